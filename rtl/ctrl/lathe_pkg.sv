@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// Types shared by the sequencer and the units: resolved commands, completion records and unit
+// configuration. Holds no layout that software sees; that is lathe_desc_pkg and the registers.
+package lathe_pkg;
+  localparam int unsigned NumUnits = 4;      // gemm, policy, update, dma: index = unit code - 1
+  localparam int unsigned NumOperands = 5;   // operands of a descriptor
+  localparam int unsigned AddrW = 16;        // scratchpad word address
+  localparam int unsigned DimW = 16;         // a tensor dimension
+  localparam int unsigned ExpW = 8;          // an exponent, signed
+  localparam int unsigned AccW = 48;         // a gemm accumulator
+
+  typedef struct packed {
+    logic [AddrW-1:0]      addr;    // word address, weight slot already added
+    logic [AddrW-1:0]      stride;  // words from row to row
+    logic signed [ExpW-1:0] exp;    // exponent: the stored one of a source, the next one of a result
+  } operand_t;
+
+  // A descriptor as a unit receives it: addresses and exponents resolved.
+  typedef struct packed {
+    logic [4:0]            op;
+    logic                  trans_a;
+    logic                  trans_b;
+    logic                  bias;
+    lathe_desc_pkg::act_e  act;
+    lathe_desc_pkg::act_e  dact;
+    logic                  stochastic;
+    logic                  greedy;
+    logic [4:0]            gshift;
+    operand_t [NumOperands-1:0] t;
+    logic [DimW-1:0]       m;
+    logic [DimW-1:0]       n;
+    logic [DimW-1:0]       k;
+    logic [31:0]           mem_addr;
+    logic [31:0]           mem_stride;
+    logic [31:0]           key;     // key of the operation's random bits
+  } cmd_t;
+
+  // What one result of a command does to its exponent register.
+  typedef struct packed {
+    logic                   write;  // the register takes `exp`
+    logic signed [ExpW-1:0] exp;
+    logic                   track;  // `top` enters the history of delayed scaling
+    logic signed [ExpW-1:0] top;    // all values of the result are below 2**top in magnitude
+  } result_t;
+
+  // Result 0 belongs to operand 2, result 1 to operand 4.
+  typedef struct packed {
+    lathe_desc_pkg::error_e error;
+    logic [31:0]            saturations;  // values that were clamped
+    result_t [1:0]          result;
+  } done_t;
+
+  // Policy configuration (registers).
+  typedef struct packed {
+    lathe_desc_pkg::ratio_mode_e ratio_mode;
+    logic signed [15:0]          ratio_lo;      // log threshold, LSB 2**-10
+    logic signed [15:0]          ratio_hi;      // log threshold, LSB 2**-10
+    logic [17:0]                 entropy_coef;  // LSB 2**-16
+    logic [17:0]                 value_coef;    // LSB 2**-16
+    logic [15:0]                 version;       // low bits of the current weight version
+  } policy_cfg_t;
+
+  // Sums over the samples of LOSS operations since they were last cleared.
+  typedef struct packed {
+    logic [31:0]        count;
+    logic [31:0]        high;         // log ratio above ratio_hi
+    logic [31:0]        low;          // log ratio below ratio_lo
+    logic [31:0]        clipped;      // coefficient zeroed (ppo) or capped (truncate)
+    logic signed [47:0] sum_x;        // log ratio, LSB 2**-10
+    logic signed [47:0] sum_ratio;    // LSB 2**-16
+    logic signed [47:0] sum_ratio2;   // LSB 2**-16
+    logic signed [47:0] sum_k3;       // ratio - 1 - log ratio, LSB 2**-16
+    logic signed [47:0] sum_entropy;  // LSB 2**-16
+    logic signed [47:0] sum_verr2;    // squared value error, LSB 2**-16
+    logic signed [16:0] max_x;        // LSB 2**-10, reset value -65536
+    logic signed [16:0] min_x;        // LSB 2**-10, reset value 65535
+  } policy_stats_t;
+
+  // Update configuration (registers).
+  typedef struct packed {
+    logic [15:0]       lr_mant;   // learning rate = lr_mant * 2**lr_exp
+    logic signed [7:0] lr_exp;
+    logic [15:0]       momentum;  // LSB 2**-16
+  } update_cfg_t;
+endpackage
