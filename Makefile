@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+# Each target does its own set-up; 'make' alone prints this list.
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+READY  := $(VENV)/.ready
+TOOL   := $(PY) scripts/toolchain.py
+SEED   ?= 1
+SEEDS  ?= 10
+LANES  ?= 8
+WAVES  ?= 0
+DEMO   := build/demo
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test sim regress lint synth bench generate clean
+
+help:  ## print this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+setup: $(READY)  ## make the virtual environment .venv (every target does it when needed)
+	@$(TOOL) --check
+
+demo: setup  ## train CartPole on the simulated chip (SEED=n); result and learning curve in build/demo
+	$(VENV)/bin/lathe train --env CartPole-v1 --backend verilator --seed $(SEED) --steps 150000 --target 475 --out $(DEMO)
+
+test: setup  ## everything that must hold, within 15 minutes on two cores
+	$(TOOL) $(PY) -m pytest -n 2 --dist loadgroup
+
+sim: setup  ## one bench: DUT=<folder of tb> (SEED=n, WAVES=1 for a VCD)
+	@test -n "$(DUT)" || { echo "say which bench: make sim DUT=<one of: $$(cd tb && ls -d */ | tr -d / | grep -vE 'common|__' | tr '\n' ' ')>"; exit 2; }
+	SEED=$(SEED) WAVES=$(WAVES) $(TOOL) $(PY) -m pytest tb/$(DUT)
+
+regress: setup  ## every bench and long test with SEEDS=n seeds, and the back ends side by side
+	$(TOOL) $(PY) scripts/regress.py --seeds $(SEEDS)
+
+lint: setup  ## Verilator -Wall, slang, ruff, and freshness of what is generated
+	$(TOOL) $(PY) scripts/lint.py
+
+synth: setup  ## map the chip for ECP5 (LANES=n), print resources per unit
+	$(TOOL) $(PY) scripts/synth.py --lanes $(LANES)
+
+bench: setup  ## cycle counts and simulation speed, into build/bench/*.json
+	$(TOOL) $(PY) scripts/bench.py
+
+generate: setup  ## write everything that is generated from one source
+	$(PY) scripts/generate.py
+
+clean:  ## remove build products (the virtual environment stays)
+	rm -rf build
