@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""tanh, exp and ln by table and linear interpolation (docs/numerics.md, sections 6 and 7). All arrays are int64."""
+
+import numpy as np
+
+#: 2**15 * tanh(i / 64), i in 0..512.
+TANH_TABLE = np.minimum(np.rint(2.0**15 * np.tanh(np.arange(513) / 64)), 32767).astype(np.int64)
+#: 2**16 * 2**(i / 256), i in 0..256.
+EXP_TABLE = np.rint(2.0**16 * np.exp2(np.arange(257) / 256)).astype(np.int64)
+#: 2**16 * ln(1 + i / 256), i in 0..256.
+LN_TABLE = np.rint(2.0**16 * np.log1p(np.arange(257) / 256)).astype(np.int64)
+
+_TANH_STEP = np.diff(TANH_TABLE)
+_EXP_STEP = np.diff(EXP_TABLE)
+_LN_STEP = np.diff(LN_TABLE)
+
+
+def tanh_q(arg: np.ndarray) -> np.ndarray:
+    """Hyperbolic tangent; argument (19 bits signed) and result (16 bits signed) at LSB 2**-15."""
+    a = np.minimum(np.abs(arg), (1 << 18) - 1)
+    i = a >> 9
+    y = TANH_TABLE[i] + ((_TANH_STEP[i] * (a & 511) + 256) >> 9)
+    return np.where(arg < 0, -y, y)
+
+
+def exp_q(x: np.ndarray) -> np.ndarray:
+    """Exponential; argument (26 bits signed) and result (21 bits unsigned, saturated) at LSB 2**-16."""
+    t = (x * 94548 + (1 << 15)) >> 16  # 94548 = 2**16 / ln 2
+    i = t >> 8 & 255
+    m = EXP_TABLE[i] + ((_EXP_STEP[i] * (t & 255) + 128) >> 8)
+    # m * 2**n as a right shift of m * 2**5 with rounding; it adds nothing where n >= 0 because the bits are 0.
+    s = np.minimum(np.maximum(5 - (t >> 16), 0), 24)
+    return np.minimum(((m << 5) + ((1 << s) >> 1)) >> s, (1 << 21) - 1)
+
+
+def ln_q(s: np.ndarray) -> np.ndarray:
+    """Natural logarithm; argument ``65536 <= s < 2**23`` and result at LSB 2**-16."""
+    k = np.frexp(s.astype(np.float64))[1].astype(np.int64) - 17
+    f = (s << 6 - k) - (1 << 22)
+    i = f >> 14
+    return k * 45426 + LN_TABLE[i] + ((_LN_STEP[i] * (f & 0x3FFF) + (1 << 13)) >> 14)
