@@ -21,5 +21,10 @@ def rtl_sources() -> list[Path]:
     return packages + modules
 
 
+def waivers() -> list[Path]:
+    """Return Verilator's waiver files: each names one generated file and says why."""
+    return sorted(RTL.rglob("*.vlt"))
+
+
 if __name__ == "__main__":
     print("\n".join(str(path) for path in rtl_sources()))

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Random descriptor programs, legal and illegal, for the chip bench.
+
+Order between units is derived here by brute force from explicit sets of the resources each descriptor
+touches, independently of the host's program builder.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+UNITS = {"gemm": 1, "policy": 2, "update": 3, "dma": 4}
+ABSOLUTE, CURRENT, NEXT = 0, 1, 2
+
+
+@dataclass
+class Step:
+    """A descriptor's fields with the resources it reads and writes."""
+
+    fields: dict
+    label: str
+    reads: set = field(default_factory=set)
+    writes: set = field(default_factory=set)
+
+    def conflicts(self, other: "Step") -> bool:
+        return bool(self.writes & other.writes or self.writes & other.reads or self.reads & other.writes)
+
+
+@dataclass(frozen=True)
+class Space:
+    """What a program may touch: scratchpad words below the weight group, the group's slots, outside memory."""
+
+    lanes: int
+    words: int          # scratchpad words open to absolute operands
+    slot_words: int
+    memory_bytes: int   # outside memory open to load and store
+
+
+class Generator:
+    """Draws programs from one seeded generator; keeps track of how many versions a rollback can undo."""
+
+    def __init__(self, rng: np.random.Generator, space: Space, kept: int = 0, slots: int = 4):
+        self.rng, self.space, self.kept, self.slots = rng, space, kept, slots
+
+    # -- operands ---------------------------------------------------------------------------------------------
+    def _operand(self, step: Step, index: int, rows: int, words: int, write: bool, spaces=(ABSOLUTE,), exponent=True) -> None:
+        rng, where = self.rng, int(self.rng.choice(spaces))
+        limit = self.space.words if where == ABSOLUTE else self.space.slot_words
+        stride = words + int(rng.integers(0, 4)) if rng.random() < 0.5 else words
+        if (rows - 1) * stride + words > limit:
+            stride = words
+        if rows * words > limit:
+            where, limit = ABSOLUTE, self.space.words
+        for _ in range(1000):
+            address = int(rng.integers(0, limit - ((rows - 1) * stride + words) + 1))
+            if rng.random() < 0.2:
+                address = limit - ((rows - 1) * stride + words)
+            touched = {(where, address + r * stride + w) for r in range(rows) for w in range(words)}
+            if not (touched & step.writes or (write and touched & step.reads)):
+                break
+        else:
+            raise RuntimeError("no place for an operand; the random shapes are too large for the space")
+        register = int(rng.integers(0, 64 if where == ABSOLUTE else 16))
+        step.fields |= {f"t{index}_addr": address, f"t{index}_stride": stride, f"t{index}_space": where}
+        touched_exp = set()
+        if exponent:
+            # A versioned register's next exponent and history are shared by its slots.
+            touched_exp = {("exp", where, register)} | ({("next", register)} if write and where == NEXT else set())
+            step.fields[f"t{index}_exp"] = register
+            if write and touched_exp & step.writes:
+                self._fresh_register(step, index, where, touched_exp)
+        if where != ABSOLUTE:
+            step.reads.add("pointer")
+        (step.writes if write else step.reads).update(touched | touched_exp)
+
+    def _fresh_register(self, step: Step, index: int, where: int, touched: set) -> None:
+        """Two results of one descriptor need two registers."""
+        register = step.fields[f"t{index}_exp"]
+        while touched & step.writes:
+            register = (register + 1) % 16
+            touched.clear()
+            touched.update({("exp", where, register)} | ({("next", register)} if where == NEXT else set()))
+        step.fields[f"t{index}_exp"] = register
+
+    def _words(self, columns: int) -> int:
+        return -(-columns // self.space.lanes)
+
+    def _dimension(self, most: int) -> int:
+        lanes = self.space.lanes
+        corner = [1, 2, lanes - 1, lanes, lanes + 1, 2 * lanes]
+        value = int(self.rng.choice(corner)) if self.rng.random() < 0.4 else int(self.rng.integers(1, most + 1))
+        return min(value, most)
+
+    # -- one generator for each operation ----------------------------------------------------------------------
+    def gemm(self) -> Step:
+        rng = self.rng
+        m, n, k = (self._dimension(40) for _ in range(3))
+        ta, tb = (int(v) for v in rng.integers(0, 2, 2))
+        act = int(rng.choice([0, 1, 2]))
+        dact = int(rng.choice([0, 1, 2])) if act == 0 else 0
+        bias = int(rng.random() < 0.5)
+        step = Step({"unit": 1, "op": 0, "m": m, "n": n, "k": k, "trans_a": ta, "trans_b": tb, "act": act, "dact": dact,
+                     "bias": bias, "stochastic": int(rng.integers(0, 2))}, f"gemm {m}x{k}x{n}")
+        anywhere = (ABSOLUTE, ABSOLUTE, CURRENT, NEXT)
+        self._operand(step, 0, *((k, self._words(m)) if ta else (m, self._words(k))), write=False)
+        self._operand(step, 1, *((n, self._words(k)) if tb else (k, self._words(n))), write=False, spaces=anywhere)
+        if bias:
+            self._operand(step, 3, 1, self._words(n), write=False, spaces=anywhere)
+        if dact:
+            self._operand(step, 4, m, self._words(n), write=False)
+            step.reads.discard(("exp", step.fields["t4_space"], step.fields["t4_exp"]))
+        self._operand(step, 2, m, self._words(n), write=True, spaces=(ABSOLUTE, ABSOLUTE, ABSOLUTE, NEXT))
+        return step
+
+    def policy(self) -> Step:
+        rng = self.rng
+        m = self._dimension(24)
+        n = int(rng.integers(2, 65)) if rng.random() < 0.2 else int(rng.integers(2, 9))
+        loss = int(rng.random() < 0.6)
+        step = Step({"unit": 2, "op": loss, "m": m, "n": n}, f"policy {'loss' if loss else 'sample'} {m}x{n}")
+        self._operand(step, 0, m, self._words(n), write=False)
+        if loss:
+            step.fields |= {"stochastic": int(rng.integers(0, 2)), "gshift": int(rng.integers(0, 32))}
+            self._operand(step, 1, m, 1, write=False, exponent=False)
+            self._operand(step, 2, m, self._words(n), write=True)
+        else:
+            step.fields["greedy"] = int(rng.integers(0, 2))
+            self._operand(step, 2, m, 1, write=True, exponent=False)
+            step.reads.add("pointer")  # the record carries the version
+        return step
+
+    def update(self) -> Step:
+        rng = self.rng
+        kind = rng.choice(["sgd", "sgd", "sgd", "commit", "rollback"])
+        if kind == "commit":
+            self.kept = min(self.kept + 1, self.slots - 2)
+            return Step({"unit": 3, "op": 1}, "commit", writes={"pointer"})
+        if kind == "rollback" and self.kept:
+            self.kept -= 1
+            return Step({"unit": 3, "op": 2}, "rollback", writes={"pointer"})
+        n = self._dimension(40)
+        step = Step({"unit": 3, "op": 0, "m": 1, "n": n, "stochastic": int(rng.integers(0, 2))}, f"sgd {n} words")
+        for index, write, spaces in ((0, False, (ABSOLUTE, CURRENT)), (1, False, (ABSOLUTE,)), (3, False, (ABSOLUTE, CURRENT)),
+                                     (2, True, (ABSOLUTE, NEXT)), (4, True, (ABSOLUTE, NEXT))):
+            self._operand(step, index, 1, n, write, spaces)
+        return step
+
+    def dma(self) -> Step:
+        rng, word = self.rng, 2 * self.space.lanes
+        load = rng.random() < 0.5
+        rows, words = self._dimension(8), int(rng.integers(1, 30))
+        stride = words * word + word * int(rng.integers(0, 6))
+        if rng.random() < 0.2:
+            rows, words, stride = 2, 90, 100 * word  # longer than a burst, across 4 KiB
+        address = int(rng.integers(0, (self.space.memory_bytes - rows * stride) // word)) * word
+        step = Step({"unit": 4, "op": 0 if load else 1, "m": rows, "n": words, "mem_addr": address, "mem_stride": stride},
+                    f"dma {'load' if load else 'store'} {rows}x{words}")
+        spaces = (ABSOLUTE, ABSOLUTE, CURRENT, NEXT)
+        self._operand(step, 2 if load else 0, rows, words, load, spaces, exponent=False)
+        return step
+
+    # -- whole programs -----------------------------------------------------------------------------------------
+    def program(self, length: int) -> list[Step]:
+        """Return `length` descriptors, ordered by semaphores where they must be, the last one marked."""
+        makers = (self.gemm, self.gemm, self.policy, self.update, self.dma)
+        steps = [makers[int(self.rng.integers(0, len(makers)))]() for _ in range(length)]
+        order(steps)
+        steps[-1].fields["last"] = 1
+        return steps
+
+
+
+
+def order(steps: list[Step]) -> None:
+    """Set wait and post masks: semaphore 4*producer + consumer joins two units, one token for each needed order."""
+    aliases = [_aliased(step) for step in steps]
+    synced: dict[tuple[int, int], int] = {}
+    for later, step in enumerate(steps):
+        consumer = step.fields["unit"]
+        for producer in UNITS.values():
+            if producer == consumer:
+                continue
+            earlier = [i for i in range(later) if steps[i].fields["unit"] == producer
+                       and _conflict(aliases[i], aliases[later])]
+            if earlier and earlier[-1] > synced.get((producer, consumer), -1):
+                synced[producer, consumer] = earlier[-1]
+                bit = 1 << (4 * (producer - 1) + consumer - 1)
+                steps[earlier[-1]].fields["post_mask"] = steps[earlier[-1]].fields.get("post_mask", 0) | bit
+                step.fields["wait_mask"] = step.fields.get("wait_mask", 0) | bit
+
+
+def _aliased(step: Step) -> tuple[set, set]:
+    """Slot-relative resources, named so that current and next of any slot are one resource.
+
+    Which slot is meant depends on the commits before, so every slot-relative word with the same offset is
+    treated as the same word; this orders a little more than needed and never less.
+    """
+    def rename(resources: set) -> set:
+        renamed = set()
+        for item in resources:
+            if isinstance(item, tuple) and item[0] in (CURRENT, NEXT):
+                renamed.add(("slot", item[1]))
+            elif isinstance(item, tuple) and item[0] == "exp" and item[1] != ABSOLUTE:
+                renamed.add(("slot exp", item[2]))
+            else:
+                renamed.add(item)
+        return renamed
+
+    return rename(step.reads), rename(step.writes)
+
+
+def _conflict(a: tuple[set, set], b: tuple[set, set]) -> bool:
+    return bool(a[1] & b[1] or a[1] & b[0] or a[0] & b[1])
+
+
+ILLEGAL = {
+    # name: (changes to a legal gemm descriptor, expected error)
+    "no unit": ({"unit": 0}, "bad_unit"),
+    "unit 7": ({"unit": 7}, "bad_unit"),
+    "no operation": ({"op": 9}, "bad_op"),
+    "act and dact": ({"act": 1, "dact": 1}, "bad_field"),
+    "act 3": ({"act": 3}, "bad_field"),
+    "greedy gemm": ({"greedy": 1}, "bad_field"),
+    "memory address in gemm": ({"mem_addr": 64}, "bad_field"),
+    "result in the current slot": ({"t2_space": 1}, "bad_field"),
+    "space 3": ({"t1_space": 3}, "bad_field"),
+    "m = 0": ({"m": 0}, "bad_shape"),
+    "n = 0": ({"n": 0}, "bad_shape"),
+    "k = 0": ({"k": 0}, "bad_shape"),
+    "k too large": ({"k": 16385}, "bad_shape"),
+    "short stride": ({"t0_stride": 0}, "bad_shape"),
+    "beyond the scratchpad": ({"t1_addr": 0xFFFF}, "out_of_scratchpad"),
+    "beyond the slot": ({"t1_space": 1, "t1_addr": 0xFFF0}, "out_of_scratchpad"),
+}
