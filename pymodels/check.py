@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Check of a descriptor before it is dispatched (docs/architecture.md, "Life of a descriptor" and table of operands)."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pymodels.descriptor import OPS, Act, DmaOp, Error, GemmOp, PolicyOp, Space, Unit, UpdateOp, decode, reserved_bits
+from pymodels.exponents import LOGICAL
+from pymodels.gemm import MAX_K
+
+
+class Operand(NamedTuple):
+    """Extent of an operand: `rows` rows of `words` words, of which the first `cols` elements count.
+
+    Of a raw operand (records, update, dma) all elements of the words count.
+    """
+
+    rows: int
+    cols: int
+    words: int
+    result: bool
+
+
+#: Fields that only some operations use; all others must leave them zero.
+_OPTIONS = ("trans_a", "trans_b", "bias", "act", "dact", "stochastic", "greedy", "gshift", "mem_addr", "mem_stride")
+#: (unit, op): (options used, dimensions used).
+_USES: dict[tuple[int, int], tuple[set[str], set[str]]] = {
+    (Unit.GEMM, GemmOp.MATMUL): ({"trans_a", "trans_b", "bias", "act", "dact", "stochastic"}, {"m", "n", "k"}),
+    (Unit.POLICY, PolicyOp.SAMPLE): ({"greedy"}, {"m", "n"}),
+    (Unit.POLICY, PolicyOp.LOSS): ({"stochastic", "gshift"}, {"m", "n"}),
+    (Unit.UPDATE, UpdateOp.SGD): ({"stochastic"}, {"m", "n"}),
+    (Unit.UPDATE, UpdateOp.COMMIT): (set(), set()),
+    (Unit.UPDATE, UpdateOp.ROLLBACK): (set(), set()),
+    (Unit.DMA, DmaOp.LOAD): ({"mem_addr", "mem_stride"}, {"m", "n"}),
+    (Unit.DMA, DmaOp.STORE): ({"mem_addr", "mem_stride"}, {"m", "n"}),
+}
+
+
+def operands(d: dict[str, int], lanes: int) -> dict[int, Operand]:
+    """Operands that a decoded descriptor with valid unit and operation uses, by number."""
+    m, n, k = d["m"], d["n"], d["k"]
+
+    def matrix(rows: int, cols: int, result: bool = False) -> Operand:
+        return Operand(rows, cols, -(-cols // lanes), result)
+
+    def words(rows: int, count: int, result: bool = False) -> Operand:
+        return Operand(rows, count * lanes, count, result)
+
+    kind = d["unit"], d["op"]
+    if kind == (Unit.GEMM, GemmOp.MATMUL):
+        used = {
+            0: matrix(k, m) if d["trans_a"] else matrix(m, k),
+            1: matrix(n, k) if d["trans_b"] else matrix(k, n),
+            2: matrix(m, n, result=True),
+        }
+        if d["bias"]:
+            used[3] = matrix(1, n)
+        if d["dact"]:
+            used[4] = matrix(m, n)
+        return used
+    if kind == (Unit.POLICY, PolicyOp.SAMPLE):
+        return {0: matrix(m, n), 2: words(m, 1, result=True)}
+    if kind == (Unit.POLICY, PolicyOp.LOSS):
+        return {0: matrix(m, n), 1: words(m, 1), 2: matrix(m, n, result=True)}
+    if kind == (Unit.UPDATE, UpdateOp.SGD):
+        return {i: words(1, n, result=i in (2, 4)) for i in range(5)}
+    if kind == (Unit.DMA, DmaOp.LOAD):
+        return {2: words(m, n, result=True)}
+    if kind == (Unit.DMA, DmaOp.STORE):
+        return {0: words(m, n)}
+    return {}
+
+
+def _bad_field(d: dict[str, int], used: dict[int, Operand]) -> bool:
+    options, dims = _USES[d["unit"], d["op"]]
+    if any(d[name] for name in _OPTIONS if name not in options):
+        return True
+    if any(d[name] for name in ("m", "n", "k") if name not in dims):
+        return True
+    codes = set(Act)
+    if d["act"] not in codes or d["dact"] not in codes or (d["act"] and d["dact"]):
+        return True
+    load = (d["unit"], d["op"]) == (Unit.DMA, DmaOp.LOAD)
+    for i in range(5):
+        space, exp = d[f"t{i}_space"], d[f"t{i}_exp"]
+        if i not in used:
+            if space or exp or d[f"t{i}_addr"] or d[f"t{i}_stride"]:
+                return True
+        elif space not in set(Space) or (space != Space.ABSOLUTE and exp >= LOGICAL):
+            return True
+        elif used[i].result and space == Space.CURRENT and not load:
+            return True
+    return False
+
+
+def _bad_shape(d: dict[str, int], used: dict[int, Operand]) -> bool:
+    dims = _USES[d["unit"], d["op"]][1]
+    if any(d[name] == 0 for name in dims):
+        return True
+    if d["unit"] == Unit.GEMM and d["k"] > MAX_K:
+        return True
+    if d["unit"] == Unit.POLICY and not 2 <= d["n"] <= 64:
+        return True
+    if d["unit"] == Unit.UPDATE and dims and d["m"] != 1:
+        return True
+    return any(t.rows > 1 and d[f"t{i}_stride"] < t.words for i, t in used.items())
+
+
+def check(words: np.ndarray, *, lanes: int, scratchpad_words: int, slot_words: int) -> Error:
+    """Return the first of the errors that a descriptor has, Error.NONE if it may be dispatched.
+
+    Parameters
+    ----------
+    words : numpy.ndarray
+        The descriptor, 16 words.
+    lanes : int
+        Elements of a scratchpad word.
+    scratchpad_words : int
+        Words of the scratchpad, the limit of absolute addresses.
+    slot_words : int
+        Words of a weight slot, the limit of addresses relative to one.
+
+    Notes
+    -----
+    Order: bad_unit, bad_op, bad_field, bad_shape, out_of_scratchpad, misaligned.
+    """
+    d = decode(words)
+    if d["unit"] not in OPS:
+        return Error.BAD_UNIT
+    if d["op"] not in set(OPS[d["unit"]]):
+        return Error.BAD_OP
+    used = operands(d, lanes)
+    if reserved_bits(words) or _bad_field(d, used):
+        return Error.BAD_FIELD
+    if _bad_shape(d, used):
+        return Error.BAD_SHAPE
+    for i, t in used.items():
+        end = d[f"t{i}_addr"] + (t.rows - 1) * d[f"t{i}_stride"] + t.words
+        if end > (scratchpad_words if d[f"t{i}_space"] == Space.ABSOLUTE else slot_words):
+            return Error.OUT_OF_SCRATCHPAD
+    if d["mem_addr"] % (2 * lanes) or d["mem_stride"] % (2 * lanes):
+        return Error.MISALIGNED
+    return Error.NONE
