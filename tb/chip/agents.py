@@ -17,11 +17,23 @@ from pyuvm import (
     uvm_sequencer,
 )
 
-from tb.common.actors import rng, stalls
+from tb.common.actors import rng
 
 
 def dut():
     return cocotb.top
+
+
+class Pauses:
+    """Share of cycles in which a bus channel pauses; one object for all channels, changed between programs."""
+
+    def __init__(self, share: float = 0.0):
+        self.share = share
+
+    def __iter__(self):
+        generator = rng()
+        while True:
+            yield bool(generator.random() < self.share)
 
 
 class CsrItem(uvm_sequence_item):
@@ -38,10 +50,10 @@ class CsrDriver(uvm_driver):
     async def run_phase(self):
         top = dut()
         master = AxiLiteMaster(AxiLiteBus.from_prefix(top, "s_axil"), top.clk_i, top.rst_ni, reset_active_level=False)
-        share = float(ConfigDB().get(self, "", "STALL"))
+        pauses = ConfigDB().get(self, "", "PAUSES")
         for channel in (master.write_if.aw_channel, master.write_if.w_channel, master.read_if.ar_channel,
                         master.write_if.b_channel, master.read_if.r_channel):
-            channel.set_pause_generator(stalls(share, rng()))
+            channel.set_pause_generator(iter(pauses))
         while True:
             item = await self.seq_item_port.get_next_item()
             if item.write:
@@ -108,10 +120,10 @@ class MemoryDriver(uvm_component):
         memory = ConfigDB().get(self, "", "MEMORY")
         slave = AxiSlave(AxiBus.from_prefix(top, "m_axi"), top.clk_i, top.rst_ni, target=ArrayRegion(memory),
                          reset_active_level=False)
-        share = float(ConfigDB().get(self, "", "STALL"))
+        pauses = ConfigDB().get(self, "", "PAUSES")
         for channel in (slave.write_if.aw_channel, slave.write_if.w_channel, slave.write_if.b_channel,
                         slave.read_if.ar_channel, slave.read_if.r_channel):
-            channel.set_pause_generator(stalls(share, rng()))
+            channel.set_pause_generator(iter(pauses))
 
 
 class MemoryMonitor(uvm_monitor):
