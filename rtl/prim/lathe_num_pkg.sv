@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+// The arithmetic steps of docs/numerics.md that several units share, cut where a pipeline wants its registers. Pure
+// functions on at most 64 bits; holds no state, no tables and no unit's own formulas.
+package lathe_num_pkg;
+
+  // ---- Random bits: mix32 in three steps of one addition level each ----
+  function automatic logic [31:0] mix32_a(logic [31:0] x);
+    logic [31:0] y;
+    y = ~x + (x << 15);
+    return y ^ (y >> 12);
+  endfunction
+
+  function automatic logic [31:0] mix32_b(logic [31:0] x);
+    logic [31:0] y;
+    y = x + (x << 2);
+    return y ^ (y >> 4);
+  endfunction
+
+  function automatic logic [31:0] mix32_c(logic [31:0] x);
+    logic [31:0] y;
+    y = x + (x << 3) + (x << 11);
+    return y ^ (y >> 16);
+  endfunction
+
+  function automatic logic [31:0] mix32(logic [31:0] x);
+    return mix32_c(mix32_b(mix32_a(x)));
+  endfunction
+
+  // ---- shift_round in steps: amount, coarse, fine, round ----
+  // v * 2**-s is held as t = window of v with 16 fraction bits. Every use clamps its result to 19 bits or fewer, so a
+  // window of 21 integer bits suffices: a larger value is replaced by the largest or smallest window value.
+  //
+  //   v (62 bits) -> coarse: window 52 at 16*c -> fine: window 37 = q (21) . f (16) -> round: 22 bits -> clamp
+  //   bits shifted out below collect in sticky, bits lost above in over
+  typedef struct packed {
+    logic signed [51:0] window;
+    logic [3:0]         fine;
+    logic               sticky;
+    logic               over;      // bits above the window differ from the sign
+    logic               negative;
+  } coarse_t;
+
+  typedef struct packed {
+    logic signed [20:0] q;
+    logic [15:0]        f;
+    logic               sticky;
+  } split_t;
+
+  // Shift amount clamped to -16..62, plus 16: 0..78.
+  function automatic logic [6:0] shift_amount(logic signed [9:0] s);
+    if (s < -10'sd16) return 7'd0;
+    if (s > 10'sd62) return 7'd78;
+    return 7'(s + 10'sd16);
+  endfunction
+
+  // v at most 62 bits signed; amount from shift_amount.
+  function automatic coarse_t shift_coarse(logic signed [63:0] v, logic [6:0] amount);
+    coarse_t r;
+    r.fine     = amount[3:0];
+    r.negative = v[63];
+    r.sticky   = 1'b0;
+    r.over     = 1'b0;
+    unique case (amount[6:4])
+      3'd0: begin
+        r.window = {v[19:0], 32'd0};
+        r.over   = v[62:20] != {43{v[63]}};
+      end
+      3'd1: begin
+        r.window = {v[35:0], 16'd0};
+        r.over   = v[62:36] != {27{v[63]}};
+      end
+      3'd2: begin
+        r.window = v[51:0];
+        r.over   = v[62:52] != {11{v[63]}};
+      end
+      3'd3: begin
+        r.window = {{4{v[63]}}, v[63:16]};
+        r.sticky = |v[15:0];
+      end
+      default: begin
+        r.window = {{20{v[63]}}, v[63:32]};
+        r.sticky = |v[31:0];
+      end
+    endcase
+    return r;
+  endfunction
+
+  function automatic split_t shift_fine(coarse_t c);
+    split_t r;
+    logic signed [51:0] t;
+    logic [14:0]        lost;
+    t    = c.window >>> c.fine;
+    lost = c.window[14:0] & ~(15'h7fff << c.fine);
+    if (c.over || t[51:36] != {16{c.negative}}) begin
+      r.q = {c.negative, {20{!c.negative}}};
+      r.f = '0;
+    end else begin
+      r.q = t[36:16];
+      r.f = t[15:0];
+    end
+    r.sticky = c.sticky || lost != '0;
+    return r;
+  endfunction
+
+  function automatic logic signed [21:0] shift_up(split_t x, logic stochastic, logic [15:0] r);
+    logic up;
+    if (stochastic) begin
+      up = x.f > ~r;  // f + r carries out of 16 bits
+    end else begin
+      up = x.f[15] && (x.f[14:0] != '0 || x.sticky || x.q[0]);
+    end
+    return 22'(x.q) + 22'(up);
+  endfunction
+
+  // All steps at once: the plain formula for assertions, and for paths with time to spare.
+  function automatic logic signed [21:0] shift_round(
+      logic signed [63:0] v, logic signed [9:0] s, logic stochastic, logic [15:0] r);
+    return shift_up(shift_fine(shift_coarse(v, shift_amount(s))), stochastic, r);
+  endfunction
+
+  // ---- Clamps ----
+  function automatic logic saturates16(logic signed [21:0] x);
+    return x > 22'sd32767 || x < -22'sd32768;
+  endfunction
+
+  function automatic logic signed [15:0] saturate16(logic signed [21:0] x);
+    return saturates16(x) ? {x[21], {15{!x[21]}}} : x[15:0];
+  endfunction
+
+  // ---- align: amount, then shift ----
+  // min(s, up), not below -63; up at most 31.
+  function automatic logic signed [6:0] align_amount(logic signed [9:0] s, logic signed [6:0] up);
+    if (s > 10'(up)) return up;
+    if (s < -10'sd63) return -7'sd63;
+    return 7'(s);
+  endfunction
+
+  function automatic logic signed [63:0] align_shift(logic signed [63:0] x, logic signed [6:0] amount);
+    return amount[6] ? x >>> 6'(-amount) : x <<< amount[4:0];
+  endfunction
+
+  function automatic logic signed [63:0] align(logic signed [63:0] x, logic signed [9:0] s, logic signed [6:0] up);
+    return align_shift(x, align_amount(s, up));
+  endfunction
+
+  // ---- top of a result ----
+  // All elements of a result share e_v: collect the OR of their magnitudes and take its bit length once, at the end.
+  function automatic logic [63:0] magnitude(logic signed [63:0] v);
+    return v ^ {64{v[63]}};
+  endfunction
+
+  function automatic logic [6:0] bit_length(logic [63:0] x);
+    logic [63:0] y;
+    logic [6:0]  n;
+    if (x == '0) return 7'd0;
+    y    = x;
+    n    = 7'd1;
+    n[5] = |y[63:32];
+    if (n[5]) y = y >> 32;
+    n[4] = |y[31:16];
+    if (n[4]) y = y >> 16;
+    n[3] = |y[15:8];
+    if (n[3]) y = y >> 8;
+    n[2] = |y[7:4];
+    if (n[2]) y = y >> 4;
+    n[1] = |y[3:2];
+    if (n[1]) y = y >> 2;
+    n[0] = y[1];
+    return n + 7'd1;
+  endfunction
+
+  // bit_length + e_v, clamped to -127..127.
+  function automatic logic signed [7:0] top_of(logic [6:0] bits, logic signed [9:0] e_v);
+    logic signed [10:0] sum;
+    sum = 11'(e_v) + 11'(signed'({1'b0, bits}));
+    if (sum > 11'sd127) return 8'sd127;
+    if (sum < -11'sd127) return -8'sd127;
+    return 8'(sum);
+  endfunction
+endpackage
