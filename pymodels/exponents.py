@@ -52,6 +52,10 @@ class ExponentFile:
         """Logical index of a physical one."""
         return index if index < ABSOLUTE else ABSOLUTE + index % LOGICAL
 
+    def next_of(self, index: int) -> int:
+        """Exponent that the next write of physical register `index` uses."""
+        return self.next[index if index < ABSOLUTE else ABSOLUTE + index % LOGICAL]
+
     def retire(self, index: int, result: Result) -> None:
         """Take up what a completed command reports about the tensor of physical register `index`."""
         if result.write:

@@ -38,7 +38,7 @@ def matmul(
     e_c : int
         Exponent of the result. Not used for ``act = TANH``, whose result always has -15.
     bias : numpy.ndarray, optional
-        int16, shape (N,), exponent `e_bias`; added to every row.
+        int16, shape (N,) or (1, N), exponent `e_bias`; added to every row.
     act : Act
         Activation of the result.
     dact : Act

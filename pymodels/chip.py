@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole chip as the host sees it: registers, programs, interrupt. A program takes no time.
+
+After a program that ended with an error only the status, the error and the current weights with their version are
+comparable with the chip: it drops what was queued, and how far each unit had come is a matter of timing.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pymodels.csr_map import MEMORIES, REGISTERS
+from pymodels.descriptor import FIELDS, WORDS
+from pymodels.exponents import PHYSICAL
+from pymodels.machine import Execute, Machine, Settings
+from pymodels.program import Plan, plan
+
+_M32 = 0xFFFFFFFF
+_EXPONENTS, _PROGRAM = MEMORIES["EXPONENTS"], MEMORIES["PROGRAM"]
+_NAMES = {register.offset: name for name, register in REGISTERS.items()}
+#: Registers that keep what software writes: name -> (mask of the bits, value after reset).
+_KEPT = {
+    name: (sum(((1 << f.width) - 1) << f.lsb for f in register.fields.values()),
+           sum((f.reset or 0) << f.lsb for f in register.fields.values()))
+    for name, register in REGISTERS.items() if register.access == "rw"
+}
+_LAST = FIELDS["last"]
+_REMEMBERED = 256  #: programs whose plan is kept
+
+
+class _Prepared(NamedTuple):
+    """A plan with its descriptors bound: (bound descriptor, number, unit, index) each."""
+
+    steps: list[tuple[Execute, int, int, int]]
+    plan: Plan
+
+
+class Chip(Machine):
+    """Golden model of ``lathe``.
+
+    Parameters
+    ----------
+    lanes : int
+        Elements of a scratchpad word: 4, 8 or 16.
+    banks : int
+        Banks of 1,024 words, a power of two.
+    memory : numpy.ndarray, optional
+        Outside memory, uint8, contiguous; shared, not copied. 1 MiB if left out. Accesses beyond it end with an error.
+
+    Notes
+    -----
+    Programs are planned and bound once and kept by their content, so starting the same program again costs little.
+    """
+
+    name = "golden"
+
+    def __init__(self, lanes: int = 8, banks: int = 8, memory: np.ndarray | None = None):
+        super().__init__(lanes, banks, np.zeros(1 << 20, np.uint8) if memory is None else memory)
+        self.program = np.zeros((_PROGRAM.words // WORDS, WORDS), np.uint32)
+        self._prepared: dict[tuple, _Prepared] = {}  # by content
+        self._starts: dict[int, _Prepared] = {}  # by index, as long as program memory stays as it is
+        self.reset()
+
+    # State for comparison with the chip.
+
+    @property
+    def exponents(self) -> np.ndarray:
+        """The EXPONENTS window: uint32, shape (128,)."""
+        return np.array([self.exponent_file.host_read(i) for i in range(PHYSICAL)], np.uint32)
+
+    @property
+    def version(self) -> int:
+        """Version of the current weights."""
+        return self.weights.version
+
+    @property
+    def slot(self) -> int:
+        """Current slot of the weight group."""
+        return self.weights.slot
+
+    @property
+    def irq(self) -> bool:
+        """Level of the interrupt."""
+        return bool(self._kept["IRQ_ENABLE"] and (self._done or self._failed))
+
+    # What a back end of the host offers.
+
+    def reset(self, power_on: bool = False) -> None:
+        """Reset the registers, with `power_on` also weight group and exponents; memories keep their contents."""
+        self._kept = {name: value for name, (_, value) in _KEPT.items()}
+        self._configured = self._busy = self._done = self._failed = False
+        self._error = {"code": 0, "unit": 0, "pc": 0}
+        self._opnum = self.saturations = 0
+        self.stats.clear()
+        if power_on:
+            self.exponent_file.reset()
+            self._init_group(0, 0, 2, 0)
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+    def advance(self, cycles: int) -> None:
+        """Let time pass: a program that was started ends."""
+        self.run(cycles)
+
+    def run(self, max_cycles: int | None = None) -> None:
+        """Execute the program that was started, to its end or an error; `max_cycles` is ignored."""
+        if not self._busy:
+            return
+        if not self._configured:
+            self._configure()
+        start = self._kept["START_PC"]
+        prepared = self._starts.get(start) or self._prepare(start)
+        ended = prepared.plan
+        first, error, unit, pc = self._opnum, ended.error, ended.unit, ended.pc
+        for execute, number, its_unit, its_pc in prepared.steps:
+            failure = execute((first + number) & _M32)
+            if failure:
+                error, unit, pc = failure, its_unit, its_pc
+                break
+        self._opnum = (first + ended.dispatched) & _M32
+        self._busy, self._done, self._failed = False, not error, bool(error)
+        self._error = {"code": int(error), "unit": unit, "pc": pc}
+
+    def csr_write(self, address: int, value: int) -> None:
+        """Write the 32-bit register at byte `address`; read-only registers ignore it."""
+        value &= _M32
+        if (word := _word(address, _PROGRAM)) is not None:
+            self.program[divmod(word, WORDS)] = value
+            self._starts.clear()
+            return
+        if (word := _word(address, _EXPONENTS)) is not None:
+            self.exponent_file.host_write(word, value)
+            return
+        name = _name(address)
+        if name == "CONTROL":
+            self._control(**REGISTERS[name].unpack(value))
+        elif name == "STATUS":
+            clear = REGISTERS[name].unpack(value)
+            self._done = self._done and not clear["done"]
+            self._failed = self._failed and not clear["error"]
+        elif name == "OPNUM":
+            self._opnum = value
+        elif name in self._kept:
+            self._kept[name] = value & _KEPT[name][0]
+            self._configured = False
+
+    def csr_read(self, address: int) -> int:
+        """Read the 32-bit register at byte `address`; counters of cycles read 0."""
+        if (word := _word(address, _PROGRAM)) is not None:
+            return int(self.program[divmod(word, WORDS)])
+        if (word := _word(address, _EXPONENTS)) is not None:
+            return self.exponent_file.host_read(word)
+        name = _name(address)
+        register = REGISTERS[name]
+        if name == "STATUS":
+            return register.pack(busy=int(self._busy), done=int(self._done), error=int(self._failed))
+        if name == "OPNUM":
+            return self._opnum
+        if name in self._kept:
+            return self._kept[name]
+        if name == "ERROR":
+            return register.pack(**self._error)
+        if name == "ID":
+            return register.fields["value"].reset
+        if name == "BUILD":
+            return register.pack(lanes=self.lanes, log2_banks=self.banks.bit_length() - 1,
+                                 version=register.fields["version"].reset)
+        if name == "VERSION":
+            return self.weights.version
+        if name == "SLOT":
+            return register.pack(slot=self.weights.slot, kept=self.weights.kept)
+        if name == "SATURATIONS":
+            return self.saturations
+        if name.startswith("STAT_"):
+            return self._statistic(name.removeprefix("STAT_").lower())
+        return 0
+
+    def _statistic(self, name: str) -> int:
+        if name.endswith("_hi"):
+            return getattr(self.stats, name.removesuffix("_hi")) >> 32 & _M32
+        return getattr(self.stats, name.removesuffix("_lo")) & _M32
+
+    def _control(self, start: int, stats_clear: int, perf_clear: int, group_init: int) -> None:
+        if group_init:
+            self._init_group(*(self._kept[f"GROUP_{name}"] for name in ("BASE", "SIZE", "SLOTS", "VERSION")))
+        if stats_clear:
+            self.stats.clear()
+        if perf_clear:
+            self.saturations = 0
+        if start and not self._busy:
+            self._busy, self._done, self._failed = True, False, False
+            self._error = {"code": 0, "unit": 0, "pc": 0}
+
+    def _init_group(self, base: int, size: int, slots: int, version: int) -> None:
+        if base + size * slots > len(self.scratchpad):
+            raise ValueError(f"weight group: {slots} slots of {size} words from word {base} on do not fit in the "
+                             f"scratchpad of {len(self.scratchpad)} words")
+        self.weights.init(base, size, slots, version)
+        self._prepared.clear()
+        self._starts.clear()
+
+    def _configure(self) -> None:
+        def fields(name: str) -> dict[str, int]:
+            return REGISTERS[name].unpack(self._kept[name])
+
+        rate, bounds = fields("LEARNING_RATE"), fields("RATIO_BOUNDS")
+        vars(self.settings).update(vars(Settings(
+            seed=self._kept["SEED"], lr_mant=rate["mant"], lr_exp=rate["exp"], momentum=self._kept["MOMENTUM"],
+            ratio_mode=self._kept["RATIO_MODE"], ratio_lo=bounds["lo"], ratio_hi=bounds["hi"],
+            entropy_coef=self._kept["ENTROPY_COEF"], value_coef=self._kept["VALUE_COEF"])))
+        self._configured = True
+
+    def _prepare(self, start: int) -> _Prepared:
+        last = self.program[start:, _LAST.word] >> np.uint32(_LAST.lsb) & np.uint32(1)
+        count = int(last.argmax()) + 1 if last.any() else len(last)
+        content = (start, self.program[start : start + count].tobytes())
+        prepared = self._prepared.get(content)
+        if prepared is None:
+            planned = plan(self.program, start, lanes=self.lanes, scratchpad_words=len(self.scratchpad),
+                           slot_words=self.weights.size)
+            steps = [(self.bind(entry.fields), entry.number, entry.fields["unit"], entry.pc) for entry in planned.entries]
+            if len(self._prepared) >= _REMEMBERED:
+                self._prepared.pop(next(iter(self._prepared)))
+            prepared = self._prepared[content] = _Prepared(steps, planned)
+        self._starts[start] = prepared
+        return prepared
+
+
+def _word(address: int, memory) -> int | None:
+    """Word of `memory` at a byte address, None if it lies elsewhere."""
+    offset = address - memory.offset
+    return offset >> 2 if 0 <= offset < 4 * memory.words else None
+
+
+def _name(address: int) -> str:
+    try:
+        return _NAMES[address]
+    except KeyError:
+        raise OSError(f"no register at address {address:#06x}") from None

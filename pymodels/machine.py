@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The units with what they share: scratchpad, exponents, weight slots, outside memory. Knows no registers or programs.
+
+A descriptor is first bound, which turns its addresses into numpy views, then executed as often as wanted.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from pymodels import gemm, policy, update
+from pymodels.check import Operand, check, operands
+from pymodels.descriptor import DmaOp, Error, PolicyOp, Space, Unit, UpdateOp, decode
+from pymodels.exponents import ExponentFile
+from pymodels.numerics import Result, op_key
+from pymodels.policy import Stats
+from pymodels.weights import WeightGroup
+
+#: A bound descriptor: takes its operation number, returns an error code.
+Execute = Callable[[int], int]
+
+
+@dataclass
+class Settings:
+    """Configuration of the units; the registers of the same names, signed where they are."""
+
+    seed: int = 0
+    lr_mant: int = 0
+    lr_exp: int = 0
+    momentum: int = 0
+    ratio_mode: int = 0
+    ratio_lo: int = 0
+    ratio_hi: int = 0
+    entropy_coef: int = 0
+    value_coef: int = 0
+
+
+class _Tensor:
+    """An operand bound to the scratchpad, in every slot it can lie in."""
+
+    def __init__(self, machine: "Machine", fields: dict[str, int], index: int, extent: Operand, transposed: bool = False):
+        self._machine, self._extent, self._transposed = machine, extent, transposed
+        self._addr, self._stride = fields[f"t{index}_addr"], fields[f"t{index}_stride"]
+        self._space, self._register = fields[f"t{index}_space"], fields[f"t{index}_exp"]
+        self._places: list = [None] * 4
+        self._fixed = self._place(0, 0) if self._space == Space.ABSOLUTE else None
+
+    def _place(self, first_word: int, slot: int) -> tuple[np.ndarray, np.ndarray | None, int]:
+        extent, scratchpad = self._extent, self._machine.scratchpad
+        lanes = scratchpad.shape[1]
+        stride = self._stride if extent.rows > 1 else extent.words
+        whole = np.ndarray((extent.rows, extent.words * lanes), np.int16, scratchpad,
+                           2 * lanes * (first_word + self._addr), (2 * lanes * stride, 2))
+        data = whole[:, : extent.cols]
+        pad = whole[:, extent.cols :] if extent.cols < whole.shape[1] else None
+        register = ExponentFile.physical(self._register, self._space, slot, slot)
+        return data.T if self._transposed else data, pad, register
+
+    def locate(self) -> tuple[np.ndarray, np.ndarray | None, int]:
+        """Return (elements, pad lanes or None, physical exponent register) as the weight group stands now."""
+        if self._fixed is not None:
+            return self._fixed
+        weights = self._machine.weights
+        slot = weights.slot if self._space == Space.CURRENT else weights.slot_next
+        place = self._places[slot]
+        if place is None:
+            place = self._places[slot] = self._place(weights.first_word(slot), slot)
+        return place
+
+
+class Machine:
+    """State of the chip behind its registers.
+
+    Parameters
+    ----------
+    lanes : int
+        Elements of a scratchpad word: 4, 8 or 16.
+    banks : int
+        Banks of 1,024 words, a power of two.
+    memory : numpy.ndarray
+        Outside memory, uint8, contiguous; shared, not copied.
+
+    Attributes
+    ----------
+    scratchpad : numpy.ndarray
+        int16, shape (banks * 1024, lanes). Write into it, do not replace it.
+    exponent_file : ExponentFile
+        Exponent registers.
+    weights : WeightGroup
+        Slots and version.
+    stats : Stats
+        Statistics of the policy unit.
+    settings : Settings
+        Configuration of the units.
+    saturations : int
+        Values clamped since this was last cleared, 32 bits.
+    """
+
+    def __init__(self, lanes: int, banks: int, memory: np.ndarray):
+        if lanes not in (4, 8, 16):
+            raise ValueError(f"lanes = {lanes} is none of 4, 8, 16")
+        if not 1 <= banks <= 64 or banks & (banks - 1):
+            raise ValueError(f"banks = {banks} is not a power of two from 1 to 64")
+        if memory.dtype != np.uint8 or not memory.flags.c_contiguous:
+            raise ValueError("memory must be a contiguous uint8 array")
+        self.lanes, self.banks, self.memory = lanes, banks, memory
+        self.scratchpad = np.zeros((banks * 1024, lanes), np.int16)
+        self.exponent_file, self.weights, self.stats, self.settings = ExponentFile(), WeightGroup(), Stats(), Settings()
+        self.saturations = 0
+
+    def check(self, words: np.ndarray) -> Error:
+        """Check a descriptor (16 words) against this machine's sizes."""
+        return check(words, lanes=self.lanes, scratchpad_words=len(self.scratchpad), slot_words=self.weights.size)
+
+    def execute(self, words: np.ndarray, opnum: int = 0) -> Error:
+        """Check and execute one descriptor (16 words), outside any program; semaphores and `last` are ignored."""
+        return self.check(words) or Error(self.bind(decode(words))(opnum))
+
+    def bind(self, fields: dict[str, int]) -> Execute:
+        """Prepare a decoded descriptor that has passed its check; valid until the weight group is initialized anew."""
+        binders = {Unit.GEMM: self._bind_gemm, Unit.POLICY: self._bind_policy, Unit.UPDATE: self._bind_update,
+                   Unit.DMA: self._bind_dma}
+        return binders[fields["unit"]](fields, operands(fields, self.lanes))
+
+    def _retire(self, register: int, result: Result) -> None:
+        self.exponent_file.retire(register, result)
+        if result.saturations:
+            self.saturations = (self.saturations + result.saturations) & 0xFFFFFFFF
+
+    def _bind_gemm(self, fields: dict[str, int], used: dict[int, Operand]) -> Execute:
+        t0 = _Tensor(self, fields, 0, used[0], bool(fields["trans_a"]))
+        t1 = _Tensor(self, fields, 1, used[1], bool(fields["trans_b"]))
+        t2 = _Tensor(self, fields, 2, used[2])
+        t3 = _Tensor(self, fields, 3, used[3]) if 3 in used else None
+        t4 = _Tensor(self, fields, 4, used[4]) if 4 in used else None
+        act, dact, stochastic = fields["act"], fields["dact"], bool(fields["stochastic"])
+        file, settings = self.exponent_file, self.settings
+
+        def execute(opnum: int) -> int:
+            a, _, a_register = t0.locate()
+            b, _, b_register = t1.locate()
+            c, pad, c_register = t2.locate()
+            bias, e_bias, y = None, 0, None
+            if t3 is not None:
+                bias, _, register = t3.locate()
+                e_bias = file.exp[register]
+            if t4 is not None:
+                y = t4.locate()[0]
+            c[...], result = gemm.matmul(
+                a, b, file.exp[a_register], file.exp[b_register], file.next_of(c_register), bias=bias, e_bias=e_bias,
+                act=act, dact=dact, y=y, stochastic=stochastic, key=op_key(settings.seed, opnum) if stochastic else 0)
+            if pad is not None:
+                pad[...] = 0
+            self._retire(c_register, result)
+            return 0
+
+        return execute
+
+    def _bind_policy(self, fields: dict[str, int], used: dict[int, Operand]) -> Execute:
+        t0, t2 = _Tensor(self, fields, 0, used[0]), _Tensor(self, fields, 2, used[2])
+        file, settings, weights = self.exponent_file, self.settings, self.weights
+        if fields["op"] == PolicyOp.SAMPLE:
+            greedy = bool(fields["greedy"])
+
+            def execute_sample(opnum: int) -> int:
+                y, _, register = t0.locate()
+                t2.locate()[0][...], _ = policy.sample(
+                    y, file.exp[register], greedy=greedy, key=op_key(settings.seed, opnum), version=weights.version,
+                    lanes=self.lanes)
+                return 0
+
+            return execute_sample
+
+        t1 = _Tensor(self, fields, 1, used[1])
+        gshift, stochastic = fields["gshift"], bool(fields["stochastic"])
+
+        def execute_loss(opnum: int) -> int:
+            y, _, y_register = t0.locate()
+            gradient, pad, register = t2.locate()
+            gradient[...], result = policy.loss(
+                y, t1.locate()[0], file.exp[y_register], file.next_of(register), ratio_mode=settings.ratio_mode,
+                ratio_lo=settings.ratio_lo, ratio_hi=settings.ratio_hi, entropy_coef=settings.entropy_coef,
+                value_coef=settings.value_coef, gshift=gshift, stochastic=stochastic,
+                key=op_key(settings.seed, opnum) if stochastic else 0, stats=self.stats)
+            if pad is not None:
+                pad[...] = 0
+            self._retire(register, result)
+            return 0
+
+        return execute_loss
+
+    def _bind_update(self, fields: dict[str, int], used: dict[int, Operand]) -> Execute:
+        file, settings, weights = self.exponent_file, self.settings, self.weights
+        if fields["op"] == UpdateOp.COMMIT:
+
+            def execute_commit(opnum: int) -> int:
+                weights.commit()
+                return 0
+
+            return execute_commit
+        if fields["op"] == UpdateOp.ROLLBACK:
+            return lambda opnum: 0 if weights.rollback() else Error.NO_VERSION
+
+        tensors = [_Tensor(self, fields, i, used[i]) for i in range(5)]
+        stochastic = bool(fields["stochastic"])
+
+        def execute_sgd(opnum: int) -> int:
+            (w, _, rw), (g, _, rg), (w_next, _, rw_next), (m, _, rm), (m_next, _, rm_next) = (
+                tensor.locate() for tensor in tensors)
+            w_next[0], m_next[0], w_result, m_result = update.sgd(
+                w[0], g[0], m[0], file.exp[rw], file.exp[rg], file.exp[rm], file.next_of(rw_next), file.next_of(rm_next),
+                lr_mant=settings.lr_mant, lr_exp=settings.lr_exp, momentum=settings.momentum, stochastic=stochastic,
+                key=op_key(settings.seed, opnum) if stochastic else 0)
+            self._retire(rw_next, w_result)
+            self._retire(rm_next, m_result)
+            return 0
+
+        return execute_sgd
+
+    def _bind_dma(self, fields: dict[str, int], used: dict[int, Operand]) -> Execute:
+        load = fields["op"] == DmaOp.LOAD
+        index = 2 if load else 0
+        rows, width = used[index].rows, 2 * used[index].cols
+        stride = fields["mem_stride"] if rows > 1 else width
+        if fields["mem_addr"] + (rows - 1) * stride + width > self.memory.size:
+            return lambda opnum: Error.MEMORY
+        outside = np.ndarray((rows, width // 2), np.int16, self.memory, fields["mem_addr"], (stride, 2))
+        tensor = _Tensor(self, fields, index, used[index])
+
+        def execute_load(opnum: int) -> int:
+            tensor.locate()[0][...] = outside
+            return 0
+
+        def execute_store(opnum: int) -> int:
+            data = tensor.locate()[0]
+            if stride >= width:
+                outside[...] = data
+            else:  # rows overlap: the later one wins
+                for row in range(rows):
+                    outside[row] = data[row]
+            return 0
+
+        return execute_load if load else execute_store

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Order in which a program's descriptors run: sequencer, queues and semaphores (docs/architecture.md).
+
+The order depends on the program alone, so it is worked out once and then repeated. It is one of the orders that the
+semaphores allow; a program without races gives the same result in all of them.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pymodels.check import check
+from pymodels.descriptor import Error, Unit, decode
+
+QUEUE = 4  #: descriptors a unit's queue holds
+SEMAPHORES = 16
+MAX_COUNT = 255  #: largest count of a semaphore
+
+
+class Entry(NamedTuple):
+    """A dispatched descriptor: its index in program memory, its number among the dispatched, its fields."""
+
+    pc: int
+    number: int
+    fields: dict[str, int]
+
+
+class Plan(NamedTuple):
+    """What a program does from START on.
+
+    Attributes
+    ----------
+    entries : list of Entry
+        Descriptors in the order of execution.
+    dispatched : int
+        Operation numbers that the program uses up.
+    error, unit, pc : int
+        How it ends if no command fails: Error.NONE, or the error and the descriptor at fault.
+    """
+
+    entries: list[Entry]
+    dispatched: int
+    error: int
+    unit: int
+    pc: int
+
+
+def _bits(mask: int) -> list[int]:
+    return [i for i in range(SEMAPHORES) if mask >> i & 1]
+
+
+def plan(program: np.ndarray, start: int, *, lanes: int, scratchpad_words: int, slot_words: int) -> Plan:
+    """Work out the order of execution, unit by unit in turn.
+
+    Parameters
+    ----------
+    program : numpy.ndarray
+        uint32, shape (descriptors, 16): program memory.
+    start : int
+        Index of the first descriptor.
+    lanes, scratchpad_words, slot_words : int
+        Limits for `pymodels.check.check`.
+    """
+    queues: list[list[Entry]] = [[] for _ in Unit]
+    counts = [0] * SEMAPHORES
+    entries: list[Entry] = []
+    pc, number, stopped = start, 0, False
+    while True:
+        while not stopped:
+            fields = decode(program[pc])
+            error = check(program[pc], lanes=lanes, scratchpad_words=scratchpad_words, slot_words=slot_words)
+            if error:
+                return Plan(entries, number, error, fields["unit"], pc)
+            queue = queues[fields["unit"] - 1]
+            if len(queue) == QUEUE:
+                break
+            queue.append(Entry(pc, number, fields))
+            number += 1
+            if fields["last"]:
+                stopped = True
+            elif pc + 1 == len(program):
+                return Plan(entries, number, Error.PROGRAM_OVERRUN, fields["unit"], pc)
+            else:
+                pc += 1
+        if stopped and not any(queues):
+            return Plan(entries, number, Error.NONE, 0, 0)
+        moved = False
+        for queue in queues:
+            if not queue or not all(counts[i] for i in _bits(queue[0].fields["wait_mask"])):
+                continue
+            entry = queue.pop(0)
+            for i in _bits(entry.fields["wait_mask"]):
+                counts[i] -= 1
+            entries.append(entry)
+            moved = True
+            for i in _bits(entry.fields["post_mask"]):
+                if counts[i] == MAX_COUNT:
+                    return Plan(entries, number, Error.SEMAPHORE_OVERFLOW, entry.fields["unit"], entry.pc)
+                counts[i] += 1
+        if not moved:
+            head = next(queue[0] for queue in queues if queue)
+            return Plan(entries, number, Error.DEADLOCK, head.fields["unit"], head.pc)
