@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// Synchronous RAM with one write and one read port; the word read appears one cycle later and stays until the next read.
+// A read in the cycle of a write to the same address gives the old word. Contents are never reset.
+module lathe_ram #(
+  parameter int unsigned Width = 32,
+  parameter int unsigned Words = 1024,
+  localparam int unsigned AddrW = Words > 1 ? $clog2(Words) : 1
+) (
+  input  logic             clk_i,
+  input  logic             wr_en_i,
+  input  logic [AddrW-1:0] wr_addr_i,
+  input  logic [Width-1:0] wr_data_i,
+  input  logic             rd_en_i,
+  input  logic [AddrW-1:0] rd_addr_i,
+  output logic [Width-1:0] rd_data_o
+);
+  if (Width < 1 || Words < 1) begin : g_check
+    $fatal(1, "lathe_ram: Width and Words must be at least 1");
+  end
+
+  logic [Width-1:0] mem_q [Words];
+
+  always_ff @(posedge clk_i) begin
+    if (wr_en_i) mem_q[wr_addr_i] <= wr_data_i;
+    if (rd_en_i) rd_data_o <= mem_q[rd_addr_i];
+  end
+endmodule

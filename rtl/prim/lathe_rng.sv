@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Random bits of one tensor element: rand = mix32(key ^ {row, col}), see docs/numerics.md, section 4. A pure function in a
+// pipeline of `Stages` registers that advances with en_i; carries no valid bit and draws no sequence.
+module lathe_rng
+  import lathe_num_pkg::*;
+#(
+  parameter int unsigned Stages = 2  // latency in enabled cycles: 1 to 3
+) (
+  input  logic        clk_i,
+  input  logic        en_i,
+  input  logic [31:0] key_i,
+  input  logic [15:0] row_i,
+  input  logic [15:0] col_i,
+  output logic [31:0] rand_o
+);
+  logic [31:0] x;
+
+  assign x = key_i ^ {row_i, col_i};
+
+  if (Stages == 1) begin : g_one
+    always_ff @(posedge clk_i) begin
+      if (en_i) rand_o <= mix32(x);
+    end
+  end else if (Stages == 2) begin : g_two
+    logic [31:0] half_q;
+    always_ff @(posedge clk_i) begin
+      if (en_i) begin
+        half_q <= mix32_b(mix32_a(x));
+        rand_o <= mix32_c(half_q);
+      end
+    end
+  end else if (Stages == 3) begin : g_three
+    logic [31:0] a_q, b_q;
+    always_ff @(posedge clk_i) begin
+      if (en_i) begin
+        a_q    <= mix32_a(x);
+        b_q    <= mix32_b(a_q);
+        rand_o <= mix32_c(b_q);
+      end
+    end
+  end else begin : g_check
+    $fatal(1, "lathe_rng: Stages must be 1, 2 or 3");
+  end
+endmodule
