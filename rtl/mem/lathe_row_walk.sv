@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// Word addresses of a tensor of `rows` rows of `words` words, rows `stride` words apart, in order.
+// One address per step; does not talk to a memory.
+module lathe_row_walk (
+  input  logic                        clk_i,
+  input  logic                        rst_ni,
+  input  logic                        start_i,   // pulse; latches the following, rows and words at least 1
+  input  logic [lathe_pkg::AddrW-1:0] addr_i,
+  input  logic [lathe_pkg::AddrW-1:0] stride_i,
+  input  logic [lathe_pkg::DimW-1:0]  rows_i,
+  input  logic [lathe_pkg::DimW-1:0]  words_i,
+  input  logic                        clear_i,   // ends the walk
+  input  logic                        step_i,    // addr_o was taken
+  output logic                        valid_o,   // addr_o is an address not yet taken
+  output logic [lathe_pkg::AddrW-1:0] addr_o
+);
+  import lathe_pkg::*;
+
+  logic             valid_q;
+  logic [AddrW-1:0] addr_q, row_q, stride_q, next_row;
+  logic [DimW-1:0]  words_q, words_left_q, rows_left_q;
+  logic             row_ends;
+
+  assign row_ends = words_left_q == DimW'(1);
+  assign next_row = row_q + stride_q;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || clear_i) valid_q <= 1'b0;
+    else if (start_i) valid_q <= 1'b1;
+    else if (step_i && row_ends && rows_left_q == DimW'(1)) valid_q <= 1'b0;
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (start_i) begin
+      addr_q <= addr_i;
+      row_q <= addr_i;
+      stride_q <= stride_i;
+      words_q <= words_i;
+      words_left_q <= words_i;
+      rows_left_q <= rows_i;
+    end else if (step_i) begin
+      if (row_ends) begin
+        addr_q <= next_row;
+        row_q <= next_row;
+        words_left_q <= words_q;
+        rows_left_q <= rows_left_q - DimW'(1);
+      end else begin
+        addr_q <= addr_q + AddrW'(1);
+        words_left_q <= words_left_q - DimW'(1);
+      end
+    end
+  end
+
+  assign valid_o = valid_q;
+  assign addr_o = addr_q;
+
+`ifndef SYNTHESIS
+  always_ff @(posedge clk_i) begin
+    if (rst_ni && step_i) assert (valid_q) else $error("step past the end");
+    if (rst_ni && start_i) assert (!valid_q) else $error("started while walking");
+  end
+`endif
+endmodule
