@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lathe: an accelerator that keeps learning while it runs, and the host that drives it."""
+
+from .allocator import Block, Layout, WeightGroup
+from .device import Device
+from .errors import (BackendError, CapacityError, DeviceError, DeviceTimeout, LatheError, MismatchError, ProgramError,
+                     SettingsError)
+from .program import Program
+from .tensor import Tensor
+
+__all__ = ["BackendError", "Block", "CapacityError", "Device", "DeviceError", "DeviceTimeout", "LatheError", "Layout",
+           "MismatchError", "Program", "ProgramError", "SettingsError", "Tensor", "WeightGroup"]

@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The chip as the host sees it: load and store tensors, run programs, read what happened.
+
+>>> with Device(backend="golden", seed=1) as device:           # doctest: +SKIP
+...     x = device.layout.tensor("x", 2, 3)
+...     device.load(x, [[1, 2, 3], [4, 5, 6]])
+...     device.store(x)
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from pymodels.csr_map import REGISTERS
+from pymodels.descriptor import Error
+
+from .allocator import ABSOLUTE_EXPONENTS, BANK_WORDS, LOGICAL_EXPONENTS, Block, Layout
+from .backends import Backend, open_backend
+from .errors import BackendError, CapacityError, DeviceError, DeviceTimeout, LatheError, ProgramError
+from .program import Program
+from .registers import PROGRAM_DESCRIPTORS, STATISTICS, UNITS, Registers
+from .tensor import Tensor, dequantize, fitting_exponent, quantize
+
+DEFAULT_MEMORY_BYTES = 1 << 20
+IDENTITY = REGISTERS["ID"].fields["value"].reset
+LANES = (4, 8, 16)
+
+#: The last descriptors of program memory: one for transfers by the device, one for whoever watches it (verify.py).
+TRANSFER_INDEX, WATCHER_INDEX = PROGRAM_DESCRIPTORS - 2, PROGRAM_DESCRIPTORS - 1
+
+_START_PC = REGISTERS["START_PC"].offset
+_CONTROL, _START = REGISTERS["CONTROL"].offset, REGISTERS["CONTROL"].pack(start=1)
+_STATUS, _DONE = REGISTERS["STATUS"].offset, REGISTERS["STATUS"].pack(done=1)
+
+
+class Device:
+    """One chip and its outside memory; a context manager.
+
+    Parameters
+    ----------
+    backend : str or callable
+        ``golden``, ``verilator``, or a callable (lanes, banks, memory, seed) that returns a back end.
+    lanes, banks : int
+        Parameters of the chip.
+    memory_bytes : int
+        Size of outside memory; its end, as large as the scratchpad, is kept for `load` and `store`.
+    seed : int
+        Seed of all random bits on the chip.
+
+    Attributes
+    ----------
+    layout : Layout
+        Where tensors are made.
+    registers : Registers
+        All registers by name.
+
+    Raises
+    ------
+    BackendError
+        The back end does not exist, cannot be built or is no such chip.
+    """
+
+    def __init__(self, backend: str | Callable[..., Backend] = "golden", lanes: int = 8, banks: int = 8,
+                 memory_bytes: int = DEFAULT_MEMORY_BYTES, seed: int = 1):
+        if lanes not in LANES:
+            raise CapacityError(f"a chip has 4, 8 or 16 lanes, not {lanes}")
+        if not 1 <= banks <= 64 or banks & (banks - 1):
+            raise CapacityError(f"the number of banks is a power of two from 1 to 64, not {banks}")
+        staging = banks * BANK_WORDS * 2 * lanes
+        if memory_bytes < 2 * staging or memory_bytes % (2 * lanes):
+            raise CapacityError(f"memory_bytes is {memory_bytes}; this chip needs a multiple of {2 * lanes} and at least {2 * staging}")
+        self.memory = np.zeros(memory_bytes, np.uint8)
+        self.name = backend if isinstance(backend, str) else getattr(backend, "name", "custom")
+        self.backend = (open_backend(backend, lanes, banks, self.memory, seed) if isinstance(backend, str)
+                        else backend(lanes, banks, self.memory, seed))
+        self.registers = Registers(self.backend)
+        identity, build = self.registers.value("ID"), self.registers.read("BUILD")
+        if identity != IDENTITY or build["lanes"] != lanes or 1 << build["log2_banks"] != banks:
+            raise BackendError(f"back end '{self.name}' answers with ID {identity:#010x}, {build['lanes']} lanes and "
+                               f"{1 << build['log2_banks']} banks; expected {IDENTITY:#010x}, {lanes} and {banks}")
+        self.layout = Layout(lanes, banks, self.memory)
+        self.layout.memory_limit = self._staging = memory_bytes - staging
+        self._programs: dict[Program, int] = {}
+        self._program_end = 0
+        self._prepared = 0
+        self._group_open = False
+        self._start_pc: int | None = None
+        self._closed = False
+        self.registers.set("SEED", seed & 0xFFFFFFFF)
+        self.registers.set("OPNUM", 0)
+        self.registers.write("IRQ_ENABLE", enable=1)
+
+    def __enter__(self) -> "Device":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the back end; may be called again."""
+        if not self._closed:
+            self._closed = True
+            self.backend.close()
+
+    # the four verbs
+
+    def load(self, tensor: Tensor, values) -> None:
+        """Write a tensor. Weights are installed into the current version.
+
+        Parameters
+        ----------
+        tensor : Tensor
+        values : array_like, shape (rows, columns)
+            Numbers, which are rounded to the tensor's static exponent or to the smallest exponent that holds them;
+            int16 mantissas for a raw tensor.
+        """
+        self._prepare()
+        if tensor.exponent is None:
+            mantissas = np.asarray(values, np.int16)
+        else:
+            exponent = tensor.initial if tensor.static else fitting_exponent(values)
+            self.registers.write_exponent(self.exponent_index(tensor), exponent, tensor.static)
+            mantissas = quantize(values, exponent)
+        program = Program(f"load {tensor.name}", self.layout)
+        block = self._staging_block(tensor)
+        block.data[:] = tensor.pack(mantissas)
+        program.load(tensor, block)
+        self._transfer(program)
+
+    def store(self, tensor: Tensor) -> np.ndarray:
+        """Read a tensor: float64 values (rows, columns); int16 mantissas of a raw tensor."""
+        mantissas, exponent = self.store_mantissas(tensor)
+        return mantissas if exponent is None else dequantize(mantissas, exponent)
+
+    def store_mantissas(self, tensor: Tensor) -> tuple[np.ndarray, int | None]:
+        """Read a tensor as (int16 mantissas (rows, columns), exponent or None)."""
+        self._prepare()
+        program = Program(f"store {tensor.name}", self.layout)
+        block = self._staging_block(tensor)
+        program.store(tensor, block)
+        self._transfer(program)
+        exponent = None if tensor.exponent is None else self.registers.read_exponent(self.exponent_index(tensor))[0]
+        return block.data[:, :tensor.columns].copy(), exponent
+
+    def install(self, program: Program) -> None:
+        """Write a program into program memory, where it stays. `run` does this when needed."""
+        if program in self._programs:
+            return
+        if program.layout is not self.layout:
+            raise ProgramError(f"program '{program.name}' was recorded for the layout of another device")
+        self._prepare()
+        descriptors = program.descriptors()
+        free = TRANSFER_INDEX - self._program_end
+        if len(descriptors) > free:
+            holders = ", ".join(f"'{p.name}' {len(p.operations)}" for p in self._programs)
+            raise CapacityError(f"program '{program.name}' has {len(descriptors)} descriptors and {free} of {TRANSFER_INDEX} are "
+                                f"free in program memory ({holders or 'empty'}); split it or use fewer programs")
+        self.registers.write_program(self._program_end, descriptors)
+        program.frozen = True
+        self._programs[program] = self._program_end
+        self._program_end += len(descriptors)
+
+    def run(self, program: Program) -> None:
+        """Run a program to its end.
+
+        Raises
+        ------
+        DeviceError
+            The chip refused or stopped it; the message names the descriptor, its tensors, the limit and the remedy.
+            The current weights are unchanged and the device can be used further.
+        DeviceTimeout
+            It did not end; the message holds the chip's state.
+        """
+        first = self._programs.get(program)
+        if first is None:
+            self.install(program)
+            first = self._programs[program]
+        self._execute(program, first)
+
+    # what happened
+
+    def statistics(self) -> dict[str, float]:
+        """Return the policy unit's statistics as numbers; sums are divided by 2**(fraction bits), not by the count."""
+        return {name: value / (1 << STATISTICS[name]) for name, value in self.registers.statistics().items()}
+
+    def clear_statistics(self) -> None:
+        self.registers.write("CONTROL", stats_clear=1)
+
+    @property
+    def cycles(self) -> int:
+        """Clock cycles during which programs ran; 0 on a back end without a clock."""
+        return self.registers.wide("CYCLES")
+
+    @property
+    def saturations(self) -> int:
+        """Values that were clamped to 16 bits so far."""
+        return self.registers.value("SATURATIONS")
+
+    @property
+    def version(self) -> int:
+        """Version of the current weights."""
+        return self.registers.value("VERSION")
+
+    def exponent_index(self, tensor: Tensor) -> int:
+        """Return the physical exponent register that holds a tensor's exponent now."""
+        if tensor.exponent is None:
+            raise ProgramError(f"tensor {tensor} is raw and has no exponent register")
+        if tensor.space == "absolute":
+            return tensor.exponent
+        slot = self.registers.read("SLOT")["slot"]
+        if tensor.space == "next":
+            slot = (slot + 1) % tensor.slots
+        return ABSOLUTE_EXPONENTS + LOGICAL_EXPONENTS * slot + tensor.exponent
+
+    def status(self) -> str:
+        """Return the chip's state in a few lines, for people."""
+        read = self.registers.read
+        error = read("ERROR")
+        lines = [f"status {read('STATUS')}  error {_error_name(error['code'])} at descriptor {error['pc']}",
+                 f"operation number {self.registers.value('OPNUM')}  weight version {self.version}  slot {read('SLOT')}",
+                 f"cycles {self.cycles}  array steps {self.registers.wide('MAC_STEPS')}  saturations {self.saturations}"]
+        for unit in UNITS:
+            counters = ", ".join(f"{what.lower().replace('_', ' ')} {self.registers.value(f'{unit.upper()}_{what}')}"
+                                 for what in ("BUSY", "WAIT", "STALL_OPERAND", "STALL_RESULT"))
+            lines.append(f"{unit}: {counters}")
+        return "\n".join(lines)
+
+    # inside
+
+    def _staging_block(self, tensor: Tensor) -> Block:
+        size = tensor.rows * tensor.row_words * 2 * tensor.lanes
+        data = self.memory[self._staging:self._staging + size].view(np.int16).reshape(tensor.rows, -1)
+        return Block(f"transfer of {tensor.name}", self._staging, data)
+
+    def _transfer(self, program: Program) -> None:
+        self.registers.write_program(TRANSFER_INDEX, program.descriptors())
+        self._execute(program, TRANSFER_INDEX)
+
+    def _prepare(self) -> None:
+        """Set the registers of what was placed since the last time: the weight group and new exponents."""
+        layout = self.layout
+        if layout.group is not None and layout.group.placed and not self._group_open:
+            self._group_open = True
+            self.registers.set("GROUP_BASE", layout.group.base)
+            self.registers.set("GROUP_SIZE", layout.group.size)
+            self.registers.set("GROUP_SLOTS", layout.group.slots)
+            self.registers.set("GROUP_VERSION", 0)
+            self.registers.write("CONTROL", group_init=1)
+        for tensor in layout.tensors[self._prepared:]:
+            if tensor.exponent is None:
+                continue
+            indices = [tensor.exponent] if tensor.space == "absolute" else [
+                ABSOLUTE_EXPONENTS + LOGICAL_EXPONENTS * slot + tensor.exponent for slot in range(tensor.slots)]
+            for index in indices:
+                self.registers.write_exponent(index, tensor.initial, tensor.static)
+        self._prepared = len(layout.tensors)
+
+    def _execute(self, program: Program, first: int) -> None:
+        if self._closed:
+            raise LatheError(f"program '{program.name}' cannot run: the device is closed")
+        backend = self.backend
+        if first != self._start_pc:
+            backend.csr_write(_START_PC, first)
+            self._start_pc = first
+        backend.csr_write(_CONTROL, _START)
+        try:
+            backend.run(program.cycle_limit)
+        except TimeoutError as error:
+            raise DeviceTimeout(f"program '{program.name}' did not end within {program.cycle_limit} cycles ({error}); this is a "
+                                f"fault of the chip, close the device and report this state:\n{self.status()}") from error
+        if not backend.csr_read(_STATUS) & _DONE:
+            raise self._error(program, first)
+
+    def _error(self, program: Program, first: int) -> LatheError:
+        status, error = self.registers.read("STATUS"), self.registers.read("ERROR")
+        if not status["error"]:
+            return DeviceTimeout(f"program '{program.name}' neither ended nor failed:\n{self.status()}")
+        code, index = _error_name(error["code"]), error["pc"] - first
+        label, remedy = program.explain(index, code)
+        return DeviceError(f"program '{program.name}', descriptor {index} '{label}': {code}: {remedy}", code, index, label)
+
+
+def _error_name(code: int) -> str:
+    return Error(code).name.lower() if code in set(Error) else f"code {code}"

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Networks as tensors and recorded operations: forward, backward and update of an MLP with a shared trunk."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .allocator import Layout, WeightGroup
+from .errors import ProgramError, SettingsError
+from .program import MAX_OUTPUTS, TANH_EXPONENT, Program
+from .tensor import Tensor
+
+#: First exponents of tensors whose scale is not known yet; delayed scaling follows the data from the first write on.
+RELU_EXPONENT, OUTPUT_EXPONENT, GRADIENT_EXPONENT = -11, -12, -18
+
+
+def orthogonal(rng: np.random.Generator, rows: int, columns: int, gain: float) -> np.ndarray:
+    """Return a random float64 (rows, columns) with orthogonal rows or columns, times `gain`.
+
+    QR decomposition of a normal matrix, signs fixed by the diagonal of R.
+    """
+    q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
+    q = q * np.sign(np.diag(r))
+    return gain * (q if rows >= columns else q.T)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Weights of one layer and what the optimizer keeps for them, all in the weight group."""
+
+    weight: Tensor
+    bias: Tensor
+    weight_momentum: Tensor
+    bias_momentum: Tensor
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        return self.weight, self.bias, self.weight_momentum, self.bias_momentum
+
+
+@dataclass(frozen=True)
+class Activations:
+    """Input and outputs of every layer for one batch: ``outputs[-1]`` holds logits and, in its last column, the value."""
+
+    x: Tensor
+    outputs: list[Tensor]
+
+    @property
+    def y(self) -> Tensor:
+        return self.outputs[-1]
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """Gradients with respect to every layer's output, weight and bias, and a row of ones that sums over the batch."""
+
+    outputs: list[Tensor]
+    weights: list[Tensor]
+    biases: list[Tensor]
+    ones: Tensor
+
+
+class MLP:
+    """Shared trunk of hidden layers and one output layer of `actions` logits and one value.
+
+    Parameters
+    ----------
+    layout : Layout
+        Its weight group is taken by this network.
+    inputs : int
+        Observation elements.
+    hidden : sequence of int
+        Widths of the hidden layers.
+    actions : int
+        Number of discrete actions, at most 63.
+    activation : str
+        tanh or relu.
+    weight_exponent, momentum_exponent : int
+        Static exponent of weights and biases; first exponent of the momentum, which follows its data.
+    slots : int
+        Slots of the weight group.
+    """
+
+    def __init__(self, layout: Layout, inputs: int, hidden: tuple[int, ...], actions: int, activation: str = "tanh",
+                 weight_exponent: int = -13, momentum_exponent: int = -16, slots: int = 3):
+        if activation not in ("tanh", "relu"):
+            raise SettingsError(f"activation '{activation}' is none of: tanh, relu")
+        if not 1 <= actions <= MAX_OUTPUTS - 1:
+            raise SettingsError(f"{actions} actions: the policy unit takes 1 to {MAX_OUTPUTS - 1} (and one value)")
+        self.layout, self.activation = layout, activation
+        self.inputs, self.outputs = inputs, actions + 1
+        self.sizes = (inputs, *hidden, self.outputs)
+        self.group = WeightGroup(layout, slots)
+        self.layers = []
+        for number, (rows, columns) in enumerate(zip(self.sizes, self.sizes[1:], strict=False), 1):
+            self.layers.append(Layer(
+                self.group.tensor(f"W{number}", rows, columns, weight_exponent, static=True),
+                self.group.tensor(f"b{number}", 1, columns, weight_exponent, static=True),
+                self.group.tensor(f"mW{number}", rows, columns, momentum_exponent),
+                self.group.tensor(f"mb{number}", 1, columns, momentum_exponent)))
+        self.group.place()
+
+    def initial_values(self, rng: np.random.Generator, hidden_gain: float = 2**0.5, policy_gain: float = 0.01,
+                       value_gain: float = 1.0) -> dict[Tensor, np.ndarray]:
+        """Return first values of every tensor of the group: orthogonal weights, zero biases and momentum."""
+        values = {}
+        for number, layer in enumerate(self.layers, 1):
+            for tensor in layer.tensors:
+                values[tensor] = np.zeros(tensor.shape)
+            rows, columns = layer.weight.shape
+            if number < len(self.layers):
+                values[layer.weight] = orthogonal(rng, rows, columns, hidden_gain)
+            else:
+                values[layer.weight] = np.hstack([orthogonal(rng, rows, columns - 1, policy_gain),
+                                                  orthogonal(rng, rows, 1, value_gain)])
+        return values
+
+    def activations(self, batch: int, prefix: str, input_exponent: int) -> Activations:
+        """Make the tensors that a forward pass of `batch` rows needs."""
+        make = self.layout.tensor
+        x = make(f"{prefix}.x", batch, self.inputs, input_exponent, static=True)
+        outputs = []
+        for number, width in enumerate(self.sizes[1:-1], 1):
+            if self.activation == "tanh":
+                outputs.append(make(f"{prefix}.h{number}", batch, width, TANH_EXPONENT, static=True))
+            else:
+                outputs.append(make(f"{prefix}.h{number}", batch, width, RELU_EXPONENT))
+        outputs.append(make(f"{prefix}.y", batch, self.outputs, OUTPUT_EXPONENT))
+        return Activations(x, outputs)
+
+    def gradients(self, batch: int, prefix: str) -> Gradients:
+        """Make the tensors that a backward pass of `batch` rows needs; `ones` must be loaded with ones."""
+        make = self.layout.tensor
+        count = len(self.layers)
+        names = [f"dh{number}" for number in range(1, count)] + ["dy"]
+        return Gradients(
+            [make(f"{prefix}.{name}", batch, layer.weight.columns, GRADIENT_EXPONENT)
+             for name, layer in zip(names, self.layers, strict=True)],
+            [make(f"{prefix}.d{layer.weight.name}", *layer.weight.shape, GRADIENT_EXPONENT) for layer in self.layers],
+            [make(f"{prefix}.d{layer.bias.name}", *layer.bias.shape, GRADIENT_EXPONENT) for layer in self.layers],
+            make(f"{prefix}.ones", 1, batch, 0, static=True))
+
+    def forward(self, program: Program, acts: Activations) -> None:
+        """Record all layers from ``acts.x`` to ``acts.y`` with the current weights."""
+        x = acts.x
+        for number, (layer, out) in enumerate(zip(self.layers, acts.outputs, strict=True), 1):
+            last = number == len(self.layers)
+            program.linear(x, layer.weight, out, bias=layer.bias, activation="none" if last else self.activation)
+            x = out
+
+    def backward(self, program: Program, acts: Activations, grads: Gradients, update: bool = False,
+                 stochastic: bool = True) -> None:
+        """Record the gradients of all weights from ``grads.outputs[-1]``, the gradient of the loss with respect to ``acts.y``.
+
+        Parameters
+        ----------
+        update : bool
+            Also record every tensor's step into the next slot, as soon as its gradient is there, so that the update unit
+            works while the array goes on to the layer below. The caller commits.
+        stochastic : bool
+            Round weights and momentum stochastically.
+        """
+        if acts.x.rows != grads.ones.columns:
+            raise ProgramError(f"activations {acts.x} and gradients {grads.ones} belong to different batches")
+        for index in reversed(range(len(self.layers))):
+            layer, dy = self.layers[index], grads.outputs[index]
+            x = acts.outputs[index - 1] if index else acts.x
+            program.matmul(x, dy, grads.weights[index], trans_a=True)
+            program.matmul(grads.ones, dy, grads.biases[index])
+            if update:
+                program.sgd(layer.weight, grads.weights[index], layer.weight_momentum, stochastic)
+                program.sgd(layer.bias, grads.biases[index], layer.bias_momentum, stochastic)
+            if index:
+                program.matmul(dy, layer.weight, grads.outputs[index - 1], trans_b=True, derivative=self.activation, y=x)

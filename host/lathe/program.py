@@ -1,0 +1,450 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Records operations on tensors as a program of the chip and derives the semaphores between its units.
+
+Users name tensors; which descriptor must wait for which follows from what they read and write.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pymodels.descriptor import WORDS, encode
+
+from .allocator import ABSOLUTE_EXPONENTS, LOGICAL_EXPONENTS, Block, Layout
+from .errors import ProgramError
+from .registers import PROGRAM_DESCRIPTORS, UNITS
+from .tensor import Tensor
+
+SEMAPHORES = 16
+SEMAPHORE_MAX = 255
+MAX_INNER = 16384
+MAX_OUTPUTS = 64
+TANH_EXPONENT = -15
+ACTIVATIONS = ("none", "relu", "tanh")
+
+
+@dataclass(frozen=True)
+class Access:
+    """Words of one address space, registers of one kind, or the slot pointer, that an operation touches."""
+
+    resource: str
+    where: slice | np.ndarray
+
+
+@dataclass
+class Operation:
+    """One recorded descriptor.
+
+    Attributes
+    ----------
+    label : str
+        What it computes, in terms of tensor names.
+    unit, op : str
+        Names as in docs/descriptors.md.
+    fields : dict
+        Descriptor fields except semaphores and `last`.
+    operands : dict of int to Tensor
+        By operand number.
+    reads, writes : list of Access
+    macs : int
+        Multiply-accumulates that the result needs.
+    words : int
+        Scratchpad words moved, roughly; bounds the time it may take.
+    """
+
+    label: str
+    unit: str
+    op: str
+    fields: dict
+    operands: dict[int, Tensor] = field(default_factory=dict)
+    reads: list[Access] = field(default_factory=list)
+    writes: list[Access] = field(default_factory=list)
+    macs: int = 0
+    words: int = 0
+    wait_mask: int = 0
+    post_mask: int = 0
+
+
+class Program:
+    """A sequence of operations that the chip runs on its own once started.
+
+    Parameters
+    ----------
+    name : str
+        Used in messages.
+    layout : Layout
+        Where the tensors lie.
+    """
+
+    def __init__(self, name: str, layout: Layout):
+        self.name, self.layout = name, layout
+        self.operations: list[Operation] = []
+        self.frozen = False  # on a chip already
+        self._compiled: np.ndarray | None = None
+
+    # gemm
+
+    def linear(self, x: Tensor, w: Tensor, out: Tensor, bias: Tensor | None = None, activation: str = "none",
+               label: str | None = None) -> None:
+        """Record ``out = activation(x w + bias)``; x is M x K, w K x N, bias 1 x N."""
+        self.matmul(x, w, out, bias=bias, activation=activation, label=label)
+
+    def matmul(self, a: Tensor, b: Tensor, out: Tensor, *, trans_a: bool = False, trans_b: bool = False,
+               bias: Tensor | None = None, activation: str = "none", derivative: str = "none", y: Tensor | None = None,
+               stochastic: bool = False, label: str | None = None) -> None:
+        """Record ``out = activation(a b + bias)`` or ``out = (a b) * derivative(y)``.
+
+        Parameters
+        ----------
+        a, b, out : Tensor
+            M x K, K x N and M x N; `trans_a`: a is stored K x M, `trans_b`: b is stored N x K.
+        bias : Tensor, optional
+            1 x N, added to every row.
+        activation : str
+            none, relu or tanh.
+        derivative : str
+            none, relu or tanh: multiply by the derivative of that activation, whose output is `y` (M x N).
+        stochastic : bool
+            Round the result stochastically instead of half to even.
+        """
+        m, k = a.shape[::-1] if trans_a else a.shape
+        k_b, n = b.shape[::-1] if trans_b else b.shape
+        name = f"{a.name}{'^T' if trans_a else ''} {b.name}{'^T' if trans_b else ''}"
+        name += f" + {bias.name}" if bias else ""
+        name = f"{activation}({name})" if activation != "none" else name
+        name += f" * {derivative}'({y.name})" if derivative != "none" and y else ""
+        label = label or f"{out.name} = {name}"
+        for kind, value in (("activation", activation), ("derivative", derivative)):
+            if value not in ACTIVATIONS:
+                raise ProgramError(f"'{label}': {kind} {value!r} is none of {', '.join(ACTIVATIONS)}")
+        if activation != "none" and derivative != "none":
+            raise ProgramError(f"'{label}': a result takes either an activation or a derivative, not both")
+        if (derivative != "none") != (y is not None):
+            raise ProgramError(f"'{label}': a derivative needs y, the output of that activation, and nothing else does")
+        if k != k_b:
+            raise ProgramError(f"'{label}': the inner dimensions differ: {a}{' transposed' if trans_a else ''} gives {k}, "
+                               f"{b}{' transposed' if trans_b else ''} gives {k_b}")
+        if k > MAX_INNER:
+            raise ProgramError(f"'{label}': inner dimension {k} is above {MAX_INNER}; split the product")
+        for tensor, shape in ((out, (m, n)), (bias, (1, n)), (y, (m, n))):
+            if tensor is not None and tensor.shape != shape:
+                raise ProgramError(f"'{label}': tensor {tensor} should be {shape[0]} x {shape[1]}")
+        for tensor, holds in ((out, activation), (y, derivative)):
+            if holds == "tanh" and not (tensor.static and tensor.initial == TANH_EXPONENT):
+                raise ProgramError(f"'{label}': tensor {tensor} holds tanh, whose exponent is always {TANH_EXPONENT}; make it "
+                                   f"with exponent={TANH_EXPONENT}, static=True")
+        op = self._operation(label, "gemm", "matmul", {0: a, 1: b, 2: out, 3: bias, 4: y}, results=(2,))
+        op.fields |= {"trans_a": int(trans_a), "trans_b": int(trans_b), "bias": int(bias is not None), "act": activation,
+                      "dact": derivative, "stochastic": int(stochastic), "m": m, "n": n, "k": k}
+        op.fields.pop("t4_exp", None)  # the derivative takes y's exponent as given
+        op.macs = m * n * k
+        op.words = out.words * (k + 16)
+
+    # policy
+
+    def sample(self, y: Tensor, records: Tensor, greedy: bool = False, label: str | None = None) -> None:
+        """Record the drawing of one action a row from the logits in `y` (M x (actions + 1), last column the value).
+
+        `records` (M words) receives action, log-probability (LSB 2**-10), value (LSB 2**-10) and weight version.
+        """
+        label = label or f"{records.name} = sample({y.name})"
+        self._check_policy(label, y, records)
+        op = self._operation(label, "policy", "sample", {0: y, 2: records}, results=(2,))
+        op.fields |= {"greedy": int(greedy), "m": y.rows, "n": y.columns}
+        op.reads.append(_POINTER)  # the record carries the version
+        op.words = y.words * 100
+
+    def loss(self, y: Tensor, records: Tensor, gradient: Tensor, gshift: int, label: str | None = None) -> None:
+        """Record ``gradient = d loss / d y * 2**-gshift``.
+
+        `records` (M words) holds action, old log-probability (LSB 2**-10), advantage (LSB 2**-11), return (LSB 2**-10).
+        """
+        label = label or f"{gradient.name} = d loss / d {y.name}"
+        self._check_policy(label, y, records)
+        if gradient.shape != y.shape:
+            raise ProgramError(f"'{label}': tensor {gradient} should be {y.rows} x {y.columns} like {y}")
+        if not 0 <= gshift <= 31:
+            raise ProgramError(f"'{label}': gshift {gshift} is outside 0 to 31")
+        op = self._operation(label, "policy", "loss", {0: y, 1: records, 2: gradient}, results=(2,))
+        op.fields |= {"gshift": gshift, "m": y.rows, "n": y.columns}
+        op.words = y.words * 200
+
+    def _check_policy(self, label: str, y: Tensor, records: Tensor) -> None:
+        if not 2 <= y.columns <= MAX_OUTPUTS:
+            raise ProgramError(f"'{label}': {y} has {y.columns} columns; the policy unit takes 2 to {MAX_OUTPUTS} "
+                               f"(at most {MAX_OUTPUTS - 1} actions and the value)")
+        if records.exponent is not None or records.row_words != 1 or records.rows != y.rows:
+            raise ProgramError(f"'{label}': {records} should be {y.rows} raw records of one word; make it with layout.records")
+
+    # update
+
+    def sgd(self, w: Tensor, gradient: Tensor, momentum: Tensor, stochastic: bool = True, label: str | None = None) -> None:
+        """Record ``m' = momentum m + g; w' = w - learning_rate m'`` into the next slot; all of w's shape."""
+        label = label or f"{w.name}' = sgd({w.name}, {gradient.name}, {momentum.name})"
+        for tensor in (gradient, momentum):
+            if tensor.shape != w.shape:
+                raise ProgramError(f"'{label}': tensor {tensor} should be {w.rows} x {w.columns} like {w}")
+        for tensor in (w, momentum):
+            if tensor.space != "current":
+                raise ProgramError(f"'{label}': tensor {tensor} is not in the weight group; make it with WeightGroup.tensor")
+        for tensor in (w, gradient, momentum):
+            if tensor.stride != tensor.row_words:
+                raise ProgramError(f"'{label}': rows of tensor {tensor} are not contiguous")
+        op = self._operation(label, "update", "sgd", {0: w, 1: gradient, 2: w.next, 3: momentum, 4: momentum.next},
+                             results=(2, 4))
+        for operand in range(5):
+            op.fields.pop(f"t{operand}_stride")  # one row
+        op.fields |= {"stochastic": int(stochastic), "m": 1, "n": w.words}
+        op.words = 10 * w.words
+
+    def commit(self, label: str = "commit") -> None:
+        """Record the switch to the weights just written, as one step for everyone who reads them."""
+        self._operation(label, "update", "commit", {}).writes.append(_POINTER)
+
+    def rollback(self, label: str = "rollback") -> None:
+        """Record the return to the version before the current one."""
+        self._operation(label, "update", "rollback", {}).writes.append(_POINTER)
+
+    # dma
+
+    def load(self, tensor: Tensor, block: Block, label: str | None = None) -> None:
+        """Record a copy from outside memory into the scratchpad."""
+        self._transfer(label or f"{tensor.name} <- memory", "load", tensor, block, 2)
+
+    def store(self, tensor: Tensor, block: Block, label: str | None = None) -> None:
+        """Record a copy from the scratchpad to outside memory."""
+        self._transfer(label or f"memory <- {tensor.name}", "store", tensor, block, 0)
+
+    def _transfer(self, label: str, op_name: str, tensor: Tensor, block: Block, operand: int) -> None:
+        if block.data.shape != (tensor.rows, tensor.row_words * self.layout.lanes):
+            raise ProgramError(f"'{label}': block '{block.name}' has the shape {block.data.shape}, tensor {tensor} needs "
+                               f"({tensor.rows}, {tensor.row_words * self.layout.lanes})")
+        op = self._operation(label, "dma", op_name, {operand: tensor}, results=(2,), exponents=False)
+        op.fields |= {"m": tensor.rows, "n": tensor.row_words, "mem_addr": block.address, "mem_stride": block.row_bytes}
+        op.words = 20 * tensor.words
+
+    def raw(self, label: str, **fields) -> None:
+        """Record a descriptor field by field, semaphores included; nothing is checked or derived. For tests of the chip."""
+        self._append(Operation(label, str(fields.get("unit")), "raw", fields))
+
+    # recording
+
+    def _operation(self, label: str, unit: str, op_name: str, operands: dict[int, Tensor | None], results: tuple[int, ...] = (),
+                   exponents: bool = True) -> Operation:
+        op = Operation(label, unit, op_name, {"unit": unit, "op": op_name})
+        for number, tensor in operands.items():
+            if tensor is None:
+                continue
+            self._check_place(label, tensor, number in results and op_name != "load")
+            op.operands[number] = tensor
+            op.fields |= {f"t{number}_addr": tensor.address, f"t{number}_stride": tensor.stride, f"t{number}_space": tensor.space}
+            if exponents and tensor.exponent is not None:
+                op.fields[f"t{number}_exp"] = tensor.exponent
+            (op.writes if number in results else op.reads).extend(self._accesses(tensor))
+            if tensor.space != "absolute":
+                op.reads.append(_POINTER)
+        self._append(op)
+        return op
+
+    def _append(self, op: Operation) -> None:
+        if self.frozen:
+            raise ProgramError(f"'{op.label}' comes too late: program '{self.name}' is already on the chip; record a new one")
+        self.operations.append(op)
+        self._compiled = None
+
+    def _check_place(self, label: str, tensor: Tensor, written: bool) -> None:
+        layout, group = self.layout, self.layout.group
+        if tensor.lanes != layout.lanes:
+            raise ProgramError(f"'{label}': tensor {tensor} was made for {tensor.lanes} lanes, the chip has {layout.lanes}")
+        if tensor.space == "absolute":
+            limit, of = layout.scratchpad_words, "the scratchpad"
+        elif group is None or not group.placed:
+            raise ProgramError(f"'{label}': tensor {tensor} lies in a weight group that is not placed; call WeightGroup.place")
+        else:
+            limit, of = group.size, "a slot of the weight group"
+        if tensor.address + tensor.words > limit:
+            raise ProgramError(f"'{label}': tensor {tensor} ends at word {tensor.address + tensor.words}, {of} has {limit}")
+        if tensor.stride < tensor.row_words and tensor.rows > 1:
+            raise ProgramError(f"'{label}': tensor {tensor} has a stride of {tensor.stride} words, a row takes {tensor.row_words}")
+        if written and tensor.space == "current":
+            raise ProgramError(f"'{label}': tensor {tensor} belongs to the current weights, which no program may write; "
+                               "write tensor.next and commit")
+
+    def _accesses(self, tensor: Tensor) -> list[Access]:
+        if tensor.stride == tensor.row_words or tensor.rows == 1:
+            where = slice(tensor.address, tensor.address + tensor.words)
+        else:
+            rows = tensor.address + tensor.stride * np.arange(tensor.rows)
+            where = (rows[:, None] + np.arange(tensor.row_words)).ravel()
+        accesses = [Access(tensor.space, where)]
+        if tensor.exponent is not None and not tensor.static:
+            accesses.append(Access(f"{tensor.space} exponent", slice(tensor.exponent, tensor.exponent + 1)))
+        group = self.layout.group
+        if tensor.space == "absolute" and group is not None and group.placed:
+            end = group.base + group.slots * group.size
+            if tensor.address < end and tensor.address + tensor.words > group.base:
+                # Which slot this is depends on the version: it may be any.
+                accesses += [Access("current", slice(0, group.size)), Access("next", slice(0, group.size)), _POINTER]
+        return accesses
+
+    # compilation
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the program: the work an ideal array would do."""
+        return sum(op.macs for op in self.operations)
+
+    @property
+    def cycle_limit(self) -> int:
+        """Cycles after which something is certainly wrong."""
+        return 100_000 + sum(1_000 + 4 * op.words for op in self.operations)
+
+    def descriptors(self) -> np.ndarray:
+        """Return the program as uint32 (descriptors, 16), semaphores placed.
+
+        Raises
+        ------
+        ProgramError
+            It is empty, too long, or needs more semaphores than there are.
+        """
+        if self._compiled is None:
+            if not self.operations:
+                raise ProgramError(f"program '{self.name}' is empty")
+            if len(self.operations) > PROGRAM_DESCRIPTORS:
+                raise ProgramError(f"program '{self.name}' has {len(self.operations)} descriptors, program memory holds "
+                                   f"{PROGRAM_DESCRIPTORS}; split it")
+            self._place_semaphores()
+            self._compiled = np.zeros((len(self.operations), WORDS), np.uint32)
+            for index, op in enumerate(self.operations):
+                fields = dict(op.fields)
+                fields["wait_mask"] = fields.get("wait_mask", 0) | op.wait_mask
+                fields["post_mask"] = fields.get("post_mask", 0) | op.post_mask
+                fields.setdefault("last", int(index == len(self.operations) - 1))
+                try:
+                    self._compiled[index] = encode(fields)
+                except ValueError as error:
+                    raise ProgramError(f"descriptor {index} of program '{self.name}', '{op.label}': {error}") from None
+        return self._compiled
+
+    def edges(self) -> list[tuple[int, int]]:
+        """Return the pairs (producer, consumer) of descriptors of different units that need a semaphore.
+
+        A descriptor must start after the end of everything earlier that wrote what it reads or writes, or read what it
+        writes. Units work in order, so of each unit only the last such descriptor counts, and an edge that follows
+        from others is left out.
+        """
+        history = _History(self.layout)
+        known: list[np.ndarray] = []  # for each descriptor, the last descriptor of each unit that ended before it starts
+        last = np.full(len(UNITS), -1)  # the last descriptor of each unit so far
+        edges = []
+        for index, op in enumerate(self.operations):
+            if op.unit not in UNITS:  # a raw descriptor for no unit
+                known.append(np.full(len(UNITS), -1))
+                continue
+            unit = UNITS.index(op.unit)
+            needed = history.conflicts(op)
+            clock = np.full(len(UNITS), -1)
+            if last[unit] >= 0:
+                clock = known[last[unit]].copy()
+                clock[unit] = last[unit]
+            wanted = [v for v in range(len(UNITS)) if v != unit and needed[v] > clock[v]]
+            kept = [v for v in wanted
+                    if not any(known[needed[other]][v] >= needed[v] for other in wanted if other != v)]
+            for v in kept:
+                edges.append((int(needed[v]), index))
+                clock = np.maximum(clock, known[needed[v]])
+                clock[v] = max(clock[v], needed[v])
+            known.append(clock)
+            last[unit] = index
+            history.record(op, unit, index)
+        return edges
+
+    def _place_semaphores(self) -> None:
+        for op in self.operations:
+            op.wait_mask = op.post_mask = 0
+        taken: dict[tuple[str, str], int] = {}
+        counts: dict[int, int] = {}
+        for producer, consumer in self.edges():
+            source, sink = self.operations[producer], self.operations[consumer]
+            semaphore = taken.setdefault((source.unit, sink.unit), len(taken))
+            counts[semaphore] = counts.get(semaphore, 0) + 1
+            if semaphore >= SEMAPHORES or counts[semaphore] > SEMAPHORE_MAX:
+                raise ProgramError(f"program '{self.name}' needs more than {SEMAPHORES} semaphores or more than {SEMAPHORE_MAX} "
+                                   f"posts of one, at '{sink.label}'; split it")
+            source.post_mask |= 1 << semaphore
+            sink.wait_mask |= 1 << semaphore
+
+    def explain(self, index: int, code: str) -> tuple[str, str]:
+        """Return (label, what to say) for an error `code` that the chip reported at descriptor `index`."""
+        if index >= len(self.operations):
+            label = f"descriptor {index}, beyond the program's last"
+            return label, "the program lacks a descriptor marked last"
+        op = self.operations[index]
+        shapes = "; ".join(f"operand {n} {t} at word {t.address} ({t.space}), ends at {t.address + t.words}"
+                           for n, t in sorted(op.operands.items()))
+        return op.label, _REMEDIES.get(code, "see docs/architecture.md").format(
+            words=self.layout.scratchpad_words, slot=self.layout.group.size if self.layout.group else 0,
+            word_bytes=2 * self.layout.lanes, memory=self.layout.memory.nbytes, fields=_show(op.fields),
+            wait=_bits(int(op.fields.get("wait_mask", 0)) | op.wait_mask)) + (f" [{shapes}]" if shapes else "")
+
+    def listing(self) -> str:
+        """Return the program as a table: index, unit, waits, posts, label."""
+        self.descriptors()
+        lines = [f"program '{self.name}': {len(self.operations)} descriptors, {self.macs} multiply-accumulates"]
+        for index, op in enumerate(self.operations):
+            waits, posts = _bits(op.wait_mask), _bits(op.post_mask)
+            lines.append(f"{index:4d} {op.unit:7s}{'wait ' + waits if waits else '':12s}{'post ' + posts if posts else '':12s}"
+                         f"{op.label}")
+        return "\n".join(lines)
+
+
+_POINTER = Access("pointer", slice(0, 1))
+
+_REMEDIES = {
+    "bad_unit": "no unit has this number: {fields}",
+    "bad_op": "the unit has no such operation: {fields}",
+    "bad_field": "two fields contradict each other or an unused one is set: {fields}",
+    "bad_shape": "a dimension is zero or above its limit (gemm k 16384, policy n 2 to 64), or a stride is shorter than a row: {fields}",
+    "out_of_scratchpad": "the scratchpad has {words} words, a slot of the weight group {slot}; an operand ends beyond: {fields}",
+    "misaligned": "memory addresses and strides must be multiples of {word_bytes} bytes: {fields}",
+    "program_overrun": "no descriptor up to the end of program memory is marked last",
+    "deadlock": "it waits for semaphore {wait}, which nobody will post; record it with the builder's methods, which pair waits and posts",
+    "memory": "outside memory has {memory} bytes and answered with an error; check the block's address: {fields}",
+    "semaphore_overflow": "a semaphore was posted more than 255 times without a wait",
+    "no_version": "no older version is kept: roll back at most (slots - 2) times after as many commits; a group of 2 slots keeps none",
+}
+
+
+def _show(fields: dict) -> str:
+    return ", ".join(f"{name}={value}" for name, value in fields.items() if value not in (0, "none", "absolute"))
+
+
+def _bits(mask: int) -> str:
+    return ",".join(str(bit) for bit in range(SEMAPHORES) if mask >> bit & 1)
+
+
+class _History:
+    """For every word and register, the last descriptor of each unit that wrote and that read it."""
+
+    def __init__(self, layout: Layout):
+        slot = layout.group.size if layout.group else 0
+        sizes = {"absolute": layout.scratchpad_words, "current": slot, "next": slot, "pointer": 1,
+                 "absolute exponent": ABSOLUTE_EXPONENTS, "current exponent": LOGICAL_EXPONENTS,
+                 "next exponent": LOGICAL_EXPONENTS}
+        self._wrote = {name: np.full((len(UNITS), size), -1) for name, size in sizes.items()}
+        self._read = {name: np.full((len(UNITS), size), -1) for name, size in sizes.items()}
+
+    def conflicts(self, op: Operation) -> np.ndarray:
+        """Return, for each unit, the last descriptor that `op` must come after (-1: none)."""
+        latest = np.full(len(UNITS), -1)
+        for access in [*op.reads, *op.writes]:
+            latest = np.maximum(latest, self._wrote[access.resource][:, access.where].max(axis=1, initial=-1))
+        for access in op.writes:
+            latest = np.maximum(latest, self._read[access.resource][:, access.where].max(axis=1, initial=-1))
+        return latest
+
+    def record(self, op: Operation, unit: int, index: int) -> None:
+        for access in op.reads:
+            self._read[access.resource][unit, access.where] = index
+        for access in op.writes:
+            self._wrote[access.resource][unit, access.where] = index

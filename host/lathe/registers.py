@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Registers and memories of the chip by name; offsets and fields come from the generated map."""
+
+from pymodels.csr_map import MEMORIES, REGISTERS
+from pymodels.descriptor import WORDS as DESCRIPTOR_WORDS
+
+#: Descriptors that program memory holds.
+PROGRAM_DESCRIPTORS = MEMORIES["PROGRAM"].words // DESCRIPTOR_WORDS
+
+#: Statistics of the policy unit: name -> bits after the binary point.
+STATISTICS = {
+    "count": 0, "high": 0, "low": 0, "clipped": 0, "sum_x": 10, "sum_ratio": 16, "sum_ratio2": 16, "sum_k3": 16,
+    "sum_entropy": 16, "sum_verr2": 16, "max_x": 10, "min_x": 10,
+}
+UNITS = ("gemm", "policy", "update", "dma")
+
+
+class Registers:
+    """Reads and writes registers of a back end by name.
+
+    Parameters
+    ----------
+    backend : Backend
+        Anything with ``csr_read(address)`` and ``csr_write(address, value)``.
+    """
+
+    def __init__(self, backend):
+        self._read, self._write = backend.csr_read, backend.csr_write
+
+    def read(self, name: str) -> dict[str, int]:
+        """Return all fields of a register."""
+        register = REGISTERS[name]
+        return register.unpack(self._read(register.offset))
+
+    def value(self, name: str) -> int:
+        """Return the field ``value`` of a register that has only this one."""
+        return self.read(name)["value"]
+
+    def wide(self, name: str) -> int:
+        """Return a 64-bit counter that is kept in the pair ``name_LO``, ``name_HI``."""
+        return self.value(f"{name}_HI") << 32 | self.value(f"{name}_LO")
+
+    def write(self, name: str, **fields: int) -> None:
+        """Write a register; fields that are not named become zero."""
+        register = REGISTERS[name]
+        self._write(register.offset, register.pack(**fields))
+
+    def set(self, name: str, value: int) -> None:
+        """Write the field ``value`` of a register that has only this one."""
+        self.write(name, value=value)
+
+    def statistics(self) -> dict[str, int]:
+        """Return the raw statistics of the policy unit, keys as in `STATISTICS`."""
+        return {name: self.wide(f"STAT_{name.upper()}") if name.startswith("sum_") else self.value(f"STAT_{name.upper()}")
+                for name in STATISTICS}
+
+    def read_exponent(self, index: int) -> tuple[int, int, bool]:
+        """Return (exponent of the data, exponent of the next write, static) of a physical exponent register."""
+        word = self._read(MEMORIES["EXPONENTS"].offset + 4 * index)
+        return _signed8(word), _signed8(word >> 8), bool(word >> 16 & 1)
+
+    def write_exponent(self, index: int, exponent: int, static: bool) -> None:
+        """Set a physical exponent register, present and next alike, and empty its history."""
+        self._write(MEMORIES["EXPONENTS"].offset + 4 * index, (exponent & 0xFF) | (exponent & 0xFF) << 8 | int(static) << 16)
+
+    def write_program(self, first: int, descriptors) -> None:
+        """Write descriptors (uint32, shape (n, 16)) into program memory from index `first` on."""
+        base = MEMORIES["PROGRAM"].offset + 4 * DESCRIPTOR_WORDS * first
+        for position, word in enumerate(descriptors.ravel().tolist()):
+            self._write(base + 4 * position, word)
+
+
+def _signed8(value: int) -> int:
+    value &= 0xFF
+    return value - 256 if value >= 128 else value
