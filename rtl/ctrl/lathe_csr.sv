@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+// The host's side: registers behind AXI4-Lite (generated block), status, error and interrupt, and the ports to program
+// memory and exponent registers. Does not count and does not decide when a program is done.
+module lathe_csr
+  import lathe_pkg::*;
+  import lathe_ctrl_pkg::*;
+#(
+  parameter int unsigned Lanes = 8,
+  parameter int unsigned Banks = 8
+) (
+  input  logic           clk_i,
+  input  logic           rst_ni,
+  output logic           irq_o,
+
+  input  logic           s_axil_awvalid,
+  output logic           s_axil_awready,
+  input  logic [14:0]    s_axil_awaddr,
+  input  logic [2:0]     s_axil_awprot,
+  input  logic           s_axil_wvalid,
+  output logic           s_axil_wready,
+  input  logic [31:0]    s_axil_wdata,
+  input  logic [3:0]     s_axil_wstrb,
+  output logic           s_axil_bvalid,
+  input  logic           s_axil_bready,
+  output logic [1:0]     s_axil_bresp,
+  input  logic           s_axil_arvalid,
+  output logic           s_axil_arready,
+  input  logic [14:0]    s_axil_araddr,
+  input  logic [2:0]     s_axil_arprot,
+  output logic           s_axil_rvalid,
+  input  logic           s_axil_rready,
+  output logic [31:0]    s_axil_rdata,
+  output logic [1:0]     s_axil_rresp,
+
+  output logic           start_o,             // pulses of CONTROL
+  output logic           stats_clear_o,
+  output logic           perf_clear_o,
+  output logic           group_init_o,
+  output logic [PcW-1:0] start_pc_o,
+  output logic [31:0]    seed_o,
+  output logic [31:0]    opnum_o,
+  input  logic           opnum_increment_i,
+  output group_t         group_o,
+  output policy_cfg_t    policy_cfg_o,
+  output update_cfg_t    update_cfg_o,
+
+  input  logic           started_i,           // pulse: start_o was accepted
+  input  logic           busy_i,
+  input  logic           done_i,              // pulse
+  input  logic           error_i,             // pulse, with report_i
+  input  report_t        report_i,
+  input  logic [31:0]    version_i,
+  input  logic [1:0]     slot_i,
+  input  logic [1:0]     kept_i,
+  input  perf_t          perf_i,
+  input  policy_stats_t  stats_i,
+
+  output logic           progmem_en_o,
+  output logic           progmem_write_o,
+  output logic [11:0]    progmem_index_o,
+  output logic [31:0]    progmem_wdata_o,
+  input  logic [31:0]    progmem_rdata_i,     // one cycle after progmem_en_o
+
+  output logic           exponents_valid_o,   // held until ready
+  input  logic           exponents_ready_i,
+  output logic           exponents_write_o,
+  output logic [6:0]     exponents_index_o,
+  output logic [16:0]    exponents_wdata_o,
+  input  logic [16:0]    exponents_rdata_i    // with ready
+);
+  lathe_csr_reg_pkg::lathe_csr_reg__in_t  in;
+  lathe_csr_reg_pkg::lathe_csr_reg__out_t out;
+
+  lathe_csr_reg u_reg (
+    .clk(clk_i),
+    .rst_n(rst_ni),
+    .s_axil_awready,
+    .s_axil_awvalid,
+    .s_axil_awaddr,
+    .s_axil_awprot,
+    .s_axil_wready,
+    .s_axil_wvalid,
+    .s_axil_wdata,
+    .s_axil_wstrb,
+    .s_axil_bready,
+    .s_axil_bvalid,
+    .s_axil_bresp,
+    .s_axil_arready,
+    .s_axil_arvalid,
+    .s_axil_araddr,
+    .s_axil_arprot,
+    .s_axil_rready,
+    .s_axil_rvalid,
+    .s_axil_rdata,
+    .s_axil_rresp,
+    .hwif_in(in),
+    .hwif_out(out)
+  );
+
+  // ---- Control and settings ----
+  assign start_o = out.CONTROL.start.value;
+  assign stats_clear_o = out.CONTROL.stats_clear.value;
+  assign perf_clear_o = out.CONTROL.perf_clear.value;
+  assign group_init_o = out.CONTROL.group_init.value;
+  assign start_pc_o = out.START_PC.value.value;
+  assign seed_o = out.SEED.value.value;
+  assign opnum_o = out.OPNUM.value.value;
+  assign in.OPNUM.value.incr = opnum_increment_i;
+  assign group_o = '{base: out.GROUP_BASE.value.value, size: out.GROUP_SIZE.value.value,
+                     slots: out.GROUP_SLOTS.value.value, version: out.GROUP_VERSION.value.value};
+  assign policy_cfg_o = '{ratio_mode: lathe_desc_pkg::ratio_mode_e'(out.RATIO_MODE.value.value),
+                          ratio_lo: out.RATIO_BOUNDS.lo.value, ratio_hi: out.RATIO_BOUNDS.hi.value,
+                          entropy_coef: out.ENTROPY_COEF.value.value, value_coef: out.VALUE_COEF.value.value,
+                          version: version_i[15:0]};
+  assign update_cfg_o = '{lr_mant: out.LEARNING_RATE.mant.value, lr_exp: out.LEARNING_RATE.exp.value,
+                          momentum: out.MOMENTUM.value.value};
+
+  // ---- Status ----
+  logic irq_q;
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) irq_q <= 1'b0;
+    else irq_q <= out.IRQ_ENABLE.enable.value && (out.STATUS.done.value || out.STATUS.error.value);
+  end
+  assign irq_o = irq_q;
+  assign in.BUILD.lanes.next = 8'(Lanes);
+  assign in.BUILD.log2_banks.next = 8'($clog2(Banks));
+  assign in.STATUS.busy.next = busy_i;
+  assign in.STATUS.done.hwset = done_i;
+  assign in.STATUS.done.hwclr = started_i;
+  assign in.STATUS.error.hwset = error_i;
+  assign in.STATUS.error.hwclr = started_i;
+  assign in.ERROR.code.next = error_i ? report_i.code : lathe_desc_pkg::ErrNone;
+  assign in.ERROR.unit.next = error_i ? report_i.unit : '0;
+  assign in.ERROR.pc.next = error_i ? report_i.pc : '0;
+  assign in.ERROR.code.we = error_i || started_i;
+  assign in.ERROR.unit.we = error_i || started_i;
+  assign in.ERROR.pc.we = error_i || started_i;
+  assign in.VERSION.value.next = version_i;
+  assign in.SLOT.slot.next = slot_i;
+  assign in.SLOT.kept.next = kept_i;
+
+  // ---- Counters ----
+  assign in.SATURATIONS.value.next = perf_i.saturations;
+  assign {in.CYCLES_HI.value.next, in.CYCLES_LO.value.next} = perf_i.cycles;
+  assign {in.MAC_STEPS_HI.value.next, in.MAC_STEPS_LO.value.next} = perf_i.mac_steps;
+  assign in.GEMM_BUSY.value.next = perf_i.unit[0].busy;
+  assign in.GEMM_WAIT.value.next = perf_i.unit[0].waiting;
+  assign in.GEMM_STALL_OPERAND.value.next = perf_i.unit[0].stall_operand;
+  assign in.GEMM_STALL_RESULT.value.next = perf_i.unit[0].stall_result;
+  assign in.POLICY_BUSY.value.next = perf_i.unit[1].busy;
+  assign in.POLICY_WAIT.value.next = perf_i.unit[1].waiting;
+  assign in.POLICY_STALL_OPERAND.value.next = perf_i.unit[1].stall_operand;
+  assign in.POLICY_STALL_RESULT.value.next = perf_i.unit[1].stall_result;
+  assign in.UPDATE_BUSY.value.next = perf_i.unit[2].busy;
+  assign in.UPDATE_WAIT.value.next = perf_i.unit[2].waiting;
+  assign in.UPDATE_STALL_OPERAND.value.next = perf_i.unit[2].stall_operand;
+  assign in.UPDATE_STALL_RESULT.value.next = perf_i.unit[2].stall_result;
+  assign in.DMA_BUSY.value.next = perf_i.unit[3].busy;
+  assign in.DMA_WAIT.value.next = perf_i.unit[3].waiting;
+  assign in.DMA_STALL_OPERAND.value.next = perf_i.unit[3].stall_operand;
+  assign in.DMA_STALL_RESULT.value.next = perf_i.unit[3].stall_result;
+
+  // ---- Statistics ----
+  assign in.STAT_COUNT.value.next = stats_i.count;
+  assign in.STAT_HIGH.value.next = stats_i.high;
+  assign in.STAT_LOW.value.next = stats_i.low;
+  assign in.STAT_CLIPPED.value.next = stats_i.clipped;
+  assign {in.STAT_SUM_X_HI.value.next, in.STAT_SUM_X_LO.value.next} = 64'(stats_i.sum_x);
+  assign {in.STAT_SUM_RATIO_HI.value.next, in.STAT_SUM_RATIO_LO.value.next} = 64'(stats_i.sum_ratio);
+  assign {in.STAT_SUM_RATIO2_HI.value.next, in.STAT_SUM_RATIO2_LO.value.next} = 64'(stats_i.sum_ratio2);
+  assign {in.STAT_SUM_K3_HI.value.next, in.STAT_SUM_K3_LO.value.next} = 64'(stats_i.sum_k3);
+  assign {in.STAT_SUM_ENTROPY_HI.value.next, in.STAT_SUM_ENTROPY_LO.value.next} = 64'(stats_i.sum_entropy);
+  assign {in.STAT_SUM_VERR2_HI.value.next, in.STAT_SUM_VERR2_LO.value.next} = 64'(stats_i.sum_verr2);
+  assign in.STAT_MAX_X.value.next = 32'(stats_i.max_x);
+  assign in.STAT_MIN_X.value.next = 32'(stats_i.min_x);
+
+  // ---- Program memory: answers after one cycle ----
+  logic progmem_write_q, progmem_read_q;
+  assign progmem_en_o = out.PROGRAM.req;
+  assign progmem_write_o = out.PROGRAM.req_is_wr;
+  assign progmem_index_o = out.PROGRAM.addr[13:2];
+  assign progmem_wdata_o = out.PROGRAM.wr_data;
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) {progmem_write_q, progmem_read_q} <= '0;
+    else {progmem_write_q, progmem_read_q} <= {progmem_en_o && progmem_write_o, progmem_en_o && !progmem_write_o};
+  end
+  assign in.PROGRAM.wr_ack = progmem_write_q;
+  assign in.PROGRAM.rd_ack = progmem_read_q;
+  assign in.PROGRAM.rd_data = progmem_rdata_i;
+
+  // ---- Exponent registers: hold the request until it is served ----
+  logic exponents_valid_q, exponents_served;
+  assign exponents_served = exponents_valid_q && exponents_ready_i;
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) exponents_valid_q <= 1'b0;
+    else exponents_valid_q <= out.EXPONENTS.req || (exponents_valid_q && !exponents_ready_i);
+  end
+  always_ff @(posedge clk_i) begin
+    if (out.EXPONENTS.req) begin
+      exponents_write_o <= out.EXPONENTS.req_is_wr;
+      exponents_index_o <= out.EXPONENTS.addr[8:2];
+      exponents_wdata_o <= out.EXPONENTS.wr_data[16:0];
+    end
+  end
+  assign exponents_valid_o = exponents_valid_q;
+  assign in.EXPONENTS.wr_ack = exponents_served && exponents_write_o;
+  assign in.EXPONENTS.rd_ack = exponents_served && !exponents_write_o;
+  assign in.EXPONENTS.rd_data = {15'd0, exponents_rdata_i};
+
+  logic unused_external;
+  assign unused_external = ^{out.PROGRAM.addr[1:0], out.PROGRAM.wr_biten, out.EXPONENTS.addr[1:0],
+                             out.EXPONENTS.wr_biten, out.EXPONENTS.wr_data[31:17]};
+endmodule

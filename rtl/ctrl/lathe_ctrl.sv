@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: Apache-2.0
+// Control: host registers, program memory, sequencer, queues, issue, retirement, exponents and the weight group.
+// Turns a program into commands for the units; computes nothing itself.
+module lathe_ctrl
+  import lathe_pkg::*;
+  import lathe_ctrl_pkg::*;
+#(
+  parameter int unsigned Lanes = 8,
+  parameter int unsigned Banks = 8
+) (
+  input  logic                 clk_i,
+  input  logic                 rst_ni,
+  input  logic                 por_ni,
+  output logic                 irq_o,
+
+  input  logic                 s_axil_awvalid,
+  output logic                 s_axil_awready,
+  input  logic [14:0]          s_axil_awaddr,
+  input  logic [2:0]           s_axil_awprot,
+  input  logic                 s_axil_wvalid,
+  output logic                 s_axil_wready,
+  input  logic [31:0]          s_axil_wdata,
+  input  logic [3:0]           s_axil_wstrb,
+  output logic                 s_axil_bvalid,
+  input  logic                 s_axil_bready,
+  output logic [1:0]           s_axil_bresp,
+  input  logic                 s_axil_arvalid,
+  output logic                 s_axil_arready,
+  input  logic [14:0]          s_axil_araddr,
+  input  logic [2:0]           s_axil_arprot,
+  output logic                 s_axil_rvalid,
+  input  logic                 s_axil_rready,
+  output logic [31:0]          s_axil_rdata,
+  output logic [1:0]           s_axil_rresp,
+
+  output logic  [NumUnits-1:0] cmd_valid_o,
+  input  logic  [NumUnits-1:0] cmd_ready_i,
+  output cmd_t  [NumUnits-1:0] cmd_o,
+  input  logic  [NumUnits-1:0] done_valid_i,
+  input  done_t [NumUnits-1:0] done_i,
+  input  logic  [NumUnits-1:0] stall_operand_i,
+  input  logic  [NumUnits-1:0] stall_result_i,
+  input  logic                 mac_step_i,
+
+  output policy_cfg_t          policy_cfg_o,
+  input  policy_stats_t        policy_stats_i,
+  output logic                 stats_clear_o,
+  output update_cfg_t          update_cfg_o,
+  input  logic                 commit_i,
+  input  logic                 rollback_i,
+  output logic                 rollback_ok_o
+);
+  logic rst_n;
+  assign rst_n = rst_ni && por_ni;  // power-on resets everything
+
+  // ---- Host ----
+  logic           start_request, start, perf_clear, group_init, busy, done, error, stop, dispatch;
+  logic [PcW-1:0] start_pc;
+  logic [31:0]    seed, opnum, version;
+  logic [1:0]     slot_current, slot_next, kept;
+  logic [15:0]    base_current, base_next, group_size;
+  group_t         group;
+  report_t        report;
+  perf_t          perf;
+  logic           host_mem_en, host_mem_write, host_exp_valid, host_exp_ready, host_exp_write;
+  logic [11:0]    host_mem_index;
+  logic [31:0]    host_mem_wdata, host_mem_rdata;
+  logic [6:0]     host_exp_index;
+  logic [16:0]    host_exp_wdata, host_exp_rdata;
+
+  lathe_csr #(
+    .Lanes(Lanes),
+    .Banks(Banks)
+  ) u_csr (
+    .clk_i,
+    .rst_ni(rst_n),
+    .irq_o,
+    .s_axil_awvalid,
+    .s_axil_awready,
+    .s_axil_awaddr,
+    .s_axil_awprot,
+    .s_axil_wvalid,
+    .s_axil_wready,
+    .s_axil_wdata,
+    .s_axil_wstrb,
+    .s_axil_bvalid,
+    .s_axil_bready,
+    .s_axil_bresp,
+    .s_axil_arvalid,
+    .s_axil_arready,
+    .s_axil_araddr,
+    .s_axil_arprot,
+    .s_axil_rvalid,
+    .s_axil_rready,
+    .s_axil_rdata,
+    .s_axil_rresp,
+    .start_o(start_request),
+    .stats_clear_o,
+    .perf_clear_o(perf_clear),
+    .group_init_o(group_init),
+    .start_pc_o(start_pc),
+    .seed_o(seed),
+    .opnum_o(opnum),
+    .opnum_increment_i(dispatch),
+    .group_o(group),
+    .policy_cfg_o,
+    .update_cfg_o,
+    .started_i(start),
+    .busy_i(busy),
+    .done_i(done),
+    .error_i(error),
+    .report_i(report),
+    .version_i(version),
+    .slot_i(slot_current),
+    .kept_i(kept),
+    .perf_i(perf),
+    .stats_i(policy_stats_i),
+    .progmem_en_o(host_mem_en),
+    .progmem_write_o(host_mem_write),
+    .progmem_index_o(host_mem_index),
+    .progmem_wdata_o(host_mem_wdata),
+    .progmem_rdata_i(host_mem_rdata),
+    .exponents_valid_o(host_exp_valid),
+    .exponents_ready_i(host_exp_ready),
+    .exponents_write_o(host_exp_write),
+    .exponents_index_o(host_exp_index),
+    .exponents_wdata_o(host_exp_wdata),
+    .exponents_rdata_i(host_exp_rdata)
+  );
+
+  // ---- Program: fetch, check, queue ----
+  logic        seq_mem_en, seq_running, seq_stuck, seq_report_valid, push_valid, push_ready;
+  logic [11:0] seq_mem_index;
+  logic [31:0] seq_mem_rdata;
+  report_t     seq_report, unit_report;
+  logic        unit_report_valid, pop, can_start;
+  entry_t      push_entry, entry;
+  logic [UnitW-1:0]                       push_unit, pop_unit;
+  logic [NumSemaphores-1:0]               push_wait, positive, take_mask, post_mask;
+  logic [NumUnits-1:0]                    head_valid, occupied, waiting, freed;
+  logic [NumUnits-1:0][NumSemaphores-1:0] head_wait;
+  logic [NumUnits-1:0][PcW-1:0]           head_pc;
+
+  lathe_progmem u_progmem (
+    .clk_i,
+    .host_en_i(host_mem_en),
+    .host_write_i(host_mem_write),
+    .host_index_i(host_mem_index),
+    .host_wdata_i(host_mem_wdata),
+    .host_rdata_o(host_mem_rdata),
+    .seq_en_i(seq_mem_en),
+    .seq_index_i(seq_mem_index),
+    .seq_rdata_o(seq_mem_rdata)
+  );
+
+  lathe_sequencer #(
+    .Lanes(Lanes),
+    .Banks(Banks)
+  ) u_sequencer (
+    .clk_i,
+    .rst_ni(rst_n),
+    .start_i(start),
+    .start_pc_i(start_pc),
+    .stop_i(stop),
+    .running_o(seq_running),
+    .stuck_o(seq_stuck),
+    .mem_en_o(seq_mem_en),
+    .mem_index_o(seq_mem_index),
+    .mem_rdata_i(seq_mem_rdata),
+    .seed_i(seed),
+    .opnum_i(opnum),
+    .dispatch_o(dispatch),
+    .group_size_i(group_size),
+    .push_valid_o(push_valid),
+    .push_ready_i(push_ready),
+    .push_unit_o(push_unit),
+    .push_wait_o(push_wait),
+    .push_entry_o(push_entry),
+    .report_valid_o(seq_report_valid),
+    .report_o(seq_report)
+  );
+
+  lathe_queue u_queue (
+    .clk_i,
+    .rst_ni(rst_n),
+    .flush_i(stop),
+    .push_valid_i(push_valid),
+    .push_ready_o(push_ready),
+    .push_unit_i(push_unit),
+    .push_wait_i(push_wait),
+    .push_entry_i(push_entry),
+    .head_valid_o(head_valid),
+    .head_wait_o(head_wait),
+    .head_pc_o(head_pc),
+    .pop_i(pop),
+    .pop_unit_i(pop_unit),
+    .entry_o(entry)
+  );
+
+  lathe_program u_program (
+    .clk_i,
+    .rst_ni(rst_n),
+    .start_i(start_request),
+    .start_o(start),
+    .stop_o(stop),
+    .busy_o(busy),
+    .seq_running_i(seq_running),
+    .seq_stuck_i(seq_stuck),
+    .head_valid_i(head_valid),
+    .head_pc_i(head_pc),
+    .occupied_i(occupied),
+    .can_start_i(can_start),
+    .seq_report_valid_i(seq_report_valid),
+    .seq_report_i(seq_report),
+    .unit_report_valid_i(unit_report_valid),
+    .unit_report_i(unit_report),
+    .done_o(done),
+    .error_o(error),
+    .report_o(report)
+  );
+
+  // ---- Commands: semaphores, exponents, weight group ----
+  logic                 post, overflow, saturations_valid, retire_valid, retire_ready;
+  logic [31:0]          saturations;
+  logic [5:0]           ref_exp;
+  logic [1:0]           ref_space;
+  logic signed [7:0]    ref_exp_value, ref_next_value;
+  logic [6:0]           ref_index, retire_ref;
+  result_t              retire;
+  cmd_t                 cmd;
+  info_t [NumUnits-1:0] info;
+
+  assign cmd_o = {NumUnits{cmd}};
+  assign rollback_ok_o = kept != 2'd0;
+
+  lathe_semaphores u_semaphores (
+    .clk_i,
+    .rst_ni(rst_n),
+    .clear_i(start),
+    .take_i(pop),
+    .take_mask_i(take_mask),
+    .post_i(post),
+    .post_mask_i(post_mask),
+    .positive_o(positive),
+    .overflow_o(overflow)
+  );
+
+  lathe_issue u_issue (
+    .clk_i,
+    .rst_ni(rst_n),
+    .stop_i(stop),
+    .head_valid_i(head_valid),
+    .head_wait_i(head_wait),
+    .positive_i(positive),
+    .pop_o(pop),
+    .pop_unit_o(pop_unit),
+    .take_mask_o(take_mask),
+    .entry_i(entry),
+    .base_current_i(base_current),
+    .base_next_i(base_next),
+    .ref_exp_o(ref_exp),
+    .ref_space_o(ref_space),
+    .exp_i(ref_exp_value),
+    .next_i(ref_next_value),
+    .ref_index_i(ref_index),
+    .cmd_valid_o,
+    .cmd_ready_i,
+    .cmd_o(cmd),
+    .info_o(info),
+    .free_i(freed),
+    .occupied_o(occupied),
+    .waiting_o(waiting),
+    .can_start_o(can_start)
+  );
+
+  lathe_retire u_retire (
+    .clk_i,
+    .rst_ni(rst_n),
+    .done_valid_i,
+    .done_i,
+    .info_i(info),
+    .free_o(freed),
+    .retire_valid_o(retire_valid),
+    .retire_ready_i(retire_ready),
+    .retire_ref_o(retire_ref),
+    .retire_o(retire),
+    .post_o(post),
+    .post_mask_o(post_mask),
+    .overflow_i(overflow),
+    .saturations_valid_o(saturations_valid),
+    .saturations_o(saturations),
+    .report_valid_o(unit_report_valid),
+    .report_o(unit_report)
+  );
+
+  lathe_exponents u_exponents (
+    .clk_i,
+    .por_ni,
+    .ref_exp_i(ref_exp),
+    .ref_space_i(ref_space),
+    .slot_current_i(slot_current),
+    .slot_next_i(slot_next),
+    .exp_o(ref_exp_value),
+    .next_o(ref_next_value),
+    .ref_index_o(ref_index),
+    .retire_valid_i(retire_valid),
+    .retire_ready_o(retire_ready),
+    .retire_ref_i(retire_ref),
+    .retire_i(retire),
+    .host_valid_i(host_exp_valid),
+    .host_ready_o(host_exp_ready),
+    .host_write_i(host_exp_write),
+    .host_index_i(host_exp_index),
+    .host_wdata_i(host_exp_wdata),
+    .host_rdata_o(host_exp_rdata)
+  );
+
+  lathe_weights u_weights (
+    .clk_i,
+    .por_ni,
+    .init_i(group_init),
+    .init_base_i(group.base),
+    .init_size_i(group.size),
+    .init_slots_i(group.slots),
+    .init_version_i(group.version),
+    .commit_i,
+    .rollback_i,
+    .base_current_o(base_current),
+    .base_next_o(base_next),
+    .size_o(group_size),
+    .slot_current_o(slot_current),
+    .slot_next_o(slot_next),
+    .version_o(version),
+    .kept_o(kept)
+  );
+
+  lathe_perf u_perf (
+    .clk_i,
+    .rst_ni(rst_n),
+    .clear_i(perf_clear),
+    .program_busy_i(busy),
+    .mac_step_i,
+    .saturations_valid_i(saturations_valid),
+    .saturations_i(saturations),
+    .unit_start_i(cmd_valid_o & cmd_ready_i),
+    .unit_done_i(done_valid_i),
+    .unit_waiting_i(waiting),
+    .stall_operand_i,
+    .stall_result_i,
+    .perf_o(perf)
+  );
+endmodule

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// Types inside the control side: what waits in a queue, what is reported, what is counted.
+package lathe_ctrl_pkg;
+  import lathe_pkg::*;
+  import lathe_desc_pkg::*;
+
+  localparam int unsigned NumSemaphores = 16;
+  localparam int unsigned PcW = 8;           // index of a descriptor
+  localparam int unsigned QueueDepth = 4;    // descriptors that wait for a unit
+  localparam int unsigned UnitW = $clog2(NumUnits);
+
+  // A checked descriptor. Until issue resolves it, cmd.t[i].exp holds {space, exponent register}.
+  typedef struct packed {
+    cmd_t                     cmd;
+    logic [NumSemaphores-1:0] post_mask;
+    logic [PcW-1:0]           pc;
+  } entry_t;
+
+  // What a running command needs when it is done: its semaphores, its name, the exponent
+  // registers (physical index) of operands 2 and 4.
+  typedef struct packed {
+    logic [NumSemaphores-1:0] post_mask;
+    logic [PcW-1:0]           pc;
+    logic [1:0][6:0]          ref_index;
+  } info_t;
+
+  // An error and the descriptor at fault.
+  typedef struct packed {
+    error_e         code;
+    logic [2:0]     unit;
+    logic [PcW-1:0] pc;
+  } report_t;
+
+  typedef struct packed {
+    logic [31:0] busy;
+    logic [31:0] waiting;
+    logic [31:0] stall_operand;
+    logic [31:0] stall_result;
+  } unit_perf_t;
+
+  typedef struct packed {
+    logic [31:0]               saturations;
+    logic [63:0]               cycles;
+    logic [63:0]               mac_steps;
+    unit_perf_t [NumUnits-1:0] unit;
+  } perf_t;
+
+  // Weight group as the host wants it at group_init.
+  typedef struct packed {
+    logic [15:0] base;
+    logic [15:0] size;
+    logic [2:0]  slots;
+    logic [31:0] version;
+  } group_t;
+
+  function automatic operand_t unresolved(logic [AddrW-1:0] addr, logic [AddrW-1:0] stride, logic [1:0] space,
+                                          logic [5:0] exp);
+    operand_t operand;
+    operand.addr = addr;
+    operand.stride = stride;
+    operand.exp = signed'({space, exp});
+    return operand;
+  endfunction
+
+  // The queue, semaphores and end of the program take what is left of the descriptor.
+  // verilator lint_off UNUSEDSIGNAL
+  function automatic entry_t to_entry(desc_t desc, logic [31:0] key, logic [PcW-1:0] pc);
+    entry_t entry;
+    entry.cmd.op = desc.op;
+    entry.cmd.trans_a = desc.trans_a;
+    entry.cmd.trans_b = desc.trans_b;
+    entry.cmd.bias = desc.bias;
+    entry.cmd.act = act_e'(desc.act);
+    entry.cmd.dact = act_e'(desc.dact);
+    entry.cmd.stochastic = desc.stochastic;
+    entry.cmd.greedy = desc.greedy;
+    entry.cmd.gshift = desc.gshift;
+    entry.cmd.t[0] = unresolved(desc.t0_addr, desc.t0_stride, desc.t0_space, desc.t0_exp);
+    entry.cmd.t[1] = unresolved(desc.t1_addr, desc.t1_stride, desc.t1_space, desc.t1_exp);
+    entry.cmd.t[2] = unresolved(desc.t2_addr, desc.t2_stride, desc.t2_space, desc.t2_exp);
+    entry.cmd.t[3] = unresolved(desc.t3_addr, desc.t3_stride, desc.t3_space, desc.t3_exp);
+    entry.cmd.t[4] = unresolved(desc.t4_addr, desc.t4_stride, desc.t4_space, desc.t4_exp);
+    entry.cmd.m = desc.m;
+    entry.cmd.n = desc.n;
+    entry.cmd.k = desc.k;
+    entry.cmd.mem_addr = desc.mem_addr;
+    entry.cmd.mem_stride = desc.mem_stride;
+    entry.cmd.key = key;
+    entry.post_mask = desc.post_mask;
+    entry.pc = pc;
+    return entry;
+  endfunction
+  // verilator lint_on UNUSEDSIGNAL
+endpackage

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// State of the program as a whole: when it runs, when it is done, and how an error ends it. On the first error it
+// stops the sequencer and empties the queues, lets running commands finish, and only then tells the host.
+// Finds deadlocks: nothing runs or is on its way, the sequencer cannot go on, and no head may start.
+module lathe_program
+  import lathe_pkg::*;
+  import lathe_desc_pkg::*;
+  import lathe_ctrl_pkg::*;
+(
+  input  logic                         clk_i,
+  input  logic                         rst_ni,
+
+  input  logic                         start_i,        // pulse from the host
+  output logic                         start_o,        // pulse: it was accepted
+  output logic                         stop_o,         // level: sequencer and queues are to forget everything
+  output logic                         busy_o,
+
+  input  logic                         seq_running_i,
+  input  logic                         seq_stuck_i,
+  input  logic [NumUnits-1:0]          head_valid_i,
+  input  logic [NumUnits-1:0][PcW-1:0] head_pc_i,
+  input  logic [NumUnits-1:0]          occupied_i,
+  input  logic                         can_start_i,
+
+  input  logic                         seq_report_valid_i,
+  input  report_t                      seq_report_i,
+  input  logic                         unit_report_valid_i,
+  input  report_t                      unit_report_i,
+
+  output logic                         done_o,         // pulse
+  output logic                         error_o,        // pulse
+  output report_t                      report_o        // with error_o
+);
+  typedef enum logic [1:0] {Idle, Run, Drain} state_e;
+  state_e  state_q;
+  report_t report_q, deadlock;
+  logic    quiet, finished, deadlocked;
+
+  assign quiet = occupied_i == '0;
+  assign finished = state_q == Run && quiet && head_valid_i == '0 && !seq_running_i;
+  assign deadlocked = state_q == Run && quiet && head_valid_i != '0 && (!seq_running_i || seq_stuck_i) && !can_start_i;
+
+  always_comb begin
+    deadlock = '{code: ErrDeadlock, unit: '0, pc: '0};
+    for (int unsigned u = NumUnits; u > 0; u--) begin
+      if (head_valid_i[u-1]) begin
+        deadlock.unit = 3'(u);
+        deadlock.pc = head_pc_i[u-1];
+      end
+    end
+  end
+
+  logic failing;
+  assign failing = unit_report_valid_i || seq_report_valid_i || deadlocked;
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      state_q <= Idle;
+    end else begin
+      unique case (state_q)
+        Idle:    if (start_i) state_q <= Run;
+        Run:     if (failing) state_q <= Drain;
+                 else if (finished) state_q <= Idle;
+        Drain:   if (quiet) state_q <= Idle;
+        default: state_q <= Idle;
+      endcase
+    end
+  end
+  always_ff @(posedge clk_i) begin
+    if (state_q == Run && failing) begin
+      report_q <= unit_report_valid_i ? unit_report_i : seq_report_valid_i ? seq_report_i : deadlock;
+    end
+  end
+
+  assign start_o = state_q == Idle && start_i;
+  assign stop_o = state_q == Drain;
+  assign busy_o = state_q != Idle;
+  assign done_o = finished && !failing;
+  assign error_o = state_q == Drain && quiet;
+  assign report_o = report_q;
+endmodule

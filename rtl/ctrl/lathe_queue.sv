@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// The queues between sequencer and issue, one per unit, in one memory of 16 entries. All heads' wait masks
+// can be seen at once; an entry is read by popping it. Does not know what an entry means.
+module lathe_queue
+  import lathe_pkg::*;
+  import lathe_ctrl_pkg::*;
+(
+  input  logic                                   clk_i,
+  input  logic                                   rst_ni,
+  input  logic                                   flush_i,
+
+  input  logic                                   push_valid_i,
+  output logic                                   push_ready_o,  // depends on the unit, not on valid
+  input  logic [UnitW-1:0]                       push_unit_i,
+  input  logic [NumSemaphores-1:0]               push_wait_i,
+  input  entry_t                                 push_entry_i,
+
+  output logic [NumUnits-1:0]                    head_valid_o,
+  output logic [NumUnits-1:0][NumSemaphores-1:0] head_wait_o,
+  output logic [NumUnits-1:0][PcW-1:0]           head_pc_o,
+
+  input  logic                                   pop_i,
+  input  logic [UnitW-1:0]                       pop_unit_i,
+  output entry_t                                 entry_o        // from the cycle after pop_i until the next pop
+);
+  localparam int unsigned PtrW = $clog2(QueueDepth);
+
+  logic [NumUnits-1:0][PtrW-1:0] rptr_q, wptr_q;
+  logic [NumUnits-1:0][PtrW:0]   count_q;
+  logic [NumUnits-1:0]           push, pop;
+
+  assign push_ready_o = count_q[push_unit_i] != (PtrW+1)'(QueueDepth);
+  always_comb begin
+    push = '0;
+    pop = '0;
+    push[push_unit_i] = push_valid_i && push_ready_o;
+    pop[pop_unit_i] = pop_i;
+    for (int unsigned u = 0; u < NumUnits; u++) head_valid_o[u] = count_q[u] != '0;
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || flush_i) begin
+      rptr_q <= '0;
+      wptr_q <= '0;
+      count_q <= '0;
+    end else begin
+      for (int unsigned u = 0; u < NumUnits; u++) begin
+        if (push[u]) wptr_q[u] <= wptr_q[u] + PtrW'(1);
+        if (pop[u]) rptr_q[u] <= rptr_q[u] + PtrW'(1);
+        if (push[u] != pop[u]) count_q[u] <= push[u] ? count_q[u] + (PtrW+1)'(1) : count_q[u] - (PtrW+1)'(1);
+      end
+    end
+  end
+
+  entry_t entry_mem [NumUnits*QueueDepth];
+  always_ff @(posedge clk_i) begin
+    if (push_valid_i && push_ready_o) entry_mem[{push_unit_i, wptr_q[push_unit_i]}] <= push_entry_i;
+    if (pop_i) entry_o <= entry_mem[{pop_unit_i, rptr_q[pop_unit_i]}];
+  end
+
+  for (genvar u = 0; u < NumUnits; u++) begin : gen_head
+    logic [NumSemaphores+PcW-1:0] head_mem [QueueDepth];
+    always_ff @(posedge clk_i) begin
+      if (push[u]) head_mem[wptr_q[u]] <= {push_wait_i, push_entry_i.pc};
+    end
+    assign {head_wait_o[u], head_pc_o[u]} = head_mem[rptr_q[u]];
+  end
+
+`ifndef SYNTHESIS
+  always_ff @(posedge clk_i) begin
+    if (rst_ni && pop_i) assert (head_valid_o[pop_unit_i]) else $error("pop of an empty queue");
+  end
+`endif
+endmodule

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sixteen counting semaphores, 0 to 255. Does not decide who may take: take only what is positive.
+// A post beyond 255 leaves the count and raises overflow_o in the same cycle.
+module lathe_semaphores #(
+  parameter int unsigned Num = lathe_ctrl_pkg::NumSemaphores
+) (
+  input  logic           clk_i,
+  input  logic           rst_ni,
+  input  logic           clear_i,
+
+  input  logic           take_i,
+  input  logic [Num-1:0] take_mask_i,
+  input  logic           post_i,
+  input  logic [Num-1:0] post_mask_i,
+
+  output logic [Num-1:0] positive_o,
+  output logic           overflow_o
+);
+  logic [Num-1:0][7:0] count_q;
+  logic [Num-1:0]      take, post, full;
+
+  assign take = take_i ? take_mask_i : '0;
+  assign post = post_i ? post_mask_i : '0;
+  assign overflow_o = |(post & ~take & full);
+  always_comb begin
+    for (int unsigned i = 0; i < Num; i++) begin
+      positive_o[i] = count_q[i] != 8'd0;
+      full[i] = count_q[i] == 8'hff;
+    end
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || clear_i) begin
+      count_q <= '0;
+    end else if (take_i || post_i) begin
+      for (int unsigned i = 0; i < Num; i++) begin
+        if (post[i] && !take[i] && !full[i]) count_q[i] <= count_q[i] + 8'd1;
+        else if (take[i] && !post[i]) count_q[i] <= count_q[i] - 8'd1;
+      end
+    end
+  end
+
+`ifndef SYNTHESIS
+  always_ff @(posedge clk_i) begin
+    if (rst_ni) assert ((take & ~positive_o) == '0) else $error("a semaphore at zero was taken");
+  end
+`endif
+endmodule
