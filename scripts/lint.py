@@ -24,7 +24,7 @@ def slang(lanes: int) -> bool:
     driver = pyslang.driver.Driver()
     driver.addStandardArgs()
     names = " ".join(str(path) for path in rtl_sources())
-    ok = driver.parseCommandLine(f"slang --top lathe -GLanes={lanes} -Weverything -Wno-unused {names}") and driver.processOptions()
+    ok = driver.parseCommandLine(f"slang --top lathe -GLanes={lanes} -Werror {names}") and driver.processOptions()
     ok = ok and driver.parseAllSources() and driver.runFullCompilation()
     print(f"{'ok  ' if ok else 'FAIL'} slang, Lanes = {lanes}", flush=True)
     return bool(ok)

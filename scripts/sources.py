@@ -5,7 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 RTL = ROOT / "rtl"
-PACKAGES = [
+PACKAGES = [  # those that others use; a unit's own package follows
     "ctrl/lathe_desc_pkg.sv",
     "ctrl/lathe_pkg.sv",
     "prim/lathe_num_pkg.sv",
@@ -17,8 +17,8 @@ PACKAGES = [
 def rtl_sources() -> list[Path]:
     """Return every RTL file in an order that any tool can compile."""
     packages = [RTL / name for name in PACKAGES]
-    modules = sorted(path for path in RTL.rglob("*.sv") if path not in packages)
-    return packages + modules
+    others = sorted(path for path in RTL.rglob("*.sv") if path not in packages)
+    return packages + sorted(others, key=lambda path: not path.stem.endswith("_pkg"))
 
 
 def waivers() -> list[Path]:

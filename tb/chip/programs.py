@@ -51,7 +51,9 @@ class Generator:
             stride = words
         if rows * words > limit:
             where, limit = ABSOLUTE, self.space.words
-        for _ in range(1000):
+        for attempt in range(2000):
+            if attempt == 1000:  # a slot may be full of the descriptor's other operands
+                where, limit = ABSOLUTE, self.space.words
             address = int(rng.integers(0, limit - ((rows - 1) * stride + words) + 1))
             if rng.random() < 0.2:
                 address = limit - ((rows - 1) * stride + words)

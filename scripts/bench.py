@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cycle counts of the demonstration's programs and the speed of the simulation, into build/bench/chip.json.
+
+Cycles are exact and repeatable; wall-clock enters only as a ratio of two measurements of this one run.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "host")]
+OUT = ROOT / "build/bench"
+UNITS = ("GEMM", "POLICY", "UPDATE", "DMA")
+REASONS = ("BUSY", "WAIT", "STALL_OPERAND", "STALL_RESULT")
+REPEATS = 5
+
+
+class RecordingBackend:
+    """The in-process back end; keeps every register write and every run for the replay under cocotb."""
+
+    name = "verilator"
+
+    def __init__(self, lanes, banks, memory, seed):
+        from lathe.backends.verilator import VerilatorBackend
+
+        self.inner = VerilatorBackend(lanes, banks, memory, seed)
+        self.memory, self.accesses = memory, []
+
+    def csr_write(self, address, value):
+        self.accesses.append((address, value & 0xFFFFFFFF))
+        self.inner.csr_write(address, value)
+
+    def csr_read(self, address):
+        return self.inner.csr_read(address)
+
+    def run(self, max_cycles):
+        self.accesses.append((-1, 0))
+        self.inner.run(max_cycles)
+
+    @property
+    def cycles(self):
+        return self.inner.cycles
+
+    def close(self):
+        self.inner.close()
+
+
+def measure(device, program, name: str, lanes: int) -> dict:
+    """Run a program once and return its row."""
+    device.registers.write("CONTROL", perf_clear=1)
+    device.run(program)
+    cycles = device.cycles
+    ideal = program.macs / lanes**2
+    row = {"name": name, "precision": "int16", "lanes": lanes, "cycles": cycles, "ideal_cycles": ideal, "utilization": ideal / cycles,
+           "array_steps": device.registers.wide("MAC_STEPS")}
+    for unit in UNITS:
+        for reason in REASONS:
+            row[f"{unit.lower()}_{reason.lower()}"] = device.registers.value(f"{unit}_{reason}")
+    return row
+
+
+def replay(record: Path, lanes: int, banks: int) -> dict:
+    """Run the recorded accesses through the cocotb chip bench; return its cycles and seconds."""
+    from tb.common.runner import run
+
+    out = record.with_suffix(".json")
+    out.unlink(missing_ok=True)
+    run("lathe", "tb.chip.replay", parameters={"Lanes": lanes, "Banks": banks}, testcase="Replay",
+        extra_env={"REPLAY": record, "REPLAY_OUT": out, "CHIP_LANES": lanes, "CHIP_BANKS": banks})
+    return json.loads(out.read_text())
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--lanes", type=int, default=8, choices=(4, 8, 16))
+    lanes = parser.parse_args().lanes
+    from lathe.ppo import Settings, Trainer
+
+    OUT.mkdir(parents=True, exist_ok=True)
+    settings = Settings(backend="verilator", lanes=lanes, seed=1)
+    with Trainer(settings, backend=RecordingBackend) as trainer:
+        device, backend = trainer.device, trainer.device.backend
+        trainer.iteration(max_updates=1)
+        rows = [measure(device, trainer.step_program, f"forward, sample and transfers of {settings.environments} environments", lanes),
+                measure(device, trainer.update_program, f"minibatch update of {settings.minibatch} samples", lanes)]
+        memory = device.memory.copy()
+        before = len(backend.accesses)
+        device.run(trainer.update_program)
+        timed = len(backend.accesses) - before
+        for _ in range(REPEATS - 1):
+            device.run(trainer.update_program)
+        record = OUT / "replay.npz"
+        np.savez(record, memory=memory, accesses=np.array(backend.accesses, np.int64), timed=timed * REPEATS)
+        begin, started = backend.cycles, time.perf_counter()
+        for _ in range(200):
+            device.run(trainer.update_program)
+        speed = (backend.cycles - begin) / (time.perf_counter() - started)
+    slow = replay(record, lanes, settings.banks)
+    cocotb_speed = slow["cycles"] / slow["wall_s"]
+    rows.append({"name": "simulation speed, in process", "lanes": lanes, "cycles_per_second": speed,
+                 "cocotb_cycles_per_second": cocotb_speed, "ratio_to_cocotb": speed / cocotb_speed})
+    meta = {"machine": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version(),
+            "limit": "one k-step of the Lanes x Lanes array a cycle", "cycles": "from START to the interrupt, transfers included"}
+    (OUT / "chip.json").write_text(json.dumps({"meta": meta, "rows": rows}, indent=1) + "\n")
+    for row in rows:
+        if "cycles" in row:
+            print(f"{row['name']:60} {row['cycles']:8,} cycles, ideal {row['ideal_cycles']:10,.1f}, utilization {row['utilization']:6.1%}")
+        else:
+            print(f"{row['name']:60} {row['cycles_per_second']:,.0f} cycles/s, {row['ratio_to_cocotb']:.0f} times the cocotb bench")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Replays recorded register accesses on the chip under cocotb and says how long the last runs took.
+
+scripts/bench.py records them on the in-process back end and compares the speeds; not a check of results.
+"""
+
+import json
+import os
+import time
+
+import cocotb
+import numpy as np
+import pyuvm
+from cocotb.clock import Clock
+from cocotb.utils import get_sim_time
+from pyuvm import ConfigDB
+
+from tb.chip.agents import Pauses
+from tb.chip.bench import ChipEnv, ChipTest
+from tb.chip.host import Access
+
+PERIOD = 10
+
+
+@pyuvm.test()
+class Replay(ChipTest):
+    """Environment REPLAY names an .npz with `memory`, `accesses` (address, data; address -1: wait for the interrupt) and
+    `timed` (how many accesses at the end are measured); REPLAY_OUT the JSON file to write."""
+
+    def build_phase(self):
+        self.record = np.load(os.environ["REPLAY"])
+        self.chip_memory = self.record["memory"].copy()
+        self.pauses = Pauses(0.0)
+        ConfigDB().set(None, "*", "PAUSES", self.pauses)
+        ConfigDB().set(None, "*", "MEMORY", self.chip_memory)
+        self.env = ChipEnv("env", self)
+
+    async def run_phase(self):
+        self.raise_objection()
+        cocotb.start_soon(Clock(cocotb.top.clk_i, PERIOD, unit="ns").start())
+        await self.reset(True)
+        accesses = [tuple(map(int, access)) for access in self.record["accesses"]]
+        timed = int(self.record["timed"])
+        await self.replay(accesses[:-timed])
+        begin, started = get_sim_time("ns"), time.perf_counter()
+        await self.replay(accesses[-timed:])
+        cycles = (get_sim_time("ns") - begin) / PERIOD
+        with open(os.environ["REPLAY_OUT"], "w") as out:
+            json.dump({"cycles": cycles, "wall_s": time.perf_counter() - started}, out)
+        self.env.scoreboard.compare("programs ended", int(cocotb.top.irq_o.value), 1)
+        self.drop_objection()
+
+    async def replay(self, accesses) -> None:
+        for address, data in accesses:
+            if address < 0:
+                assert await self.env.irq.wait(1_000_000), "no interrupt"
+            else:
+                await Access([(address, data)]).start(self.env.csr.sequencer)
