@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""lathe_desc_check against pymodels.check: legal descriptors, every limit from both sides, every bit that may not be set."""
+
+import os
+
+import cocotb
+
+from pymodels.check import check, operands
+from pymodels.descriptor import FIELDS, Error, reserved_bits
+from tb.common.actors import Coverage, Scoreboard, cycle, rng, start_clock_and_reset
+from tb.desc_check.descriptors import KINDS, Limits, legal, number, words
+
+CYCLES = 10
+
+
+class Bench:
+    def __init__(self, dut, slot_words: int = 300):
+        self.dut = dut
+        self.lanes, self.banks = int(os.environ["LANES"]), int(os.environ["BANKS"])
+        self.board, self.seen = Scoreboard("check"), Coverage()
+        self.limits = Limits(self.lanes, 1024 * self.banks, slot_words)
+
+    async def judge(self, value: int) -> int:
+        """Let the DUT check the descriptor, compare with the model, return the error."""
+        dut, expected = self.dut, check(words(value), **self.limits.keywords())
+        dut.desc_i.value, dut.group_size_i.value, dut.start_i.value = value, self.limits.slot_words, 1
+        await cycle(dut)
+        dut.start_i.value = 0
+        for taken in range(1, 2 * CYCLES):
+            await cycle(dut)
+            if int(dut.done_o.value):
+                break
+        else:
+            raise AssertionError("no verdict")
+        assert taken <= CYCLES, f"a check took {taken} cycles"
+        self.board.expect((hex(value), expected.name))
+        self.board.observe((hex(value), Error(int(dut.error_o.value)).name))
+        self.seen.hit((value & 7, expected.name))
+        return expected
+
+    async def judge_fields(self, fields: dict) -> int:
+        return await self.judge(number(fields))
+
+
+@cocotb.test(timeout_time=20, timeout_unit="ms")
+async def test_legal(dut):
+    """What is legal passes, for small and large slots; one word less in the limit and it does not."""
+    await start_clock_and_reset(dut)
+    bench, generator = Bench(dut), rng()
+    for slot_words in (1, 300, 65535):
+        bench.limits.slot_words = slot_words
+        for kind in KINDS * 12:
+            fields = legal(generator, Limits(bench.lanes, 1024 * bench.banks, min(slot_words, 1024 * bench.banks)), kind)
+            assert await bench.judge_fields(fields) == Error.NONE
+    bench.board.finish()
+
+
+@cocotb.test(timeout_time=20, timeout_unit="ms")
+async def test_ends(dut):
+    """Every operand of every operation: its last word at the limit, one behind it, far behind it; stride one too small."""
+    await start_clock_and_reset(dut)
+    bench, generator = Bench(dut), rng(1)
+    for kind in KINDS * 4:
+        fields = legal(generator, bench.limits, kind)
+        if kind[0] == 1:
+            fields = legal(generator, bench.limits, kind) | {"act": 0}
+        for i, t in operands(fields, bench.lanes).items():
+            limit = bench.limits.of(fields[f"t{i}_space"])
+            extent = (t.rows - 1) * fields[f"t{i}_stride"] + t.words
+            for addr, expected in ((limit - extent, Error.NONE), (limit - extent + 1, Error.OUT_OF_SCRATCHPAD),
+                                   (65535, Error.OUT_OF_SCRATCHPAD)):
+                if addr < 65536 and addr + extent > 0:
+                    verdict = await bench.judge_fields(fields | {f"t{i}_addr": addr})
+                    assert verdict == (expected if addr + extent > limit or expected == Error.NONE else Error.NONE)
+            for stride in (0, t.words - 1, t.words, 65535):
+                await bench.judge_fields(fields | {f"t{i}_stride": stride})
+    bench.seen.require((unit, "BAD_SHAPE") for unit in (1, 2, 4))
+    bench.seen.require((unit, "OUT_OF_SCRATCHPAD") for unit in (1, 2, 3, 4))
+    bench.board.finish()
+
+
+@cocotb.test(timeout_time=60, timeout_unit="ms")
+async def test_fields(dut):
+    """Every field of every operation at its corners, every reserved bit, every unit and operation code."""
+    await start_clock_and_reset(dut)
+    bench, generator = Bench(dut), rng(2)
+    corners = {"k": [16384, 16385], "n": [63, 64, 65], "m": [2], "mem_addr": [bench.lanes, 2 * bench.lanes, 2**32 - 1],
+               "mem_stride": [bench.lanes, 2 * bench.lanes], **{f"t{i}_exp": [15, 16] for i in range(5)}}
+    for kind in KINDS:
+        fields = legal(generator, bench.limits, kind)
+        for name, field in FIELDS.items():
+            most = (1 << field.width) - 1
+            for value in {0, 1, most, most - 1, *corners.get(name, ())} | (set(range(most + 1)) if field.width <= 3 else set()):
+                await bench.judge_fields(fields | {name: value})
+        for bit in range(512):
+            flipped = number(fields) | 1 << bit
+            if reserved_bits(words(flipped)):
+                assert await bench.judge(flipped) == Error.BAD_FIELD
+    for unit in range(8):
+        for op in range(32):
+            await bench.judge_fields(legal(generator, bench.limits) | {"unit": unit, "op": op})
+    bench.seen.require([(0, "BAD_UNIT"), (7, "BAD_UNIT"), (4, "MISALIGNED"), *((u, e) for u in (1, 2, 3, 4) for e in ("BAD_OP", "BAD_FIELD"))])
+    bench.board.finish()
+
+
+@cocotb.test(timeout_time=60, timeout_unit="ms")
+async def test_random(dut):
+    """Legal descriptors with a few random changes: also several errors at once, of which the first is reported."""
+    await start_clock_and_reset(dut)
+    bench, generator = Bench(dut), rng(3)
+    names = list(FIELDS)
+    for round_number in range(1500):
+        if round_number % 50 == 0:
+            bench.limits.slot_words = int(generator.integers(1, 1000))
+        fields = legal(generator, bench.limits)
+        for _ in range(int(generator.integers(1, 4))):
+            name = names[int(generator.integers(0, len(names)))]
+            fields[name] = int(generator.integers(0, 1 << FIELDS[name].width)) >> int(generator.integers(0, FIELDS[name].width))
+        value = number(fields)
+        if generator.random() < 0.05:
+            value ^= 1 << int(generator.integers(0, 512))
+        await bench.judge(value)
+    bench.board.finish()
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def test_reset(dut):
+    """A reset ends a check; the next one is right."""
+    await start_clock_and_reset(dut)
+    bench, generator = Bench(dut), rng(4)
+    for wait in range(1, CYCLES + 1):
+        dut.desc_i.value, dut.start_i.value = number(legal(generator, bench.limits) | {"unit": 7}), 1
+        await cycle(dut)
+        dut.start_i.value = 0
+        await cycle(dut, wait)
+        dut.rst_ni.value = 0
+        await cycle(dut)
+        dut.rst_ni.value = 1
+        for _ in range(2 * CYCLES):
+            await cycle(dut)
+            assert not int(dut.done_o.value), "a verdict after a reset"
+        assert await bench.judge_fields(legal(generator, bench.limits)) == Error.NONE
+    bench.board.finish()

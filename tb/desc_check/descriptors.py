@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Random legal descriptors of every operation, with operands that often end exactly at the limit."""
+
+import numpy as np
+
+from pymodels.check import operands
+from pymodels.descriptor import FIELDS, OPS, Space, decode, encode
+
+KINDS = [(int(unit), int(op)) for unit, ops in OPS.items() for op in ops]
+RESULTS = {(1, 0): (2,), (2, 0): (2,), (2, 1): (2,), (3, 0): (2, 4)}  # operands that must not be `current`
+
+
+class Limits:
+    """What a descriptor is checked against."""
+
+    def __init__(self, lanes: int, scratchpad_words: int, slot_words: int):
+        self.lanes, self.scratchpad_words, self.slot_words = lanes, scratchpad_words, slot_words
+
+    def of(self, space: int) -> int:
+        return self.scratchpad_words if space == Space.ABSOLUTE else self.slot_words
+
+    def keywords(self) -> dict[str, int]:
+        return vars(self)
+
+
+def _dimension(rng: np.random.Generator, most: int) -> int:
+    return int(rng.choice([1, 2, most])) if rng.random() < 0.3 else int(rng.integers(1, most + 1))
+
+
+def _shape(rng: np.random.Generator, kind: tuple[int, int], limits: Limits) -> dict[str, int]:
+    unit, op = kind
+    d = {"unit": unit, "op": op}
+    if unit == 1:
+        act = int(rng.integers(0, 3))
+        d |= {"m": _dimension(rng, 40), "n": _dimension(rng, 40), "k": _dimension(rng, 40), "act": act,
+              "dact": 0 if act else int(rng.integers(0, 3))}
+        d |= {name: int(rng.integers(0, 2)) for name in ("trans_a", "trans_b", "bias", "stochastic")}
+        if rng.random() < 0.1:
+            d |= {"m": 1, "n": 1, "k": 16384, "trans_a": 0, "trans_b": 1}
+    elif unit == 2:
+        d |= {"m": _dimension(rng, 100), "n": int(rng.choice([2, 3, 8, 9, 63, 64]))}
+        d |= {"stochastic": int(rng.integers(0, 2)), "gshift": int(rng.integers(0, 32))} if op else {"greedy": int(rng.integers(0, 2))}
+    elif kind == (3, 0):
+        d |= {"m": 1, "n": _dimension(rng, limits.slot_words), "stochastic": int(rng.integers(0, 2))}
+    elif unit == 4:
+        word = 2 * limits.lanes
+        d |= {"m": _dimension(rng, 40), "n": _dimension(rng, 40), "mem_addr": int(rng.integers(0, 2**32)) // word * word,
+              "mem_stride": int(rng.integers(0, 2**32)) // word * word}
+    return d
+
+
+def legal(rng: np.random.Generator, limits: Limits, kind: tuple[int, int] | None = None) -> dict[str, int]:
+    """Fields of a descriptor that passes every check."""
+    kind = KINDS[int(rng.integers(0, len(KINDS)))] if kind is None else kind
+    while True:
+        d = {name: 0 for name in FIELDS} | _shape(rng, kind, limits)
+        d |= {"wait_mask": int(rng.integers(0, 2**16)), "post_mask": int(rng.integers(0, 2**16)), "last": int(rng.integers(0, 2))}
+        for i, t in operands(d, limits.lanes).items():
+            space = int(rng.choice([0, 0, 2] if i in RESULTS.get(kind, ()) else [0, 0, 1, 2]))
+            room = limits.of(space) - t.words
+            if room < 0:
+                break
+            stride = t.words + int(rng.integers(0, 3)) if t.rows > 1 else int(rng.integers(0, 2**16))
+            if t.rows > 1 and (t.rows - 1) * stride > room:
+                stride = t.words
+            room -= (t.rows - 1) * stride
+            if room < 0:
+                break
+            d |= {f"t{i}_space": space, f"t{i}_stride": stride, f"t{i}_exp": int(rng.integers(0, 64 if space == 0 else 16)),
+                  f"t{i}_addr": room if rng.random() < 0.4 else int(rng.integers(0, room + 1))}
+        else:
+            return d
+
+
+def number(fields: dict[str, int]) -> int:
+    """The descriptor as one number of 512 bits."""
+    return sum(int(word) << 32 * i for i, word in enumerate(encode(fields)))
+
+
+def words(value: int) -> np.ndarray:
+    """The 16 words of such a number."""
+    return np.array([value >> 32 * i & 0xFFFFFFFF for i in range(16)], np.uint32)
+
+
+def unit_of(value: int) -> int:
+    return decode(words(value))["unit"]

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+import pytest
+
+from tb.common.runner import BenchFailed, run
+
+FILE = "rtl/ctrl/lathe_desc_check.sv"
+
+
+def desc_check(lanes: int, banks: int, **options):
+    return run("lathe_desc_check", "tb.desc_check.bench", parameters={"Lanes": lanes, "Banks": banks},
+               extra_env={"LANES": lanes, "BANKS": banks}, **options)
+
+
+@pytest.mark.parametrize(("lanes", "banks"), [(4, 2), (8, 8), (16, 64)])
+def test_desc_check(lanes, banks):
+    desc_check(lanes, banks)
+
+
+@pytest.mark.parametrize(("old", "new", "caught_by"), [
+    ("c_last_q >= {16'd0, c_limit_q}", "c_last_q > {16'd0, c_limit_q}", "test_ends"),
+    ("desc_i.k > 16'd16384", "desc_i.k > 16'd16385", "test_fields"),
+])
+def test_desc_check_detects_a_planted_error(old, new, caught_by):
+    with pytest.raises(BenchFailed, match=caught_by):
+        desc_check(8, 8, mutate=(FILE, old, new))
