@@ -16,7 +16,10 @@ _LN_STEP = np.diff(LN_TABLE)
 
 
 def tanh_q(arg: np.ndarray) -> np.ndarray:
-    """Hyperbolic tangent; argument (19 bits signed) and result (16 bits signed) at LSB 2**-15."""
+    """Hyperbolic tangent; argument (19 bits signed) and result (16 bits signed) at LSB 2**-15.
+
+    Monotonic; worst error 1.54 units, found by exhaustion in tests/test_models_numerics.py.
+    """
     a = np.minimum(np.abs(arg), (1 << 18) - 1)
     i = a >> 9
     y = TANH_TABLE[i] + ((_TANH_STEP[i] * (a & 511) + 256) >> 9)
@@ -24,7 +27,11 @@ def tanh_q(arg: np.ndarray) -> np.ndarray:
 
 
 def exp_q(x: np.ndarray) -> np.ndarray:
-    """Exponential; argument (26 bits signed) and result (21 bits unsigned, saturated) at LSB 2**-16."""
+    """Exponential; argument (26 bits signed) and result (21 bits unsigned, saturated) at LSB 2**-16.
+
+    Monotonic; worst error 1.35 units for x <= 0 and a relative 3.2e-5 above, found in tests/test_models_numerics.py
+    (every argument from -16 on, every 61st below).
+    """
     t = (x * 94548 + (1 << 15)) >> 16  # 94548 = 2**16 / ln 2
     i = t >> 8 & 255
     m = EXP_TABLE[i] + ((_EXP_STEP[i] * (t & 255) + 128) >> 8)
@@ -34,7 +41,10 @@ def exp_q(x: np.ndarray) -> np.ndarray:
 
 
 def ln_q(s: np.ndarray) -> np.ndarray:
-    """Natural logarithm; argument ``65536 <= s < 2**23`` and result at LSB 2**-16."""
+    """Natural logarithm; argument ``65536 <= s < 2**23`` and result at LSB 2**-16.
+
+    Monotonic; worst error 1.6 units, found by exhaustion in tests/test_models_numerics.py.
+    """
     k = np.frexp(s.astype(np.float64))[1].astype(np.int64) - 17
     f = (s << 6 - k) - (1 << 22)
     i = f >> 14

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Encoding and checking of descriptors."""
+
+import numpy as np
+import pytest
+
+from pymodels.check import check
+from pymodels.descriptor import FIELDS, RESERVED, Act, Error, Space, Unit, decode, encode, reserved_bits
+
+LIMITS = dict(lanes=8, scratchpad_words=8192, slot_words=500)
+GEMM = dict(unit="gemm", m=8, n=9, k=17, t0_stride=3, t1_stride=2, t2_stride=2, t2_addr=100)
+SAMPLE = dict(unit="policy", op="sample", m=8, n=3, t0_stride=1, t2_stride=1)
+LOSS = dict(unit="policy", op="loss", m=8, n=3, t0_stride=1, t1_stride=1, t2_stride=1)
+SGD = dict(unit="update", op="sgd", m=1, n=100, t2_space="next", t4_space="next", t4_addr=400)
+LOAD = dict(unit="dma", op="load", m=4, n=5, t2_stride=5, mem_addr=64, mem_stride=80)
+STORE = dict(unit="dma", op="store", m=4, n=5, t0_stride=5, mem_addr=64, mem_stride=80)
+COMMIT = dict(unit="update", op="commit")
+GOOD = [GEMM, SAMPLE, LOSS, SGD, LOAD, STORE, COMMIT, dict(unit="update", op="rollback")]
+
+
+def verdict(base, **change):
+    return check(encode(base | change), **LIMITS)
+
+
+def test_every_field_survives_the_round_trip():
+    rng = np.random.default_rng(1)
+    for _ in range(50):
+        fields = {name: int(rng.integers(1 << field.width)) for name, field in FIELDS.items()}
+        words = encode(fields)
+        assert words.dtype == np.uint32 and words.shape == (16,)
+        assert decode(words) == fields and not reserved_bits(words)
+    assert decode(encode({})) == dict.fromkeys(FIELDS, 0)
+
+
+def test_fields_and_reserved_bits_fill_the_descriptor():
+    words = encode({name: (1 << field.width) - 1 for name, field in FIELDS.items()})
+    assert [int(w) | r for w, r in zip(words, RESERVED, strict=True)] == [0xFFFFFFFF] * 16
+    assert [int(w) & r for w, r in zip(words, RESERVED, strict=True)] == [0] * 16
+
+
+def test_codes_can_be_named():
+    words = encode(dict(unit="policy", op="loss", t2_space="next"))
+    assert decode(words)["unit"] == Unit.POLICY and decode(words)["op"] == 1 and decode(words)["t2_space"] == Space.NEXT
+    assert decode(encode(dict(unit="gemm", act="tanh")))["act"] == Act.TANH
+
+
+@pytest.mark.parametrize("fields, message", [
+    (dict(rows=3), "no field 'rows'"), (dict(m=65536), "m = 65536 does not fit"), (dict(m=-1), "m = -1"),
+    (dict(unit="gpu"), "none of gemm, policy"), (dict(unit="gemm", op="loss"), "none of matmul"), (dict(m="gemm"), "a number"),
+])
+def test_encode_refuses_what_it_does_not_know(fields, message):
+    with pytest.raises(ValueError, match=message):
+        encode(fields)
+
+
+def test_decode_wants_16_words():
+    with pytest.raises(ValueError, match="16 words, not 15"):
+        decode(np.zeros(15, np.uint32))
+
+
+@pytest.mark.parametrize("base", GOOD)
+def test_good_descriptors_pass(base):
+    assert verdict(base, wait_mask=0xFFFF, post_mask=0xFFFF, last=1) == Error.NONE
+
+
+@pytest.mark.parametrize("base, change, error", [
+    (GEMM, dict(unit=0), Error.BAD_UNIT), (GEMM, dict(unit=5), Error.BAD_UNIT), (GEMM, dict(unit=7, op=31), Error.BAD_UNIT),
+    (GEMM, dict(op=1), Error.BAD_OP), (SAMPLE, dict(op=2), Error.BAD_OP), (COMMIT, dict(op=3), Error.BAD_OP),
+    (LOAD, dict(op=2), Error.BAD_OP), (GEMM, dict(op=1, act=3), Error.BAD_OP),
+    (GEMM, dict(act=3), Error.BAD_FIELD), (GEMM, dict(dact=3, t4_stride=2), Error.BAD_FIELD),
+    (GEMM, dict(act="relu", dact="relu", t4_stride=2), Error.BAD_FIELD),
+    (GEMM, dict(greedy=1), Error.BAD_FIELD), (GEMM, dict(gshift=1), Error.BAD_FIELD), (GEMM, dict(mem_addr=16), Error.BAD_FIELD),
+    (GEMM, dict(t3_addr=1), Error.BAD_FIELD), (GEMM, dict(t4_exp=1), Error.BAD_FIELD), (GEMM, dict(t3_space=1), Error.BAD_FIELD),
+    (GEMM, dict(t2_space="current"), Error.BAD_FIELD), (GEMM, dict(t0_space=3), Error.BAD_FIELD),
+    (GEMM, dict(t1_space="current", t1_exp=16), Error.BAD_FIELD), (GEMM, dict(t1_space="current", t1_exp=15), Error.NONE),
+    (GEMM, dict(t1_exp=63), Error.NONE), (GEMM, dict(t2_space="next"), Error.NONE),
+    (SAMPLE, dict(stochastic=1), Error.BAD_FIELD), (SAMPLE, dict(k=1), Error.BAD_FIELD), (SAMPLE, dict(t1_stride=1), Error.BAD_FIELD),
+    (LOSS, dict(greedy=1), Error.BAD_FIELD), (LOSS, dict(gshift=31, stochastic=1), Error.NONE),
+    (SGD, dict(t2_space="current"), Error.BAD_FIELD), (SGD, dict(t4_space="current"), Error.BAD_FIELD),
+    (SGD, dict(t2_space="absolute", t0_space="current", t3_space="current"), Error.NONE), (SGD, dict(k=1), Error.BAD_FIELD),
+    (COMMIT, dict(m=1), Error.BAD_FIELD), (COMMIT, dict(t0_addr=1), Error.BAD_FIELD), (COMMIT, dict(stochastic=1), Error.BAD_FIELD),
+    (LOAD, dict(t0_stride=5), Error.BAD_FIELD), (STORE, dict(t2_stride=5), Error.BAD_FIELD),
+    (LOAD, dict(t2_space="current"), Error.NONE), (LOAD, dict(bias=1), Error.BAD_FIELD),
+    (GEMM, dict(m=0), Error.BAD_SHAPE), (GEMM, dict(n=0), Error.BAD_SHAPE), (GEMM, dict(k=0), Error.BAD_SHAPE),
+    (GEMM, dict(m=1, n=1, k=16385, t0_stride=0, t1_addr=9), Error.BAD_SHAPE),
+    (GEMM, dict(m=1, n=1, k=16384, trans_b=1, t0_stride=0, t1_stride=0), Error.NONE),
+    (GEMM, dict(t0_stride=2), Error.BAD_SHAPE), (GEMM, dict(m=1, t0_stride=0, t2_stride=0), Error.NONE),
+    (GEMM, dict(trans_a=1, t0_stride=1), Error.NONE), (GEMM, dict(trans_a=1, t0_stride=0), Error.BAD_SHAPE),
+    (GEMM, dict(trans_b=1), Error.BAD_SHAPE), (GEMM, dict(trans_b=1, t1_stride=3), Error.NONE),
+    (GEMM, dict(bias=1), Error.NONE), (GEMM, dict(dact="tanh", t4_stride=1), Error.BAD_SHAPE),
+    (SAMPLE, dict(n=1), Error.BAD_SHAPE), (SAMPLE, dict(n=65, t0_stride=9), Error.BAD_SHAPE),
+    (SAMPLE, dict(n=64, t0_stride=8), Error.NONE), (SAMPLE, dict(t2_stride=0), Error.BAD_SHAPE),
+    (LOSS, dict(t1_stride=0), Error.BAD_SHAPE), (SGD, dict(m=2), Error.BAD_SHAPE), (SGD, dict(m=0), Error.BAD_SHAPE),
+    (SGD, dict(n=0), Error.BAD_SHAPE), (LOAD, dict(t2_stride=4), Error.BAD_SHAPE), (LOAD, dict(mem_stride=16), Error.NONE),
+    (GEMM, dict(t2_addr=8192 - 16), Error.NONE), (GEMM, dict(t2_addr=8192 - 15), Error.OUT_OF_SCRATCHPAD),
+    (GEMM, dict(t2_space="next", t2_addr=500 - 16), Error.NONE),
+    (GEMM, dict(t2_space="next", t2_addr=500 - 15), Error.OUT_OF_SCRATCHPAD),
+    (GEMM, dict(m=65535, t0_stride=65535), Error.OUT_OF_SCRATCHPAD),
+    (GEMM, dict(bias=1, t3_addr=8192 - 2), Error.NONE), (GEMM, dict(bias=1, t3_addr=8191), Error.OUT_OF_SCRATCHPAD),
+    (SGD, dict(t4_addr=401), Error.OUT_OF_SCRATCHPAD), (STORE, dict(t0_addr=8192 - 20), Error.NONE),
+    (STORE, dict(t0_addr=8192 - 19), Error.OUT_OF_SCRATCHPAD),
+    (LOAD, dict(mem_addr=8), Error.MISALIGNED), (STORE, dict(mem_stride=81), Error.MISALIGNED),
+    (LOAD, dict(mem_addr=8, t2_addr=8192), Error.OUT_OF_SCRATCHPAD), (LOAD, dict(mem_addr=8, m=0), Error.BAD_SHAPE),
+    (LOAD, dict(m=0, greedy=1), Error.BAD_FIELD),
+])
+def test_the_first_error_is_reported(base, change, error):
+    assert verdict(base, **change) == error
+
+
+@pytest.mark.parametrize("word", [0, 8, 10, 13, 14, 15])
+def test_reserved_bits_must_be_zero(word):
+    for bit in range(32):
+        if RESERVED[word] >> bit & 1:
+            words = encode(GEMM)
+            words[word] |= np.uint32(1 << bit)
+            assert check(words, **LIMITS) == Error.BAD_FIELD
+
+
+def test_words_of_a_row_depend_on_lanes():
+    limits = LIMITS | dict(lanes=16)
+    assert check(encode(GEMM | dict(t0_stride=2, t1_stride=1, t2_stride=1)), **limits) == Error.NONE
+    assert check(encode(GEMM | dict(t0_stride=1)), **limits) == Error.BAD_SHAPE
+    assert check(encode(LOAD | dict(mem_addr=16)), **limits) == Error.MISALIGNED
+    assert check(encode(LOAD | dict(mem_stride=80)), **limits) == Error.MISALIGNED

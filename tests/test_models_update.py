@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Golden update unit, exponent registers and weight slots against the specification and float64."""
+
+import numpy as np
+import pytest
+
+from pymodels import update
+from pymodels.exponents import ExponentFile
+from pymodels.numerics import Result, align, mix32
+from pymodels.update import sgd
+from pymodels.weights import WeightGroup
+
+
+def spec_align(x, s, up):
+    s = min(s, up)
+    return x << s if s >= 0 else x >> min(-s, 63)
+
+
+def spec_round16(v, stochastic, r):
+    if stochastic:
+        q = (v >> 16) + (((v & 0xFFFF) + r) >> 16)
+    else:
+        q = v >> 16
+        f = v & 0xFFFF
+        q += f > 0x8000 or (f == 0x8000 and q & 1)
+    return min(max(q, -32768), 32767), q
+
+
+def spec_top(values, e_v):
+    bits = max((v if v >= 0 else -1 - v).bit_length() for v in values)
+    return (1, min(max(bits + e_v, -127), 127)) if bits else (0, 0)
+
+
+def spec_sgd(w, g, m, e_w, e_g, e_m, e_wn, e_mn, lr_mant, lr_exp, momentum, stochastic, key):
+    w_next, m_next, all_w, all_m, sat_w, sat_m = [], [], [], [], 0, 0
+    for i in range(len(w)):
+        r = mix32(key ^ i)
+        vm = spec_align(momentum * int(m[i]), e_m - e_mn, 15) + spec_align(int(g[i]), e_g - e_mn + 16, 31)
+        value, q = spec_round16(vm, stochastic, r >> 16)
+        sat_m += q != value
+        m_next.append(value)
+        vw = spec_align(int(w[i]), e_w - e_wn + 16, 31) - spec_align(lr_mant * value, e_mn + lr_exp - e_wn + 16, 15)
+        new, q = spec_round16(vw, stochastic, r & 0xFFFF)
+        sat_w += q != new
+        w_next.append(new)
+        all_w.append(vw)
+        all_m.append(vm)
+    return w_next, m_next, (1, e_wn, *spec_top(all_w, e_wn - 16), sat_w), (1, e_mn, *spec_top(all_m, e_mn - 16), sat_m)
+
+
+@pytest.mark.parametrize("stochastic", [False, True])
+@pytest.mark.parametrize("kind", ["full", "small", "extreme", "zero"])
+def test_sgd_follows_the_specification(stochastic, kind):
+    rng = np.random.default_rng([stochastic, len(kind)])
+    extremes = np.array([-32768, 32767, 0, -1, 1], np.int16)
+    exponents = [(-14, -12, -13, -14, -13)] * 3 + [(0, 0, 0, 63, 63), (63, 63, 63, -64, -64), (-64, -64, -64, 63, 63)]
+    for places in exponents + rng.integers(-22, -8, (10, 5)).tolist():
+        n = 8 * int(rng.integers(1, 6))
+        w, g, m = {"full": lambda: rng.integers(-32768, 32768, (3, n)).astype(np.int16),
+                   "small": lambda: rng.integers(-9, 10, (3, n)).astype(np.int16),
+                   "extreme": lambda: rng.choice(extremes, (3, n)),
+                   "zero": lambda: np.zeros((3, n), np.int16)}[kind]()
+        settings = dict(lr_mant=int(rng.choice([0, 1, 1000, 65535])), lr_exp=int(rng.choice([-128, -20, -16, 0, 127])),
+                        momentum=int(rng.choice([0, 58982, 65535])), stochastic=stochastic, key=int(rng.integers(1 << 32)))
+        w_next, m_next, *results = sgd(w, g, m, *places, **settings)
+        assert w_next.dtype == m_next.dtype == np.int16
+        assert (w_next.tolist(), m_next.tolist(), *results) == spec_sgd(w, g, m, *places, **settings)
+
+
+@pytest.mark.parametrize("stochastic", [False, True])
+def test_sgd_against_float64(stochastic):
+    rng = np.random.default_rng(2)
+    half = 1.0 if stochastic else 0.5
+    for e_w, e_g, e_m, e_wn, e_mn in rng.integers(-18, -12, (50, 5)):
+        w, g, m = rng.integers(-9000, 9000, (3, 400)).astype(np.int16)
+        w_next, m_next, w_result, m_result = sgd(
+            w, g, m, e_w, e_g, e_m, e_wn, e_mn, lr_mant=41943, lr_exp=-22, momentum=58982, stochastic=stochastic, key=7)
+        exact_m = 58982 / 65536 * m * 2.0**e_m + g * 2.0**e_g
+        fits = np.abs(exact_m) < 32766 * 2.0**e_mn
+        assert np.abs(m_next * 2.0**e_mn - exact_m)[fits].max() <= (half + 2.0**-15) * 2.0**e_mn
+        exact_w = w * 2.0**e_w - 41943 * 2.0**-22 * (m_next * 2.0**e_mn)
+        fits = np.abs(exact_w) < 32766 * 2.0**e_wn
+        assert np.abs(w_next * 2.0**e_wn - exact_w)[fits].max() <= (half + 2.0**-15) * 2.0**e_wn
+        assert np.abs(exact_m).max() <= 2.0**m_result.top and np.abs(exact_w).max() <= 2.0**w_result.top
+
+
+def test_stochastic_updates_reach_the_goal_that_rounding_never_leaves():
+    w = np.zeros(800, np.int16)
+    g = np.full(800, 100, np.int16)
+    arguments = dict(lr_mant=32768, lr_exp=-25, momentum=0)  # a step of 100/1024 units
+    stuck, moving = w, w
+    for n in range(200):
+        stuck = sgd(stuck, g, w, -14, -14, -14, -14, -14, **arguments)[0]
+        moving = sgd(moving, g, w, -14, -14, -14, -14, -14, stochastic=True, key=mix32(n), **arguments)[0]
+    assert (stuck == 0).all()
+    assert abs(moving.mean() + 200 * 100 / 1024) < 0.6
+
+
+@pytest.mark.parametrize("wrong", [
+    lambda x, s, up: align(x, s, up - 16), lambda x, s, up: -align(-x, s, up), lambda x, s, up: align(x, s + 1, up)])
+def test_a_wrong_model_would_be_noticed(monkeypatch, wrong):
+    monkeypatch.setattr(update, "align", wrong)
+    with pytest.raises(AssertionError):
+        test_sgd_follows_the_specification(True, "small")
+
+
+def test_delayed_scaling_follows_the_largest_of_16():
+    file = ExponentFile()
+    file.retire(3, Result(1, -9, 1, 5, 0))
+    assert (file.exp[3], file.next_of(3)) == (-9, 5 - 14)
+    file.retire(3, Result(1, -9, 1, 2, 0))
+    assert file.next_of(3) == -9
+    file.retire(3, Result(1, -15, 0, 99, 0))  # nothing to track: next stays
+    assert (file.exp[3], file.next_of(3)) == (-15, -9)
+    for _ in range(14):
+        file.retire(3, Result(1, -9, 1, 1, 0))
+    assert file.next_of(3) == -9
+    file.retire(3, Result(1, -9, 1, 1, 0))  # the 5 leaves: now it is the 2
+    assert file.next_of(3) == 2 - 14
+    file.retire(3, Result(1, -9, 1, 1, 0))
+    assert file.next_of(3) == 1 - 14
+    file.retire(4, Result(1, 0, 1, 127, 0))
+    file.retire(5, Result(1, 0, 1, -127, 0))
+    assert (file.next_of(4), file.next_of(5)) == (63, -64)
+    file.retire(6, Result(0, 7, 0, 0, 0))
+    assert file.exp[6] == 0
+
+
+def test_exponents_of_slots_share_what_comes_next():
+    file = ExponentFile()
+    current, following = file.physical(2, 1, 1, 2), file.physical(2, 2, 1, 2)
+    assert (current, following, file.physical(2, 0, 1, 2)) == (64 + 16 + 2, 64 + 32 + 2, 2)
+    file.host_write(current, 0x1_33_F2)  # static, exp = next = -14
+    assert [file.host_read(i) for i in (current, following)] == [0x1_F2_F2, 0x1_F2_00]
+    file.retire(following, Result(1, -14, 1, 9, 0))
+    assert [file.host_read(i) for i in (current, following)] == [0x1_F2_F2, 0x1_F2_F2]
+    file.host_write(following, 0x05)
+    assert not file.history[64 + 2]
+    assert [file.host_read(i) for i in (current, following)] == [0x5_F2, 0x5_05]
+    file.retire(current, Result(1, 5, 1, 9, 0))
+    assert file.host_read(following) == 0x00_FB_05
+
+
+@pytest.mark.parametrize("slots", [2, 3, 4])
+def test_versions_go_forth_and_back(slots):
+    group = WeightGroup()
+    group.init(100, 10, slots, 0xFFFFFFFE)
+    assert not group.rollback() and (group.slot, group.version) == (0, 0xFFFFFFFE)
+    for n in range(1, 8):
+        group.commit()
+        assert (group.slot, group.version, group.kept) == (n % slots, (0xFFFFFFFE + n) % 2**32, min(n, slots - 2))
+    for n in range(slots - 2):
+        assert group.rollback() and group.slot == (7 - n - 1) % slots
+    assert not group.rollback()
+    assert group.first_word(group.slot_next) == 100 + 10 * ((group.slot + 1) % slots)
+    with pytest.raises(ValueError, match="2 to 4"):
+        group.init(0, 0, 5, 0)
