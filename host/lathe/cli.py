@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command `lathe`: train, info, verify. A mistake of the user's ends with one line and exit code 2."""
+
+import argparse
+import math
+import sys
+import time
+import types
+import typing
+from dataclasses import MISSING, fields
+from pathlib import Path
+
+from .backends import BACKENDS, backend_class
+from .errors import LatheError, MismatchError
+from .ppo import Progress, Settings, Trainer
+
+#: Settings that `lathe verify` starts from: the demonstration's programs, but short rollouts, so that updates come soon.
+VERIFY_DEFAULTS = {"rollout": 16}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return arguments.command(arguments)
+    except MismatchError as error:
+        print(f"lathe: mismatch {error}", file=sys.stderr)
+        return 1
+    except LatheError as error:
+        print(f"lathe: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("lathe: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="lathe", description="An accelerator that keeps learning while it runs.")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    train = commands.add_parser("train", help="train a policy on the chip",
+                                formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    _add_settings(train)
+    train.add_argument("--out", type=Path, default=Path("build/train"), help="folder of result.json and learning_curve.png")
+    train.set_defaults(command=_train)
+
+    info = commands.add_parser("info", help="show the chip, and with --programs what training would run on it",
+                               formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    _add_settings(info)
+    info.add_argument("--programs", action="store_true", help="list the programs recorded for --env")
+    info.set_defaults(command=_info)
+
+    verify = commands.add_parser("verify", help="run back ends side by side and compare every bit",
+                                 formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    _add_settings(verify, without=("backend", "steps", "target"), defaults=VERIFY_DEFAULTS)
+    verify.add_argument("--backends", default="golden,verilator", help="back ends to compare, separated by commas")
+    verify.add_argument("--updates", type=int, default=20, help="minibatch updates to run")
+    verify.set_defaults(command=_verify)
+    return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser, without: tuple[str, ...] = (), defaults: dict | None = None) -> None:
+    for setting in fields(Settings):
+        if setting.name in without:
+            continue
+        assert setting.default is not MISSING
+        default, kind = (defaults or {}).get(setting.name, setting.default), setting.type
+        option = f"--{setting.name.replace('_', '-')}"
+        text = setting.metadata["help"].replace("%", "%%")
+        if kind is bool:
+            parser.add_argument(option, action=argparse.BooleanOptionalAction, default=default, help=text)
+        elif setting.name == "hidden":
+            parser.add_argument(option, type=_widths, default=default, help=text)
+        else:
+            if isinstance(kind, types.UnionType):
+                kind = next(t for t in typing.get_args(kind) if t is not type(None))
+            parser.add_argument(option, type=kind, default=default, help=text)
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",") if part)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a list of widths such as 32,32") from None
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    given = vars(arguments)
+    settings = Settings(**{f.name: given[f.name] for f in fields(Settings) if f.name in given})
+    backend_class(settings.backend)
+    settings.check()
+    return settings
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from . import report
+
+    start = time.perf_counter()
+    settings = _settings(arguments)
+    with Trainer(settings) as trainer:
+        try:
+            with _Display(settings) as display:
+                trainer.train(display.show)
+        finally:
+            figures = report.write(trainer, time.perf_counter() - start, arguments.out)
+    print(f"{settings.env} on {figures['backend']}, seed {settings.seed}: mean return {figures['mean_return_100']} over the last "
+          f"{min(100, figures['episodes'])} episodes after {figures['env_steps']:,} steps, {figures['train_wall_s']:.1f} s")
+    print(f"wrote {arguments.out / 'result.json'} and {arguments.out / 'learning_curve.png'}")
+    if settings.target is not None and not trainer.solved:
+        print(f"lathe: the target of {settings.target:g} was not reached within {settings.steps:,} steps", file=sys.stderr)
+        return 1
+    return 0
+
+
+class _Display:
+    """A progress bar on a terminal, a line now and then elsewhere."""
+
+    LINE_SECONDS = 10.0
+
+    def __init__(self, settings: Settings):
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as Bar
+
+        self._console = Console()
+        self._steps = settings.steps
+        self._bar = Bar(TextColumn("{task.description}"), BarColumn(bar_width=20), TextColumn("{task.completed:,}/{task.total:,}"),
+                        TextColumn("{task.fields[state]}"), TimeElapsedColumn(), console=self._console,
+                        disable=not self._console.is_terminal)
+        self._task = self._bar.add_task(settings.env, total=settings.steps, state="")
+        self._printed = time.perf_counter()
+
+    def __enter__(self) -> "_Display":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._bar.stop()
+
+    def show(self, p: Progress) -> None:
+        state = _state(p)
+        self._bar.update(self._task, completed=min(p.env_steps, self._steps), state=state)
+        now = time.perf_counter()
+        if not self._console.is_terminal and now - self._printed >= self.LINE_SECONDS:
+            self._printed = now
+            print(f"{p.env_steps:,}/{self._steps:,} steps  {state}  {p.wall_s:.0f} s", flush=True)
+
+
+def _state(p: Progress) -> str:
+    mean = "-" if math.isnan(p.mean_return_100) else f"{p.mean_return_100:.1f}"
+    busy = "" if p.array_utilization is None else f"  cycles {p.chip_cycles / 1e6:.1f}M  array {100 * p.array_utilization:.1f}%"
+    return f"return {mean}  clip {100 * p.clip_fraction:.1f}%  version {p.weight_version}{busy}"
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    from .device import Device
+
+    settings = _settings(arguments)
+    print(f"back ends: {', '.join(BACKENDS)}")
+    if not arguments.programs:
+        with Device(settings.backend, settings.lanes, settings.banks, settings.memory_bytes, settings.seed) as device:
+            _print_chip(device)
+        return 0
+    with Trainer(settings) as trainer:
+        layout = trainer.device.layout
+        _print_chip(trainer.device)
+        print(f"network {'-'.join(map(str, trainer.net.sizes))} ({settings.activation}); {layout.words_free} of "
+              f"{layout.scratchpad_words} scratchpad words free; weight group of {trainer.net.group.slots} slots of "
+              f"{trainer.net.group.size} words at {trainer.net.group.base}")
+        for program in (trainer.step_program, trainer.update_program):
+            print(f"\n{program.listing()}")
+    return 0
+
+
+def _print_chip(device) -> None:
+    build = device.registers.read("BUILD")
+    print(f"chip: {build['lanes']} lanes, {1 << build['log2_banks']} banks, {device.layout.scratchpad_words} scratchpad words of "
+          f"{2 * build['lanes']} bytes, register map {build['version']}, back end {device.name}")
+    print(device.status())
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from .verify import verify
+
+    names = [name for name in arguments.backends.split(",") if name]
+    for name in names:
+        backend_class(name)
+    if len(names) < 2:
+        raise LatheError(f"--backends '{arguments.backends}' names fewer than two; choose from: {', '.join(BACKENDS)}")
+    if arguments.updates < 1:
+        raise LatheError(f"--updates is {arguments.updates} and must be at least 1")
+    settings = Settings(**{f.name: getattr(arguments, f.name) for f in fields(Settings) if f.name in vars(arguments)})
+    done = verify(names, arguments.updates, settings)
+    print(f"{' and '.join(names)} agree in every bit, seed {settings.seed}: {done.updates} updates, {done.programs} programs, "
+          f"{done.words:,} scratchpad words, weight version {done.version}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
