@@ -264,6 +264,10 @@ module lathe_dma #(
   end
 
 `ifndef SYNTHESIS
+  logic checking_q;  // false before the first reset, when registers hold anything
+  initial checking_q = 1'b0;
+  always @(posedge clk_i) if (!rst_ni) checking_q <= 1'b1;
+
   logic       held_q;
   logic [6:0] held_beats_q;
   logic [BeatAddrW-1:0] held_addr_q;
@@ -271,7 +275,7 @@ module lathe_dma #(
     held_q <= rst_ni && addr_valid_q && !burst_taken;
     held_addr_q <= addr_q;
     held_beats_q <= beats_q;
-    if (rst_ni) begin
+    if (checking_q && rst_ni) begin
       if (held_q) assert (addr_valid_q && addr_q == held_addr_q && beats_q == held_beats_q) else $error("address changed");
       if (m_axi_awvalid && m_axi_awready) assert (lengths_ready) else $error("no place for a burst's length");
       if (burst_ends) assert (bursts_q != '0) else $error("response without a burst");

@@ -87,8 +87,12 @@ module lathe_dma_bursts #(
   assign burst_beats_o = beats_q;
 
 `ifndef SYNTHESIS
+  logic checking_q;  // false before the first reset, when registers hold anything
+  initial checking_q = 1'b0;
+  always @(posedge clk_i) if (!rst_ni) checking_q <= 1'b1;
+
   always_ff @(posedge clk_i) begin
-    if (rst_ni && burst_valid_o) begin
+    if (checking_q && rst_ni && burst_valid_o) begin
       assert (beats_q >= 7'd1 && beats_q <= 7'(MaxBeats)) else $error("beats");
       assert (DimW'(beats_q) <= words_left_q) else $error("burst beyond its row");
       assert ((PageW + 1)'(beats_q) <= page_left) else $error("burst across 4 KiB");

@@ -55,9 +55,13 @@ module lathe_row_walk (
   assign addr_o = addr_q;
 
 `ifndef SYNTHESIS
+  logic checking_q;  // false before the first reset, when registers hold anything
+  initial checking_q = 1'b0;
+  always @(posedge clk_i) if (!rst_ni) checking_q <= 1'b1;
+
   always_ff @(posedge clk_i) begin
-    if (rst_ni && step_i) assert (valid_q) else $error("step past the end");
-    if (rst_ni && start_i) assert (!valid_q) else $error("started while walking");
+    if (checking_q && rst_ni && step_i) assert (valid_q) else $error("step past the end");
+    if (checking_q && rst_ni && start_i) assert (!valid_q) else $error("started while walking");
   end
 `endif
 endmodule

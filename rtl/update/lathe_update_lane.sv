@@ -148,13 +148,17 @@ module lathe_update_lane (
     q = v[SumW-1:16];
     return q + 32'(v[15:0] > 16'h8000 || (v[15:0] == 16'h8000 && q[0]));
   endfunction
+  logic checking_q;  // false before the first reset, when valid bits are anything
+  initial checking_q = 1'b0;
+  always @(posedge clk_i) if (valid_i == '0) checking_q <= 1'b1;
+
   logic signed [SumW-1:0] sum_q;
   always_ff @(posedge clk_i) begin
     if (valid_i[8]) sum_q <= align(32'(w_q[7]), 31, shift_w_i) - align(pl_q, 15, shift_lr_i);
-    if (valid_i[9]) begin
+    if (checking_q && valid_i[9]) begin
       assert (SumW'(align_fine(w8_q, shift_w_i[3:0])) - SumW'(align_fine(l8_q, shift_lr_i[3:0])) == sum_q) else $error("align");
     end
-    if (valid_i[11] && !stochastic_i) begin
+    if (checking_q && valid_i[11] && !stochastic_i) begin
       assert (shift_round_16(vw_q, 1'b0, '0) == round_to_even(vw_q)) else $error("shift_round");
     end
   end

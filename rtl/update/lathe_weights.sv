@@ -85,9 +85,13 @@ module lathe_weights (
   assign kept_o = kept_q;
 
 `ifndef SYNTHESIS
+  logic checking_q;  // false before the first reset, when registers hold anything
+  initial checking_q = 1'b0;
+  always @(posedge clk_i) if (!por_ni) checking_q <= 1'b1;
+
   // The plain formulas behind the pointers that are moved by sums
   always_ff @(posedge clk_i) begin
-    if (por_ni && (init_i || commit_i || rollback_i)) begin
+    if (checking_q && por_ni && (init_i || commit_i || rollback_i)) begin
       assert (current_q == base_q + 16'(slot_q) * size_q) else $error("base of the current slot");
       assert (next_q == base_q + 16'(slot_next_q) * size_q) else $error("base of the next slot");
       assert (slot_q <= last_q && slot_next_q <= last_q && slot_q != slot_next_q) else $error("slots");
