@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// exp(x) at LSB 2**-16 (exp_q of docs/numerics.md), one value a cycle, fixed latency, no
+// back-pressure; a tag travels along untouched. Results are defined only for a valid input.
+//
+//   x ── * 94548 (shifts and adds) ── n.f ── table of 2**f, interpolated ── shift by n ── y
+module lathe_exp_q #(
+  parameter int unsigned TagW = 1,
+  localparam int unsigned Latency = 7
+) (
+  input  logic               clk_i,
+  input  logic               rst_ni,
+  input  logic               valid_i,
+  input  logic signed [25:0] x_i,
+  input  logic [TagW-1:0]    tag_i,
+  output logic               valid_o,
+  output logic [20:0]        y_o,
+  output logic [TagW-1:0]    tag_o
+);
+  logic [Latency-1:0] valid_q;
+  logic [TagW-1:0]    tag_q [Latency];
+  logic signed [28:0] x5_q;
+  logic signed [31:0] x23_q, x23p_q;
+  logic signed [33:0] x85_q;
+  logic signed [27:0] t_q;
+  logic signed [26:0] t_rounded;
+  logic signed [5:0]  n4_q, n5_q, n6_q;  // -19 (result 0) .. 5 (saturated)
+  logic [7:0]         g_q;
+  logic [17:0]        base_q, base5_q, m_q;
+  logic [8:0]         slope_q;
+  logic [16:0]        rise_q;
+  logic [20:0]        y_q;
+
+  // Per segment: first value and rise to the next.
+  logic [26:0] rom [256];
+  initial begin
+    for (int unsigned i = 0; i < 256; i++) begin
+      rom[i] = {lathe_tables_pkg::ExpTable[i],
+                9'(lathe_tables_pkg::ExpTable[i+1] - lathe_tables_pkg::ExpTable[i])};
+    end
+  end
+
+  // 2**n * m with m in [1, 2], rounded half up and saturated.
+  function automatic logic [20:0] scale(logic signed [5:0] n, logic [17:0] m);
+    logic [4:0]  s;
+    logic [21:0] wide;
+    logic [17:0] down;
+    s = n[5] ? 5'(-n) : 5'(n);
+    wide = 22'(m) << s[2:0];
+    down = (18'(m) >> (s - 5'd1));                   // one fraction bit left
+    down = 18'((19'(down) + 19'd1) >> 1);
+    if (n >= 6'sd5 || (!n[5] && wide[21])) return '1;
+    if (!n[5]) return wide[20:0];
+    return n < -6'sd18 ? '0 : 21'(down);
+  endfunction
+
+  assign t_rounded = 27'(t_q);
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) valid_q <= '0;
+    else valid_q <= {valid_q[Latency-2:0], valid_i};
+  end
+
+  // x * 94548 / 2**16 = x * 23637 / 2**14, and 23637 = 85 + 1024 * 23.
+  always_ff @(posedge clk_i) begin
+    if (valid_i) begin
+      x5_q  <= 29'(x_i) + (29'(x_i) <<< 2);
+      x23_q <= (32'(x_i) <<< 4) + (32'(x_i) <<< 3) - 32'(x_i);
+    end
+    if (valid_q[0]) begin
+      x85_q  <= 34'(x5_q) + (34'(x5_q) <<< 4);
+      x23p_q <= x23_q + 32'sd8;  // rounding: 8 * 1024 = 2**13
+    end
+    if (valid_q[1]) t_q <= 28'((42'(x85_q) + (42'(x23p_q) <<< 10)) >>> 14);
+    if (valid_q[2]) begin
+      {base_q, slope_q} <= rom[t_q[15:8]];
+      g_q <= t_q[7:0];
+      n4_q <= t_rounded < -27'sd19 * 27'sd65536 ? -6'sd19 :
+              t_rounded >= 27'sd5 * 27'sd65536 ? 6'sd5 : 6'(t_rounded >>> 16);
+    end
+    if (valid_q[3]) begin
+      rise_q <= 17'(slope_q) * 17'(g_q);
+      base5_q <= base_q;
+      n5_q <= n4_q;
+    end
+    if (valid_q[4]) begin
+      m_q <= base5_q + 18'((18'(rise_q) + 18'd128) >> 8);
+      n6_q <= n5_q;
+    end
+    if (valid_q[5]) y_q <= scale(n6_q, m_q);
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (valid_i) tag_q[0] <= tag_i;
+    for (int unsigned i = 1; i < Latency; i++) begin
+      if (valid_q[i-1]) tag_q[i] <= tag_q[i-1];
+    end
+  end
+
+  assign valid_o = valid_q[Latency-1];
+  assign y_o = y_q;
+  assign tag_o = tag_q[Latency-1];
+
+`ifndef SYNTHESIS  // registers are random at time 0
+  // The shift-and-add product against the plain formula.
+  logic signed [25:0] x_check [3];
+  always_ff @(posedge clk_i) begin
+    x_check[0] <= x_i;
+    x_check[1] <= x_check[0];
+    x_check[2] <= x_check[1];
+    if (rst_ni && $time != 0 && valid_q[2]) begin
+      assert (64'(t_q) == (64'(x_check[2]) * 64'sd94548 + 64'sd32768) >>> 16)
+      else $error("exp_q: product differs");
+    end
+  end
+`endif
+endmodule

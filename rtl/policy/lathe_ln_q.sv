@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// ln(s) at LSB 2**-16 (ln_q of docs/numerics.md) for 65536 <= s < 2**23, one value a cycle, fixed
+// latency, no back-pressure; a tag travels along untouched. Arguments outside are not defined.
+module lathe_ln_q #(
+  parameter int unsigned TagW = 1,
+  localparam int unsigned Latency = 5
+) (
+  input  logic            clk_i,
+  input  logic            rst_ni,
+  input  logic            valid_i,
+  input  logic [22:0]     s_i,
+  input  logic [TagW-1:0] tag_i,
+  output logic            valid_o,
+  output logic [18:0]     y_o,
+  output logic [TagW-1:0] tag_o
+);
+  logic [Latency-1:0] valid_q;
+  logic [TagW-1:0]    tag_q [Latency];
+  logic [2:0]         k, k1_q, k2_q, k3_q;
+  logic [21:0]        fraction, fraction_q;
+  logic [16:0]        base_q, base3_q;
+  logic [8:0]         slope_q;
+  logic [13:0]        g_q;
+  logic [22:0]        rise_q;
+  logic [18:0]        octave_q, y_q;
+  logic [16:0]        within_q;
+
+  // Per segment: first value and rise to the next.
+  logic [25:0] rom [256];
+  initial begin
+    for (int unsigned i = 0; i < 256; i++) begin
+      rom[i] = {lathe_tables_pkg::LnTable[i],
+                9'(lathe_tables_pkg::LnTable[i+1] - lathe_tables_pkg::LnTable[i])};
+    end
+  end
+
+  always_comb begin
+    k = '0;
+    for (int unsigned i = 1; i < 7; i++) if (s_i[16+i]) k = 3'(i);
+    fraction = 22'(s_i << (3'd6 - k));  // the leading one drops out
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) valid_q <= '0;
+    else valid_q <= {valid_q[Latency-2:0], valid_i};
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (valid_i) begin
+      k1_q <= k;
+      fraction_q <= fraction;
+    end
+    if (valid_q[0]) begin
+      {base_q, slope_q} <= rom[fraction_q[21:14]];
+      g_q <= fraction_q[13:0];
+      k2_q <= k1_q;
+    end
+    if (valid_q[1]) begin
+      rise_q <= 23'(slope_q) * 23'(g_q);
+      base3_q <= base_q;
+      k3_q <= k2_q;
+    end
+    if (valid_q[2]) begin
+      within_q <= base3_q + 17'((24'(rise_q) + 24'd8192) >> 14);
+      octave_q <= 19'(k3_q) * 19'd45426;
+    end
+    if (valid_q[3]) y_q <= octave_q + 19'(within_q);
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (valid_i) tag_q[0] <= tag_i;
+    for (int unsigned i = 1; i < Latency; i++) begin
+      if (valid_q[i-1]) tag_q[i] <= tag_q[i-1];
+    end
+  end
+
+  assign valid_o = valid_q[Latency-1];
+  assign y_o = y_q;
+  assign tag_o = tag_q[Latency-1];
+
+`ifndef SYNTHESIS  // registers are random at time 0
+  always_ff @(posedge clk_i) begin
+    if (rst_ni && $time != 0 && valid_i) assert (s_i >= 23'd65536) else $error("ln_q: argument below 1");
+  end
+`endif
+endmodule

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+// Policy unit: SAMPLE draws actions from rows of logits, LOSS makes the gradient of the policy, entropy
+// and value losses (docs/numerics.md, section 8). One element a cycle through a pipeline of passes, with
+// several samples in flight. Configuration is taken with the command. Checks no command.
+//
+//   read ── log_softmax ──┬── pick (SAMPLE) ──┬── write
+//              └─ score ──┴── grad (LOSS) ────┘
+//                   └── stats
+module lathe_policy
+  import lathe_policy_pkg::*;
+#(
+  parameter int unsigned Lanes = 8
+) (
+  input  logic                     clk_i,
+  input  logic                     rst_ni,
+  input  logic                     cmd_valid_i,
+  output logic                     cmd_ready_o,
+  input  lathe_pkg::cmd_t          cmd_i,
+  output logic                     done_valid_o,
+  output lathe_pkg::done_t         done_o,
+  input  lathe_pkg::policy_cfg_t   cfg_i,
+  output lathe_pkg::policy_stats_t stats_o,
+  input  logic                     stats_clear_i,
+
+  output logic                     rd_valid_o,
+  input  logic                     rd_ready_i,
+  output logic [15:0]              rd_addr_o,
+  input  logic                     rd_rvalid_i,
+  input  logic [Lanes*16-1:0]      rd_rdata_i,
+
+  output logic                     wr_valid_o,
+  input  logic                     wr_ready_i,
+  output logic [15:0]              wr_addr_o,
+  output logic [Lanes*16-1:0]      wr_data_o,
+
+  output logic                     stall_operand_o,
+  output logic                     stall_result_o
+);
+  if (Lanes != 4 && Lanes != 8 && Lanes != 16) begin : gen_illegal
+    $fatal(1, "lathe_policy: Lanes must be 4, 8 or 16");
+  end
+
+  // Command; it has fields of other units too.
+  // verilator lint_off UNUSEDSIGNAL
+  lathe_pkg::cmd_t        cmd_q;
+  // verilator lint_on UNUSEDSIGNAL
+  lathe_pkg::policy_cfg_t cfg_q;
+  logic                   accept, start_q, run_q, loss, finished, row_done, write_empty;
+  logic [15:0]            rows_left_q;
+
+  assign cmd_ready_o = !run_q;
+  assign accept = cmd_valid_i && cmd_ready_o;
+  assign loss = cmd_q.op == lathe_desc_pkg::PolicyLoss;
+  assign finished = run_q && !start_q && rows_left_q == '0 && write_empty;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      run_q <= 1'b0;
+      start_q <= 1'b0;
+    end else begin
+      if (accept) run_q <= 1'b1;
+      else if (finished) run_q <= 1'b0;
+      start_q <= accept;
+    end
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (accept) begin
+      cmd_q <= cmd_i;
+      cfg_q <= cfg_i;
+      rows_left_q <= cmd_i.m;
+    end else if (row_done) begin
+      rows_left_q <= rows_left_q - 16'd1;
+    end
+  end
+
+  // Rows in.
+  logic    z_valid, z_ready, z_last, rec_valid, rec_pop, starved;
+  z_t      z;
+  record_t rec;
+
+  lathe_policy_read #(
+    .Lanes(Lanes)
+  ) u_read (
+    .clk_i,
+    .rst_ni,
+    .start_i(start_q),
+    .loss_i(loss),
+    .src_i(cmd_q.t[0]),
+    .rec_src_i(cmd_q.t[1]),
+    .rows_i(cmd_q.m),
+    .cols_i(cmd_q.n[CountW-1:0]),
+    .row_done_i(row_done),
+    .starved_o(starved),
+    .rd_valid_o,
+    .rd_ready_i,
+    .rd_addr_o,
+    .rd_rvalid_i,
+    .rd_rdata_i,
+    .z_valid_o(z_valid),
+    .z_ready_i(z_ready),
+    .z_last_o(z_last),
+    .z_o(z),
+    .rec_valid_o(rec_valid),
+    .rec_pop_i(rec_pop),
+    .rec_o(rec)
+  );
+
+  logic        sum_valid, early_valid, elem_valid, elem_ready;
+  logic [21:0] sum;
+  elem_t       early, elem;
+
+  lathe_log_softmax u_log_softmax (
+    .clk_i,
+    .rst_ni,
+    .in_valid_i(z_valid),
+    .in_ready_o(z_ready),
+    .in_last_i(z_last),
+    .in_z_i(z),
+    .sum_valid_o(sum_valid),
+    .sum_o(sum),
+    .early_valid_o(early_valid),
+    .early_o(early),
+    .out_valid_o(elem_valid),
+    .out_ready_i(elem_ready),
+    .out_o(elem)
+  );
+
+  // What is known per sample.
+  logic     ctx_valid, sample_valid;
+  context_t ctx;
+  sample_t  sample;
+
+  lathe_policy_score u_score (
+    .clk_i,
+    .rst_ni,
+    .start_i(start_q),
+    .loss_i(loss),
+    .cfg_i(cfg_q),
+    .key_i(cmd_q.key),
+    .sum_valid_i(sum_valid),
+    .sum_i(sum),
+    .early_valid_i(early_valid),
+    .early_i(early),
+    .rec_i(rec),
+    .rec_pop_o(rec_pop),
+    .ctx_valid_o(ctx_valid),
+    .ctx_pop_i(elem_valid && elem_ready && elem.last),
+    .ctx_o(ctx),
+    .sample_valid_o(sample_valid),
+    .sample_o(sample)
+  );
+
+  lathe_policy_stats u_stats (
+    .clk_i,
+    .rst_ni,
+    .clear_i(stats_clear_i),
+    .valid_i(sample_valid),
+    .sample_i(sample),
+    .stats_o
+  );
+
+  // Results.
+  logic               grad_ready, grad_take, grad_valid, grad_last, pick_ready, pick_take, pick_valid, room;
+  logic signed [15:0] grad;
+  logic [63:0]        pick_rec;
+  logic [31:0]        saturations;
+  logic [43:0]        magnitude;
+  logic signed [9:0]  e_v;
+
+  assign e_v = -10'sd32 - signed'({5'b0, cmd_q.gshift});
+  assign elem_ready = loss ? grad_ready : pick_ready;
+
+  lathe_policy_grad #(
+    .Lanes(Lanes)
+  ) u_grad (
+    .clk_i,
+    .rst_ni,
+    .start_i(start_q),
+    .key_i(cmd_q.key),
+    .stochastic_i(cmd_q.stochastic),
+    .shift_i(10'(cmd_q.t[2].exp) - e_v),
+    .entropy_coef_i(cfg_q.entropy_coef),
+    .value_coef_i(cfg_q.value_coef),
+    .in_valid_i(elem_valid && loss),
+    .in_ready_o(grad_ready),
+    .in_i(elem),
+    .ctx_valid_i(ctx_valid),
+    .ctx_i(ctx),
+    .room_i(room),
+    .take_o(grad_take),
+    .out_valid_o(grad_valid),
+    .out_last_o(grad_last),
+    .out_o(grad),
+    .saturations_o(saturations),
+    .magnitude_o(magnitude)
+  );
+
+  lathe_policy_pick u_pick (
+    .clk_i,
+    .rst_ni,
+    .start_i(start_q),
+    .greedy_i(cmd_q.greedy),
+    .version_i(cfg_q.version),
+    .in_valid_i(elem_valid && !loss),
+    .in_ready_o(pick_ready),
+    .in_i(elem),
+    .ctx_valid_i(ctx_valid),
+    .threshold_i(ctx.coef[21:0]),
+    .room_i(room),
+    .take_o(pick_take),
+    .rec_valid_o(pick_valid),
+    .rec_o(pick_rec)
+  );
+
+  lathe_policy_write #(
+    .Lanes(Lanes)
+  ) u_write (
+    .clk_i,
+    .rst_ni,
+    .start_i(start_q),
+    .dst_i(cmd_q.t[2]),
+    .room_o(room),
+    .take_i(grad_take || pick_take),
+    .elem_valid_i(grad_valid),
+    .elem_last_i(grad_last),
+    .elem_i(grad),
+    .rec_valid_i(pick_valid),
+    .rec_i(pick_rec),
+    .row_done_o(row_done),
+    .empty_o(write_empty),
+    .wr_valid_o,
+    .wr_ready_i,
+    .wr_addr_o,
+    .wr_data_o
+  );
+
+  // Completion.
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) done_valid_o <= 1'b0;
+    else done_valid_o <= finished;
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (finished) begin
+      done_o <= '0;  // no error, and a record's register stays as it is
+      if (loss) begin
+        done_o.saturations <= saturations;
+        done_o.result[0] <= '{
+            write: 1'b1,
+            exp: cmd_q.t[2].exp,
+            track: magnitude != '0,
+            top: lathe_num_pkg::top_of(lathe_num_pkg::bit_length(64'(magnitude)), e_v)
+        };
+      end
+    end
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      stall_operand_o <= 1'b0;
+      stall_result_o <= 1'b0;
+    end else begin
+      stall_operand_o <= run_q && starved;
+      stall_result_o <= run_q && elem_valid && ctx_valid && !elem_ready;
+    end
+  end
+
+`ifndef SYNTHESIS  // registers are random at time 0
+  always_ff @(posedge clk_i) begin
+    if (rst_ni && $time != 0) begin
+      assert (!accept || (cmd_i.n >= 16'd2 && cmd_i.n <= 16'(MaxCols))) else $error("policy: n out of range");
+      assert (!rec_pop || rec_valid) else $error("policy: a row ended before its record came");
+    end
+  end
+`endif
+endmodule

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// Types of the streams inside the policy unit. Holds nothing that other units see.
+package lathe_policy_pkg;
+  localparam int unsigned MaxCols = 64;   // actions + 1
+  localparam int unsigned ColW = 6;       // a column
+  localparam int unsigned CountW = 7;     // a number of columns
+  localparam int unsigned MaxRows = 32;   // samples in flight, read but not written
+  localparam int unsigned RowBuffer = 128;  // elements in each row buffer, more than one row
+
+  typedef logic signed [23:0] z_t;        // logit or value, LSB 2**-16
+
+  // One element of a row behind the log-softmax.
+  typedef struct packed {
+    logic               last;    // the value, which ends the row
+    logic               is_max;  // a logit as large as the largest of its row
+    logic signed [25:0] lp;      // log-probability; on `last` the value; LSB 2**-16
+    logic [16:0]        p;       // probability; 0 on `last`
+    logic [16:0]        e;       // exp(logit - maximum); 0 on `last`
+  } elem_t;
+
+  // What a LOSS sample's record holds, the action already limited to the last one.
+  typedef struct packed {
+    logic signed [15:0] ret;     // LSB 2**-10
+    logic signed [15:0] adv;     // LSB 2**-11
+    logic signed [15:0] old;     // LSB 2**-10
+    logic [ColW-1:0]    action;
+  } record_t;
+
+  // What is known of a sample when its row's elements are taken out for the last step.
+  typedef struct packed {
+    logic signed [25:0] coef;    // LOSS: coefficient * advantage, LSB 2**-16; SAMPLE: threshold T
+    logic signed [21:0] entropy;
+    logic signed [24:0] verr;    // value - return, LSB 2**-16
+    logic [ColW-1:0]    action;
+  } context_t;
+
+  // One sample's contribution to the statistics.
+  typedef struct packed {
+    logic               high;
+    logic               low;
+    logic               clipped;
+    logic signed [16:0] x;
+    logic [20:0]        ratio;
+    logic [25:0]        ratio2;
+    logic signed [21:0] entropy;
+    logic [33:0]        verr2;
+  } sample_t;
+
+  // RNE(v / 2**6), saturated to 16 bits: LSB 2**-16 to LSB 2**-10.
+  function automatic logic signed [15:0] log_code(logic signed [25:0] v);
+    logic signed [20:0] q;
+    q = 21'(v >>> 6) + 21'(v[5] && (v[4:0] != '0 || v[6]));
+    if (q > 21'sd32767) return 16'sd32767;
+    if (q < -21'sd32768) return -16'sd32768;
+    return 16'(q);
+  endfunction
+endpackage

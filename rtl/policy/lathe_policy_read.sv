@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads the rows of a policy operation: requests words and records, takes words apart and converts one
+// element a cycle to LSB 2**-16. Limits the samples in flight to MaxRows. Does not look at values
+// beyond the conversion, except that a record's action is limited to the last one.
+module lathe_policy_read
+  import lathe_policy_pkg::*;
+#(
+  parameter int unsigned Lanes = 8
+) (
+  input  logic                  clk_i,
+  input  logic                  rst_ni,
+  input  logic                  start_i,
+  input  logic                  loss_i,      // records are read too
+  input  lathe_pkg::operand_t   src_i,
+  input  lathe_pkg::operand_t   rec_src_i,
+  input  logic [15:0]           rows_i,
+  input  logic [CountW-1:0]     cols_i,
+  input  logic                  row_done_i,  // a sample has left the unit
+  output logic                  starved_o,   // waits for operand words
+
+  output logic                  rd_valid_o,
+  input  logic                  rd_ready_i,
+  output logic [15:0]           rd_addr_o,
+  input  logic                  rd_rvalid_i,
+  input  logic [Lanes*16-1:0]   rd_rdata_i,
+
+  output logic                  z_valid_o,
+  input  logic                  z_ready_i,
+  output logic                  z_last_o,
+  output z_t                    z_o,
+
+  output logic                  rec_valid_o,
+  input  logic                  rec_pop_i,
+  output record_t               rec_o
+);
+  localparam int unsigned LaneW = $clog2(Lanes);
+  localparam int unsigned WordW = ColW - LaneW;
+  localparam int unsigned WordDepth = 8;
+
+  logic [ColW-1:0]  last_col;
+  logic [WordW-1:0] last_word;
+  assign last_col = ColW'(cols_i - 1'b1);
+  assign last_word = last_col[ColW-1:LaneW];
+
+  // Requests: the words of a row, then its record.
+  logic [15:0]      rows_left_q, row_addr_q, rec_addr_q;
+  logic [WordW-1:0] word_q, answer_word_q;
+  logic             rec_next_q, answer_rec_q, issue, row_end, word_pop;
+  logic [5:0]       in_flight_q;
+  logic [3:0]       words_q;  // requested and not yet taken apart
+
+  assign issue = rows_left_q != '0 && (!rd_valid_o || rd_ready_i) &&
+                 (rec_next_q || (words_q != 4'(WordDepth) && (word_q != '0 || in_flight_q != 6'(MaxRows))));
+  assign row_end = loss_i ? rec_next_q : word_q == last_word;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      rows_left_q <= '0;
+      rd_valid_o <= 1'b0;
+      in_flight_q <= '0;
+      words_q <= '0;
+    end else begin
+      if (start_i) rows_left_q <= rows_i;
+      else if (issue && row_end) rows_left_q <= rows_left_q - 16'd1;
+      if (issue) rd_valid_o <= 1'b1;
+      else if (rd_ready_i) rd_valid_o <= 1'b0;
+      in_flight_q <= in_flight_q + 6'(issue && !rec_next_q && word_q == '0) - 6'(row_done_i);
+      words_q <= words_q + 4'(issue && !rec_next_q) - 4'(word_pop);
+    end
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (start_i) begin
+      row_addr_q <= src_i.addr;
+      rec_addr_q <= rec_src_i.addr;
+      word_q <= '0;
+      rec_next_q <= 1'b0;
+    end else if (issue) begin
+      rd_addr_o <= rec_next_q ? rec_addr_q : row_addr_q + 16'(word_q);
+      if (rec_next_q) begin
+        rec_addr_q <= rec_addr_q + rec_src_i.stride;
+        rec_next_q <= 1'b0;
+      end else if (word_q == last_word) begin
+        row_addr_q <= row_addr_q + src_i.stride;
+        word_q <= '0;
+        rec_next_q <= loss_i;
+      end else begin
+        word_q <= word_q + 1'b1;
+      end
+    end
+  end
+
+  // Answers come in the order of requests.
+  always_ff @(posedge clk_i) begin
+    if (start_i) begin
+      answer_word_q <= '0;
+      answer_rec_q <= 1'b0;
+    end else if (rd_rvalid_i) begin
+      answer_rec_q <= loss_i && !answer_rec_q && answer_word_q == last_word;
+      answer_word_q <= answer_rec_q || answer_word_q == last_word ? '0 : answer_word_q + 1'b1;
+    end
+  end
+
+  logic [15:0] action;
+  record_t     rec;
+  assign action = rd_rdata_i[15:0];
+  always_comb begin
+    rec.old = rd_rdata_i[31:16];
+    rec.adv = rd_rdata_i[47:32];
+    rec.ret = rd_rdata_i[63:48];
+    rec.action = action > 16'(last_col - 1'b1) ? last_col - 1'b1 : action[ColW-1:0];
+  end
+
+  lathe_policy_side #(
+    .Width($bits(record_t))
+  ) u_records (
+    .clk_i,
+    .rst_ni,
+    .push_i(rd_rvalid_i && answer_rec_q),
+    .push_data_i(rec),
+    .valid_o(rec_valid_o),
+    .pop_i(rec_pop_i),
+    .data_o(rec_o)
+  );
+
+  logic                word_valid, word_ready;
+  logic [Lanes*16-1:0] word;
+  logic [3:0]          unused_level;
+
+  lathe_fifo #(
+    .Width(Lanes * 16),
+    .Depth(WordDepth)
+  ) u_words (
+    .clk_i,
+    .rst_ni,
+    .in_valid_i(rd_rvalid_i && !answer_rec_q),
+    .in_ready_o(word_ready),
+    .in_data_i(rd_rdata_i),
+    .out_valid_o(word_valid),
+    .out_ready_i(word_pop),
+    .out_data_o(word),
+    .level_o(unused_level)
+  );
+
+  // Elements: pick, shift, clamp; the three stages move together.
+  logic               advance, take, picked_valid_q, picked_last_q, wide_valid_q, wide_last_q;
+  logic [ColW-1:0]    col_q;
+  logic signed [15:0] picked_q;
+  logic signed [47:0] wide_q;
+  logic signed [9:0]  shift;
+  logic [4:0]         up_q, down_q;
+  logic               shift_down_q;
+
+  assign advance = !z_valid_o || z_ready_i;
+  assign take = advance && word_valid;
+  assign word_pop = take && (col_q == last_col || &col_q[LaneW-1:0]);
+  assign starved_o = advance && !word_valid && (words_q != '0 || rows_left_q != '0);
+  assign shift = 10'(src_i.exp) + 10'sd16;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      {picked_valid_q, wide_valid_q, z_valid_o} <= '0;
+    end else if (advance) begin
+      {picked_valid_q, wide_valid_q, z_valid_o} <= {take, picked_valid_q, wide_valid_q};
+    end
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (start_i) begin
+      col_q <= '0;
+      shift_down_q <= shift < 10'sd0;
+      up_q <= shift > 10'sd31 ? 5'd31 : 5'(shift);
+      down_q <= shift < -10'sd16 ? 5'd16 : 5'(-shift);  // beyond 16 only the sign is left
+    end else if (take) begin
+      col_q <= col_q == last_col ? '0 : col_q + 1'b1;
+      picked_q <= word[16*col_q[LaneW-1:0] +: 16];
+      picked_last_q <= col_q == last_col;
+    end
+    if (advance && picked_valid_q) begin
+      wide_q <= shift_down_q ? 48'(picked_q) >>> down_q : 48'(picked_q) <<< up_q;
+      wide_last_q <= picked_last_q;
+    end
+    if (advance && wide_valid_q) begin
+      z_o <= &wide_q[47:23] || ~|wide_q[47:23] ? wide_q[23:0] : {wide_q[47], {23{~wide_q[47]}}};
+      z_last_o <= wide_last_q;
+    end
+  end
+
+`ifndef SYNTHESIS  // registers are random at time 0
+  logic        stalled_q;
+  logic [15:0] held_q;
+  always_ff @(posedge clk_i) begin
+    stalled_q <= rst_ni && rd_valid_o && !rd_ready_i;
+    held_q <= rd_addr_o;
+    if (rst_ni && $time != 0) begin
+      assert (!stalled_q || (rd_valid_o && rd_addr_o == held_q)) else $error("policy_read: request changed");
+      assert (!(rd_rvalid_i && !answer_rec_q) || word_ready) else $error("policy_read: word without room");
+    end
+  end
+`endif
+endmodule

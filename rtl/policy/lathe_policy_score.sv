@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is computed once per sample: for LOSS the entropy, importance ratio, coefficient times advantage
+// and statistics, for SAMPLE the random threshold. Leaves a context for each sample, in order. Does
+// not touch single elements of the result.
+//
+// LOSS:   early elements ── p * lp summed, lp[action], value ── ratio_clip ── three products ── context
+// SAMPLE: sum of exponentials ── * random number ── context
+module lathe_policy_score
+  import lathe_policy_pkg::*;
+(
+  input  logic                   clk_i,
+  input  logic                   rst_ni,
+  input  logic                   start_i,
+  input  logic                   loss_i,
+  input  lathe_pkg::policy_cfg_t cfg_i,
+  input  logic [31:0]            key_i,
+
+  input  logic                   sum_valid_i,
+  input  logic [21:0]            sum_i,
+  input  logic                   early_valid_i,
+  input  elem_t                  early_i,
+  input  record_t                rec_i,          // of the row that is now coming in
+  output logic                   rec_pop_o,
+
+  output logic                   ctx_valid_o,
+  input  logic                   ctx_pop_i,
+  output context_t               ctx_o,
+  output logic                   sample_valid_o,  // to the statistics
+  output sample_t                sample_o
+);
+  // LOSS, while a row enters: select and sum.
+  typedef struct packed {
+    logic signed [16:0] x;
+    logic signed [15:0] adv;
+    logic signed [24:0] verr;
+    logic [ColW-1:0]    action;
+  } scored_t;
+
+  logic               scored_valid_q, fire, row_end;
+  scored_t            scored_q;
+  logic [ColW-1:0]    col_q;
+  logic signed [25:0] lp_action_q;
+  logic [2:0]         term_valid_q, term_last_q;
+  logic signed [43:0] term_product;
+  logic signed [21:0] term, entropy_q;
+
+  assign fire = early_valid_i && loss_i;
+  assign row_end = fire && early_i.last;
+  assign rec_pop_o = row_end;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      scored_valid_q <= 1'b0;
+      term_valid_q <= '0;
+    end else begin
+      scored_valid_q <= row_end;
+      term_valid_q <= {term_valid_q[1:0], fire};
+    end
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (start_i) col_q <= '0;
+    else if (fire) col_q <= early_i.last ? '0 : col_q + 1'b1;
+    if (fire && col_q == rec_i.action) lp_action_q <= early_i.lp;
+    if (row_end) begin
+      scored_q.x <= 17'(log_code(lp_action_q)) - 17'(rec_i.old);
+      scored_q.adv <= rec_i.adv;
+      scored_q.verr <= 25'(early_i.lp) - (25'(rec_i.ret) <<< 6);
+      scored_q.action <= rec_i.action;
+    end
+  end
+
+  lathe_policy_mul #(
+    .WidthA(26),
+    .WidthB(18)
+  ) u_term (
+    .clk_i,
+    .valid_i(fire),
+    .a_i(early_i.lp),
+    .b_i({1'b0, early_i.p}),
+    .p_o(term_product)
+  );
+  assign term = 22'((term_product + 44'sd32768) >>> 16);
+
+  always_ff @(posedge clk_i) begin
+    term_last_q <= {term_last_q[1:0], early_i.last};
+    if (start_i) entropy_q <= '0;
+    else if (term_valid_q[2]) entropy_q <= term_last_q[2] ? '0 : entropy_q - term;
+  end
+
+  // LOSS, per row: ratio and coefficient. The ratio comes last, so all three are there when it is.
+  typedef struct packed {
+    logic               high;
+    logic               low;
+    logic               clipped;
+    logic [20:0]        coef;
+    logic [20:0]        ratio;
+  } clip_t;
+
+  clip_t              clip, clip_head;
+  scored_t            scored_head;
+  logic signed [21:0] entropy_head;
+  logic               clip_valid, head_valid, head_pop, unused_scored, unused_entropy;
+
+  lathe_ratio_clip u_ratio_clip (
+    .clk_i,
+    .rst_ni,
+    .mode_i(cfg_i.ratio_mode),
+    .lo_i(cfg_i.ratio_lo),
+    .hi_i(cfg_i.ratio_hi),
+    .valid_i(scored_valid_q),
+    .x_i(scored_q.x),
+    .adv_i(scored_q.adv),
+    .valid_o(clip_valid),
+    .coef_o(clip.coef),
+    .ratio_o(clip.ratio),
+    .high_o(clip.high),
+    .low_o(clip.low),
+    .clipped_o(clip.clipped)
+  );
+
+  lathe_policy_side #(
+    .Width($bits(scored_t))
+  ) u_scored (
+    .clk_i,
+    .rst_ni,
+    .push_i(scored_valid_q),
+    .push_data_i(scored_q),
+    .valid_o(unused_scored),
+    .pop_i(head_pop),
+    .data_o(scored_head)
+  );
+
+  lathe_policy_side #(
+    .Width(22)
+  ) u_entropy (
+    .clk_i,
+    .rst_ni,
+    .push_i(term_valid_q[2] && term_last_q[2]),
+    .push_data_i(entropy_q),
+    .valid_o(unused_entropy),
+    .pop_i(head_pop),
+    .data_o(entropy_head)
+  );
+
+  lathe_policy_side #(
+    .Width($bits(clip_t))
+  ) u_clip (
+    .clk_i,
+    .rst_ni,
+    .push_i(clip_valid),
+    .push_data_i(clip),
+    .valid_o(head_valid),
+    .pop_i(head_pop),
+    .data_o(clip_head)
+  );
+
+  // SAMPLE, per row: a random number.
+  logic [15:0] row_q;
+  logic [31:0] random;
+  logic [1:0]  draw_q;
+  logic [21:0] draw_sum_q [2];
+
+  lathe_rng #(
+    .Stages(2)
+  ) u_rng (
+    .clk_i,
+    .en_i(!loss_i),
+    .key_i,
+    .row_i(row_q),
+    .col_i('0),
+    .rand_o(random)
+  );
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) draw_q <= '0;
+    else draw_q <= {draw_q[0], sum_valid_i && !loss_i};
+    if (start_i) row_q <= '0;
+    else if (sum_valid_i) row_q <= row_q + 16'd1;
+    draw_sum_q[0] <= sum_i;
+    draw_sum_q[1] <= draw_sum_q[0];
+  end
+
+  // One multiplier for all that is needed once per row: coefficient * advantage, ratio**2, error**2 or
+  // random number * sum.
+  typedef struct packed {
+    clip_t              clip;
+    scored_t            scored;
+    logic signed [21:0] entropy;
+  } row_t;
+
+  row_t               row_cur_q, row_late_q;
+  logic               busy_q;
+  logic [1:0]         phase_q;
+  logic [2:0]         op_valid_q;
+  logic [1:0]         op_phase_q [3];
+  logic signed [24:0] op_a, op_b;
+  logic signed [49:0] op_p;
+  logic               op_valid;
+  logic [25:0]        ratio2_q;
+
+  assign head_pop = head_valid && (!busy_q || phase_q == 2'd2);
+  assign op_valid = busy_q || draw_q[1];
+
+  always_comb begin
+    unique case (phase_q)
+      2'd0: begin
+        op_a = 25'(row_cur_q.scored.adv);
+        op_b = {4'b0, row_cur_q.clip.coef};
+      end
+      2'd1: begin
+        op_a = {4'b0, row_cur_q.clip.ratio};
+        op_b = {4'b0, row_cur_q.clip.ratio};
+      end
+      default: begin
+        op_a = row_cur_q.scored.verr;
+        op_b = row_cur_q.scored.verr;
+      end
+    endcase
+    if (!loss_i) begin
+      op_a = {1'b0, random[31:8]};
+      op_b = {3'b0, draw_sum_q[1]};
+    end
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      busy_q <= 1'b0;
+      phase_q <= '0;
+      op_valid_q <= '0;
+      sample_valid_o <= 1'b0;
+    end else begin
+      if (head_pop) begin
+        busy_q <= 1'b1;
+        phase_q <= '0;
+      end else if (busy_q) begin
+        busy_q <= phase_q != 2'd2;
+        phase_q <= phase_q == 2'd2 ? '0 : phase_q + 2'd1;
+      end
+      op_valid_q <= {op_valid_q[1:0], op_valid};
+      sample_valid_o <= op_valid_q[2] && op_phase_q[2] == 2'd2;
+    end
+  end
+
+  lathe_policy_mul #(
+    .WidthA(25),
+    .WidthB(25)
+  ) u_row (
+    .clk_i,
+    .valid_i(op_valid),
+    .a_i(op_a),
+    .b_i(op_b),
+    .p_o(op_p)
+  );
+
+  // A row's products come out while row_late_q holds it: 3, 4 and 5 cycles after phase 0.
+  always_ff @(posedge clk_i) begin
+    op_phase_q[0] <= phase_q;
+    op_phase_q[1] <= op_phase_q[0];
+    op_phase_q[2] <= op_phase_q[1];
+    if (head_pop) row_cur_q <= {clip_head, scored_head, entropy_head};
+    if (busy_q && phase_q == 2'd2) row_late_q <= row_cur_q;
+    if (op_valid_q[2]) begin
+      if (op_phase_q[2] == 2'd1) ratio2_q <= op_p[41:16];
+      if (op_phase_q[2] == 2'd2) begin
+        sample_o <= {row_late_q.clip.high, row_late_q.clip.low, row_late_q.clip.clipped, row_late_q.scored.x,
+                     row_late_q.clip.ratio, ratio2_q, row_late_q.entropy, op_p[49:16]};
+      end
+    end
+  end
+
+  context_t ctx;
+  always_comb begin
+    ctx.coef = loss_i ? 26'((op_p + 50'sd1024) >>> 11) : 26'(op_p >>> 24);
+    ctx.entropy = row_late_q.entropy;
+    ctx.verr = row_late_q.scored.verr;
+    ctx.action = row_late_q.scored.action;
+  end
+
+  lathe_policy_side #(
+    .Width($bits(context_t))
+  ) u_context (
+    .clk_i,
+    .rst_ni,
+    .push_i(op_valid_q[2] && op_phase_q[2] == 2'd0),
+    .push_data_i(ctx),
+    .valid_o(ctx_valid_o),
+    .pop_i(ctx_pop_i),
+    .data_o(ctx_o)
+  );
+endmodule

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// Packs the results of a policy operation into words and writes them: gradient elements one by one, or
+// one record a row. Room is given as credit, one word at a time. Pad lanes are written as zero.
+module lathe_policy_write #(
+  parameter int unsigned Lanes = 8
+) (
+  input  logic                clk_i,
+  input  logic                rst_ni,
+  input  logic                start_i,
+  input  lathe_pkg::operand_t dst_i,
+  output logic                room_o,        // early: a word may be taken
+  input  logic                take_i,        // a word's first element is on its way
+  input  logic                elem_valid_i,
+  input  logic                elem_last_i,
+  input  logic signed [15:0]  elem_i,
+  input  logic                rec_valid_i,   // never together with elem_valid_i
+  input  logic [63:0]         rec_i,
+  output logic                row_done_o,
+  output logic                empty_o,
+
+  output logic                wr_valid_o,
+  input  logic                wr_ready_i,
+  output logic [15:0]         wr_addr_o,
+  output logic [Lanes*16-1:0] wr_data_o
+);
+  localparam int unsigned LaneW = $clog2(Lanes);
+  localparam int unsigned Depth = 16;
+
+  logic [Lanes*16-1:0] word_q, word;
+  logic [LaneW-1:0]    lane_q;
+  logic [15:0]         row_addr_q, addr_q;
+  logic                push, last, ready;
+  logic [4:0]          taken_q, level;
+
+  always_comb begin
+    word = word_q;
+    word[16*lane_q +: 16] = elem_i;
+    if (rec_valid_i) word = (Lanes*16)'(rec_i);
+  end
+
+  assign push = rec_valid_i || (elem_valid_i && (elem_last_i || &lane_q));
+  assign last = rec_valid_i || elem_last_i;
+  assign row_done_o = push && last;
+  assign room_o = taken_q != 5'(Depth);
+  assign empty_o = level == '0;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) taken_q <= '0;
+    else taken_q <= taken_q + 5'(take_i) - 5'(wr_valid_o && wr_ready_i);
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (start_i) begin
+      word_q <= '0;
+      lane_q <= '0;
+      row_addr_q <= dst_i.addr + dst_i.stride;
+      addr_q <= dst_i.addr;
+    end else begin
+      if (elem_valid_i) begin
+        word_q <= push ? '0 : word;
+        lane_q <= push ? '0 : lane_q + 1'b1;
+      end
+      if (push) begin
+        addr_q <= last ? row_addr_q : addr_q + 16'd1;
+        if (last) row_addr_q <= row_addr_q + dst_i.stride;
+      end
+    end
+  end
+
+  lathe_fifo #(
+    .Width(16 + Lanes * 16),
+    .Depth(Depth)
+  ) u_fifo (
+    .clk_i,
+    .rst_ni,
+    .in_valid_i(push),
+    .in_ready_o(ready),
+    .in_data_i({addr_q, word}),
+    .out_valid_o(wr_valid_o),
+    .out_ready_i(wr_ready_i),
+    .out_data_o({wr_addr_o, wr_data_o}),
+    .level_o(level)
+  );
+
+`ifndef SYNTHESIS  // registers are random at time 0
+  always_ff @(posedge clk_i) begin
+    if (rst_ni && $time != 0) begin
+      assert (!push || ready) else $error("policy_write: word without room");
+      assert (!(elem_valid_i && rec_valid_i)) else $error("policy_write: element and record");
+      assert (!take_i || room_o) else $error("policy_write: taken without room");
+    end
+  end
+`endif
+endmodule

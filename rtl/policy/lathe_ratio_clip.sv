@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// The coefficient of a sample's policy gradient from its log importance ratio: the place where a
+// method (none, ratio, truncate, ppo, ...) is chosen. One sample a cycle, fixed latency, no
+// back-pressure. Does not multiply by the advantage and keeps no statistics. Mode and bounds must
+// hold still while samples are inside; modes without a name act as ratio.
+module lathe_ratio_clip (
+  input  logic                        clk_i,
+  input  logic                        rst_ni,
+  input  lathe_desc_pkg::ratio_mode_e mode_i,
+  input  logic signed [15:0]          lo_i,       // log bounds, LSB 2**-10, inclusive
+  input  logic signed [15:0]          hi_i,
+  input  logic                        valid_i,
+  input  logic signed [16:0]          x_i,        // log ratio, LSB 2**-10
+  input  logic signed [15:0]          adv_i,      // advantage, only its sign matters
+  output logic                        valid_o,
+  output logic [20:0]                 coef_o,     // LSB 2**-16
+  output logic [20:0]                 ratio_o,    // exp(x), LSB 2**-16
+  output logic                        high_o,     // x > hi
+  output logic                        low_o,      // x < lo
+  output logic                        clipped_o   // zeroed (ppo) or capped (truncate)
+);
+  import lathe_desc_pkg::*;
+
+  localparam logic [20:0] One = 21'd65536;
+
+  typedef struct packed {
+    logic high;
+    logic low;
+    logic zeroed;  // ppo: the clipped surrogate has no gradient here
+  } flags_t;
+
+  flags_t             flags, flags_late;
+  logic signed [16:0] x_capped;
+  logic [20:0]        ratio, ratio_capped;
+  logic               late_valid;
+
+  always_comb begin
+    flags.high = x_i > 17'(hi_i);
+    flags.low = x_i < 17'(lo_i);
+    flags.zeroed = (flags.high && adv_i > 16'sd0) || (flags.low && adv_i < 16'sd0);
+    x_capped = flags.high ? 17'(hi_i) : x_i;
+  end
+
+  lathe_exp_q #(
+    .TagW($bits(flags_t))
+  ) u_exp (
+    .clk_i,
+    .rst_ni,
+    .valid_i,
+    .x_i(26'(x_i) <<< 6),
+    .tag_i(flags),
+    .valid_o(late_valid),
+    .y_o(ratio),
+    .tag_o(flags_late)
+  );
+
+  logic unused_valid, unused_tag;
+  lathe_exp_q u_exp_capped (
+    .clk_i,
+    .rst_ni,
+    .valid_i(valid_i && mode_i == RatioTruncate),
+    .x_i(26'(x_capped) <<< 6),
+    .tag_i(1'b0),
+    .valid_o(unused_valid),
+    .y_o(ratio_capped),
+    .tag_o(unused_tag)
+  );
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) valid_o <= 1'b0;
+    else valid_o <= late_valid;
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (late_valid) begin
+      ratio_o <= ratio;
+      high_o <= flags_late.high;
+      low_o <= flags_late.low;
+      clipped_o <= 1'b0;
+      unique case (mode_i)
+        RatioNone: coef_o <= One;
+        RatioTruncate: begin
+          coef_o <= ratio_capped;
+          clipped_o <= flags_late.high;
+        end
+        RatioPpo: begin
+          coef_o <= flags_late.zeroed ? '0 : ratio;
+          clipped_o <= flags_late.zeroed;
+        end
+        default: coef_o <= ratio;  // ratio
+      endcase
+    end
+  end
+endmodule

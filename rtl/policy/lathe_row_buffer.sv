@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// FIFO of a power of two of elements in block RAM. Room is given as credit: `free_o` counts what may
+// still be announced with `reserve_i`, and every announced element is pushed later without asking.
+// An element can be popped from the second cycle after its push on.
+module lathe_row_buffer #(
+  parameter int unsigned Width = 32,
+  parameter int unsigned Depth = 128
+) (
+  input  logic             clk_i,
+  input  logic             rst_ni,
+  input  logic             reserve_i,
+  output logic             room_o,      // early: at least one element may be reserved
+  input  logic             push_i,
+  input  logic [Width-1:0] push_data_i,
+  output logic             valid_o,     // early
+  input  logic             pop_i,       // only while valid_o
+  output logic [Width-1:0] data_o
+);
+  localparam int unsigned PtrW = $clog2(Depth);
+
+  if (Depth < 2 || 2**PtrW != Depth) begin : gen_illegal
+    $fatal(1, "lathe_row_buffer: Depth must be a power of two");
+  end
+
+  logic [PtrW-1:0]  wr_q, rd_q, rd_d;
+  logic [PtrW:0]    reserved_q, avail_q;
+  logic             push_q;
+
+  assign rd_d = rd_q + PtrW'(pop_i);
+  assign room_o = !reserved_q[PtrW];
+  assign valid_o = avail_q != '0;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      wr_q <= '0;
+      rd_q <= '0;
+      reserved_q <= '0;
+      avail_q <= '0;
+      push_q <= 1'b0;
+    end else begin
+      wr_q <= wr_q + PtrW'(push_i);
+      rd_q <= rd_d;
+      reserved_q <= reserved_q + (PtrW+1)'(reserve_i) - (PtrW+1)'(pop_i);
+      avail_q <= avail_q + (PtrW+1)'(push_q) - (PtrW+1)'(pop_i);
+      push_q <= push_i;
+    end
+  end
+
+  // The word at the next read position is fetched ahead.
+  lathe_ram #(
+    .Width(Width),
+    .Words(Depth)
+  ) u_ram (
+    .clk_i,
+    .wr_en_i(push_i),
+    .wr_addr_i(wr_q),
+    .wr_data_i(push_data_i),
+    .rd_en_i(1'b1),
+    .rd_addr_i(rd_d),
+    .rd_data_o(data_o)
+  );
+
+`ifndef SYNTHESIS  // registers are random at time 0
+  always_ff @(posedge clk_i) begin
+    if (rst_ni && $time != 0) begin
+      assert (!reserve_i || room_o) else $error("row_buffer: reserved without room");
+      assert (!pop_i || valid_o) else $error("row_buffer: popped while empty");
+      assert (reserved_q >= avail_q) else $error("row_buffer: pushed without reservation");
+    end
+  end
+`endif
+endmodule
