@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads what the drain needs besides the sums, in the order in which it needs them: the bias word of each tile, then
+// the y word of each of its rows. Gives the bare words; the drain knows which is which.
+module lathe_gemm_aux
+  import lathe_pkg::*;
+  import lathe_gemm_pkg::*;
+#(
+  parameter int unsigned Lanes = 8
+) (
+  input  logic                clk_i,
+  input  logic                rst_ni,
+  input  shape_t              shape_i,
+  input  logic                bias_i,        // bias words are needed
+  input  logic                y_i,           // y words are needed
+  input  logic [AddrW-1:0]    bias_base_i,
+  input  logic [AddrW-1:0]    y_base_i,
+  input  logic [AddrW-1:0]    y_stride_i,
+  input  logic                start_i,
+  output logic                rd_valid_o,
+  input  logic                rd_ready_i,
+  output logic [AddrW-1:0]    rd_addr_o,
+  input  logic                rd_rvalid_i,
+  input  logic [Lanes*16-1:0] rd_rdata_i,
+  output logic                word_valid_o,
+  input  logic                word_ready_i,
+  output logic [Lanes*16-1:0] word_data_o
+);
+  localparam int unsigned LaneW = $clog2(Lanes);
+
+  logic active_q, bias_done_q;
+  logic want_bias, req_valid, req_ready, step, tile_first, last;
+  logic [AddrW-1:0] y_addr, req_addr;
+  logic [DimW-1:0] col;
+
+  // verilator lint_off PINCONNECTEMPTY
+  lathe_gemm_walk #(
+    .Lanes(Lanes)
+  ) u_walk (
+    .clk_i,
+    .shape_i,
+    .base_i      (y_base_i),
+    .stride_i    (y_stride_i),
+    .start_i,
+    .step_i      (step),
+    .addr_o      (y_addr),
+    .row_o       (),
+    .col_o       (col),
+    .rows_o      (),
+    .tile_first_o(tile_first),
+    .tile_last_o (),
+    .col_last_o  (),
+    .last_o      (last)
+  );
+  // verilator lint_on PINCONNECTEMPTY
+
+  // With y, a tile's first row takes two requests; without, the walk goes through the rows and asks only at the first.
+  assign want_bias = bias_i && tile_first && !bias_done_q;
+  assign req_valid = active_q && (want_bias || y_i);
+  assign req_addr = want_bias ? bias_base_i + AddrW'(col >> LaneW) : y_addr;
+  assign step = active_q && (y_i ? !want_bias && req_ready : !want_bias || req_ready);
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      active_q <= 1'b0;
+      bias_done_q <= 1'b0;
+    end else begin
+      if (start_i) active_q <= bias_i || y_i;
+      else if (step && last) active_q <= 1'b0;
+      bias_done_q <= (bias_done_q || (active_q && want_bias && req_ready)) && !step;
+    end
+  end
+
+  // verilator lint_off PINCONNECTEMPTY
+  lathe_gemm_reader #(
+    .Lanes(Lanes)
+  ) u_reader (
+    .clk_i,
+    .rst_ni,
+    .req_valid_i (req_valid),
+    .req_ready_o (req_ready),
+    .req_addr_i  (req_addr),
+    .req_tag_i   (1'b0),
+    .rd_valid_o,
+    .rd_ready_i,
+    .rd_addr_o,
+    .rd_rvalid_i,
+    .rd_rdata_i,
+    .word_valid_o,
+    .word_ready_i,
+    .word_data_o,
+    .word_tag_o  ()
+  );
+  // verilator lint_on PINCONNECTEMPTY
+endmodule

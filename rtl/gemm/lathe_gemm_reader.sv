@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// Turns a stream of word addresses into the stream of these words, in order, through one scratchpad read port.
+// Keeps room for every word it has asked for (credits), since read data cannot wait. A tag bit rides along.
+module lathe_gemm_reader
+  import lathe_pkg::*;
+#(
+  parameter int unsigned Lanes = 8,
+  parameter int unsigned Depth = 16  // words asked for and not yet taken; the round trip is 6 cycles
+) (
+  input  logic                clk_i,
+  input  logic                rst_ni,
+  input  logic                req_valid_i,
+  output logic                req_ready_o,
+  input  logic [AddrW-1:0]    req_addr_i,
+  input  logic                req_tag_i,
+  output logic                rd_valid_o,
+  input  logic                rd_ready_i,
+  output logic [AddrW-1:0]    rd_addr_o,
+  input  logic                rd_rvalid_i,
+  input  logic [Lanes*16-1:0] rd_rdata_i,
+  output logic                word_valid_o,
+  input  logic                word_ready_i,
+  output logic [Lanes*16-1:0] word_data_o,
+  output logic                word_tag_o
+);
+  localparam int unsigned CreditW = $clog2(Depth + 1);
+
+  logic [CreditW-1:0] credits_q;
+  logic request, take, grant, spill_ready, rd_tag, full_n;
+  logic [1:0] tag_q;  // rides beside the two cycles of a read
+
+  assign req_ready_o = spill_ready && credits_q != '0;
+  assign request = req_valid_i && req_ready_o;
+  assign take = word_valid_o && word_ready_i;
+  assign grant = rd_valid_o && rd_ready_i;
+
+  lathe_spill #(
+    .Width(AddrW + 1)
+  ) u_spill (
+    .clk_i,
+    .rst_ni,
+    .in_valid_i (req_valid_i && credits_q != '0),
+    .in_ready_o (spill_ready),
+    .in_data_i  ({req_tag_i, req_addr_i}),
+    .out_valid_o(rd_valid_o),
+    .out_ready_i(rd_ready_i),
+    .out_data_o ({rd_tag, rd_addr_o})
+  );
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) credits_q <= CreditW'(Depth);
+    else if (request != take) credits_q <= request ? credits_q - 1'b1 : credits_q + 1'b1;
+  end
+
+  always_ff @(posedge clk_i) tag_q <= {tag_q[0], grant && rd_tag};
+
+  // verilator lint_off PINCONNECTEMPTY
+  lathe_fifo #(
+    .Width(Lanes * 16 + 1),
+    .Depth(Depth)
+  ) u_fifo (
+    .clk_i,
+    .rst_ni,
+    .in_valid_i (rd_rvalid_i),
+    .in_ready_o (full_n),
+    .in_data_i  ({tag_q[1], rd_rdata_i}),
+    .out_valid_o(word_valid_o),
+    .out_ready_i(word_ready_i),
+    .out_data_o ({word_tag_o, word_data_o}),
+    .level_o    ()
+  );
+  // verilator lint_on PINCONNECTEMPTY
+
+`ifndef SYNTHESIS
+  logic live_q;  // after a reset, when registers no longer hold what they powered up with
+  initial live_q = 1'b0;
+  always @(posedge clk_i) begin
+    live_q <= rst_ni;
+    if (live_q && rd_rvalid_i) assert (full_n) else $error("a word came back without room for it");
+  end
+`endif
+endmodule

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// Transposes groups of up to Lanes words: lines go in, columns come out, one of each a cycle, from two halves in turn.
+// Missing lines of a short group leave their lanes undefined; the last group of each tile gives only `tail_i` columns.
+module lathe_gemm_transpose
+  import lathe_gemm_pkg::*;
+#(
+  parameter int unsigned Lanes = 8
+) (
+  input  logic                clk_i,
+  input  logic                rst_ni,
+  input  logic                start_i,
+  input  logic [BlockW-1:0]   blocks_i,     // groups of a tile
+  input  logic [TailW-1:0]    tail_i,       // columns of the last one
+  input  logic                line_valid_i,
+  output logic                line_ready_o,
+  input  logic [Lanes*16-1:0] line_data_i,
+  input  logic                line_last_i,  // last line of the group
+  output logic                step_valid_o,
+  input  logic                step_ready_i,
+  output logic [Lanes*16-1:0] step_data_o
+);
+  // Stored on the diagonal, so that a line and a column both touch every memory once: element (line i, column k) is
+  // in memory (i + k) mod Lanes at address i.
+  localparam int unsigned LaneW = $clog2(Lanes);
+  typedef logic [LaneW-1:0] lane_t;
+
+  logic [1:0] full_q;
+  logic in_half_q, out_half_q, push, pop, column_last;
+  lane_t line_q, column_q;
+  logic [BlockW-1:0] left_q;  // groups of the tile after the one that comes out
+
+  assign line_ready_o = !full_q[in_half_q];
+  assign step_valid_o = full_q[out_half_q];
+  assign push = line_valid_i && line_ready_o;
+  assign pop = step_valid_o && step_ready_i;
+  assign column_last = column_q == (left_q == '0 ? lane_t'(tail_i - 1'b1) : '1);
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      full_q <= '0;
+      in_half_q <= 1'b0;
+      out_half_q <= 1'b0;
+    end else begin
+      if (push && line_last_i) begin
+        full_q[in_half_q] <= 1'b1;
+        in_half_q <= !in_half_q;
+      end
+      if (pop && column_last) begin
+        full_q[out_half_q] <= 1'b0;
+        out_half_q <= !out_half_q;
+      end
+    end
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (start_i) begin
+      line_q <= '0;
+      column_q <= '0;
+      left_q <= blocks_i - 1'b1;
+    end else begin
+      if (push) line_q <= line_last_i ? '0 : line_q + 1'b1;
+      if (pop) begin
+        column_q <= column_last ? '0 : column_q + 1'b1;
+        if (column_last) left_q <= left_q == '0 ? blocks_i - 1'b1 : left_q - 1'b1;
+      end
+    end
+  end
+
+  logic [Lanes-1:0][15:0] line, column, diagonal;
+  assign line = line_data_i;
+
+  for (genvar m = 0; m < Lanes; m++) begin : gen_memory
+    logic [15:0] mem_q [2*Lanes];
+
+    always_ff @(posedge clk_i) begin
+      if (push) mem_q[{in_half_q, line_q}] <= line[lane_t'(m) - line_q];
+    end
+
+    assign diagonal[m] = mem_q[{out_half_q, lane_t'(m) - column_q}];
+    assign column[m] = diagonal[lane_t'(m) + column_q];
+  end
+
+  assign step_data_o = column;
+endmodule
