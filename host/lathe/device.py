@@ -111,14 +111,14 @@ class Device:
         ----------
         tensor : Tensor
         values : array_like, shape (rows, columns)
-            Numbers, which are rounded to the tensor's static exponent or to the smallest exponent that holds them;
-            int16 mantissas for a raw tensor.
+            Numbers, which are rounded to the tensor's static exponent or else to the smallest exponent that holds them (its
+            initial one if all are 0); int16 mantissas for a raw tensor.
         """
         self._prepare()
         if tensor.exponent is None:
             mantissas = np.asarray(values, np.int16)
         else:
-            exponent = tensor.initial if tensor.static else fitting_exponent(values)
+            exponent = tensor.initial if tensor.static or not np.any(values) else fitting_exponent(values)
             self.registers.write_exponent(self.exponent_index(tensor), exponent, tensor.static)
             mantissas = quantize(values, exponent)
         program = Program(f"load {tensor.name}", self.layout)

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Device on the golden back end: transport of tensors, decoded errors, time-outs, and a chip that stays usable."""
+
+import numpy as np
+import pytest
+
+from lathe import BackendError, CapacityError, Device, DeviceError, DeviceTimeout, LatheError, Program, ProgramError, WeightGroup
+from lathe.backends import BACKENDS
+from lathe.backends.golden import GoldenBackend
+from lathe.tensor import dequantize, fitting_exponent, quantize
+
+
+@pytest.fixture(params=[4, 8, 16])
+def device(request):
+    with Device("golden", lanes=request.param, seed=5) as device:
+        yield device
+
+
+def test_quantize_rounds_half_to_even_and_saturates():
+    assert quantize([0.5, 1.5, 2.5, -0.5, -1.5, -2.5], 0).tolist() == [0, 2, 2, 0, -2, -2]
+    assert quantize([32767.4, 32767.6, 1e9, -32768.4, -1e9], 0).tolist() == [32767, 32767, 32767, -32768, -32768]
+    with pytest.raises(ValueError, match="NaN"):
+        quantize([np.nan], 0)
+
+
+@pytest.mark.parametrize("value", [1.0, 0.99999, 32767.0, 32767.4, 32767.6, 32768.0, 1e-9, 5.5, 2.0**-30])
+def test_fitting_exponent_is_the_smallest(value):
+    exponent = fitting_exponent([value, -value / 2])
+    assert abs(np.rint(np.ldexp(value, -exponent))) <= 32767
+    assert exponent == -64 or abs(np.rint(np.ldexp(value, 1 - exponent))) > 32767
+    assert fitting_exponent(np.zeros(3)) == -64
+
+
+def test_load_and_store(device):
+    rng = np.random.default_rng(1)
+    x, fixed = device.layout.tensor("x", 5, 11), device.layout.tensor("fixed", 3, 4, -12, static=True)
+    values = rng.normal(size=(5, 11)) * 100
+    device.load(x, values)
+    device.load(fixed, np.full((3, 4), 1e6))
+    exponent = fitting_exponent(values)
+    assert np.array_equal(device.store(x), dequantize(quantize(values, exponent), exponent))
+    assert np.array_equal(device.store(fixed), np.full((3, 4), 32767 * 2.0**-12))
+    raw = device.layout.records("records", 6)
+    content = rng.integers(-32768, 32768, (6, device.layout.lanes)).astype(np.int16)
+    device.load(raw, content)
+    assert np.array_equal(device.store(raw), content)
+    with pytest.raises(ValueError, match=r"'x' 5 x 11 was given an array of shape \(5, 10\)"):
+        device.load(x, values[:, :10])
+
+
+def test_a_program_computes(device):
+    rng = np.random.default_rng(2)
+    layout = device.layout
+    a, b, c = layout.tensor("a", 6, 9), layout.tensor("b", 9, 7), layout.tensor("c", 6, 7, 4)
+    device.load(a, rng.normal(size=a.shape))
+    device.load(b, rng.normal(size=b.shape))
+    program = Program("product", layout)
+    program.matmul(a, b, c)
+    for _ in range(2):  # the second time delayed scaling has found the exponent
+        device.run(program)
+    exact = device.store(a) @ device.store(b)
+    assert np.max(np.abs(device.store(c) - exact)) <= np.max(np.abs(exact)) * 2.0**-14
+    with pytest.raises(ProgramError, match="already on the chip"):
+        program.commit()
+
+
+def weights_of(device):
+    group = WeightGroup(device.layout, 3)
+    w = group.tensor("w", 4, 4, -13, static=True)
+    m = group.tensor("m", 4, 4, -13)
+    group.place()
+    g = device.layout.tensor("g", 4, 4)
+    device.load(w, np.arange(16).reshape(4, 4) / 16)
+    device.load(m, np.zeros((4, 4)))
+    device.load(g, np.ones((4, 4)))
+    device.registers.write("LEARNING_RATE", mant=32768, exp=-18)  # 1/8
+    step = Program("step", device.layout)
+    step.sgd(w, g, m, stochastic=False)
+    step.commit()
+    back = Program("back", device.layout)
+    back.rollback()
+    return w, step, back
+
+
+def test_commit_and_rollback(device):
+    w, step, back = weights_of(device)
+    start = device.store(w)
+    device.run(step)
+    assert device.version == 1 and np.array_equal(device.store(w), start - 0.125)
+    device.run(back)
+    assert device.version == 0 and np.array_equal(device.store(w), start)
+    with pytest.raises(DeviceError, match="descriptor 0 'rollback': no_version: no older version is kept") as caught:
+        device.run(back)
+    assert (caught.value.code, caught.value.index) == ("no_version", 0)
+
+
+BAD = {
+    "bad_unit": dict(unit=7),
+    "bad_op": dict(unit="dma", op=9),
+    "bad_field": dict(unit="dma", op="load", t2_addr=0, t2_stride=1, m=1, n=1, k=3),
+    "bad_shape": dict(unit="dma", op="load", t2_stride=1, m=0, n=1),
+    "out_of_scratchpad": dict(unit="dma", op="load", t2_addr=8190, t2_stride=1, m=4, n=1),
+    "misaligned": dict(unit="dma", op="load", t2_stride=1, m=1, n=1, mem_addr=2),
+    "memory": dict(unit="dma", op="load", t2_stride=1, m=1, n=1, mem_addr=1 << 30),
+    "deadlock": dict(unit="dma", op="load", t2_stride=1, m=1, n=1, wait_mask=1 << 5),
+}
+
+
+@pytest.mark.parametrize("code", BAD)
+def test_errors_are_decoded_and_leave_the_chip_usable(device, code):
+    w, step, _ = weights_of(device)
+    start = device.store(w)
+    bad = Program("faulty", device.layout)
+    g = next(t for t in device.layout.tensors if t.name == "g")
+    bad.store(g, device.layout.block_for(g))
+    bad.raw("the planted fault", **BAD[code])
+    with pytest.raises(DeviceError, match=f"program 'faulty', descriptor 1 'the planted fault': {code}: ") as caught:
+        device.run(bad)
+    assert (caught.value.code, caught.value.index, caught.value.label) == (code, 1, "the planted fault")
+    assert device.version == 0 and np.array_equal(device.store(w), start)
+    device.run(step)
+    assert device.version == 1 and np.array_equal(device.store(w), start - 0.125)
+
+
+def test_error_of_a_tensor_names_it_and_the_limit():
+    with Device("golden") as device:
+        x = device.layout.tensor("x", 4, 8)
+        program = Program("p", device.layout)
+        program.load(x, device.layout.block_for(x))
+        program.operations[0].fields["t2_addr"] = 8190
+        with pytest.raises(DeviceError, match=r"out_of_scratchpad: the scratchpad has 8192 words.*t2_addr=8190.*'x' 4 x 8"):
+            device.run(program)
+
+
+class Stuck(GoldenBackend):
+    """A chip that never ends a program."""
+
+    def run(self, max_cycles=None):
+        raise TimeoutError("no interrupt")
+
+
+def test_timeout_dumps_the_status():
+    with Device(Stuck) as device:
+        program = Program("endless", device.layout)
+        program.commit()
+        with pytest.raises(DeviceTimeout, match=r"program 'endless' did not end within \d+ cycles(.|\n)*'busy': 1(.|\n)*policy: busy"):
+            device.run(program)
+
+
+class Foreign(GoldenBackend):
+    def csr_read(self, address):
+        return super().csr_read(address) ^ (1 if address == 0 else 0)
+
+
+def test_wrong_identity():
+    with pytest.raises(BackendError, match="expected 0x4c415448"):
+        Device(Foreign)
+
+
+def test_bad_parameters():
+    with pytest.raises(BackendError, match="unknown back end 'gold'; choose one of: golden, verilator"):
+        Device("gold")
+    with pytest.raises(CapacityError, match="4, 8 or 16 lanes, not 5"):
+        Device(lanes=5)
+    with pytest.raises(CapacityError, match="power of two"):
+        Device(banks=6)
+    with pytest.raises(CapacityError, match="memory_bytes is 1024"):
+        Device(memory_bytes=1024)
+
+
+class Unbuildable:
+    def __init__(self, *_):
+        raise RuntimeError("g++ is missing: install a C++20 compiler")
+
+
+def test_a_back_end_that_cannot_be_built(monkeypatch):
+    import lathe.backends.golden as golden
+
+    monkeypatch.setattr(golden, "GoldenBackend", Unbuildable)
+    with pytest.raises(BackendError, match=r"back end 'golden' cannot be used: g\+\+ is missing: install"):
+        Device("golden")
+    assert set(BACKENDS) == {"golden", "verilator"}
+
+
+def test_closed_device_and_full_program_memory():
+    device = Device("golden")
+    long = Program("long", device.layout)
+    for _ in range(250):
+        long.commit()
+    device.install(long)
+    with pytest.raises(CapacityError, match=r"program 'another' has 5 descriptors and 4 of 254 are free.*'long' 250"):
+        another = Program("another", device.layout)
+        for _ in range(5):
+            another.commit()
+        device.install(another)
+    device.close()
+    device.close()
+    with pytest.raises(LatheError, match="closed"):
+        device.run(long)

@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The program builder: semaphores against a brute-force checker on random programs, and its error messages."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lathe import CapacityError, Layout, Program, ProgramError, WeightGroup
+from lathe.registers import UNITS
+from pymodels.check import check, operands
+from pymodels.descriptor import DmaOp, Error, PolicyOp, Space, Unit, UpdateOp, decode
+
+LANES = 8
+SIDE = 16
+
+
+def make_layout() -> Layout:
+    return Layout(LANES, 8, np.zeros(1 << 20, np.uint8))
+
+
+# An independent account of what a descriptor touches, from its fields alone.
+
+
+def touched(fields: dict[str, int], layout: Layout) -> tuple[set, set]:
+    """Return (what is read, what is written) as sets of places."""
+    unit, op = fields["unit"], fields["op"]
+    group = layout.group
+    region = range(group.base, group.base + group.slots * group.size)
+    reads, writes = set(), set()
+    static = {(t.space != "absolute", t.exponent) for t in layout.tensors if t.static}
+    for number, extent in operands(fields, layout.lanes).items():
+        space = fields[f"t{number}_space"]
+        written = number in (2, 4) and extent.result
+        places = set()
+        for row in range(extent.rows):
+            first = fields[f"t{number}_addr"] + row * fields[f"t{number}_stride"]
+            places |= {(space, first + word) for word in range(extent.words)}
+        if space == Space.ABSOLUTE and any(word in region for _, word in places):
+            places |= {(other, word) for other in (Space.CURRENT, Space.NEXT) for word in range(group.size)}
+            reads.add("slot pointer")
+        if space != Space.ABSOLUTE:
+            reads.add("slot pointer")
+        register = fields[f"t{number}_exp"]
+        raw = unit == Unit.DMA or (unit == Unit.POLICY and (op == PolicyOp.SAMPLE and number == 2 or number == 1))
+        fixed = (space != Space.ABSOLUTE, register) in static or (number == 4 and unit == Unit.GEMM)
+        if not raw and not fixed:
+            places.add(("exponent", space, register))
+        (writes if written else reads).update(places)
+    if unit == Unit.POLICY and op == PolicyOp.SAMPLE:
+        reads.add("slot pointer")
+    if unit == Unit.UPDATE and op in (UpdateOp.COMMIT, UpdateOp.ROLLBACK):
+        writes.add("slot pointer")
+    if unit == Unit.DMA and op == DmaOp.LOAD:
+        writes |= {place for place in reads if place != "slot pointer"}
+    return reads, writes
+
+
+def ended_before(decoded: list[dict], skip: tuple[int, int] | None = None) -> list[set[int]]:
+    """For each descriptor, those that must have ended before it starts: unit order and the k-th wait after the k-th post."""
+    posts: dict[int, list[int]] = {}
+    waits: dict[int, list[int]] = {}
+    for index, fields in enumerate(decoded):
+        for bit in range(16):
+            if fields["post_mask"] >> bit & 1:
+                posts.setdefault(bit, []).append(index)
+            if fields["wait_mask"] >> bit & 1:
+                waits.setdefault(bit, []).append(index)
+    assert posts.keys() == waits.keys()
+    edges = []
+    for bit, producers in posts.items():
+        consumers = waits[bit]
+        assert len(producers) == len(consumers)
+        assert len({decoded[i]["unit"] for i in producers}) == 1 and len({decoded[i]["unit"] for i in consumers}) == 1
+        edges += zip(producers, consumers, strict=True)
+    before: list[set[int]] = []
+    last: dict[int, int] = {}
+    for index, fields in enumerate(decoded):
+        direct = [last[fields["unit"]]] if fields["unit"] in last else []
+        direct += [p for p, c in edges if c == index and (p, c) != skip]
+        before.append(set().union(*({p} | before[p] for p in direct)) if direct else set())
+        last[fields["unit"]] = index
+    return before, edges
+
+
+def random_program(rng: np.random.Generator, length: int) -> tuple[Program, Layout]:
+    """A program on tensors that overlap in every way: whole, by a row, by a column strip, and with the weight group."""
+    layout = make_layout()
+    group = WeightGroup(layout, 2)
+    weights = [group.tensor(f"w{i}", SIDE, SIDE, -13, static=True) for i in range(2)]
+    momenta = [group.tensor(f"m{i}", SIDE, SIDE, -13) for i in range(2)]
+    group.place()
+    whole = [layout.tensor(f"t{i}", SIDE, SIDE, static=bool(i % 3 == 0)) for i in range(5)]
+    wide = layout.tensor("wide", SIDE, 3 * SIDE)
+    strips = [replace(wide, name=f"strip{i}", columns=SIDE, address=wide.address + i) for i in (0, 1, 2, 4)]
+    shifted = [replace(whole[1], name="shifted", address=whole[1].address + 2 * 3),
+               replace(whole[3], name="shifted back", address=whole[3].address - 2)]
+    alias = replace(whole[0], name="alias of the group", address=group.base + group.size // 2, static=False)
+    records = [layout.records(f"r{i}", SIDE) for i in range(2)]
+    records.append(replace(records[0], name="r shifted", address=records[0].address + 5))
+    tanh = layout.tensor("tanh", SIDE, SIDE, -15, static=True)
+    squares = [*whole, *strips, *shifted, tanh]
+    if rng.random() < 0.3:
+        squares.append(alias)
+    results = [t for t in squares if t is not tanh]
+
+    def pick(tensors):
+        return tensors[rng.integers(len(tensors))]
+
+    program = Program("random", layout)
+    block = layout.block("square", SIDE, SIDE // LANES)
+    record_block = layout.block("records", SIDE)
+    for _ in range(length):
+        kind = rng.integers(9)
+        if kind == 0:
+            program.load(pick([*squares, pick(weights)]), block)
+        elif kind == 1:
+            program.store(pick([*squares, pick(weights), pick(momenta).next]), block)
+        elif kind == 2:
+            program.matmul(pick(squares), pick([*squares, *weights]), pick(results), trans_a=bool(rng.integers(2)),
+                           trans_b=bool(rng.integers(2)))
+        elif kind == 3:
+            program.matmul(pick(squares), pick(weights), tanh, activation="tanh")
+        elif kind == 4:
+            program.matmul(pick(squares), pick(weights).next, pick(results), trans_b=True, derivative="tanh", y=tanh)
+        elif kind == 5:
+            program.sample(pick(squares), pick(records))
+        elif kind == 6:
+            if rng.integers(2):
+                program.load(pick(records), record_block)
+            else:
+                program.loss(pick(squares), pick(records), pick(results), 4)
+        elif kind == 7:
+            index = rng.integers(2)
+            contiguous = [t for t in results if t.stride == t.row_words]
+            program.sgd(weights[index], pick(contiguous), momenta[index])
+        elif rng.random() < 0.5:
+            program.commit()
+        else:
+            program.rollback()
+    return program, layout
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_semaphores_against_brute_force(seed):
+    rng = np.random.default_rng(seed)
+    program, layout = random_program(rng, int(rng.integers(2, 60)))
+    descriptors = program.descriptors()
+    decoded = [decode(words) for words in descriptors]
+    for words in descriptors:
+        assert check(words, lanes=LANES, scratchpad_words=layout.scratchpad_words, slot_words=layout.group.size) == Error.NONE
+    before, edges = ended_before(decoded)
+    access = [touched(fields, layout) for fields in decoded]
+    conflicts = 0
+    for j, (reads, writes) in enumerate(access):
+        for i in range(j):
+            if decoded[i]["unit"] != decoded[j]["unit"] and (access[i][1] & (reads | writes) or access[i][0] & writes):
+                conflicts += 1
+                assert i in before[j], f"seed {seed}: '{program.operations[j].label}' must wait for '{program.operations[i].label}'"
+    for producer, consumer in edges:
+        without, _ = ended_before(decoded, skip=(producer, consumer))
+        assert producer not in without[consumer], f"seed {seed}: the semaphore {producer} -> {consumer} is redundant"
+    assert conflicts or len(decoded) < 10
+
+
+def test_brute_force_checker_sees_a_missing_semaphore():
+    program, layout = random_program(np.random.default_rng(7), 50)
+    decoded = [decode(words) for words in program.descriptors()]
+    _, edges = ended_before(decoded)
+    access = [touched(fields, layout) for fields in decoded]
+    for producer, consumer in edges:
+        without, _ = ended_before(decoded, skip=(producer, consumer))
+        pairs = [(i, j) for j in range(len(decoded)) for i in range(j) if decoded[i]["unit"] != decoded[j]["unit"]
+                 and (access[i][1] & (access[j][0] | access[j][1]) or access[i][0] & access[j][1])]
+        assert any(i not in without[j] for i, j in pairs), f"{producer} -> {consumer} guards nothing"
+
+
+def test_semaphores_stay_within_the_limit_for_a_long_program():
+    program, _ = random_program(np.random.default_rng(3), 256)
+    masks = program.descriptors()[:, 1]
+    assert 0 < bin(int(np.bitwise_or.reduce(masks >> 16))).count("1") <= len(UNITS) * (len(UNITS) - 1)
+
+
+def test_last_is_set_once():
+    program, _ = random_program(np.random.default_rng(4), 30)
+    last = [decode(words)["last"] for words in program.descriptors()]
+    assert last == [0] * 29 + [1]
+
+
+# messages name the tensor, the shape, the limit and the remedy
+
+
+@pytest.fixture
+def layout():
+    return make_layout()
+
+
+def test_shapes(layout):
+    a, b, c = layout.tensor("a", 4, 6), layout.tensor("b", 5, 7), layout.tensor("c", 4, 7)
+    program = Program("p", layout)
+    with pytest.raises(ProgramError, match=r"inner dimensions differ: 'a' 4 x 6 gives 6, 'b' 5 x 7 gives 5"):
+        program.linear(a, b, c)
+    with pytest.raises(ProgramError, match=r"'c' 4 x 7 should be 4 x 5"):
+        program.matmul(a, layout.tensor("b6", 6, 5), c)
+    with pytest.raises(ProgramError, match=r"'bias' 1 x 3 should be 1 x 7"):
+        program.linear(a, layout.tensor("w", 6, 7), c, bias=layout.tensor("bias", 1, 3))
+    with pytest.raises(ProgramError, match=r"exponent is always -15.*static=True"):
+        program.linear(a, layout.tensor("w2", 6, 7), c, activation="tanh")
+    with pytest.raises(ProgramError, match="none of none, relu, tanh"):
+        program.linear(a, layout.tensor("w3", 6, 7), c, activation="gelu")
+
+
+def test_policy_limits(layout):
+    program = Program("p", layout)
+    with pytest.raises(ProgramError, match=r"65 columns; the policy unit takes 2 to 64"):
+        program.sample(layout.tensor("y", 4, 65), layout.records("r", 4))
+    with pytest.raises(ProgramError, match=r"should be 4 raw records"):
+        program.sample(layout.tensor("y2", 4, 3), layout.records("r2", 5))
+
+
+def test_current_weights_are_not_written(layout):
+    group = WeightGroup(layout)
+    w = group.tensor("w", 8, 8, -13)
+    program = Program("p", layout)
+    x = layout.tensor("x", 8, 8)
+    with pytest.raises(ProgramError, match="not placed"):
+        program.linear(x, w, x)
+    group.place()
+    with pytest.raises(ProgramError, match="current weights, which no program may write"):
+        program.linear(x, x, w)
+    with pytest.raises(ProgramError, match="not in the weight group"):
+        program.sgd(x, x, x)
+
+
+def test_capacity(layout):
+    layout.tensor("first", 1000, 8)
+    with pytest.raises(CapacityError, match=r"tensor 'big' 1000 x 64 needs 8000 scratchpad words and 7192 of 8192 are free.*"
+                                            r"'first' 1000 x 8 1000.*smaller"):
+        layout.tensor("big", 1000, 64)
+    for index in range(63):
+        layout.tensor(f"t{index}", 1, 1)
+    with pytest.raises(CapacityError, match="no exponent register is left for tensor 'one more'"):
+        layout.tensor("one more", 1, 1)
+    layout.tensor("raw", 1, 1, raw=True)
+    with pytest.raises(CapacityError, match="outside memory"):
+        layout.block("huge", 1 << 20)
+
+
+def test_program_length(layout):
+    program = Program("long", layout)
+    with pytest.raises(ProgramError, match="empty"):
+        program.descriptors()
+    for _ in range(257):
+        program.commit()
+    with pytest.raises(ProgramError, match="257 descriptors, program memory holds 256"):
+        program.descriptors()
