@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""tanh, exp and ln by table and linear interpolation (docs/numerics.md, sections 6 and 7). All arrays are int64."""
+"""tanh, exp and ln by table and linear interpolation (docs/numerics.md, sections 6 and 7). Arrays are int64 unless stated."""
 
 import numpy as np
 
@@ -15,14 +15,22 @@ _EXP_STEP = np.diff(EXP_TABLE)
 _LN_STEP = np.diff(LN_TABLE)
 
 
+def _tanh_interpolated(a: np.ndarray) -> np.ndarray:
+    """The interpolation of section 6 for arguments 0..2**18 - 1."""
+    i = a >> 9
+    return TANH_TABLE[i] + ((_TANH_STEP[i] * (a & 511) + 256) >> 9)
+
+
+#: Results for all arguments 0..2**18 - 1: one look-up instead of an interpolation.
+_TANH = _tanh_interpolated(np.arange(1 << 18)).astype(np.int16)
+
+
 def tanh_q(arg: np.ndarray) -> np.ndarray:
-    """Hyperbolic tangent; argument (19 bits signed) and result (16 bits signed) at LSB 2**-15.
+    """Hyperbolic tangent; argument (19 bits signed) and result (int16) at LSB 2**-15.
 
     Monotonic; worst error 1.54 units, found by exhaustion in tests/test_models_numerics.py.
     """
-    a = np.minimum(np.abs(arg), (1 << 18) - 1)
-    i = a >> 9
-    y = TANH_TABLE[i] + ((_TANH_STEP[i] * (a & 511) + 256) >> 9)
+    y = _TANH[np.minimum(np.abs(arg), (1 << 18) - 1)]
     return np.where(arg < 0, -y, y)
 
 

@@ -86,5 +86,5 @@ def matmul(
     if act == _TANH:
         arg = shift_round(v, -15 - e_v)
         arg = np.minimum(np.maximum(arg, -(1 << 18)), (1 << 18) - 1)
-        return tanh_q(arg).astype(np.int16), Result(1, -15, 0, 0, 0)
+        return tanh_q(arg), Result(1, -15, 0, 0, 0)
     return store(v, e_v, e_c, stochastic, key)

@@ -79,7 +79,12 @@ def shift_round(v: np.ndarray, s: int, stochastic: bool = False, r: np.ndarray |
     if s <= 0:
         return np.minimum(np.maximum(v, -_WIDE), _WIDE) << -s
     if not stochastic:
-        return (v + ((v >> s & 1) + ((1 << s - 1) - 1))) >> s
+        q = v >> s  # (v + half - 1 + odd) >> s, without temporaries
+        q &= 1
+        q += (1 << s - 1) - 1
+        q += v
+        q >>= s
+        return q
     if s >= 16:
         return ((v >> s - 16) + r) >> 16
     return (v >> s) + ((((v & (1 << s) - 1) << 16 - s) + r) >> 16)

@@ -10,8 +10,7 @@ import pytest
 
 from pymodels import functions
 from pymodels.functions import exp_q, ln_q, tanh_q
-from pymodels.numerics import (align, bitlen, mix32, mix32_array, op_key, rand32, rand32_grid, rand32_line, saturate16,
-                               shift_round, top)
+from pymodels.numerics import align, bitlen, mix32, mix32_array, op_key, rand32, rand32_grid, rand32_line, saturate16, shift_round, top
 
 EDGES = sorted({sign * value for e in (0, 1, 2, 3, 14, 15, 16, 17, 31, 46, 60, 61) for value in
                 ((1 << e) - 1, 1 << e, (1 << e) + 1, 3 << max(e - 1, 0)) for sign in (1, -1) if value <= 1 << 61})

@@ -48,18 +48,21 @@ def spec_sgd(w, g, m, e_w, e_g, e_m, e_wn, e_mn, lr_mant, lr_exp, momentum, stoc
     return w_next, m_next, (1, e_wn, *spec_top(all_w, e_wn - 16), sat_w), (1, e_mn, *spec_top(all_m, e_mn - 16), sat_m)
 
 
+def draw(rng, n, kind):
+    if kind == "extreme":
+        return rng.choice(np.array([-32768, 32767, 0, -1, 1], np.int16), (3, n))
+    low, high = {"full": (-32768, 32768), "small": (-9, 10), "zero": (0, 1)}[kind]
+    return rng.integers(low, high, (3, n)).astype(np.int16)
+
+
 @pytest.mark.parametrize("stochastic", [False, True])
 @pytest.mark.parametrize("kind", ["full", "small", "extreme", "zero"])
 def test_sgd_follows_the_specification(stochastic, kind):
     rng = np.random.default_rng([stochastic, len(kind)])
-    extremes = np.array([-32768, 32767, 0, -1, 1], np.int16)
     exponents = [(-14, -12, -13, -14, -13)] * 3 + [(0, 0, 0, 63, 63), (63, 63, 63, -64, -64), (-64, -64, -64, 63, 63)]
     for places in exponents + rng.integers(-22, -8, (10, 5)).tolist():
         n = 8 * int(rng.integers(1, 6))
-        w, g, m = {"full": lambda: rng.integers(-32768, 32768, (3, n)).astype(np.int16),
-                   "small": lambda: rng.integers(-9, 10, (3, n)).astype(np.int16),
-                   "extreme": lambda: rng.choice(extremes, (3, n)),
-                   "zero": lambda: np.zeros((3, n), np.int16)}[kind]()
+        w, g, m = draw(rng, n, kind)
         settings = dict(lr_mant=int(rng.choice([0, 1, 1000, 65535])), lr_exp=int(rng.choice([-128, -20, -16, 0, 127])),
                         momentum=int(rng.choice([0, 58982, 65535])), stochastic=stochastic, key=int(rng.integers(1 << 32)))
         w_next, m_next, *results = sgd(w, g, m, *places, **settings)
