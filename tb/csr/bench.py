@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: Apache-2.0
+"""lathe_csr: every register's reset value and access as the generated map says, pulses, status, counters, memories."""
+
+import os
+from collections import Counter
+
+import cocotb
+import numpy as np
+from cocotbext.axi import AxiResp
+
+from pymodels.csr_map import MEMORIES, REGISTERS
+from tb.common.actors import Scoreboard, cycle, reset, rng, start_clock_and_reset
+from tb.common.structs import struct
+from tb.csr.host import Host
+
+LANES, BANKS = int(os.environ["LANES"]), int(os.environ["BANKS"])
+UNITS = ("GEMM", "POLICY", "UPDATE", "DMA")
+EVENTS = ("BUSY", "WAIT", "STALL_OPERAND", "STALL_RESULT")
+SUMS = ("x", "ratio", "ratio2", "k3", "entropy", "verr2")
+
+
+def concatenate(*parts: tuple[int, int]) -> int:
+    """A packed struct from (value, width), most significant first."""
+    word = 0
+    for value, width in parts:
+        word = word << width | value & (1 << width) - 1
+    return word
+
+
+class Memories:
+    """Answers the two memory ports from arrays: program memory after one cycle, exponents after a random time."""
+
+    def __init__(self, dut):
+        self.dut, self.generator = dut, rng(50)
+        self.program = np.zeros(4096, np.uint32)
+        self.exponents = np.zeros(128, np.uint32)
+        cocotb.start_soon(self._program())
+        cocotb.start_soon(self._exponents())
+
+    async def _program(self):
+        dut = self.dut
+        while True:
+            await cycle(dut)
+            dut.progmem_rdata_i.value = int(self.generator.integers(0, 2**32))
+            if int(dut.progmem_en_o.value):
+                index = int(dut.progmem_index_o.value)
+                if int(dut.progmem_write_o.value):
+                    self.program[index] = int(dut.progmem_wdata_o.value)
+                else:
+                    dut.progmem_rdata_i.value = int(self.program[index])
+
+    async def _exponents(self):
+        dut, ready = self.dut, False
+        while True:
+            await cycle(dut)
+            valid = int(dut.exponents_valid_o.value)
+            if valid and ready and int(dut.exponents_write_o.value):
+                self.exponents[int(dut.exponents_index_o.value)] = int(dut.exponents_wdata_o.value)
+            ready = bool(valid) and not ready and self.generator.random() < 0.3
+            dut.exponents_ready_i.value = int(ready)
+            dut.exponents_rdata_i.value = int(self.exponents[int(dut.exponents_index_o.value)]) if ready else 0x1AAAA
+
+
+class Bench:
+    """The host, the hardware's side of every register, and what is expected of each."""
+
+    def __init__(self, dut):
+        self.dut, self.board = dut, Scoreboard("registers")
+        self.host, self.memories = Host(dut), Memories(dut)
+        self.expected = {name: sum((f.reset or 0) << f.lsb for f in r.fields.values()) for name, r in REGISTERS.items()}
+        self.expected["BUILD"] = REGISTERS["BUILD"].pack(lanes=LANES, log2_banks=BANKS.bit_length() - 1, version=1)
+        self.pulses = Counter()
+        cocotb.start_soon(self._count_pulses())
+
+    async def _count_pulses(self):
+        dut = self.dut
+        pins = {"start": dut.start_o, "stats_clear": dut.stats_clear_o, "perf_clear": dut.perf_clear_o, "group_init": dut.group_init_o}
+        while True:
+            await cycle(dut)
+            for name, pin in pins.items():
+                self.pulses[name] += int(pin.value)
+
+    def drive(self, generator: np.random.Generator, corner: int | None = None) -> None:
+        """Give the hardware's side random values, or all bits `corner`, and expect them."""
+        def draw(bits: int, signed: bool = False) -> int:
+            if corner is not None:
+                return -corner if signed else ((1 << bits) - 1) * corner
+            value = int.from_bytes(generator.bytes(8), "little") & (1 << bits) - 1
+            return value - (1 << bits) if signed and value >> bits - 1 else value
+
+        dut, expected = self.dut, self.expected
+        expected["VERSION"] = draw(32)
+        slot, kept = draw(2), draw(2)
+        expected["SLOT"] = REGISTERS["SLOT"].pack(slot=slot, kept=kept)
+        dut.version_i.value, dut.slot_i.value, dut.kept_i.value = expected["VERSION"], slot, kept
+
+        saturations, cycles, mac_steps = draw(32), draw(64), draw(64)
+        units = {unit: [draw(32) for _ in EVENTS] for unit in UNITS}
+        dut.perf_i.value = concatenate((saturations, 32), (cycles, 64), (mac_steps, 64),
+                                       *((value, 32) for unit in reversed(UNITS) for value in units[unit]))
+        expected["SATURATIONS"] = saturations
+        for name, value in (("CYCLES", cycles), ("MAC_STEPS", mac_steps)):
+            expected[f"{name}_LO"], expected[f"{name}_HI"] = value & 0xFFFFFFFF, value >> 32
+        for unit, values in units.items():
+            expected |= {f"{unit}_{event}": value for event, value in zip(EVENTS, values, strict=True)}
+
+        stats = {name: draw(32) for name in ("count", "high", "low", "clipped")}
+        stats |= {f"sum_{name}": draw(48, signed=True) for name in SUMS}
+        stats |= {"max_x": draw(17, signed=True), "min_x": draw(17, signed=True)}
+        dut.stats_i.value = struct("policy_stats_t").pack(stats)
+        for name, value in stats.items():
+            if name.startswith("sum_"):
+                expected[f"STAT_{name.upper()}_LO"], expected[f"STAT_{name.upper()}_HI"] = value & 0xFFFFFFFF, value >> 32 & 0xFFFFFFFF
+            else:
+                expected[f"STAT_{name.upper()}"] = value & 0xFFFFFFFF
+
+    async def compare(self, names=REGISTERS) -> None:
+        """Read registers and compare."""
+        for name in names:
+            self.board.expect((name, hex(self.expected[name])))
+            self.board.observe((name, hex(await self.host.read(name))))
+
+
+async def start(dut) -> Bench:
+    bench = Bench(dut)
+    await start_clock_and_reset(dut)
+    bench.drive(rng(), 0)
+    return bench
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def test_reset_values(dut):
+    """Every register reads its reset value, or what the hardware drives."""
+    bench = await start(dut)
+    await bench.compare()
+    bench.board.finish()
+
+
+@cocotb.test(timeout_time=4, timeout_unit="ms")
+async def test_hardware_values(dut):
+    """All that the hardware drives is read in its place, extended by its sign."""
+    bench = await start(dut)
+    for corner in (1, None, None):
+        bench.drive(rng(1), corner)
+        await bench.compare()
+    bench.board.finish()
+
+
+@cocotb.test(timeout_time=10, timeout_unit="ms")
+async def test_access(dut):
+    """Writes reach the fields that can be written, all others stay; with pauses on every channel."""
+    bench = await start(dut)
+    generator = rng(2)
+    pulses = {"CONTROL"}
+    for share in (0, 0.5, 0.9):
+        bench.host.pause(share)
+        order = [name for name in REGISTERS if name not in pulses]
+        generator.shuffle(order)
+        for name in order[: None if share < 0.9 else 12]:
+            register = REGISTERS[name]
+            writable = sum((1 << f.width) - 1 << f.lsb for f in register.fields.values() if f.access == "rw")
+            for value in (0xFFFFFFFF, int(generator.integers(0, 2**32))):
+                await bench.host.write(name, value)
+                bench.expected[name] = bench.expected[name] & ~writable | value & writable
+            await bench.compare([name])
+        bench.host.pause(0)
+        await bench.compare()
+    assert not any(bench.pulses.values()), bench.pulses
+    bench.board.finish()
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def test_bytes(dut):
+    """Byte strobes: only the bytes that are written change."""
+    bench = await start(dut)
+    await bench.host.write("SEED", 0x11223344)
+    for i, byte in ((0, 0xA0), (3, 0xA3), (1, 0xA1)):
+        await bench.host.master.write(REGISTERS["SEED"].offset + i, bytes([byte]))
+    bench.expected["SEED"] = 0xA322A1A0
+    await bench.compare()
+    bench.board.finish()
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def test_outputs(dut):
+    """Settings appear at the ports."""
+    bench = await start(dut)
+    generator, host, board = rng(3), bench.host, bench.board
+    policy, update = struct("policy_cfg_t"), struct("update_cfg_t")
+    for _ in range(4):
+        value = {name: int(generator.integers(0, 2**32)) for name in REGISTERS}
+        for name in ("START_PC", "SEED", "OPNUM", "GROUP_BASE", "GROUP_SIZE", "GROUP_SLOTS", "GROUP_VERSION", "LEARNING_RATE",
+                     "MOMENTUM", "RATIO_MODE", "RATIO_BOUNDS", "ENTROPY_COEF", "VALUE_COEF"):
+            await host.write(name, value[name])
+        bench.drive(generator)
+        await cycle(dut)
+        field = {name: REGISTERS[name].unpack(value[name]) for name in value}
+        rate, bounds = field["LEARNING_RATE"], field["RATIO_BOUNDS"]
+        for expected, pin in (
+            (value["START_PC"] & 0xFF, dut.start_pc_o), (value["SEED"], dut.seed_o), (value["OPNUM"], dut.opnum_o),
+            (concatenate((value["GROUP_BASE"], 16), (value["GROUP_SIZE"], 16), (value["GROUP_SLOTS"], 3), (value["GROUP_VERSION"], 32)),
+             dut.group_o),
+            (policy.pack({"ratio_mode": field["RATIO_MODE"]["value"], "ratio_lo": bounds["lo"], "ratio_hi": bounds["hi"],
+                          "entropy_coef": field["ENTROPY_COEF"]["value"], "value_coef": field["VALUE_COEF"]["value"],
+                          "version": bench.expected["VERSION"] & 0xFFFF}), dut.policy_cfg_o),
+            (update.pack({"lr_mant": rate["mant"], "lr_exp": rate["exp"], "momentum": field["MOMENTUM"]["value"]}), dut.update_cfg_o),
+        ):
+            board.expect(expected)
+            board.observe(int(pin.value))
+    board.finish()
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def test_pulses(dut):
+    """Each bit of CONTROL is one pulse of one cycle, alone and together."""
+    bench = await start(dut)
+    names = list(REGISTERS["CONTROL"].fields)
+    expected = Counter()
+    for mask in (1, 2, 4, 8, 15, 0, 5):
+        await bench.host.write("CONTROL", mask)
+        await cycle(dut, 3)
+        expected.update(name for i, name in enumerate(names) if mask >> i & 1)
+        assert +bench.pulses == +expected, (mask, bench.pulses)
+    await bench.compare()
+    bench.board.finish()
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def test_status(dut):
+    """done, error and ERROR follow the hardware; writing 1 and a start clear; the interrupt follows enable and status."""
+    bench = await start(dut)
+    host = bench.host
+
+    async def pulse(pin):
+        pin.value = 1
+        await cycle(dut)
+        pin.value = 0
+        dut.report_i.value = 0x7FFF
+        await cycle(dut, 3)
+
+    async def expect(done: int, error: int, irq: int, busy: int = 0, **report: int):
+        bench.expected["STATUS"] = REGISTERS["STATUS"].pack(busy=busy, done=done, error=error)
+        bench.expected["ERROR"] = REGISTERS["ERROR"].pack(**report)
+        await bench.compare(["STATUS", "ERROR"])
+        assert int(dut.irq_o.value) == irq
+
+    dut.busy_i.value = 1
+    await expect(0, 0, 0, busy=1)
+    await pulse(dut.done_i)
+    dut.busy_i.value = 0
+    await expect(1, 0, 0)
+    await host.write("IRQ_ENABLE", enable=1)
+    await expect(1, 0, 1)
+    await host.write("STATUS", 4)  # the other bit: nothing
+    await expect(1, 0, 1)
+    await host.write("STATUS", 0)
+    await expect(1, 0, 1)
+    await host.write("STATUS", 2)
+    await expect(0, 0, 0)
+    dut.report_i.value = concatenate((11, 4), (3, 3), (200, 8))
+    await pulse(dut.error_i)
+    await expect(0, 1, 1, code=11, unit=3, pc=200)
+    await host.write("ERROR", 0)  # read only
+    await host.write("STATUS", 4)
+    await expect(0, 0, 0, code=11, unit=3, pc=200)
+    await pulse(dut.started_i)
+    await expect(0, 0, 0)
+    dut.report_i.value = concatenate((15, 4), (7, 3), (255, 8))
+    await pulse(dut.error_i)
+    await pulse(dut.done_i)
+    await expect(1, 1, 1, code=15, unit=7, pc=255)
+    await host.write("IRQ_ENABLE", enable=0)
+    await expect(1, 1, 0, code=15, unit=7, pc=255)
+    await pulse(dut.started_i)
+    await expect(0, 0, 0)
+    bench.board.finish()
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def test_opnum(dut):
+    """OPNUM counts, wraps and can be written."""
+    bench = await start(dut)
+    for first, steps in ((0, 5), (0xFFFFFFFE, 4), (0x0000FFFF, 1)):
+        await bench.host.write("OPNUM", first)
+        for _ in range(steps):
+            dut.opnum_increment_i.value = 1
+            await cycle(dut)
+            dut.opnum_increment_i.value = 0
+            await cycle(dut)
+        bench.expected["OPNUM"] = first + steps & 0xFFFFFFFF
+        await bench.compare(["OPNUM"])
+    bench.board.finish()
+
+
+@cocotb.test(timeout_time=10, timeout_unit="ms")
+async def test_memories(dut):
+    """Both memories, ends and random words, with pauses; registers answer in between."""
+    bench = await start(dut)
+    host, board, generator = bench.host, bench.board, rng(4)
+    for share in (0, 0.5, 0.9):
+        host.pause(share)
+        for name, mask in (("PROGRAM", 0xFFFFFFFF), ("EXPONENTS", 0x1FFFF)):
+            memory, mirror = MEMORIES[name], {}
+            for index in (0, memory.words - 1, *(int(i) for i in generator.integers(0, memory.words, 20))):
+                mirror[index] = int(generator.integers(0, 2**32))
+                await host.write_at(memory.offset + 4 * index, mirror[index])
+            await bench.compare(["ID"])
+            for index, value in mirror.items():
+                board.expect((name, index, value & mask))
+                board.observe((name, index, await host.read_at(memory.offset + 4 * index)))
+    host.pause(0)
+    words = [int(v) for v in generator.integers(0, 2**32, 32)]
+    await host.load("PROGRAM", 100, words)
+    board.expect(words)
+    board.observe(await host.dump("PROGRAM", 100, 32))
+    board.finish()
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def test_unmapped(dut):
+    """Offsets that nothing occupies answer SLVERR and change nothing."""
+    bench = await start(dut)
+    taken = {register.offset for register in REGISTERS.values()}
+    ranges = [range(m.offset, m.offset + 4 * m.words) for m in MEMORIES.values()]
+    holes = [a for a in (*range(0, 0x200, 4), 0xFFC, 0x1200, 0x2000, 0x3FFC) if a not in taken and not any(a in r for r in ranges)]
+    assert len(holes) > 40
+    for address in holes[::3]:
+        await bench.host.write_at(address, 0xFFFFFFFF, AxiResp.SLVERR)
+        await bench.host.read_at(address, AxiResp.SLVERR)
+    await bench.compare()
+    assert not any(bench.pulses.values())
+    bench.board.finish()
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def test_reset(dut):
+    """A reset in the middle of accesses, also of one that waits for the exponents, returns everything to its reset value."""
+    bench = await start(dut)
+    generator = rng(5)
+    for wait in range(2, 14):
+        for name in ("SEED", "GROUP_BASE", "IRQ_ENABLE"):
+            await bench.host.write(name, 0xFFFFFFFF)
+        master = bench.host.master  # its accesses return without an answer when a reset ends them
+        task = cocotb.start_soon(master.read(MEMORIES["EXPONENTS"].offset, 4) if wait % 2 else master.write(0x20, bytes(4)))
+        await cycle(dut, wait)
+        await reset(dut, int(generator.integers(1, 4)))
+        task.cancel()
+        await cycle(dut)
+        await bench.compare()
+    bench.board.finish()
