@@ -4,6 +4,8 @@
 module lathe_ram #(
   parameter int unsigned Width = 32,
   parameter int unsigned Words = 1024,
+  // 1: nobody uses a word read in the cycle of a write to its address; saves the logic that makes it the old word.
+  parameter bit AnyOnCollision = 1'b0,
   localparam int unsigned AddrW = Words > 1 ? $clog2(Words) : 1
 ) (
   input  logic             clk_i,
@@ -18,10 +20,17 @@ module lathe_ram #(
     $fatal(1, "lathe_ram: Width and Words must be at least 1");
   end
 
-  logic [Width-1:0] mem_q [Words];
-
-  always_ff @(posedge clk_i) begin
-    if (wr_en_i) mem_q[wr_addr_i] <= wr_data_i;
-    if (rd_en_i) rd_data_o <= mem_q[rd_addr_i];
+  if (AnyOnCollision) begin : g_any
+    (* no_rw_check *) logic [Width-1:0] mem_q [Words];
+    always_ff @(posedge clk_i) begin
+      if (wr_en_i) mem_q[wr_addr_i] <= wr_data_i;
+      if (rd_en_i) rd_data_o <= mem_q[rd_addr_i];
+    end
+  end else begin : g_old
+    logic [Width-1:0] mem_q [Words];
+    always_ff @(posedge clk_i) begin
+      if (wr_en_i) mem_q[wr_addr_i] <= wr_data_i;
+      if (rd_en_i) rd_data_o <= mem_q[rd_addr_i];
+    end
   end
 endmodule

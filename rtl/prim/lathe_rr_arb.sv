@@ -14,16 +14,22 @@ module lathe_rr_arb #(
     $fatal(1, "lathe_rr_arb: Num must be at least 1");
   end
 
-  logic [Num-1:0] mask_q;  // ones from the favored request upward
-  logic [Num-1:0] favored;
+  logic [Num-1:0] mask_q;  // requests after the last granted
+  logic [Num-1:0] mine;    // the requests that compete: those under the mask, or all if there are none
+  logic [Num-1:0] upward;  // ones from the lowest competing request up
 
-  // The lowest one of x is x & -x.
-  assign favored = req_i & mask_q;
-  assign grant_o = favored != '0 ? favored & (~favored + 1'b1) : req_i & (~req_i + 1'b1);
+  assign mine = req_i & (mask_q | {Num{(req_i & mask_q) == '0}});
+
+  always_comb begin
+    upward = mine;
+    for (int unsigned i = 1; i < Num; i *= 2) upward |= upward << i;
+  end
+
+  assign grant_o = mine & ~(upward << 1);
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) mask_q <= '1;
-    else if (advance_i && req_i != '0) mask_q <= ~((grant_o - 1'b1) | grant_o);
+    if (!rst_ni) mask_q <= '0;
+    else if (advance_i && req_i != '0) mask_q <= upward << 1;
   end
 
 `ifndef SYNTHESIS

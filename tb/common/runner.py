@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "tb"
 OPTIONS = ["--cc", "--exe", "--vpi", "-Wall", "--timescale", "1ns/1ps", "--x-initial", "unique", "--x-assign", "unique",
            "--prefix", "Vtop", "-O3"]
+WAIVERS = Path(__file__).parent / "bench.vlt"
 WALL_TIMEOUT = 900  # seconds of one simulation
 LOG_TAIL = 60       # lines of the log in a failure's message
 
@@ -100,7 +101,7 @@ def build(dut: str, sources: list[str] | None = None, parameters: dict | None = 
     """Build the simulator of `dut` and return its folder (see `run`)."""
     toolchain.require("verilator", "g++", "make", "perl")
     files = [ROOT / name for name in sources] if sources else find_sources(dut)
-    waivers = sorted({w for f in files for w in f.parent.glob("*.vlt")})
+    waivers = [WAIVERS, *sorted({w for f in files for w in f.parent.glob("*.vlt")})]
     options = [*OPTIONS, "--top-module", dut, "--public-depth", str(public_depth), *(["--trace"] if waves else []),
                *(f"-G{name}={value}" for name, value in sorted((parameters or {}).items())),
                *(f"-D{name}={value}" for name, value in sorted((defines or {}).items()))]

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""lathe_scratchpad against a plain array: contents, latency, one grant per bank, no waiting without need, fairness."""
+
+from collections import deque
+
+import cocotb
+from cocotb.triggers import RisingEdge
+
+from tb.common.actors import Coverage, cycle, rng, start_clock_and_reset, stalls
+from tb.common.actors import reset as pull_reset
+
+
+def bank_of(address, banks):
+    bits, bank = banks.bit_length() - 1, 0
+    while address:
+        bank ^= address % banks
+        address >>= bits
+    return bank
+
+
+class Side:
+    """The requests of all ports of one kind: at most one a port, held until granted."""
+
+    def __init__(self, dut, kind, ports, banks):
+        self.valid, self.ready, self.addr = (getattr(dut, f"{kind}_{pin}") for pin in ("valid_i", "ready_o", "addr_i"))
+        self.kind, self.ports, self.banks = kind, ports, banks
+        self.queue = [deque() for _ in range(ports)]
+        self.now = [None] * ports   # (address, word) on the pins
+        self.waited = [0] * ports   # cycles
+        self.stall = [stalls(0) for _ in range(ports)]
+
+    def sample(self, seen):
+        """Check the grants of this cycle and return them as {port: request}."""
+        ready = int(self.ready.value)
+        asked, granted = {}, {}
+        for port, request in enumerate(self.now):
+            if request is None:
+                continue
+            bank = bank_of(request[0], self.banks)
+            asked.setdefault(bank, []).append(port)
+            if ready >> port & 1:
+                assert bank not in granted, f"{self.kind}: two grants in bank {bank}"
+                granted[bank] = port
+                self.waited[port] = 0
+            else:
+                self.waited[port] += 1
+                assert self.waited[port] < self.ports, f"{self.kind} port {port} passed over {self.waited[port]} times"
+        assert asked.keys() == granted.keys(), f"{self.kind}: banks {asked} gave grants {granted} only"
+        seen.hit(f"{self.kind} conflict", any(len(p) > 1 for p in asked.values()))
+        seen.hit(f"{self.kind} all banks", len(granted) == min(self.banks, self.ports))
+        taken = {}
+        for port in granted.values():
+            taken[port], self.now[port] = self.now[port], None
+        return taken
+
+    def offer(self):
+        valid = address = 0
+        for port, queue in enumerate(self.queue):
+            if self.now[port] is None and queue and not next(self.stall[port]):
+                self.now[port] = queue.popleft()
+            if self.now[port] is not None:
+                valid |= 1 << port
+                address |= self.now[port][0] << 16 * port
+        self.valid.value = valid
+        self.addr.value = address
+
+    def busy(self):
+        return any(self.queue) or any(request is not None for request in self.now)
+
+
+class Bench:
+    def __init__(self, dut):
+        self.dut = dut
+        self.banks, self.lanes = int(dut.Banks.value), int(dut.Lanes.value)
+        self.words, self.bits = 1024 * self.banks, 16 * self.lanes
+        self.reads = Side(dut, "rd", int(dut.NumRd.value), self.banks)
+        self.writes = Side(dut, "wr", int(dut.NumWr.value), self.banks)
+        self.memory, self.seen, self.generator = {}, Coverage(), rng(1)
+        self.due = deque([{}, {}])  # answers of the next two cycles
+        self.compared = self.cycles = 0
+        cocotb.start_soon(self._run())
+
+    def word(self):
+        return int.from_bytes(self.generator.bytes(2 * self.lanes), "little")
+
+    async def _run(self):
+        dut, edge, mask = self.dut, RisingEdge(self.dut.clk_i), (1 << self.bits) - 1
+        last_writes = set()
+        while True:
+            await edge
+            if not int(dut.rst_ni.value):
+                self.due = deque([{}, {}])
+                for side in (self.reads, self.writes):
+                    side.now, side.waited = [None] * side.ports, [0] * side.ports
+                    side.valid.value = 0
+                continue
+            self.cycles += 1
+            expected = self.due.popleft()
+            assert int(dut.rd_rvalid_o.value) == sum(1 << port for port in expected), "answers of the wrong ports"
+            if expected:
+                data = int(dut.rd_rdata_o.value)
+                for port, (address, word) in expected.items():
+                    got = data >> port * self.bits & mask
+                    assert got == word, f"port {port}, address {address:#x}: {got:#x}, expected {word:#x}"
+                    self.compared += 1
+            taken = self.reads.sample(self.seen)
+            self.due.append({port: (request[0], self.memory[request[0]]) for port, request in taken.items()})
+            written = self.writes.sample(self.seen)
+            read_now = {request[0] for request in taken.values()}
+            self.seen.hit("read one cycle after the write", bool(read_now & last_writes))
+            last_writes = {request[0] for request in written.values()}
+            self.seen.hit("read in the cycle of the write", bool(read_now & last_writes))
+            for address, word in written.values():
+                self.memory[address] = word
+            self.reads.offer()
+            self.writes.offer()
+            data = 0
+            for port, request in enumerate(self.writes.now):
+                if request is not None:
+                    data |= request[1] << port * self.bits
+            dut.wr_data_i.value = data
+
+    def write(self, port, address, word=None):
+        self.writes.queue[port].append((address, self.word() if word is None else word))
+
+    def read(self, port, address):
+        self.reads.queue[port].append((address, None))
+
+    async def idle(self):
+        while self.reads.busy() or self.writes.busy() or any(self.due):
+            await cycle(self.dut)
+
+    async def fill(self, addresses):
+        for number, address in enumerate(addresses):
+            self.write(number % self.writes.ports, address)
+        await self.idle()
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def test_corners(dut):
+    """First and last word, all ones and zero, every bank, then everything read by every port."""
+    await start_clock_and_reset(dut)
+    bench = Bench(dut)
+    addresses = [*range(2 * bench.banks), bench.words - 1, *(1 << i for i in range(bench.words.bit_length() - 1))]
+    bench.write(0, 0, 0)
+    bench.write(0, bench.words - 1, (1 << bench.bits) - 1)
+    await bench.idle()
+    await bench.fill(dict.fromkeys(addresses[1:]).keys() - {bench.words - 1})
+    for port in range(bench.reads.ports):
+        for address in addresses:
+            bench.read(port, address)
+    await bench.idle()
+    assert bench.compared == bench.reads.ports * len(addresses)
+
+
+@cocotb.test(timeout_time=2, timeout_unit="ms")
+async def test_random(dut):
+    """Reads and writes of a few addresses, so that they meet, at all loads."""
+    await start_clock_and_reset(dut)
+    bench = Bench(dut)
+    pool = [int(a) for a in bench.generator.integers(bench.words, size=40)]
+    await bench.fill(pool)
+    for p in (0, 0.5, 0.9):
+        for side in (bench.reads, bench.writes):
+            side.stall = [stalls(p, rng(10 + port)) for port in range(side.ports)]
+        few = pool if p else pool[:6]
+        for _ in range(100):
+            for port in range(bench.reads.ports):
+                bench.read(port, few[bench.generator.integers(len(few))])
+            for port in range(bench.writes.ports):
+                bench.write(port, few[bench.generator.integers(len(few))])
+        await bench.idle()
+    assert bench.compared == 300 * bench.reads.ports
+    bench.seen.require(["rd conflict", "wr conflict", "read one cycle after the write", "read in the cycle of the write"])
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def test_rate(dut):
+    """Ports that walk words in order, and ports on rows a power of two apart, never wait once they are spread."""
+    await start_clock_and_reset(dut)
+    bench = Bench(dut)
+    ports = min(bench.reads.ports, bench.banks)
+    await bench.fill(range(4 * bench.banks))
+    start = bench.cycles
+    for i in range(100):
+        for port in range(ports):
+            bench.read(port, (i ^ port) % bench.banks + bench.banks * (i // bench.banks % 4))
+    await bench.idle()
+    assert bench.cycles - start <= 100 + 5, f"{bench.cycles - start} cycles for 100 words a port"
+    bench.seen.require(["rd all banks"] if bench.reads.ports >= bench.banks else [])
+    for shift in range(1, (bench.words // bench.banks).bit_length()):
+        rows = [port << shift for port in range(ports)]
+        await bench.fill(row for row in rows if row not in bench.memory)
+        start = bench.cycles
+        for port, row in enumerate(rows):
+            bench.read(port, row)
+        await bench.idle()
+        assert bench.cycles - start <= 5, f"rows {1 << shift} words apart share a bank"
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def test_reset(dut):
+    """A reset drops requests and answers, and keeps every word accepted before it."""
+    await start_clock_and_reset(dut)
+    bench = Bench(dut)
+    pool = [int(a) for a in bench.generator.integers(bench.words, size=30)]
+    await bench.fill(pool)
+    for moment in range(8):
+        for address in pool:
+            bench.read(int(bench.generator.integers(bench.reads.ports)), address)
+            bench.write(int(bench.generator.integers(bench.writes.ports)), address)
+        await cycle(dut, 2 + moment)
+        for side in (bench.reads, bench.writes):
+            for queue in side.queue:
+                queue.clear()
+        await pull_reset(dut, 1 + moment % 3)
+        assert int(dut.rd_rvalid_o.value) == 0
+        for address in pool:
+            bench.read(0, address)
+        await bench.idle()
+    assert bench.compared >= 8 * len(pool)
