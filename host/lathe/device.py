@@ -80,6 +80,8 @@ class Device:
                                f"{1 << build['log2_banks']} banks; expected {IDENTITY:#010x}, {lanes} and {banks}")
         self.layout = Layout(lanes, banks, self.memory)
         self.layout.memory_limit = self._staging = memory_bytes - staging
+        if hasattr(self.backend, "layout"):  # a back end that names tensors in its messages
+            self.backend.layout = self.layout
         self._programs: dict[Program, int] = {}
         self._program_end = 0
         self._prepared = 0

@@ -41,7 +41,7 @@ class Lockstep:
     Attributes
     ----------
     layout : Layout or None
-        Set it to have differences named by tensor.
+        Set by the device; differences are named by its tensors.
     programs, words : int
         Programs and scratchpad words compared so far.
     """

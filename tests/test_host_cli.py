@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: what it writes, and one clear line for every mistake."""
+
+import json
+
+import pytest
+
+import lathe.backends.golden as golden
+from lathe import MismatchError
+from lathe.cli import main
+from lathe.ppo import Settings
+from lathe.verify import verify
+
+SHORT = ["--rollout", "16", "--minibatch", "128", "--epochs", "2"]
+REQUIRED = {"backend", "env", "seed", "env_steps", "mean_return_100", "wall_s", "train_wall_s", "chip_cycles",
+            "array_utilization", "weight_version", "saturations"}
+
+
+def test_train_writes_result_and_curve(tmp_path, capsys):
+    assert main(["train", *SHORT, "--steps", "1000", "--seed", "3", "--out", str(tmp_path / "run")]) == 0
+    result = json.loads((tmp_path / "run/result.json").read_text())
+    assert result.keys() >= REQUIRED
+    assert (result["backend"], result["env"], result["seed"], result["env_steps"]) == ("golden", "CartPole-v1", 3, 1024)
+    assert result["weight_version"] == 16 and result["mean_return_100"] > 8
+    assert (tmp_path / "run/learning_curve.png").read_bytes()[:4] == b"\x89PNG"
+    assert "mean return" in capsys.readouterr().out
+
+
+def test_a_missed_target_is_a_failure(tmp_path, capsys):
+    assert main(["train", *SHORT, "--steps", "128", "--target", "475", "--out", str(tmp_path)]) == 1
+    assert "target of 475 was not reached within 128 steps" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments,message", [
+    (["train", "--env", "CartPol-v1"], "unknown environment 'CartPol-v1'; did you mean 'CartPole-v1'"),
+    (["train", "--env", "Pendulum-v1"], "continuous"),
+    (["train", "--backend", "gold"], "unknown back end 'gold'; choose one of: golden, verilator"),
+    (["train", "--hidden", "512,512"], "needs 201990 scratchpad words and 8192 of 8192 are free"),
+    (["train", "--lanes", "5"], "4, 8 or 16 lanes, not 5"),
+    (["train", "--minibatch", "100"], "does not divide"),
+    (["verify", "--backends", "golden,foo"], "unknown back end 'foo'"),
+    (["verify", "--backends", "golden"], "names fewer than two"),
+    (["verify", "--backends", "golden,golden", "--updates", "0"], "must be at least 1"),
+])
+def test_mistakes_end_with_one_line_and_code_2(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and error.startswith("lathe: error: ") and message in error
+    assert not list(tmp_path.iterdir())
+
+
+def test_info(capsys):
+    assert main(["info", "--programs"]) == 0
+    text = capsys.readouterr().out
+    assert "8 lanes, 8 banks, 8192 scratchpad words" in text and "'minibatch update'" in text and "loss" in text
+
+
+def test_verify_of_equal_back_ends(capsys):
+    assert main(["verify", "--backends", "golden,golden", "--updates", "3", "--seed", "2"]) == 0
+    assert "agree in every bit, seed 2: 3 updates" in capsys.readouterr().out
+
+
+class Planted(golden.GoldenBackend):
+    """A golden model with one fault, put in after a number of programs."""
+
+    plant = staticmethod(lambda chip: None)
+
+    def __init__(self, lanes, banks, memory, seed):
+        super().__init__(lanes, banks, memory, seed)
+        self.runs = 0
+
+    def run(self, max_cycles=None):
+        super().run(max_cycles)
+        self.runs += 1
+        if self.runs == 60:  # every program is followed by the one that brings the scratchpad out
+            type(self).plant(self)
+
+
+def flip_weight(chip):
+    chip.scratchpad[chip.weights.first_word(chip.weights.slot) + 20, 3] ^= 1
+
+
+def flip_memory(chip):
+    chip.memory[5] ^= 1
+
+
+def flip_exponent(chip):
+    chip.exponent_file.host_write(2, 5)
+
+
+def flip_statistic(chip):
+    chip.stats.count += 1
+
+
+@pytest.mark.parametrize("plant,message", [
+    (flip_weight, r"'(W1|b1|W2|mW1|mb1)' \d+ x \d+ in slot \d, row \d+, lane 3"), (flip_memory, "outside memory at byte 0x5"),
+    (flip_exponent, "exponent register 2 .* of 'rollout"), (flip_statistic, "statistic count is"),
+], ids=["weight", "memory", "exponent", "statistic"])
+def test_verify_names_a_planted_difference(plant, message, monkeypatch):
+    monkeypatch.setattr("lathe.backends.BACKENDS", {"golden": ("golden", "GoldenBackend"), "planted": ("golden", "Planted")})
+    monkeypatch.setattr(golden, "Planted", Planted, raising=False)
+    monkeypatch.setattr(Planted, "plant", staticmethod(plant))
+    with pytest.raises(MismatchError, match=message):
+        verify(["golden", "planted"], 3, Settings(rollout=16))
