@@ -118,7 +118,7 @@ module lathe_csr
   // ---- Status ----
   logic irq_q;
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) irq_q <= 1'b0;
+    if (!rst_ni || started_i) irq_q <= 1'b0;  // down before the host can know that its start was taken
     else irq_q <= out.IRQ_ENABLE.enable.value && (out.STATUS.done.value || out.STATUS.error.value);
   end
   assign irq_o = irq_q;

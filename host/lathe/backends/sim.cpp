@@ -34,13 +34,16 @@ class Sim {
   }
 
   void reset(bool power_on) {
-    reads_.clear();
-    writes_.clear();
-    responses_.clear();
     idle_inputs();
     top_->rst_ni = 0;
     top_->por_ni = power_on ? 0 : 1;
     for (int i = 0; i < 4; ++i) cycle();
+    // Whatever the bus showed before and during reset never was a transfer.
+    reads_.clear();
+    writes_.clear();
+    responses_.clear();
+    write_response_ = kOkay;
+    idle_inputs();
     top_->rst_ni = 1;
     top_->por_ni = 1;
     cycle();
