@@ -270,7 +270,7 @@ module lathe_policy
   always_ff @(posedge clk_i) begin
     if (rst_ni && $time != 0) begin
       assert (!accept || (cmd_i.n >= 16'd2 && cmd_i.n <= 16'(MaxCols))) else $error("policy: n out of range");
-      assert (!rec_pop || rec_valid) else $error("policy: a row ended before its record came");
+      assert (!(early_valid && loss) || rec_valid) else $error("policy: a row came before its record");
     end
   end
 `endif

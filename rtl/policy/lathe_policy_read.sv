@@ -42,16 +42,17 @@ module lathe_policy_read
   assign last_col = ColW'(cols_i - 1'b1);
   assign last_word = last_col[ColW-1:LaneW];
 
-  // Requests: the words of a row, then its record.
+  // Requests: the record of a row, then its words; so the record is there before the row is worked on.
   logic [15:0]      rows_left_q, row_addr_q, rec_addr_q;
   logic [WordW-1:0] word_q, answer_word_q;
-  logic             rec_next_q, answer_rec_q, issue, row_end, word_pop;
+  logic             rec_next_q, answer_rec_q, issue, row_start, row_end, word_pop;
   logic [5:0]       in_flight_q;
   logic [3:0]       words_q;  // requested and not yet taken apart
 
   assign issue = rows_left_q != '0 && (!rd_valid_o || rd_ready_i) &&
-                 (rec_next_q || (words_q != 4'(WordDepth) && (word_q != '0 || in_flight_q != 6'(MaxRows))));
-  assign row_end = loss_i ? rec_next_q : word_q == last_word;
+                 (rec_next_q || words_q != 4'(WordDepth)) && (!row_start || in_flight_q != 6'(MaxRows));
+  assign row_start = loss_i ? rec_next_q : word_q == '0;
+  assign row_end = !rec_next_q && word_q == last_word;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
@@ -64,7 +65,7 @@ module lathe_policy_read
       else if (issue && row_end) rows_left_q <= rows_left_q - 16'd1;
       if (issue) rd_valid_o <= 1'b1;
       else if (rd_ready_i) rd_valid_o <= 1'b0;
-      in_flight_q <= in_flight_q + 6'(issue && !rec_next_q && word_q == '0) - 6'(row_done_i);
+      in_flight_q <= in_flight_q + 6'(issue && row_start) - 6'(row_done_i);
       words_q <= words_q + 4'(issue && !rec_next_q) - 4'(word_pop);
     end
   end
@@ -74,7 +75,7 @@ module lathe_policy_read
       row_addr_q <= src_i.addr;
       rec_addr_q <= rec_src_i.addr;
       word_q <= '0;
-      rec_next_q <= 1'b0;
+      rec_next_q <= loss_i;
     end else if (issue) begin
       rd_addr_o <= rec_next_q ? rec_addr_q : row_addr_q + 16'(word_q);
       if (rec_next_q) begin
@@ -94,7 +95,7 @@ module lathe_policy_read
   always_ff @(posedge clk_i) begin
     if (start_i) begin
       answer_word_q <= '0;
-      answer_rec_q <= 1'b0;
+      answer_rec_q <= loss_i;
     end else if (rd_rvalid_i) begin
       answer_rec_q <= loss_i && !answer_rec_q && answer_word_q == last_word;
       answer_word_q <= answer_rec_q || answer_word_q == last_word ? '0 : answer_word_q + 1'b1;

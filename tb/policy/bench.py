@@ -1,0 +1,368 @@
+# SPDX-License-Identifier: Apache-2.0
+"""lathe_policy: SAMPLE and LOSS against pymodels.policy, whole operations through a scratchpad model."""
+
+from dataclasses import asdict, dataclass
+from itertools import product
+
+import cocotb
+import numpy as np
+
+from pymodels import policy
+from pymodels.numerics import mix32_array
+from pymodels.policy import Stats
+from tb.common.actors import CommandDriver, Coverage, Scoreboard, cycle, reset, rng, stalls
+from tb.common.actors import start_clock_and_reset
+from tb.common.ports import ScratchpadPorts
+from tb.common.structs import constant, struct
+
+WORDS = 4096
+SOURCE, RECORDS, RESULT = 0, 1400, 2000  # where operands lie
+NONE, RATIO, TRUNCATE, PPO = range(4)
+CFG = {"ratio_mode": PPO, "ratio_lo": -228, "ratio_hi": 187, "entropy_coef": 655, "value_coef": 32768, "version": 7}
+
+
+@dataclass
+class Case:
+    """One operation: logits and values, their exponents, and the fields of the command."""
+
+    y: np.ndarray
+    e_y: int = -12
+    e_dy: int = -20
+    gshift: int = 6
+    stochastic: bool = False
+    greedy: bool = False
+    key: int = 1
+    gap: int = 0  # words between rows
+
+
+class Driver(CommandDriver):
+    """A command is taken at the first edge at which valid and ready are seen high."""
+
+    async def run(self, command, timeout=100_000):
+        dut = self._dut
+        dut.cmd_i.value = self._command.pack(command)
+        dut.cmd_valid_i.value = 1
+        await self._edge
+        for _ in range(timeout):
+            if int(dut.cmd_ready_o.value):
+                break
+            await self._edge
+        self.running = True
+        dut.cmd_valid_i.value = 0
+        dut.cmd_i.value = (1 << self._command.width) - 1  # the unit must have kept its own copy
+        dut.cfg_i.value = (1 << len(dut.cfg_i)) - 1
+        for self.cycles in range(1, timeout + 1):
+            await self._edge
+            if int(dut.done_valid_o.value):
+                break
+        else:
+            raise AssertionError(f"no done_valid_o within {timeout} cycles of the command")
+        record = self._done.unpack(int(dut.done_o.value))
+        await self._edge
+        self.running = False
+        assert not int(dut.done_valid_o.value), "done_valid_o longer than one cycle"
+        return record
+
+
+class Bench:
+    def __init__(self, dut, stall=0.0):
+        self.dut = dut
+        self.lanes = int(dut.Lanes.value)
+        self.pad = ScratchpadPorts(dut, WORDS, self.lanes, stall=stall)
+        self.commands = Driver(dut)
+        self.board, self.seen, self.stats = Scoreboard("policy"), Coverage(), Stats()
+        self.generator = rng()
+        self.cfg = CFG
+        self.stalled_operand = self.stalled_result = 0  # cycles of the last operation
+        cocotb.start_soon(self._watch())
+
+    async def _watch(self):
+        while True:
+            await cycle(self.dut)
+            if self.commands.running:
+                self.stalled_operand += int(self.dut.stall_operand_o.value)
+                self.stalled_result += int(self.dut.stall_result_o.value)
+
+    def configure(self, cfg):
+        self.cfg = {**CFG, **cfg}
+
+    async def run(self, command):
+        self.dut.cfg_i.value = struct("policy_cfg_t").pack(self.cfg)
+        self.stalled_operand = self.stalled_result = 0
+        return await self.commands.run(command)
+
+    def _place(self, y, gap):
+        """Write rows of y, with garbage in pad lanes and everywhere else; return the stride."""
+        m, n = y.shape
+        words = -(-n // self.lanes)
+        stride = words + gap
+        self.pad.memory[:] = self.generator.integers(-32768, 32768, self.pad.memory.shape)
+        assert m * stride < RECORDS
+        for row in range(m):
+            flat = self.pad.memory[SOURCE + row * stride:SOURCE + row * stride + words].reshape(-1)
+            flat[:n] = y[row]
+        return stride, words
+
+    async def sample(self, case):
+        """Run SAMPLE, compare every record and every untouched word; return the records."""
+        m, n = case.y.shape
+        stride, _ = self._place(case.y, case.gap)
+        before = self.pad.memory.copy()
+        expected, _ = policy.sample(case.y, case.e_y, greedy=case.greedy, key=case.key,
+                                    version=self.cfg["version"], lanes=self.lanes)
+        done = await self.run({
+            "op": constant("PolicySample"), "greedy": case.greedy, "m": m, "n": n, "key": case.key,
+            "t": {0: {"addr": SOURCE, "stride": stride, "exp": case.e_y}, 2: {"addr": RESULT, "stride": 1 + case.gap}}})
+        rows = RESULT + np.arange(m) * (1 + case.gap)
+        before[rows] = expected
+        self.board.expect(before)
+        self.board.observe(self.pad.memory)
+        assert done["error"] == 0 and done["saturations"] == 0
+        assert not any(r["write"] or r["track"] for r in done["result"])
+        self.seen.hit("last action", bool((expected[:, 0] == n - 2).any()) and n > 2)
+        return expected
+
+    async def loss(self, case, records):
+        """Run LOSS, compare the gradient, the completion record and the statistics."""
+        m, n = case.y.shape
+        stride, words = self._place(case.y, case.gap)
+        rec_stride, out_stride = 1 + case.gap, words + 2 * case.gap
+        self.pad.memory[RECORDS + np.arange(m) * rec_stride, :4] = records[:, :4]
+        before = self.pad.memory.copy()
+        names = ("ratio_mode", "ratio_lo", "ratio_hi", "entropy_coef", "value_coef")
+        expected, result = policy.loss(case.y, records, case.e_y, case.e_dy, gshift=case.gshift,
+                                       stochastic=case.stochastic, key=case.key, stats=self.stats,
+                                       **{name: self.cfg[name] for name in names})
+        done = await self.run({
+            "op": constant("PolicyLoss"), "m": m, "n": n, "gshift": case.gshift, "stochastic": case.stochastic,
+            "key": case.key,
+            "t": {0: {"addr": SOURCE, "stride": stride, "exp": case.e_y}, 1: {"addr": RECORDS, "stride": rec_stride},
+                  2: {"addr": RESULT, "stride": out_stride, "exp": case.e_dy}}})
+        padded = np.zeros((m, words * self.lanes), np.int16)
+        padded[:, :n] = expected
+        for row in range(m):
+            start = RESULT + row * out_stride
+            before[start:start + words] = padded[row].reshape(words, self.lanes)
+        self.board.expect(before)
+        self.board.observe(self.pad.memory)
+        got = done["result"][0]
+        assert (done["error"], done["saturations"]) == (0, result.saturations)
+        assert (got["write"], got["exp"], got["track"]) == (1, case.e_dy, result.track)
+        assert not result.track or got["top"] == result.top
+        assert not done["result"][1]["write"] and not done["result"][1]["track"]
+        self.check_stats()
+        self.seen.hit("saturated", result.saturations > 0)
+        self.seen.hit("not tracked", not result.track)
+        return expected
+
+    def check_stats(self):
+        assert struct("policy_stats_t").unpack(int(self.dut.stats_o.value)) == asdict(self.stats)
+
+    def logits(self, m, actions, spread=4096):
+        y = np.rint(self.generator.normal(0, spread, (m, actions + 1)))
+        return np.clip(y, -32768, 32767).astype(np.int16)
+
+    def records(self, m, actions, near=None):
+        """Random records; with `near` (records of SAMPLE) the old log-probability is close to the present one."""
+        generator = self.generator
+        records = np.zeros((m, 4), np.int16)
+        records[:, 0] = generator.integers(0, actions, m)
+        records[:, 1] = generator.integers(-5000, 1, m)
+        if near is not None:
+            records[:, 0] = near[:, 0]
+            records[:, 1] = np.clip(near[:, 1] + generator.integers(-300, 300, m), -32768, 32767)
+        records[:, 2] = generator.integers(-32768, 32768, m) >> generator.integers(0, 6, m)
+        records[:, 3] = generator.integers(-8000, 8000, m)
+        return records
+
+
+async def begin(dut, stall=0.0):
+    await start_clock_and_reset(dut)
+    bench = Bench(dut, stall)
+    await cycle(dut)
+    return bench
+
+
+@cocotb.test(timeout_time=20, timeout_unit="ms")
+async def test_shapes(dut):
+    """1, 2, 3, all numbers around whole words and 63 actions, 1 sample and more than fit in flight; both operations."""
+    bench = await begin(dut)
+    lanes = bench.lanes
+    for actions in sorted({1, 2, 3, lanes - 2, lanes - 1, lanes, lanes + 1, 2 * lanes - 1, 2 * lanes, 31, 62, 63}):
+        for m in (1, 5) if actions > 3 else (1, 5, 70):
+            case = Case(bench.logits(m, actions), gap=m % 3, key=actions * 1000 + m)
+            sampled = await bench.sample(case)
+            await bench.loss(case, bench.records(m, actions, sampled))
+    bench.seen.require(["last action"])
+    bench.board.finish()
+
+
+@cocotb.test(timeout_time=20, timeout_unit="ms")
+async def test_modes(dut):
+    """Every ratio mode, rounding and greedy or not, with records near the present policy and far from it."""
+    bench = await begin(dut, 0.2)
+    for mode, stochastic in product(range(5), (False, True)):
+        bench.configure({"ratio_mode": mode})
+        case = Case(bench.logits(20, 4), stochastic=stochastic, greedy=stochastic, key=77 + mode)
+        sampled = await bench.sample(case)
+        await bench.loss(case, bench.records(20, 4, sampled))
+        await bench.loss(case, bench.records(20, 4))
+    assert bench.stats.clipped and bench.stats.high and bench.stats.low
+    bench.board.finish()
+
+
+@cocotb.test(timeout_time=20, timeout_unit="ms")
+async def test_on_policy(dut):
+    """A record that SAMPLE wrote, used on the same logits, has log-ratio 0 and coefficient 1 in every mode."""
+    bench = await begin(dut)
+    for mode, actions, e_y in ((NONE, 2, -12), (RATIO, 5, -10), (TRUNCATE, 17, -13), (PPO, 2, -14), (PPO, 63, -11)):
+        bench.configure({"ratio_mode": mode})
+        case = Case(bench.logits(30, actions), e_y=e_y, key=actions)
+        records = (await bench.sample(case))[:, :4].copy()
+        records[:, 2] = bench.generator.integers(-32768, 32768, 30)
+        await bench.loss(case, records)
+    hardware = struct("policy_stats_t").unpack(int(dut.stats_o.value))
+    assert hardware["count"] == 150
+    assert (hardware["min_x"], hardware["max_x"], hardware["sum_x"]) == (0, 0, 0)
+    assert hardware["sum_ratio"] == 150 * 65536 and hardware["sum_k3"] == 0
+    assert hardware["high"] == hardware["low"] == hardware["clipped"] == 0
+    bench.board.finish()
+
+
+@cocotb.test(timeout_time=20, timeout_unit="ms")
+async def test_extremes(dut):
+    """Ends of every range: logits, exponents, records, action codes, coefficients, shifts."""
+    bench = await begin(dut)
+    generator = bench.generator
+    ends = np.array([-32768, 32767, 0, -1, 1], np.int16)
+    for number, e_y in enumerate((-64, -33, -32, -31, -17, -16, -15, -9, -8, 0, 15, 16, 63)):
+        actions = (1, 2, 3, 9)[number % 4]
+        m = 8
+        case = Case(generator.choice(ends, (m, actions + 1)), e_y=e_y, e_dy=(-64, -40, -24, -16, -8, 0, 63)[number % 7],
+                    gshift=(0, 31, 5)[number % 3], stochastic=bool(number & 1), greedy=bool(number & 2), key=0xFFFFFFFF)
+        bench.configure({"ratio_mode": number % 4, "entropy_coef": (0, (1 << 18) - 1, 1)[number % 3],
+                         "value_coef": ((1 << 18) - 1, 0, 1 << 17)[number % 3], "version": 0xFFFF - number})
+        await bench.sample(case)
+        records = generator.choice(ends, (m, 4))
+        records[:, 0] = [-1, -32768, actions - 1, actions, 0, 32767, 64, 256]
+        await bench.loss(case, records)
+    bench.seen.require(["saturated"])
+    bench.board.finish()
+
+
+@cocotb.test(timeout_time=20, timeout_unit="ms")
+async def test_ties_and_zeros(dut):
+    """Equal logits: greedy takes the first; no gradient at all: nothing is tracked."""
+    bench = await begin(dut)
+    bench.configure({"value_coef": 0, "entropy_coef": 0})
+    flat = np.full((6, 9), 5, np.int16)
+    records = await bench.sample(Case(flat, greedy=True))
+    assert not records[:, 0].any()
+    late = flat.copy()
+    late[:, 3] = late[:, 7] = 6
+    assert ((await bench.sample(Case(late, greedy=True)))[:, 0] == 3).all()
+    await bench.loss(Case(flat), np.zeros((6, 4), np.int16))
+    bench.seen.require(["not tracked"])
+    bench.board.finish()
+
+
+@cocotb.test(timeout_time=20, timeout_unit="ms")
+async def test_thresholds(dut):
+    """Random numbers that fall exactly on the border between two actions, one below it, and near both ends."""
+    bench = await begin(dut)
+    keys = np.arange(1 << 20, dtype=np.uint32)
+    u = (mix32_array(keys.copy()) >> np.uint32(8)).astype(np.int64)  # the number of sample 0
+    for actions in (2, 3, 63):
+        y = np.full((1, actions + 1), 100, np.int16)  # every exponential is 65536
+        threshold = (u * actions * 65536) >> 24
+        inside = threshold > 0
+        for border in (inside & (threshold % 65536 == 0), inside & (threshold % 65536 == 65535),
+                       threshold == threshold.max(), threshold == 0):
+            for key in keys[border][:2]:
+                await bench.sample(Case(y, key=int(key)))
+                bench.seen.hit("border")
+    assert bench.seen.hits["border"] >= 20
+    bench.board.finish()
+
+
+@cocotb.test(timeout_time=20, timeout_unit="ms")
+async def test_backlog(dut):
+    """Results can hardly be written: as many samples as possible are in flight, and none is lost."""
+    bench = await begin(dut)
+    for actions in (1, 2, 40):
+        bench.pad.set_stall(lambda port: stalls(0.0 if port == 0 else 0.97, rng(port)))
+        case = Case(bench.logits(90 if actions < 10 else 12, actions))
+        sampled = await bench.sample(case)
+        await bench.loss(case, bench.records(len(case.y), actions, sampled))
+        bench.seen.hit("stall_result", bench.stalled_result)
+        bench.pad.set_stall(lambda port: stalls(0.97 if port == 0 else 0.0, rng(port)))
+        await bench.loss(case, bench.records(len(case.y), actions, sampled))
+        bench.seen.hit("stall_operand", bench.stalled_operand)
+    bench.seen.require(["stall_result", "stall_operand"])
+    bench.board.finish()
+
+
+@cocotb.test(timeout_time=20, timeout_unit="ms")
+async def test_random(dut):
+    """Random operations back to back under stalls from none to 90 %."""
+    bench = await begin(dut)
+    generator = bench.generator
+    for stall in (0.0, 0.3, 0.6, 0.9):
+        bench.pad.set_stall(stall)
+        for _ in range(6):
+            actions = int(generator.choice([1, 2, 3, 4, 6, 18, 40]))
+            m = int(generator.integers(1, 25))
+            bench.configure({"ratio_mode": int(generator.integers(0, 4)), "entropy_coef": int(generator.integers(0, 4000)),
+                             "version": int(generator.integers(0, 1 << 16))})
+            case = Case(bench.logits(m, actions, int(generator.choice([100, 3000, 20000]))), e_y=int(generator.integers(-15, -8)),
+                        e_dy=int(generator.integers(-30, -12)), gshift=int(generator.integers(0, 12)),
+                        stochastic=bool(generator.integers(2)), greedy=bool(generator.integers(2)),
+                        key=int(generator.integers(1 << 32)), gap=int(generator.integers(3)))
+            sampled = await bench.sample(case)
+            await bench.loss(case, bench.records(m, actions, sampled if generator.integers(2) else None))
+    bench.board.finish()
+
+
+@cocotb.test(timeout_time=20, timeout_unit="ms")
+async def test_rate(dut):
+    """In steady state a sample takes at most A + 3 cycles without stalls, and never less than one per element."""
+    bench = await begin(dut)
+    for actions in (1, 2, 4, 6, 18, 63):
+        m = 100 if actions < 10 else 20
+        case = Case(bench.logits(m, actions))
+        await bench.sample(case)
+        sample_cycles = bench.commands.cycles
+        await bench.loss(case, bench.records(m, actions))
+        fill = 90 + 5 * (actions + 1)  # a row through all passes
+        dut._log.info("A=%d: %d samples, SAMPLE %d cycles, LOSS %d cycles", actions, m, sample_cycles, bench.commands.cycles)
+        assert bench.stalled_result == 0
+        for cycles in (sample_cycles, bench.commands.cycles):
+            assert m * (actions + 1) < cycles <= m * (actions + 3) + fill
+    bench.board.finish()
+
+
+@cocotb.test(timeout_time=20, timeout_unit="ms")
+async def test_reset(dut):
+    """A reset in the middle of either operation leaves nothing behind; statistics can be cleared without one."""
+    bench = await begin(dut, 0.1)
+    case = Case(bench.logits(40, 3))
+    for wait, op in ((3, "PolicyLoss"), (40, "PolicyLoss"), (150, "PolicyLoss"), (60, "PolicySample")):
+        dut.cmd_i.value = struct("cmd_t").pack({
+            "op": constant(op), "m": 40, "n": 4, "t": {0: {"stride": 1}, 1: {"stride": 1}, 2: {"addr": RESULT, "stride": 1}}})
+        dut.cmd_valid_i.value = 1
+        await cycle(dut, 2)
+        dut.cmd_valid_i.value = 0
+        await cycle(dut, wait)
+        await reset(dut, 1)
+        bench.stats.clear()
+        bench.check_stats()
+        sampled = await bench.sample(case)
+        await bench.loss(case, bench.records(40, 3, sampled))
+    dut.stats_clear_i.value = 1
+    await cycle(dut)
+    dut.stats_clear_i.value = 0
+    await cycle(dut)
+    bench.stats.clear()
+    bench.check_stats()
+    await bench.loss(case, bench.records(40, 3))
+    bench.board.finish()

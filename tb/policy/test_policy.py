@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+import pytest
+
+from tb.common.runner import BenchFailed, run
+
+
+@pytest.mark.parametrize("lanes", [4, 8, 16])
+def test_policy(lanes):
+    run("lathe_policy", "tb.policy.bench", parameters={"Lanes": lanes})
+
+
+@pytest.mark.parametrize("file, old, new, caught_by", [
+    ("pick", ": sum > threshold_q", ": sum >= threshold_q", "test_thresholds"),            # one action too early
+    ("pick", "hit && !found_q", "hit", "test_ties_and_zeros"),                             # the last of equal logits
+    ("read", "action > 16'(last_col - 1'b1) ?", "action == 16'hffff ?", "test_extremes"),  # codes out of range
+    ("score", "44'sd32768", "44'sd0", "test_shapes"),                                      # floor in the entropy
+    ("score", "(25'(rec_i.ret) <<< 6)", "(25'(rec_i.ret) <<< 5)", "test_shapes"),          # scale of the return
+    ("grad", "magnitude_o <= '0;", "", "test_random"),                                     # top of the operation before
+    ("write", "word_q <= push ? '0 : word;", "word_q <= word;", "test_shapes"),            # pad lanes keep old values
+    ("read", "in_flight_q != 6'(MaxRows)", "in_flight_q != 6'(MaxRows + 9)", "test_backlog"),  # more samples than fit
+    ("stats", "stats_q.sum_k3 + ", "stats_q.sum_k3 - ", "test_shapes"),
+])
+def test_policy_detects_a_planted_error(file, old, new, caught_by):
+    with pytest.raises(BenchFailed, match=f"failed: .*({caught_by})"):
+        run("lathe_policy", "tb.policy.bench", parameters={"Lanes": 4}, mutate=(f"rtl/policy/lathe_policy_{file}.sv", old, new))
