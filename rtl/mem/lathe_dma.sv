@@ -60,7 +60,6 @@ module lathe_dma #(
   import lathe_pkg::*;
   import lathe_desc_pkg::*;
 
-  localparam int unsigned WordW = Lanes * 16;
   localparam int unsigned LogBytes = $clog2(Lanes * 2);
   localparam int unsigned BeatAddrW = 32 - LogBytes;
   localparam int unsigned MaxBursts = 4;  // under way at a time
@@ -258,7 +257,7 @@ module lathe_dma #(
   end
 
   always_comb begin
-    stall_operand_o = is_store ? left_q != '0 && !word_valid : m_axi_rready && !m_axi_rvalid;
+    stall_operand_o = is_store ? left_q != '0 && !word_valid : !wr_valid_o && !m_axi_rvalid && !over;
     stall_result_o = is_store ? word_valid && !(m_axi_wvalid && m_axi_wready) : wr_valid_o && !wr_ready_i;
     if (state_q != Load && state_q != Store) {stall_operand_o, stall_result_o} = '0;
   end
