@@ -118,10 +118,10 @@ module lathe_csr
   // ---- Status ----
   logic irq_q;
   always_ff @(posedge clk_i) begin
-    if (!rst_ni || started_i) irq_q <= 1'b0;  // down before the host can know that its start was taken
+    if (!rst_ni || started_i) irq_q <= 1'b0;
     else irq_q <= out.IRQ_ENABLE.enable.value && (out.STATUS.done.value || out.STATUS.error.value);
   end
-  assign irq_o = irq_q;
+  assign irq_o = irq_q && !started_i;  // down in the cycle in which the host learns that its start was taken
   assign in.BUILD.lanes.next = 8'(Lanes);
   assign in.BUILD.log2_banks.next = 8'($clog2(Banks));
   assign in.STATUS.busy.next = busy_i;

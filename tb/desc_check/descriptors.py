@@ -49,14 +49,15 @@ def _shape(rng: np.random.Generator, kind: tuple[int, int], limits: Limits) -> d
     return d
 
 
-def legal(rng: np.random.Generator, limits: Limits, kind: tuple[int, int] | None = None) -> dict[str, int]:
-    """Fields of a descriptor that passes every check."""
+def legal(rng: np.random.Generator, limits: Limits, kind: tuple[int, int] | None = None,
+          spaces: tuple[int, ...] = (0, 0, 1, 2)) -> dict[str, int]:
+    """Fields of a descriptor that passes every check, with operands in these address spaces."""
     kind = KINDS[int(rng.integers(0, len(KINDS)))] if kind is None else kind
     while True:
         d = {name: 0 for name in FIELDS} | _shape(rng, kind, limits)
         d |= {"wait_mask": int(rng.integers(0, 2**16)), "post_mask": int(rng.integers(0, 2**16)), "last": int(rng.integers(0, 2))}
         for i, t in operands(d, limits.lanes).items():
-            space = int(rng.choice([0, 0, 2] if i in RESULTS.get(kind, ()) else [0, 0, 1, 2]))
+            space = int(rng.choice([s for s in spaces if s != Space.CURRENT or i not in RESULTS.get(kind, ())]))
             room = limits.of(space) - t.words
             if room < 0:
                 break

@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: Apache-2.0
+"""lathe_ctrl with actors for units: random programs in every timing, exponents, versions, counters, latency, reset."""
+
+import os
+
+import cocotb
+import numpy as np
+from cocotb.triggers import RisingEdge, with_timeout
+
+from pymodels.csr_map import REGISTERS
+from pymodels.descriptor import Error
+from tb.common.actors import CLOCK_NS, Scoreboard, cycle, reset, rng, start_clock_and_reset
+from tb.csr.host import Host
+from tb.ctrl.programs import Program, memory_words, random_program
+from tb.ctrl.units import NUM_UNITS, Model, Units
+from tb.desc_check.descriptors import KINDS, Limits, legal
+
+LANES, BANKS = int(os.environ["LANES"]), int(os.environ["BANKS"])
+WORDS = 1024 * BANKS
+UNIT_NAMES = ("GEMM", "POLICY", "UPDATE", "DMA")
+
+
+class Bench:
+    """Host, units and model; runs programs and compares how they end."""
+
+    def __init__(self, dut, longest: int = 40, stall: float = 0.3):
+        self.dut, self.generator, self.longest = dut, rng(10), longest
+        self.host, self.model, self.board = Host(dut), Model(LANES), Scoreboard("ctrl")
+        self.units = Units(dut, self.model, self._duration, stall)
+        self.limits = Limits(LANES, WORDS, 0)
+
+    def _duration(self, descriptor: dict) -> int:
+        return int(self.generator.integers(1, self.longest + 1))
+
+    def equal(self, what: str, got, expected) -> None:
+        self.board.expect((what, expected))
+        self.board.observe((what, got))
+
+    async def configure(self, slots: int = 4, size: int = 300, version: int = 0) -> None:
+        """Weight group at the end of the scratchpad, random exponents and seed, interrupt on."""
+        host, g, base = self.host, self.generator, WORDS - slots * size
+        for name, value in (("BASE", base), ("SIZE", size), ("SLOTS", slots), ("VERSION", version)):
+            await host.write(f"GROUP_{name}", value)
+        await host.write("CONTROL", group_init=1)
+        self.model.weights.init(base, size, slots, version)
+        self.limits.slot_words = size
+        words = [int(v) for v in g.integers(0, 2**32, 128)]
+        words = [word & ~0xFF | int(g.integers(-64, 64)) & 0xFF for word in words]
+        await host.load("EXPONENTS", 0, words)
+        for index, word in enumerate(words):
+            self.model.exponents.host_write(index, word)
+        self.model.seed = int(g.integers(0, 2**32))
+        await host.write("SEED", self.model.seed)
+        await host.write("IRQ_ENABLE", 1)
+
+    async def begin(self, program: Program, first: int = 0, fail: dict | None = None) -> None:
+        """Load a program and start it."""
+        await self.host.load("PROGRAM", 16 * first, memory_words(program))
+        await self.host.write("START_PC", first)
+        self.units.expect(program, first)
+        self.units.fail = fail or {}
+        await self.host.write("CONTROL", start=1)
+
+    async def end(self, cycles: int = 40_000) -> tuple[dict, dict]:
+        """Wait for the interrupt; returns STATUS and ERROR."""
+        if not int(self.dut.irq_o.value):
+            await with_timeout(RisingEdge(self.dut.irq_o), cycles * CLOCK_NS, "ns")
+        assert self.units.idle(), "the interrupt came while a command ran"
+        return await self.host.fields("STATUS"), await self.host.fields("ERROR")
+
+    async def complete(self, program: Program, first: int = 0) -> None:
+        """Run a legal program and compare everything that is visible afterwards."""
+        await self.begin(program, first)
+        status, error = await self.end()
+        self.equal("status", (status, error), ({"busy": 0, "done": 1, "error": 0}, {"code": 0, "unit": 0, "pc": 0}))
+        self.equal("started", sorted(self.units.started), list(range(len(program))))
+        self.model.opnum = (self.model.opnum + len(program)) & 0xFFFFFFFF
+        self.equal("OPNUM", await self.host.read("OPNUM"), self.model.opnum)
+
+    async def fails(self, program: Program, code: Error, number: int, first: int = 0, fail: dict | None = None) -> None:
+        """Run a program that ends with this error at this descriptor, then see that nothing more starts."""
+        await self.begin(program, first, fail)
+        status, error = await self.end()
+        self.equal("status", status, {"busy": 0, "done": 0, "error": 1})
+        expected = {"code": int(code), "unit": program[number]["unit"], "pc": first + number}
+        self.equal("error", error, expected)
+        started = len(self.units.started)
+        await cycle(self.dut, 60)
+        self.equal("started after the error", len(self.units.started), started)
+        self.model.opnum = await self.host.read("OPNUM")
+
+    async def compare_exponents(self) -> None:
+        got = await self.host.dump("EXPONENTS", 0, 128)
+        self.equal("exponents", got, [self.model.exponents.host_read(i) for i in range(128)])
+
+    async def compare_weights(self) -> None:
+        weights = self.model.weights
+        self.equal("VERSION", await self.host.read("VERSION"), weights.version)
+        self.equal("SLOT", await self.host.fields("SLOT"), {"slot": weights.slot, "kept": weights.kept})
+
+    def finish(self) -> None:
+        assert self.units.compared, "no command was compared"
+        self.board.finish()
+
+
+async def start(dut, **options) -> Bench:
+    bench = Bench(dut, **options)
+    await start_clock_and_reset(dut)
+    await bench.configure()
+    return bench
+
+
+@cocotb.test(timeout_time=40, timeout_unit="ms")
+async def test_programs(dut):
+    """Random programs, units fast and slow: order, operands, keys, exponents, OPNUM."""
+    bench = await start(dut)
+    for longest, stall in ((1, 0), (1, 0.9), (10, 0.5), (200, 0), (40, 0.3)):
+        bench.longest, bench.units.stall = longest, iter(lambda p=stall: bench.generator.random() < p, None)
+        for length in (1, 2, 30):
+            first = int(bench.generator.integers(0, 257 - length))
+            await bench.complete(random_program(bench.generator, bench.limits, length), first)
+        await bench.compare_exponents()
+    bench.finish()
+
+
+@cocotb.test(timeout_time=20, timeout_unit="ms")
+async def test_versions(dut):
+    """Commits and rollbacks between updates; OPNUM wraps."""
+    bench = await start(dut)
+    for slots in (2, 3, 4):
+        await bench.configure(slots, 200, 0xFFFFFFFE)
+        bench.model.opnum = 0xFFFFFFF0
+        await bench.host.write("OPNUM", bench.model.opnum)
+        for _ in range(2):
+            await bench.complete(random_program(bench.generator, bench.limits, 30, True, bench.model.weights.kept, slots))
+            await bench.compare_weights()
+            await bench.compare_exponents()
+    bench.finish()
+
+
+@cocotb.test(timeout_time=10, timeout_unit="ms")
+async def test_exponents_travel_with_semaphores(dut):
+    """A command that waits for another's semaphore is given the exponent that the other one left."""
+    bench = await start(dut, longest=3, stall=0)
+    program = []
+    for i in range(24):
+        unit = 1 + i % 2
+        d = legal(bench.generator, bench.limits, (1, 0) if unit == 1 else (2, 1), spaces=(0,))
+        d |= {"t0_exp": 7, "t2_exp": 7, "wait_mask": int(i > 0) << i % 2, "post_mask": 2 >> i % 2, "last": int(i == 23)}
+        program.append(d)
+    await bench.complete(program)
+    await bench.compare_exponents()
+    bench.finish()
+
+
+@cocotb.test(timeout_time=20, timeout_unit="ms")
+async def test_counters(dut):
+    """Every performance counter, before and after clearing."""
+    bench = await start(dut)
+    for longest in (5, 100):
+        bench.longest = longest
+        await cycle(dut, 4)
+        await bench.host.write("CONTROL", perf_clear=1)
+        await cycle(dut, 4)
+        for name in REGISTERS:
+            if name.endswith(("_BUSY", "_WAIT", "_OPERAND", "_RESULT")) or name.startswith(("CYCLES", "MAC_STEPS", "SATURATIONS")):
+                bench.equal(name, await bench.host.read(name), 0)
+        bench.units.clear_counts()
+        bench.units.noisy = True
+        await bench.complete(random_program(bench.generator, bench.limits, 30))
+        bench.units.noisy = False
+        await cycle(dut, 8)
+        counts = bench.units.counts
+        expected = {"SATURATIONS": bench.model.saturations, "CYCLES_LO": counts["busy"], "CYCLES_HI": 0,
+                    "MAC_STEPS_LO": counts["mac_step"], "MAC_STEPS_HI": 0}
+        for u, name in enumerate(UNIT_NAMES):
+            expected |= {f"{name}_BUSY": bench.units.units[u].busy_cycles, f"{name}_STALL_OPERAND": counts["stall_operand"][u],
+                         f"{name}_STALL_RESULT": counts["stall_result"][u]}
+        for name, value in expected.items():
+            bench.equal(name, await bench.host.read(name), value)
+    bench.finish()
+
+
+@cocotb.test(timeout_time=4, timeout_unit="ms")
+async def test_wait_counter(dut):
+    """A unit whose head waits for a semaphore counts, in none of the others."""
+    bench = await start(dut, stall=0)
+    long = 500
+    bench._duration = bench.units.duration = lambda d: long if d["unit"] == 1 else 1
+    await bench.host.write("CONTROL", perf_clear=1)
+    program = [legal(bench.generator, bench.limits, kind) | {"wait_mask": 0, "post_mask": 0, "last": 0} for kind in ((1, 0), (2, 0), (4, 0))]
+    program[0]["post_mask"] = 1
+    program[1]["wait_mask"] = 1
+    program[2]["last"] = 1
+    await bench.complete(program)
+    waited = {name: await bench.host.read(f"{name}_WAIT") for name in UNIT_NAMES}
+    assert long - 40 <= waited.pop("POLICY") <= long + 20 and not any(waited.values()), waited
+    bench.finish()
+
+
+@cocotb.test(timeout_time=4, timeout_unit="ms")
+async def test_latency(dut):
+    """From a start to the next: 4 to 6 cycles to resolve; 18 cycles a descriptor when units take no time."""
+    bench = await start(dut, longest=1, stall=0)
+    bench.units.results = False
+    for kind, resolve in (((3, 0), 6), ((2, 0), 4), ((4, 0), 4)):
+        program = [legal(bench.generator, bench.limits, kind) | {"wait_mask": 0, "post_mask": 0, "last": int(i == 19)} for i in range(20)]
+        for d in program:
+            d |= {"bias": 0, "dact": 0}
+        task = cocotb.start_soon(bench.complete(program))
+        popped, delays = None, []
+        while not task.done():
+            await cycle(dut)
+            if popped is not None:
+                popped += 1
+                if int(dut.cmd_valid_o.value):
+                    delays.append(popped)
+                    popped = None
+            if int(dut.pop.value):
+                popped = 0
+        await task
+        bench.equal("cycles from start to offer", delays, [resolve] * 20)
+        gaps = np.diff(bench.units.start_times)
+        assert gaps.max() <= 18, f"cycles from command to command: {gaps}"
+    bench.finish()
+
+
+@cocotb.test(timeout_time=10, timeout_unit="ms")
+async def test_start_while_busy(dut):
+    """A start while a program runs is ignored."""
+    bench = await start(dut)
+    program = random_program(bench.generator, bench.limits, 20)
+    await bench.begin(program)
+    for _ in range(5):
+        await bench.host.write("CONTROL", start=1)
+    status, _ = await bench.end()
+    assert status["done"] and sorted(bench.units.started) == list(range(20))
+    bench.equal("OPNUM", await bench.host.read("OPNUM"), 20)
+    bench.finish()
+
+
+@cocotb.test(timeout_time=20, timeout_unit="ms")
+async def test_reset(dut):
+    """A reset in the middle: registers, queues and semaphores are cleared, weight group and exponents stay."""
+    bench = await start(dut)
+    for wait in (3, 20, 37, 60, 100, 200, 333):
+        await bench.begin(random_program(bench.generator, bench.limits, 30))
+        await cycle(dut, wait)
+        await reset(dut, 3)
+        assert bench.units.idle()
+        for name, register in REGISTERS.items():
+            if register.access == "rw":
+                bench.equal(name, await bench.host.read(name), 0)
+        bench.equal("STATUS", await bench.host.read("STATUS"), 0)
+        await bench.compare_weights()
+        got = await bench.host.dump("EXPONENTS", 0, 128)
+        late = {index for when, index in bench.units.ended if when > bench.units.now - 2000}  # may not have been retired
+        assert len(late) < 100
+        for index in set(range(128)) - late - {64 + 16 * s + i % 16 for i in late if i >= 64 for s in range(4)}:
+            bench.equal(f"exponent {index}", got[index], bench.model.exponents.host_read(index))
+        bench.model.opnum = 0
+        await bench.configure()
+        await bench.complete(random_program(bench.generator, bench.limits, 12))
+        await bench.compare_exponents()
+    bench.finish()
+
+
+@cocotb.test(timeout_time=4, timeout_unit="ms")
+async def test_power_on(dut):
+    """por_ni clears also weight group and exponents."""
+    bench = await start(dut)
+    await bench.complete(random_program(bench.generator, bench.limits, 20, True, 0, 4))
+    dut.por_ni.value = 0
+    await cycle(dut, 2)
+    await reset(dut)
+    bench.equal("exponents", await bench.host.dump("EXPONENTS", 0, 128), [0] * 128)
+    bench.equal("weights", [await bench.host.read(name) for name in ("VERSION", "SLOT", "STATUS", "OPNUM")], [0] * 4)
+    bench.finish()
