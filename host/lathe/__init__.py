@@ -3,8 +3,7 @@
 
 from .allocator import Block, Layout, WeightGroup
 from .device import Device
-from .errors import (BackendError, CapacityError, DeviceError, DeviceTimeout, LatheError, MismatchError, ProgramError,
-                     SettingsError)
+from .errors import BackendError, CapacityError, DeviceError, DeviceTimeout, LatheError, MismatchError, ProgramError, SettingsError
 from .program import Program
 from .tensor import Tensor
 

@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     except MismatchError as error:
         print(f"lathe: mismatch {error}", file=sys.stderr)
         return 1
-    except LatheError as error:
+    except (LatheError, OSError) as error:
         print(f"lathe: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -113,37 +113,43 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 class _Display:
-    """A progress bar on a terminal, a line now and then elsewhere."""
+    """A progress bar with a line of figures below on a terminal, a line now and then elsewhere."""
 
     LINE_SECONDS = 10.0
 
     def __init__(self, settings: Settings):
-        from rich.console import Console
+        from rich.console import Console, Group
+        from rich.live import Live
         from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as Bar
+        from rich.text import Text
 
-        self._console = Console()
+        console = Console()
+        self._terminal = console.is_terminal
         self._steps = settings.steps
-        self._bar = Bar(TextColumn("{task.description}"), BarColumn(bar_width=20), TextColumn("{task.completed:,}/{task.total:,}"),
-                        TextColumn("{task.fields[state]}"), TimeElapsedColumn(), console=self._console,
-                        disable=not self._console.is_terminal)
-        self._task = self._bar.add_task(settings.env, total=settings.steps, state="")
+        self._bar = Bar(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,}/{task.total:,} steps"),
+                        TimeElapsedColumn(), console=console)
+        self._task = self._bar.add_task(settings.env, total=settings.steps)
+        self._state = ""
+        self._live = Live(get_renderable=lambda: Group(self._bar, Text(self._state)), console=console, refresh_per_second=4)
         self._printed = time.perf_counter()
 
     def __enter__(self) -> "_Display":
-        self._bar.start()
+        if self._terminal:
+            self._live.start()
         return self
 
     def __exit__(self, *_) -> None:
-        self._bar.stop()
+        if self._terminal:
+            self._live.stop()
 
     def show(self, p: Progress) -> None:
-        state = _state(p)
-        self._bar.update(self._task, completed=min(p.env_steps, self._steps), state=state)
+        self._state = _state(p)
+        self._bar.update(self._task, completed=min(p.env_steps, self._steps))
         now = time.perf_counter()
-        if not self._console.is_terminal and now - self._printed >= self.LINE_SECONDS:
+        if not self._terminal and now - self._printed >= self.LINE_SECONDS:
             self._printed = now
-            print(f"{p.env_steps:,}/{self._steps:,} steps  {state}  {p.wall_s:.0f} s", flush=True)
+            print(f"{p.env_steps:,}/{self._steps:,} steps  {self._state}  {p.wall_s:.0f} s", flush=True)
 
 
 def _state(p: Progress) -> str:

@@ -38,7 +38,7 @@ class Settings:
     env: str = _setting("CartPole-v1", "Gymnasium environment with discrete actions")
     backend: str = _setting("golden", "what executes the programs: golden (numpy model) or verilator (the RTL)")
     seed: int = _setting(1, "seed of environments, initial weights, shuffling and the chip's random bits")
-    steps: int = _setting(150_000, "environment steps after which training ends")
+    steps: int = _setting(150_000, "environment steps that training may take")
     target: float | None = _setting(None, "end as soon as the mean return of the last 100 episodes reaches this")
     # the chip
     lanes: int = _setting(8, "lanes of the chip: 4, 8 or 16")
@@ -85,6 +85,8 @@ class Settings:
         if self.ratio_mode not in RATIO_MODES:
             raise SettingsError(f"ratio_mode '{self.ratio_mode}' is none of: {', '.join(RATIO_MODES)}")
         samples = self.environments * self.rollout
+        if self.steps < samples:
+            raise SettingsError(f"steps is {self.steps}, fewer than one rollout of environments x rollout = {samples}")
         if samples % self.minibatch:
             raise SettingsError(f"a rollout has environments x rollout = {samples} samples, which minibatch = {self.minibatch} "
                                 "does not divide; choose a divisor")
@@ -348,8 +350,9 @@ class Trainer:
         return target is not None and len(self.recent) == 100 and self.progress.mean_return_100 >= target
 
     def train(self, on_iteration: Callable[[Progress], None] | None = None) -> Progress:
-        """Iterate until the steps are used up or the target is reached."""
-        while self.progress.env_steps < self.settings.steps and not self.solved:
+        """Iterate until the next rollout would exceed the steps, or the target is reached."""
+        s = self.settings
+        while self.progress.env_steps + s.environments * s.rollout <= s.steps and not self.solved:
             self.iteration()
             if on_iteration:
                 on_iteration(self.progress)
