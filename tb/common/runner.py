@@ -16,6 +16,7 @@ import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -101,11 +102,13 @@ def build(dut: str, sources: list[str] | None = None, parameters: dict | None = 
     """Build the simulator of `dut` and return its folder (see `run`)."""
     toolchain.require("verilator", "g++", "make", "perl")
     files = [ROOT / name for name in sources] if sources else find_sources(dut)
+    if mutate:
+        _check_mutation(files, *mutate)
     waivers = [WAIVERS, *sorted({w for f in files for w in f.parent.glob("*.vlt")})]
     options = [*OPTIONS, "--top-module", dut, "--public-depth", str(public_depth), *(["--trace"] if waves else []),
                *(f"-G{name}={value}" for name, value in sorted((parameters or {}).items())),
                *(f"-D{name}={value}" for name, value in sorted((defines or {}).items()))]
-    state = hashlib.sha256(repr([options, mutate]).encode())
+    state = hashlib.sha256(repr([options, mutate, version("verilator"), version("cocotb")]).encode())
     if mutate:
         options.append("-Wno-fatal")  # a planted error may well leave something unused
     folder = BUILD / f"{dut}-{state.hexdigest()[:10]}"
@@ -131,16 +134,21 @@ def build(dut: str, sources: list[str] | None = None, parameters: dict | None = 
     return folder
 
 
+def _check_mutation(files: list[Path], name: str, old: str, _new: str) -> None:
+    if ROOT / name not in files:
+        raise ValueError(f"mutation: {name} is not a source of this build")
+    count = (ROOT / name).read_text().count(old)
+    if count != 1:
+        raise ValueError(f"mutation of {name}: {old!r} occurs {count} times, must be once")
+
+
 def _mutated(file: Path, folder: Path, mutate: tuple[str, str, str]) -> Path:
     name, old, new = mutate
     if file != ROOT / name:
         return file
-    text = file.read_text()
-    if text.count(old) != 1:
-        raise ValueError(f"mutation of {name}: {old!r} occurs {text.count(old)} times, must be once")
     copy = folder / "mutated" / file.name
     copy.parent.mkdir(exist_ok=True)
-    copy.write_text(text.replace(old, new))
+    copy.write_text(file.read_text().replace(old, new))
     return copy
 
 
