@@ -44,7 +44,7 @@ module lathe_gemm
   end
 
   // Command.
-  typedef enum logic [2:0] {Idle, Setup, Start, Run, Finish, Done} state_e;
+  typedef enum logic [2:0] {Idle, Setup, Start, Run, Part, Length, Top, Done} state_e;
   state_e state_q;
   cmd_t cmd_q;
   shape_t shape_d, shape_q;
@@ -53,6 +53,9 @@ module lathe_gemm
   logic start, drain_idle;
   logic [31:0] saturations;
   logic [ValueW-1:0] value_or;
+  logic [1:0] part_index, part_index_q;
+  logic [15:0] part_q;
+  logic [6:0] length_q;
   logic tanh_d, tanh_q;
   logic signed [9:0] value_exp_d, value_exp_q;
 
@@ -66,8 +69,10 @@ module lathe_gemm
         Idle:    if (cmd_valid_i) state_q <= Setup;
         Setup:   state_q <= Start;
         Start:   state_q <= Run;
-        Run:     if (drain_idle) state_q <= Finish;
-        Finish:  state_q <= Done;
+        Run:     if (drain_idle) state_q <= Part;
+        Part:    state_q <= Length;
+        Length:  state_q <= Top;
+        Top:     state_q <= Done;
         default: state_q <= Idle;
       endcase
     end
@@ -81,12 +86,15 @@ module lathe_gemm
       tanh_q <= tanh_d;
       value_exp_q <= value_exp_d;
     end
-    if (state_q == Finish) result_q <= result_d;
+    if (state_q == Part) begin
+      part_index_q <= part_index;
+      part_q <= 16'(value_or >> {part_index, 4'd0});
+    end
+    if (state_q == Length) length_q <= bit_length(64'(part_q)) + {1'b0, part_index_q, 4'd0};
+    if (state_q == Top) result_q <= result_d;
   end
 
-  lathe_gemm_setup #(
-    .Lanes(Lanes)
-  ) u_setup (
+  lathe_gemm_setup u_setup (
     .cmd_i      (cmd_q),
     .shape_o    (shape_d),
     .cfg_o      (cfg_d),
@@ -94,14 +102,17 @@ module lathe_gemm
     .value_exp_o(value_exp_d)
   );
 
+  // The bit length of the OR of all values in two steps: the highest 16 bits that are not zero, then within them.
+  assign part_index = (|value_or[ValueW-1:48]) ? 2'd3 : (|value_or[47:32]) ? 2'd2 : (|value_or[31:16]) ? 2'd1 : 2'd0;
+
   always_comb begin
     result_d = '0;
     result_d.write = 1'b1;
     result_d.exp = -8'sd15;
     if (!tanh_q) begin
       result_d.exp = cmd_q.t[2].exp;
-      result_d.track = value_or != '0;
-      if (result_d.track) result_d.top = top_of(bit_length(64'(value_or)), value_exp_q);
+      result_d.track = length_q != '0;
+      if (result_d.track) result_d.top = top_of(length_q, value_exp_q);
     end
   end
 

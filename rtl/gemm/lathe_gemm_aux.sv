@@ -45,7 +45,7 @@ module lathe_gemm_aux
     .addr_o      (y_addr),
     .row_o       (),
     .col_o       (col),
-    .rows_o      (),
+    .row_end_o   (),
     .tile_first_o(tile_first),
     .tile_last_o (),
     .col_last_o  (),

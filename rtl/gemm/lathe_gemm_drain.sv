@@ -10,7 +10,9 @@ module lathe_gemm_drain
 ) (
   input  logic                       clk_i,
   input  logic                       rst_ni,
-  input  shape_t                     shape_i,
+  // verilator lint_off UNUSEDSIGNAL
+  input  shape_t                     shape_i,        // not K
+  // verilator lint_on UNUSEDSIGNAL
   input  lane_cfg_t                  cfg_i,
   input  logic                       tanh_i,         // the result is a tanh
   input  logic [31:0]                key_i,
@@ -35,6 +37,7 @@ module lathe_gemm_drain
 );
   localparam int unsigned OutDepth = 32;  // more than the pipeline holds, so it runs at full rate
   localparam int unsigned OutW = $clog2(OutDepth + 1);
+  localparam int unsigned LaneW = $clog2(Lanes);
   localparam int unsigned CountW = $clog2(Lanes + 1);
 
   typedef struct packed {
@@ -47,7 +50,7 @@ module lathe_gemm_drain
   logic tile_last, col_last, last, active_q;
   logic [AddrW-1:0] addr;
   logic [DimW-1:0] row, col;
-  logic [TailW-1:0] rows, skip_q;
+  logic [LaneW-1:0] row_end, skip_q;
   logic [OutW-1:0] room_q;  // of the output FIFO, less what is in the pipeline
   logic bias_valid_q;
   logic [Lanes-1:0][15:0] bias_q;
@@ -66,7 +69,7 @@ module lathe_gemm_drain
     .addr_o      (addr),
     .row_o       (row),
     .col_o       (col),
-    .rows_o      (rows),
+    .row_end_o   (row_end),
     .tile_first_o(),
     .tile_last_o (tile_last),
     .col_last_o  (col_last),
@@ -95,7 +98,7 @@ module lathe_gemm_drain
       else if (issue && last) active_q <= 1'b0;
       if (load_bias) bias_valid_q <= 1'b1;
       else if (issue && tile_last) bias_valid_q <= 1'b0;
-      if (issue && tile_last) skip_q <= TailW'(Lanes) - rows;
+      if (issue && tile_last) skip_q <= ~row_end;
       else if (skip && row_valid_i) skip_q <= skip_q - 1'b1;
       if (issue != (wr_valid_o && wr_ready_i)) room_q <= issue ? room_q - 1'b1 : room_q + 1'b1;
     end
@@ -108,16 +111,14 @@ module lathe_gemm_drain
   // Pipeline: valid bits, then address and mask of each stage's row.
   meta_t meta_q [NumStages];
   meta_t meta;
-  logic [15:0] rand_row_q [6];
-  logic [15:0] rand_col_q [6];
+  logic [15:0] rand_row_q [5];
+  logic [15:0] rand_col_q [5];
 
   // Stages after RoundStage work for tanh only.
   assign load = {valid_q[TanhStage-1:RoundStage] & {(TanhStage - RoundStage){tanh_i}},
                  valid_q[RoundStage-1:0], issue};
   assign meta.addr = addr;
-  for (genvar l = 0; l < Lanes; l++) begin : gen_mask
-    assign meta.mask[l] = !col_last || TailW'(l) < shape_i.n_tail;
-  end
+  assign meta.mask = col_last ? (Lanes'(2) << shape_i.n_last[LaneW-1:0]) - 1'b1 : '1;  // lanes 0 to n_last
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) valid_q <= '0;
@@ -129,7 +130,7 @@ module lathe_gemm_drain
       if (load[s]) meta_q[s] <= s == 0 ? meta : meta_q[s-1];
     end
     if (cfg_i.stochastic) begin
-      for (int unsigned s = 0; s < 6; s++) begin
+      for (int unsigned s = 0; s < 5; s++) begin
         if (load[s]) begin
           rand_row_q[s] <= s == 0 ? row : rand_row_q[s-1];
           rand_col_q[s] <= s == 0 ? col : rand_col_q[s-1];
@@ -150,13 +151,13 @@ module lathe_gemm_drain
     logic signed [15:0] rounded, tanh;
 
     lathe_rng #(
-      .Stages(2)
+      .Stages(3)
     ) u_rng (
       .clk_i,
-      .en_i  (cfg_i.stochastic && (load[6] || load[7])),
+      .en_i  (cfg_i.stochastic && (|load[7:5])),
       .key_i,
-      .row_i (rand_row_q[5]),
-      .col_i (rand_col_q[5] + 16'(l)),
+      .row_i (rand_row_q[4]),
+      .col_i (rand_col_q[4] | 16'(l)),
       .rand_o(rand32)
     );
 

@@ -11,7 +11,7 @@ module lathe_gemm_feed
   input  logic                       rst_ni,
   input  shape_t                     shape_i,
   // verilator lint_off UNUSEDSIGNAL
-  input  cmd_t                       cmd_i,           // only operands 0 and 1, trans_a, trans_b and k
+  input  cmd_t                       cmd_i,           // only operands 0 and 1, trans_a and trans_b
   // verilator lint_on UNUSEDSIGNAL
   input  logic                       start_i,
   output logic                       a_rd_valid_o,
@@ -45,7 +45,6 @@ module lathe_gemm_feed
     .clk_i,
     .rst_ni,
     .shape_i,
-    .k_i         (cmd_i.k),
     .base_i      (cmd_i.t[0].addr),
     .stride_i    (cmd_i.t[0].stride),
     .along_k_i   (!cmd_i.trans_a),
@@ -67,7 +66,6 @@ module lathe_gemm_feed
     .clk_i,
     .rst_ni,
     .shape_i,
-    .k_i         (cmd_i.k),
     .base_i      (cmd_i.t[1].addr),
     .stride_i    (cmd_i.t[1].stride),
     .along_k_i   (cmd_i.trans_b),
@@ -90,7 +88,9 @@ module lathe_gemm_feed
   logic [RoomW-1:0] room_q;
 
   // verilator lint_off PINCONNECTEMPTY
-  lathe_gemm_tiles u_tiles (
+  lathe_gemm_tiles #(
+    .Lanes(Lanes)
+  ) u_tiles (
     .clk_i,
     .shape_i,
     .start_i,
@@ -123,7 +123,7 @@ module lathe_gemm_feed
 
   always_ff @(posedge clk_i) begin
     if (start_i || (step && last)) begin
-      k_q <= cmd_i.k - 1'b1;
+      k_q <= shape_i.k_last;
       first_q <= 1'b1;
     end else if (step) begin
       k_q <= k_q - 1'b1;

@@ -12,7 +12,6 @@ module lathe_gemm_fetch
   input  logic                clk_i,
   input  logic                rst_ni,
   input  shape_t              shape_i,
-  input  logic [DimW-1:0]     k_i,
   input  logic [AddrW-1:0]    base_i,
   input  logic [AddrW-1:0]    stride_i,
   input  logic                along_k_i,   // k runs along the stored rows: transpose
@@ -35,10 +34,12 @@ module lathe_gemm_fetch
   logic [DimW-1:0] word_q;            // word of the group
   logic [BlockW-1:0] group_left_q;    // groups after this one
   logic [DimW-1:0] last_word;
-  logic [TailW-1:0] lines;
+  logic [LaneW-1:0] last_line;
   logic word_last, group_last, request;
 
-  lathe_gemm_tiles u_tiles (
+  lathe_gemm_tiles #(
+    .Lanes(Lanes)
+  ) u_tiles (
     .clk_i,
     .shape_i,
     .start_i,
@@ -49,11 +50,11 @@ module lathe_gemm_fetch
   );
 
   logic [BlockW-1:0] groups_after;
-  assign groups_after = along_k_i ? shape_i.k_blocks - 1'b1 : '0;
+  assign groups_after = along_k_i ? BlockW'(shape_i.k_last >> LaneW) : '0;
   assign block_step = along_k_i ? stride_i << LaneW : AddrW'(1);
   assign block_last = IsA ? row_last : col_last;
-  assign lines = !block_last ? TailW'(Lanes) : IsA ? shape_i.m_tail : shape_i.n_tail;
-  assign last_word = (along_k_i ? DimW'(lines) : k_i) - 1'b1;
+  assign last_line = !block_last ? '1 : IsA ? shape_i.m_last[LaneW-1:0] : shape_i.n_last[LaneW-1:0];
+  assign last_word = along_k_i ? DimW'(last_line) : shape_i.k_last;
   assign word_last = word_q == last_word;
   assign group_last = group_left_q == '0;
   assign next_tile = request && word_last && group_last;
@@ -122,8 +123,7 @@ module lathe_gemm_fetch
     .clk_i,
     .rst_ni,
     .start_i,
-    .blocks_i     (shape_i.k_blocks),
-    .tail_i       (shape_i.k_tail),
+    .k_last_i     (shape_i.k_last),
     .line_valid_i (word_valid && along_k_i),
     .line_ready_o (line_ready),
     .line_data_i  (word),

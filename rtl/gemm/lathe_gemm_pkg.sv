@@ -1,22 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the modules of the gemm unit share: sizes and the settings of the drain's arithmetic.
 package lathe_gemm_pkg;
+  import lathe_pkg::DimW;
+
   localparam int unsigned ValueW = 62;      // sum (below 2**45) times derivative factor: below 2**61 in magnitude
   localparam int unsigned RoundStage = 8;   // stage of the lane pipeline that holds the rounded value
   localparam int unsigned TanhStage = 12;   // stage of the lane pipeline that holds the tanh
   localparam int unsigned NumStages = TanhStage + 1;
 
-  localparam int unsigned BlockW = 15;      // number of blocks of Lanes rows or columns
-  localparam int unsigned TailW = 5;        // size of a block, 1..16
+  localparam int unsigned BlockW = 14;      // index of a block of Lanes rows or columns
 
-  // A command's dimensions in blocks of Lanes; a tail is the size of the last block, 1..Lanes.
+  // A command's last indices. In blocks of Lanes: the upper bits count the blocks after the first, the lower bits are
+  // the last index within the last block.
   typedef struct packed {
-    logic [BlockW-1:0] m_blocks;
-    logic [BlockW-1:0] n_blocks;
-    logic [BlockW-1:0] k_blocks;
-    logic [TailW-1:0]  m_tail;
-    logic [TailW-1:0]  n_tail;
-    logic [TailW-1:0]  k_tail;
+    logic [DimW-1:0] m_last;
+    logic [DimW-1:0] n_last;
+    logic [DimW-1:0] k_last;
   } shape_t;
 
   // Constant during a command.

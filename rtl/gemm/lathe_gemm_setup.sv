@@ -1,32 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// Derives from a command what stays constant while it runs: block counts and the settings of the lanes. Combinational.
+// Derives from a command what stays constant while it runs: last indices and the settings of the lanes. Combinational.
 module lathe_gemm_setup
   import lathe_pkg::*;
   import lathe_desc_pkg::*;
   import lathe_gemm_pkg::*;
   import lathe_num_pkg::*;
-#(
-  parameter int unsigned Lanes = 8
-) (
+(
   // Fields of other units are not looked at.
   // verilator lint_off UNUSEDSIGNAL
-  input  cmd_t      cmd_i,
+  input  cmd_t              cmd_i,
   // verilator lint_on UNUSEDSIGNAL
-  output shape_t    shape_o,
-  output lane_cfg_t cfg_o,
-  output logic      tanh_o,               // the result is a tanh
-  output logic signed [9:0] value_exp_o   // e_v
+  output shape_t            shape_o,
+  output lane_cfg_t         cfg_o,
+  output logic              tanh_o,      // the result is a tanh
+  output logic signed [9:0] value_exp_o  // e_v
 );
-  localparam int unsigned LaneW = $clog2(Lanes);
-
-  function automatic logic [BlockW-1:0] blocks(logic [DimW-1:0] size);
-    return BlockW'((size - 1'b1) >> LaneW) + 1'b1;
-  endfunction
-
-  function automatic logic [TailW-1:0] tail(logic [DimW-1:0] size);
-    return TailW'(LaneW'(size - 1'b1)) + 1'b1;
-  endfunction
-
   logic signed [9:0] acc_exp, target;  // e_acc; exponent that the result is rounded to
 
   assign acc_exp = 10'(cmd_i.t[0].exp) + 10'(cmd_i.t[1].exp);
@@ -35,12 +23,9 @@ module lathe_gemm_setup
   assign value_exp_o = acc_exp - 10'sd16;
 
   always_comb begin
-    shape_o.m_blocks = blocks(cmd_i.m);
-    shape_o.n_blocks = blocks(cmd_i.n);
-    shape_o.k_blocks = blocks(cmd_i.k);
-    shape_o.m_tail = tail(cmd_i.m);
-    shape_o.n_tail = tail(cmd_i.n);
-    shape_o.k_tail = tail(cmd_i.k);
+    shape_o.m_last = cmd_i.m - 1'b1;
+    shape_o.n_last = cmd_i.n - 1'b1;
+    shape_o.k_last = cmd_i.k - 1'b1;
     cfg_o.bias = cmd_i.bias;
     cfg_o.bias_shift = align_amount(10'(cmd_i.t[3].exp) - acc_exp, 7'sd28);
     cfg_o.act_relu = cmd_i.act == ActRelu;

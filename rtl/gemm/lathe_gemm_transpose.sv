@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Transposes groups of up to Lanes words: lines go in, columns come out, one of each a cycle, from two halves in turn.
-// Missing lines of a short group leave their lanes undefined; the last group of each tile gives only `tail_i` columns.
+// Missing lines of a short group leave their lanes undefined; the last group of each tile ends with step K - 1.
 module lathe_gemm_transpose
+  import lathe_pkg::*;
   import lathe_gemm_pkg::*;
 #(
   parameter int unsigned Lanes = 8
@@ -9,8 +10,7 @@ module lathe_gemm_transpose
   input  logic                clk_i,
   input  logic                rst_ni,
   input  logic                start_i,
-  input  logic [BlockW-1:0]   blocks_i,     // groups of a tile
-  input  logic [TailW-1:0]    tail_i,       // columns of the last one
+  input  logic [DimW-1:0]     k_last_i,     // last step of a tile
   input  logic                line_valid_i,
   output logic                line_ready_o,
   input  logic [Lanes*16-1:0] line_data_i,
@@ -33,7 +33,7 @@ module lathe_gemm_transpose
   assign step_valid_o = full_q[out_half_q];
   assign push = line_valid_i && line_ready_o;
   assign pop = step_valid_o && step_ready_i;
-  assign column_last = column_q == (left_q == '0 ? lane_t'(tail_i - 1'b1) : '1);
+  assign column_last = column_q == (left_q == '0 ? k_last_i[LaneW-1:0] : '1);
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
@@ -56,12 +56,12 @@ module lathe_gemm_transpose
     if (start_i) begin
       line_q <= '0;
       column_q <= '0;
-      left_q <= blocks_i - 1'b1;
+      left_q <= BlockW'(k_last_i >> LaneW);
     end else begin
       if (push) line_q <= line_last_i ? '0 : line_q + 1'b1;
       if (pop) begin
         column_q <= column_last ? '0 : column_q + 1'b1;
-        if (column_last) left_q <= left_q == '0 ? blocks_i - 1'b1 : left_q - 1'b1;
+        if (column_last) left_q <= left_q == '0 ? BlockW'(k_last_i >> LaneW) : left_q - 1'b1;
       end
     end
   end

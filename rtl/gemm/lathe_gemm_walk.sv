@@ -5,10 +5,13 @@ module lathe_gemm_walk
   import lathe_pkg::*;
   import lathe_gemm_pkg::*;
 #(
-  parameter int unsigned Lanes = 8
+  parameter int unsigned Lanes = 8,
+  localparam int unsigned LaneW = $clog2(Lanes)
 ) (
   input  logic             clk_i,
-  input  shape_t           shape_i,
+  // verilator lint_off UNUSEDSIGNAL
+  input  shape_t           shape_i,       // not K
+  // verilator lint_on UNUSEDSIGNAL
   input  logic [AddrW-1:0] base_i,
   input  logic [AddrW-1:0] stride_i,
   input  logic             start_i,       // go to the first word
@@ -16,21 +19,21 @@ module lathe_gemm_walk
   output logic [AddrW-1:0] addr_o,
   output logic [DimW-1:0]  row_o,         // row of the word
   output logic [DimW-1:0]  col_o,         // column of its lane 0
-  output logic [TailW-1:0] rows_o,        // rows of this tile
+  output logic [LaneW-1:0] row_end_o,     // last row of this tile that is visited, within the tile
   output logic             tile_first_o,  // first row of its tile
   output logic             tile_last_o,   // last row of its tile
   output logic             col_last_o,    // in the last column block
   output logic             last_o         // last word of all
 );
-  localparam int unsigned LaneW = $clog2(Lanes);
-
   logic row_last, next, all_last;
   logic [AddrW-1:0] row_block_q, tile_q, addr_q;  // start of the row block, of the tile, this word
   logic [AddrW-1:0] next_row_block;
   logic [DimW-1:0] row_q;
   logic [BlockW-1:0] col_block_q;
 
-  lathe_gemm_tiles u_tiles (
+  lathe_gemm_tiles #(
+    .Lanes(Lanes)
+  ) u_tiles (
     .clk_i,
     .shape_i,
     .start_i,
@@ -41,8 +44,8 @@ module lathe_gemm_walk
   );
 
   assign tile_first_o = row_q[LaneW-1:0] == '0;
-  assign tile_last_o = row_q[LaneW-1:0] == LaneW'(rows_o - 1'b1);
-  assign rows_o = row_last ? shape_i.m_tail : TailW'(Lanes);
+  assign tile_last_o = row_q[LaneW-1:0] == row_end_o;
+  assign row_end_o = row_last ? shape_i.m_last[LaneW-1:0] : '1;
   assign next = step_i && tile_last_o;
   assign next_row_block = row_block_q + (stride_i << LaneW);
 

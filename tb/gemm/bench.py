@@ -255,6 +255,8 @@ async def test_stalls(dut):
         bench.ports.set_stall(lambda port, rate=rate: stalls(rate[port], rng(20 + port)))
         for _ in range(2):
             m, n, k = (int(x) for x in bench.random.integers(1, 4 * lanes, 3))
+            if rate is rates[0]:  # long enough to fill everything between array and scratchpad
+                m, n, k = 6 * lanes, 6 * lanes, 1
             await bench.run(random_case(bench.random, m, n, min(k, 2 * lanes)))
     bench.finish("stall_operand", "stall_result", "saturated", "not saturated")
 
