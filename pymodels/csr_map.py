@@ -62,202 +62,211 @@ class Memory:
 
 REGISTERS: dict[str, Register] = {
     "ID": Register("ID", 0x0000, "ro", {
-        "value": Field(0, 32, False, "ro", 1279349832, '0x4C415448'),
-    }, 'Identity, the letters LATH.'),
+        "value": Field(0, 32, False, "ro", 1279349832, "0x4C415448"),
+    }, "Identity, the letters LATH."),
     "BUILD": Register("BUILD", 0x0004, "ro", {
-        "lanes": Field(0, 8, False, "ro", None, '16-bit elements of a scratchpad word'),
-        "log2_banks": Field(8, 8, False, "ro", None, 'binary logarithm of the number of scratchpad banks'),
-        "version": Field(16, 16, False, "ro", 1, 'version of the register map'),
-    }, 'What was built.'),
+        "lanes": Field(0, 8, False, "ro", None, "16-bit elements of a scratchpad word"),
+        "log2_banks": Field(8, 8, False, "ro", None, "binary logarithm of the number of scratchpad banks"),
+        "version": Field(16, 16, False, "ro", 1, "version of the register map"),
+    }, "What was built."),
     "CONTROL": Register("CONTROL", 0x0008, "wo", {
-        "start": Field(0, 1, False, "wo", 0, 'start the program at START_PC; clears semaphores, STATUS.done, STATUS.error and ERROR; ignored while busy'),
-        "stats_clear": Field(1, 1, False, "wo", 0, 'clear the STAT registers'),
-        "perf_clear": Field(2, 1, False, "wo", 0, 'clear the performance counters and SATURATIONS'),
-        "group_init": Field(3, 1, False, "wo", 0, 'latch GROUP_* into the weight group: slot 0, that version, nothing kept; write only while not busy'),
-    }, 'Commands; reads as zero. Settings written before are in force.'),
+        "start": Field(0, 1, False, "wo", 0,
+            "start the program at START_PC; clears semaphores, STATUS.done, STATUS.error and ERROR; ignored while"
+            " busy"),
+        "stats_clear": Field(1, 1, False, "wo", 0, "clear the STAT registers"),
+        "perf_clear": Field(2, 1, False, "wo", 0, "clear the performance counters and SATURATIONS"),
+        "group_init": Field(3, 1, False, "wo", 0,
+            "latch GROUP_* into the weight group: slot 0, that version, nothing kept; write only while not busy"),
+    }, "Commands; reads as zero. Settings written before are in force."),
     "START_PC": Register("START_PC", 0x000C, "rw", {
-        "value": Field(0, 8, False, "rw", 0, 'descriptor index'),
-    }, 'First descriptor of the program.'),
+        "value": Field(0, 8, False, "rw", 0, "descriptor index"),
+    }, "First descriptor of the program."),
     "IRQ_ENABLE": Register("IRQ_ENABLE", 0x0010, "rw", {
-        "enable": Field(0, 1, False, "rw", 0, 'enable'),
-    }, 'Interrupt enable; irq_o = enable and (STATUS.done or STATUS.error).'),
+        "enable": Field(0, 1, False, "rw", 0, "enable"),
+    }, "Interrupt enable; irq_o = enable and (STATUS.done or STATUS.error)."),
     "STATUS": Register("STATUS", 0x0014, "mixed", {
-        "busy": Field(0, 1, False, "ro", None, 'a program runs'),
-        "done": Field(1, 1, False, "w1c", 0, 'the program has ended without an error'),
-        "error": Field(2, 1, False, "w1c", 0, 'the program was ended by an error, see ERROR'),
-    }, 'State of the program. done and error are cleared by writing 1 to them and by CONTROL.start.'),
+        "busy": Field(0, 1, False, "ro", None, "a program runs"),
+        "done": Field(1, 1, False, "w1c", 0, "the program has ended without an error"),
+        "error": Field(2, 1, False, "w1c", 0, "the program was ended by an error, see ERROR"),
+    },
+        "State of the program. done and error are cleared by writing 1 to them and by CONTROL.start."),
     "ERROR": Register("ERROR", 0x0018, "ro", {
-        "code": Field(0, 4, False, "ro", 0, 'error code, see descriptors.md'),
-        "unit": Field(4, 3, False, "ro", 0, 'field unit of the descriptor at fault'),
-        "pc": Field(8, 8, False, "ro", 0, 'index of the descriptor at fault'),
-    }, 'The first error of the last program; zero if it had none. Cleared by CONTROL.start.'),
+        "code": Field(0, 4, False, "ro", 0, "error code, see descriptors.md"),
+        "unit": Field(4, 3, False, "ro", 0, "field unit of the descriptor at fault"),
+        "pc": Field(8, 8, False, "ro", 0, "index of the descriptor at fault"),
+    },
+        "The first error of the last program; zero if it had none. Cleared by CONTROL.start."),
     "SEED": Register("SEED", 0x001C, "rw", {
-        "value": Field(0, 32, False, "rw", 0, 'seed'),
-    }, 'Seed of all random bits.'),
+        "value": Field(0, 32, False, "rw", 0, "seed"),
+    }, "Seed of all random bits."),
     "OPNUM": Register("OPNUM", 0x0020, "rw", {
-        "value": Field(0, 32, False, "rw", 0, 'operation number'),
-    }, "Number of descriptors dispatched since reset; the next one's operation number. Wraps."),
+        "value": Field(0, 32, False, "rw", 0, "operation number"),
+    },
+        "Number of descriptors dispatched since reset; the next one's operation number. Wraps."),
     "GROUP_BASE": Register("GROUP_BASE", 0x0024, "rw", {
-        "value": Field(0, 16, False, "rw", 0, 'scratchpad word address'),
-    }, 'Weight group: first word of slot 0. Takes effect at CONTROL.group_init.'),
+        "value": Field(0, 16, False, "rw", 0, "scratchpad word address"),
+    }, "Weight group: first word of slot 0. Takes effect at CONTROL.group_init."),
     "GROUP_SIZE": Register("GROUP_SIZE", 0x0028, "rw", {
-        "value": Field(0, 16, False, "rw", 0, 'scratchpad words'),
-    }, 'Weight group: words of a slot. Takes effect at CONTROL.group_init.'),
+        "value": Field(0, 16, False, "rw", 0, "scratchpad words"),
+    }, "Weight group: words of a slot. Takes effect at CONTROL.group_init."),
     "GROUP_SLOTS": Register("GROUP_SLOTS", 0x002C, "rw", {
-        "value": Field(0, 3, False, "rw", 0, 'slots'),
-    }, 'Weight group: number of slots, 2 to 4. Takes effect at CONTROL.group_init.'),
+        "value": Field(0, 3, False, "rw", 0, "slots"),
+    }, "Weight group: number of slots, 2 to 4. Takes effect at CONTROL.group_init."),
     "GROUP_VERSION": Register("GROUP_VERSION", 0x0030, "rw", {
-        "value": Field(0, 32, False, "rw", 0, 'version'),
-    }, 'Weight group: initial version. Takes effect at CONTROL.group_init.'),
+        "value": Field(0, 32, False, "rw", 0, "version"),
+    }, "Weight group: initial version. Takes effect at CONTROL.group_init."),
     "VERSION": Register("VERSION", 0x0034, "ro", {
-        "value": Field(0, 32, False, "ro", None, 'version'),
-    }, 'Version of the current weights. Survives rst_ni.'),
+        "value": Field(0, 32, False, "ro", None, "version"),
+    }, "Version of the current weights. Survives rst_ni."),
     "SLOT": Register("SLOT", 0x0038, "ro", {
-        "slot": Field(0, 2, False, "ro", None, 'current slot'),
-        "kept": Field(8, 2, False, "ro", None, 'older versions that ROLLBACK can return to'),
-    }, 'Slots of the weight group. Survives rst_ni.'),
+        "slot": Field(0, 2, False, "ro", None, "current slot"),
+        "kept": Field(8, 2, False, "ro", None, "older versions that ROLLBACK can return to"),
+    }, "Slots of the weight group. Survives rst_ni."),
     "LEARNING_RATE": Register("LEARNING_RATE", 0x003C, "rw", {
-        "mant": Field(0, 16, False, "rw", 0, 'mantissa'),
-        "exp": Field(16, 8, True, "rw", 0, 'exponent'),
-    }, 'Learning rate = mant * 2**exp.'),
+        "mant": Field(0, 16, False, "rw", 0, "mantissa"),
+        "exp": Field(16, 8, True, "rw", 0, "exponent"),
+    }, "Learning rate = mant * 2**exp."),
     "MOMENTUM": Register("MOMENTUM", 0x0040, "rw", {
-        "value": Field(0, 16, False, "rw", 0, 'momentum'),
-    }, 'Momentum, LSB 2**-16.'),
+        "value": Field(0, 16, False, "rw", 0, "momentum"),
+    }, "Momentum, LSB 2**-16."),
     "RATIO_MODE": Register("RATIO_MODE", 0x0044, "rw", {
-        "value": Field(0, 4, False, "rw", 0, '0 none, 1 ratio, 2 truncate, 3 ppo'),
-    }, 'Importance ratio mode, see descriptors.md.'),
+        "value": Field(0, 4, False, "rw", 0, "0 none, 1 ratio, 2 truncate, 3 ppo"),
+    }, "Importance ratio mode, see descriptors.md."),
     "RATIO_BOUNDS": Register("RATIO_BOUNDS", 0x0048, "rw", {
-        "lo": Field(0, 16, True, "rw", 0, 'lower bound'),
-        "hi": Field(16, 16, True, "rw", 0, 'upper bound'),
-    }, 'Bounds of the log-ratio, LSB 2**-10; a ratio on a bound is kept.'),
+        "lo": Field(0, 16, True, "rw", 0, "lower bound"),
+        "hi": Field(16, 16, True, "rw", 0, "upper bound"),
+    }, "Bounds of the log-ratio, LSB 2**-10; a ratio on a bound is kept."),
     "ENTROPY_COEF": Register("ENTROPY_COEF", 0x004C, "rw", {
-        "value": Field(0, 18, False, "rw", 0, 'coefficient'),
-    }, 'Coefficient of the entropy bonus, LSB 2**-16.'),
+        "value": Field(0, 18, False, "rw", 0, "coefficient"),
+    }, "Coefficient of the entropy bonus, LSB 2**-16."),
     "VALUE_COEF": Register("VALUE_COEF", 0x0050, "rw", {
-        "value": Field(0, 18, False, "rw", 0, 'coefficient'),
-    }, 'Coefficient of the value loss, LSB 2**-16.'),
+        "value": Field(0, 18, False, "rw", 0, "coefficient"),
+    }, "Coefficient of the value loss, LSB 2**-16."),
     "SATURATIONS": Register("SATURATIONS", 0x0080, "ro", {
-        "value": Field(0, 32, False, "ro", None, ''),
-    }, 'Values clamped to 16 bits by completed commands.'),
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Values clamped to 16 bits by completed commands."),
     "CYCLES_LO": Register("CYCLES_LO", 0x0084, "ro", {
-        "value": Field(0, 32, False, "ro", None, ''),
-    }, 'Cycles while busy, bits 31:0.'),
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Cycles while busy, bits 31:0."),
     "CYCLES_HI": Register("CYCLES_HI", 0x0088, "ro", {
-        "value": Field(0, 32, False, "ro", None, ''),
-    }, 'Cycles while busy, bits 63:32.'),
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Cycles while busy, bits 63:32."),
     "MAC_STEPS_LO": Register("MAC_STEPS_LO", 0x008C, "ro", {
-        "value": Field(0, 32, False, "ro", None, ''),
-    }, 'k-steps of the gemm array (Lanes x Lanes multiplications each), bits 31:0.'),
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "k-steps of the gemm array (Lanes x Lanes multiplications each), bits 31:0."),
     "MAC_STEPS_HI": Register("MAC_STEPS_HI", 0x0090, "ro", {
-        "value": Field(0, 32, False, "ro", None, ''),
-    }, 'k-steps of the gemm array, bits 63:32.'),
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "k-steps of the gemm array, bits 63:32."),
     "GEMM_BUSY": Register("GEMM_BUSY", 0x00A0, "ro", {
-        "value": Field(0, 32, False, "ro", None, ''),
-    }, 'Cycles in which gemm executes a command.'),
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Cycles in which gemm executes a command."),
     "GEMM_WAIT": Register("GEMM_WAIT", 0x00A4, "ro", {
-        "value": Field(0, 32, False, "ro", None, ''),
-    }, 'Cycles in which gemm is idle and the head of its queue waits for a semaphore.'),
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Cycles in which gemm is idle and the head of its queue waits for a semaphore."),
     "GEMM_STALL_OPERAND": Register("GEMM_STALL_OPERAND", 0x00A8, "ro", {
-        "value": Field(0, 32, False, "ro", None, ''),
-    }, 'Cycles in which gemm waits for operand words.'),
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Cycles in which gemm waits for operand words."),
     "GEMM_STALL_RESULT": Register("GEMM_STALL_RESULT", 0x00AC, "ro", {
-        "value": Field(0, 32, False, "ro", None, ''),
-    }, 'Cycles in which gemm waits for room to write.'),
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Cycles in which gemm waits for room to write."),
     "POLICY_BUSY": Register("POLICY_BUSY", 0x00B0, "ro", {
-        "value": Field(0, 32, False, "ro", None, ''),
-    }, 'Cycles in which policy executes a command.'),
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Cycles in which policy executes a command."),
     "POLICY_WAIT": Register("POLICY_WAIT", 0x00B4, "ro", {
-        "value": Field(0, 32, False, "ro", None, ''),
-    }, 'Cycles in which policy is idle and the head of its queue waits for a semaphore.'),
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Cycles in which policy is idle and the head of its queue waits for a semaphore."),
     "POLICY_STALL_OPERAND": Register("POLICY_STALL_OPERAND", 0x00B8, "ro", {
-        "value": Field(0, 32, False, "ro", None, ''),
-    }, 'Cycles in which policy waits for operand words.'),
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Cycles in which policy waits for operand words."),
     "POLICY_STALL_RESULT": Register("POLICY_STALL_RESULT", 0x00BC, "ro", {
-        "value": Field(0, 32, False, "ro", None, ''),
-    }, 'Cycles in which policy waits for room to write.'),
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Cycles in which policy waits for room to write."),
     "UPDATE_BUSY": Register("UPDATE_BUSY", 0x00C0, "ro", {
-        "value": Field(0, 32, False, "ro", None, ''),
-    }, 'Cycles in which update executes a command.'),
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Cycles in which update executes a command."),
     "UPDATE_WAIT": Register("UPDATE_WAIT", 0x00C4, "ro", {
-        "value": Field(0, 32, False, "ro", None, ''),
-    }, 'Cycles in which update is idle and the head of its queue waits for a semaphore.'),
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Cycles in which update is idle and the head of its queue waits for a semaphore."),
     "UPDATE_STALL_OPERAND": Register("UPDATE_STALL_OPERAND", 0x00C8, "ro", {
-        "value": Field(0, 32, False, "ro", None, ''),
-    }, 'Cycles in which update waits for operand words.'),
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Cycles in which update waits for operand words."),
     "UPDATE_STALL_RESULT": Register("UPDATE_STALL_RESULT", 0x00CC, "ro", {
-        "value": Field(0, 32, False, "ro", None, ''),
-    }, 'Cycles in which update waits for room to write.'),
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Cycles in which update waits for room to write."),
     "DMA_BUSY": Register("DMA_BUSY", 0x00D0, "ro", {
-        "value": Field(0, 32, False, "ro", None, ''),
-    }, 'Cycles in which dma executes a command.'),
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Cycles in which dma executes a command."),
     "DMA_WAIT": Register("DMA_WAIT", 0x00D4, "ro", {
-        "value": Field(0, 32, False, "ro", None, ''),
-    }, 'Cycles in which dma is idle and the head of its queue waits for a semaphore.'),
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Cycles in which dma is idle and the head of its queue waits for a semaphore."),
     "DMA_STALL_OPERAND": Register("DMA_STALL_OPERAND", 0x00D8, "ro", {
-        "value": Field(0, 32, False, "ro", None, ''),
-    }, 'Cycles in which dma waits for operand words.'),
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Cycles in which dma waits for operand words."),
     "DMA_STALL_RESULT": Register("DMA_STALL_RESULT", 0x00DC, "ro", {
-        "value": Field(0, 32, False, "ro", None, ''),
-    }, 'Cycles in which dma waits for room to write.'),
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Cycles in which dma waits for room to write."),
     "STAT_COUNT": Register("STAT_COUNT", 0x0100, "ro", {
-        "value": Field(0, 32, False, "ro", None, ''),
-    }, 'Samples.'),
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Samples."),
     "STAT_HIGH": Register("STAT_HIGH", 0x0104, "ro", {
-        "value": Field(0, 32, False, "ro", None, ''),
-    }, 'Samples whose log-ratio is above RATIO_BOUNDS.hi.'),
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Samples whose log-ratio is above RATIO_BOUNDS.hi."),
     "STAT_LOW": Register("STAT_LOW", 0x0108, "ro", {
-        "value": Field(0, 32, False, "ro", None, ''),
-    }, 'Samples whose log-ratio is below RATIO_BOUNDS.lo.'),
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Samples whose log-ratio is below RATIO_BOUNDS.lo."),
     "STAT_CLIPPED": Register("STAT_CLIPPED", 0x010C, "ro", {
-        "value": Field(0, 32, False, "ro", None, ''),
-    }, 'Samples whose coefficient was zeroed (ppo) or capped (truncate).'),
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Samples whose coefficient was zeroed (ppo) or capped (truncate)."),
     "STAT_SUM_X_LO": Register("STAT_SUM_X_LO", 0x0110, "ro", {
-        "value": Field(0, 32, False, "ro", None, ''),
-    }, 'Sum of log-ratio, LSB 2**-10, bits 31:0.'),
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Sum of log-ratio, LSB 2**-10, bits 31:0."),
     "STAT_SUM_X_HI": Register("STAT_SUM_X_HI", 0x0114, "ro", {
-        "value": Field(0, 32, True, "ro", None, ''),
-    }, 'Sum of log-ratio, LSB 2**-10, bits 63:32, sign-extended from 48 bits.'),
+        "value": Field(0, 32, True, "ro", None, ""),
+    }, "Sum of log-ratio, LSB 2**-10, bits 63:32, sign-extended from 48 bits."),
     "STAT_SUM_RATIO_LO": Register("STAT_SUM_RATIO_LO", 0x0118, "ro", {
-        "value": Field(0, 32, False, "ro", None, ''),
-    }, 'Sum of ratio, LSB 2**-16, bits 31:0.'),
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Sum of ratio, LSB 2**-16, bits 31:0."),
     "STAT_SUM_RATIO_HI": Register("STAT_SUM_RATIO_HI", 0x011C, "ro", {
-        "value": Field(0, 32, True, "ro", None, ''),
-    }, 'Sum of ratio, LSB 2**-16, bits 63:32, sign-extended from 48 bits.'),
+        "value": Field(0, 32, True, "ro", None, ""),
+    }, "Sum of ratio, LSB 2**-16, bits 63:32, sign-extended from 48 bits."),
     "STAT_SUM_RATIO2_LO": Register("STAT_SUM_RATIO2_LO", 0x0120, "ro", {
-        "value": Field(0, 32, False, "ro", None, ''),
-    }, 'Sum of squared ratio, LSB 2**-16, bits 31:0.'),
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Sum of squared ratio, LSB 2**-16, bits 31:0."),
     "STAT_SUM_RATIO2_HI": Register("STAT_SUM_RATIO2_HI", 0x0124, "ro", {
-        "value": Field(0, 32, True, "ro", None, ''),
-    }, 'Sum of squared ratio, LSB 2**-16, bits 63:32, sign-extended from 48 bits.'),
+        "value": Field(0, 32, True, "ro", None, ""),
+    }, "Sum of squared ratio, LSB 2**-16, bits 63:32, sign-extended from 48 bits."),
     "STAT_SUM_K3_LO": Register("STAT_SUM_K3_LO", 0x0128, "ro", {
-        "value": Field(0, 32, False, "ro", None, ''),
-    }, 'Sum of ratio - 1 - log-ratio, LSB 2**-16, bits 31:0.'),
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Sum of ratio - 1 - log-ratio, LSB 2**-16, bits 31:0."),
     "STAT_SUM_K3_HI": Register("STAT_SUM_K3_HI", 0x012C, "ro", {
-        "value": Field(0, 32, True, "ro", None, ''),
-    }, 'Sum of ratio - 1 - log-ratio, LSB 2**-16, bits 63:32, sign-extended from 48 bits.'),
+        "value": Field(0, 32, True, "ro", None, ""),
+    },
+        "Sum of ratio - 1 - log-ratio, LSB 2**-16, bits 63:32, sign-extended from 48 bits."),
     "STAT_SUM_ENTROPY_LO": Register("STAT_SUM_ENTROPY_LO", 0x0130, "ro", {
-        "value": Field(0, 32, False, "ro", None, ''),
-    }, 'Sum of entropy, LSB 2**-16, bits 31:0.'),
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Sum of entropy, LSB 2**-16, bits 31:0."),
     "STAT_SUM_ENTROPY_HI": Register("STAT_SUM_ENTROPY_HI", 0x0134, "ro", {
-        "value": Field(0, 32, True, "ro", None, ''),
-    }, 'Sum of entropy, LSB 2**-16, bits 63:32, sign-extended from 48 bits.'),
+        "value": Field(0, 32, True, "ro", None, ""),
+    }, "Sum of entropy, LSB 2**-16, bits 63:32, sign-extended from 48 bits."),
     "STAT_SUM_VERR2_LO": Register("STAT_SUM_VERR2_LO", 0x0138, "ro", {
-        "value": Field(0, 32, False, "ro", None, ''),
-    }, 'Sum of squared value error, LSB 2**-16, bits 31:0.'),
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Sum of squared value error, LSB 2**-16, bits 31:0."),
     "STAT_SUM_VERR2_HI": Register("STAT_SUM_VERR2_HI", 0x013C, "ro", {
-        "value": Field(0, 32, True, "ro", None, ''),
-    }, 'Sum of squared value error, LSB 2**-16, bits 63:32, sign-extended from 48 bits.'),
+        "value": Field(0, 32, True, "ro", None, ""),
+    }, "Sum of squared value error, LSB 2**-16, bits 63:32, sign-extended from 48 bits."),
     "STAT_MAX_X": Register("STAT_MAX_X", 0x0140, "ro", {
-        "value": Field(0, 32, True, "ro", None, ''),
-    }, 'Largest log-ratio, LSB 2**-10; -65536 before the first sample.'),
+        "value": Field(0, 32, True, "ro", None, ""),
+    }, "Largest log-ratio, LSB 2**-10; -65536 before the first sample."),
     "STAT_MIN_X": Register("STAT_MIN_X", 0x0144, "ro", {
-        "value": Field(0, 32, True, "ro", None, ''),
-    }, 'Smallest log-ratio, LSB 2**-10; 65535 before the first sample.'),
+        "value": Field(0, 32, True, "ro", None, ""),
+    }, "Smallest log-ratio, LSB 2**-10; 65535 before the first sample."),
 }
 
 MEMORIES: dict[str, Memory] = {
     "EXPONENTS": Memory(0x1000, 128,
-        'Exponent registers by physical index: exp[7:0], next[15:8], static[16]. A write takes exp and next from [7:0] and static from [16] and empties the history; byte strobes are ignored. Write only while not busy. Survives rst_ni.'),
+        "Exponent registers by physical index: exp[7:0], next[15:8], static[16]. A write takes exp and next "
+        "from [7:0] and static from [16] and empties the history; byte strobes are ignored. Write only while "
+        "not busy. Survives rst_ni."),
     "PROGRAM": Memory(0x4000, 4096,
-        'Program memory: word w of descriptor d at 64*d + 4*w. Byte strobes are ignored. Never reset.'),
+        "Program memory: word w of descriptor d at 64*d + 4*w. Byte strobes are ignored. Never reset."),
 }

@@ -8,6 +8,7 @@
 
 import sys
 import tempfile
+import textwrap
 from pathlib import Path
 
 from peakrdl_regblock import RegblockExporter
@@ -131,6 +132,15 @@ def _text(node) -> str:
     return " ".join((node.get_property("desc") or "").split())
 
 
+def _quoted(text: str, indent: int) -> str:
+    """Python literal of a text, after a space or, if it is long, on lines of its own."""
+    parts = textwrap.wrap(text, 100, drop_whitespace=False) or [""]
+    literals = ['"' + part.replace("\\", "\\\\").replace('"', '\\"') + '"' for part in parts]
+    if len(text) <= 80:
+        return " " + literals[0]
+    return "\n".join(["", *(" " * indent + literal for literal in literals)])
+
+
 def python_map(top: AddrmapNode) -> str:
     """The module pymodels/csr_map.py."""
     lines = ["REGISTERS: dict[str, Register] = {"]
@@ -142,13 +152,13 @@ def python_map(top: AddrmapNode) -> str:
         for field in node.fields():
             signed = bool(field.get_property("is_signed"))
             lines.append(f'        "{field.inst_name}": Field({field.low}, {field.width}, {signed}, '
-                         f'"{_field_access(field)}", {field.get_property("reset")}, {_text(field)!r}),')
-        lines.append(f"    }}, {_text(node)!r}),")
+                         f'"{_field_access(field)}", {field.get_property("reset")},{_quoted(_text(field), 12)}),')
+        lines.append(f"    }},{_quoted(_text(node), 8)}),")
     lines += ["}", "", "MEMORIES: dict[str, Memory] = {"]
     for node in top.children():
         if isinstance(node, MemNode):
             lines.append(f'    "{node.inst_name}": Memory(0x{node.absolute_address:04X}, '
-                         f'{node.get_property("mementries")},\n        {_text(node)!r}),')
+                         f'{node.get_property("mementries")},{_quoted(_text(node), 8)}),')
     return PYTHON_HEAD + "\n".join([*lines, "}", ""])
 
 

@@ -17,6 +17,7 @@ module lathe_progmem #(
   input  logic [IndexW-1:0] seq_index_i,
   output logic [31:0]       seq_rdata_o
 );
+  (* no_rw_check *)  // a race may read either word, so block RAM needs no bypass
   logic [31:0] mem [Words];
 
   always_ff @(posedge clk_i) begin

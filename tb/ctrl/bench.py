@@ -12,8 +12,8 @@ from pymodels.descriptor import Error
 from tb.common.actors import CLOCK_NS, Scoreboard, cycle, reset, rng, start_clock_and_reset
 from tb.csr.host import Host
 from tb.ctrl.programs import Program, memory_words, random_program
-from tb.ctrl.units import NUM_UNITS, Model, Units
-from tb.desc_check.descriptors import KINDS, Limits, legal
+from tb.ctrl.units import Model, Units
+from tb.desc_check.descriptors import Limits, legal
 
 LANES, BANKS = int(os.environ["LANES"]), int(os.environ["BANKS"])
 WORDS = 1024 * BANKS
@@ -188,7 +188,8 @@ async def test_wait_counter(dut):
     long = 500
     bench._duration = bench.units.duration = lambda d: long if d["unit"] == 1 else 1
     await bench.host.write("CONTROL", perf_clear=1)
-    program = [legal(bench.generator, bench.limits, kind) | {"wait_mask": 0, "post_mask": 0, "last": 0} for kind in ((1, 0), (2, 0), (4, 0))]
+    program = [legal(bench.generator, bench.limits, kind) | {"wait_mask": 0, "post_mask": 0, "last": 0}
+               for kind in ((1, 0), (2, 0), (4, 0))]
     program[0]["post_mask"] = 1
     program[1]["wait_mask"] = 1
     program[2]["last"] = 1

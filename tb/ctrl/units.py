@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import cocotb
-import numpy as np
 from cocotb.triggers import RisingEdge
 
 from pymodels.check import operands
@@ -26,9 +25,10 @@ NUM_UNITS = 4
 class Unit:
     """A unit's actor: what it runs and how many cycles more."""
 
-    pc: int | None = None
+    pc: int | None = None  # index into the program
     left: int = 0
     done: dict | None = None
+    indices: dict | None = None  # exponent registers of its results, by operand
     ready: bool = False
     busy_cycles: int = 0
 
@@ -142,8 +142,8 @@ class Units:
 
     async def _run(self) -> None:
         dut, model, edge = self.dut, self.model, RisingEdge(self.dut.clk_i)
-        for pin in (dut.cmd_ready_i, dut.done_valid_i, dut.commit_i, dut.rollback_i, dut.stall_operand_i, dut.stall_result_i, dut.mac_step_i):
-            pin.value = 0
+        for name in ("cmd_ready", "done_valid", "commit", "rollback", "stall_operand", "stall_result", "mac_step"):
+            getattr(dut, f"{name}_i").value = 0
         while True:
             await edge
             self.now += 1

@@ -26,13 +26,12 @@ class Bench:
         dut.desc_i.value, dut.group_size_i.value, dut.start_i.value = value, self.limits.slot_words, 1
         await cycle(dut)
         dut.start_i.value = 0
-        for taken in range(1, 2 * CYCLES):
+        for _ in range(CYCLES):
             await cycle(dut)
             if int(dut.done_o.value):
                 break
         else:
-            raise AssertionError("no verdict")
-        assert taken <= CYCLES, f"a check took {taken} cycles"
+            raise AssertionError(f"no verdict within {CYCLES} cycles")
         self.board.expect((hex(value), expected.name))
         self.board.observe((hex(value), Error(int(dut.error_o.value)).name))
         self.seen.hit((value & 7, expected.name))
@@ -99,7 +98,8 @@ async def test_fields(dut):
     for unit in range(8):
         for op in range(32):
             await bench.judge_fields(legal(generator, bench.limits) | {"unit": unit, "op": op})
-    bench.seen.require([(0, "BAD_UNIT"), (7, "BAD_UNIT"), (4, "MISALIGNED"), *((u, e) for u in (1, 2, 3, 4) for e in ("BAD_OP", "BAD_FIELD"))])
+    bench.seen.require([(0, "BAD_UNIT"), (7, "BAD_UNIT"), (4, "MISALIGNED")])
+    bench.seen.require((unit, error) for unit in (1, 2, 3, 4) for error in ("BAD_OP", "BAD_FIELD"))
     bench.board.finish()
 
 
