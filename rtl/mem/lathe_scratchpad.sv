@@ -70,15 +70,17 @@ module lathe_scratchpad #(
   // ---- Banks ----
   logic [NumRd-1:0] rd_grant [Banks];
   logic [NumWr-1:0] wr_grant [Banks];
-  logic [WordW-1:0] answer [Banks];  // word of the read granted in the cycle before
+  logic [Banks-1:0] passes_q;           // the answer is `passed_q`, just written, and not the bank's `read_word`
+  logic [WordW-1:0] passed_q [Banks];
+  logic [WordW-1:0] read_word [Banks];
 
   for (genvar b = 0; b < Banks; b++) begin : g_bank
     logic [NumRd-1:0]   rd_req;
     logic [NumWr-1:0]   wr_req;
     logic [RowW-1:0]    rd_row_b, wr_row_b, wr_row_q;
     logic [WrPortW-1:0] wr_port, wr_port_q;
-    logic               writes_q, passes_q;
-    logic [WordW-1:0]   write_word, passed_q, read_word;
+    logic               writes_q;
+    logic [WordW-1:0]   write_word;
 
     always_comb begin
       rd_req = '0;
@@ -138,8 +140,8 @@ module lathe_scratchpad #(
         wr_port_q <= wr_port;
         wr_row_q  <= wr_row_b;
       end
-      if (rd_req != '0) passes_q <= writes_q && wr_row_q == rd_row_b;
-      if (writes_q) passed_q <= write_word;
+      if (rd_req != '0) passes_q[b] <= writes_q && wr_row_q == rd_row_b;
+      if (writes_q) passed_q[b] <= write_word;
     end
 
     lathe_ram #(
@@ -153,10 +155,8 @@ module lathe_scratchpad #(
       .wr_data_i(write_word),
       .rd_en_i  (rd_req != '0),
       .rd_addr_i(rd_row_b),
-      .rd_data_o(read_word)
+      .rd_data_o(read_word[b])
     );
-
-    assign answer[b] = passes_q ? passed_q : read_word;
   end
 
   always_comb begin
@@ -182,18 +182,18 @@ module lathe_scratchpad #(
 
   for (genvar p = 0; p < NumRd; p++) begin : g_answer
     logic [Banks-1:0] from_q;  // one-hot: the bank that holds the answer
-    logic [WordW-1:0] word;
-    always_comb begin
-      word = '0;
-      for (int unsigned b = 0; b < Banks; b++) begin
-        if (from_q[b]) word |= answer[b];
-      end
-    end
     always_ff @(posedge clk_i) begin
+      logic [WordW-1:0] word;
       if (rd_valid_i[p]) begin
         for (int unsigned b = 0; b < Banks; b++) from_q[b] <= rd_grant[b][p];
       end
-      if (rd_pending_q[p]) rd_rdata_o[p] <= word;
+      if (rd_pending_q[p]) begin
+        word = '0;
+        for (int unsigned b = 0; b < Banks; b++) begin
+          if (from_q[b]) word |= passes_q[b] ? passed_q[b] : read_word[b];
+        end
+        rd_rdata_o[p] <= word;
+      end
     end
   end
 
