@@ -96,7 +96,7 @@ class Generator:
     # -- one generator for each operation ----------------------------------------------------------------------
     def gemm(self) -> Step:
         rng = self.rng
-        m, n, k = (self._dimension(40) for _ in range(3))
+        m, n, k = (self._dimension(40 if self.space.words > 4000 else 20) for _ in range(3))
         ta, tb = (int(v) for v in rng.integers(0, 2, 2))
         act = int(rng.choice([0, 1, 2]))
         dact = int(rng.choice([0, 1, 2])) if act == 0 else 0
