@@ -25,6 +25,13 @@ module lathe_ln_q #(
   logic [18:0]        octave_q, y_q;
   logic [16:0]        within_q;
 
+  localparam logic [18:0] Ln2 = 19'd45426;
+
+  // k * ln(2) without a multiplier.
+  function automatic logic [18:0] octaves(logic [2:0] count);
+    return (count[2] ? Ln2 << 2 : '0) + (count[1] ? Ln2 << 1 : '0) + (count[0] ? Ln2 : '0);
+  endfunction
+
   // Per segment: first value and rise to the next.
   logic [25:0] rom [256];
   initial begin
@@ -62,7 +69,7 @@ module lathe_ln_q #(
     end
     if (valid_q[2]) begin
       within_q <= base3_q + 17'((24'(rise_q) + 24'd8192) >> 14);
-      octave_q <= 19'(k3_q) * 19'd45426;
+      octave_q <= octaves(k3_q);
     end
     if (valid_q[3]) y_q <= octave_q + 19'(within_q);
   end

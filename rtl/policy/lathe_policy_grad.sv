@@ -71,6 +71,7 @@ module lathe_policy_grad
     .WidthB(18)
   ) u_policy (
     .clk_i,
+    .rst_ni,
     .valid_i(valid_q[1]),
     .a_i(coef_q),
     .b_i(miss_q),
@@ -81,6 +82,7 @@ module lathe_policy_grad
     .WidthB(18)
   ) u_weighted (
     .clk_i,
+    .rst_ni,
     .valid_i(valid_q[1]),
     .a_i(surprise_q),
     .b_i(weight_q),
@@ -98,6 +100,7 @@ module lathe_policy_grad
     .WidthB(18)
   ) u_side (
     .clk_i,
+    .rst_ni,
     .valid_i(valid_q[5]),
     .a_i(side_q),
     .b_i({1'b0, side_coef_q[16:0]}),

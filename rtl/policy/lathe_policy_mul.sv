@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Signed multiplier in three stages, cut into products that fit 18 x 18 blocks, one product a
-// cycle, fixed latency 3, no back-pressure. Operands up to 34 bits; `valid_i` only saves toggling.
+// cycle, fixed latency 3, no back-pressure. Operands up to 34 bits, products up to 62.
 module lathe_policy_mul #(
   parameter int unsigned WidthA = 26,
   parameter int unsigned WidthB = 26
 ) (
   input  logic                            clk_i,
+  input  logic                            rst_ni,
   input  logic                            valid_i,
   input  logic signed [WidthA-1:0]        a_i,
   input  logic signed [WidthB-1:0]        b_i,
@@ -51,8 +52,11 @@ module lathe_policy_mul #(
   end
 
   always_ff @(posedge clk_i) begin
-    valid1_q <= valid_i;
-    valid2_q <= valid1_q;
+    if (!rst_ni) {valid1_q, valid2_q} <= '0;
+    else {valid1_q, valid2_q} <= {valid_i, valid1_q};
+  end
+
+  always_ff @(posedge clk_i) begin
     if (valid_i) begin
       low_q <= 35'(a_low) * 35'(b_low);
       mid_q <= 35'(a_high) * 35'(b_low);
@@ -63,18 +67,14 @@ module lathe_policy_mul #(
   assign p_o = p_q;
 
 `ifndef SYNTHESIS  // registers are random at time 0
-  // The plain formula; nothing here has a reset, so the first cycles are left out.
   logic signed [WidthP-1:0] plain [3];
   logic                     valid3_q;
-  logic [2:0]               age_q;
-  initial age_q = '0;
   always_ff @(posedge clk_i) begin
     plain[0] <= WidthP'(a_i) * WidthP'(b_i);
     plain[1] <= plain[0];
     plain[2] <= plain[1];
-    valid3_q <= valid2_q;
-    if (!age_q[2]) age_q <= age_q + 3'd1;
-    else if (valid3_q) assert (p_q == plain[2]) else $error("policy_mul: product differs");
+    valid3_q <= rst_ni && valid2_q;
+    if (rst_ni && $time != 0 && valid3_q) assert (p_q == plain[2]) else $error("policy_mul: product differs");
   end
 `endif
 endmodule

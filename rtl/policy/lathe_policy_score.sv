@@ -75,6 +75,7 @@ module lathe_policy_score
     .WidthB(18)
   ) u_term (
     .clk_i,
+    .rst_ni,
     .valid_i(fire),
     .a_i(early_i.lp),
     .b_i({1'b0, early_i.p}),
@@ -247,6 +248,7 @@ module lathe_policy_score
     .WidthB(25)
   ) u_row (
     .clk_i,
+    .rst_ni,
     .valid_i(op_valid),
     .a_i(op_a),
     .b_i(op_b),

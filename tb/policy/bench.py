@@ -6,12 +6,12 @@ from itertools import product
 
 import cocotb
 import numpy as np
+from cocotb.handle import Immediate
 
 from pymodels import policy
 from pymodels.numerics import mix32_array
 from pymodels.policy import Stats
-from tb.common.actors import CommandDriver, Coverage, Scoreboard, cycle, reset, rng, stalls
-from tb.common.actors import start_clock_and_reset
+from tb.common.actors import CommandDriver, Coverage, Scoreboard, cycle, reset, rng, stalls, start_clock_and_reset
 from tb.common.ports import ScratchpadPorts
 from tb.common.structs import constant, struct
 
@@ -177,6 +177,7 @@ class Bench:
 
 
 async def begin(dut, stall=0.0):
+    dut.rst_ni.value = Immediate(0)  # before the first evaluation, so that no assertion sees random state
     await start_clock_and_reset(dut)
     bench = Bench(dut, stall)
     await cycle(dut)
