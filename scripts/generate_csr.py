@@ -108,7 +108,7 @@ def _rtl(top: AddrmapNode) -> dict[Path, str]:
     with tempfile.TemporaryDirectory() as folder:
         RegblockExporter().export(
             top, folder, cpuif_cls=AXI4Lite_Cpuif_flattened, default_reset_activelow=True, reuse_hwif_typedefs=False,
-            err_if_bad_addr=True)
+            err_if_bad_addr=True, retime_read_fanin=True)
         files = sorted(Path(folder).glob("*.sv"))
         texts = {ROOT / "rtl/ctrl/gen" / f.name: f.read_text() for f in files}
     head = ["// SPDX-License-Identifier: Apache-2.0", f"// {NOTE}"]

@@ -53,7 +53,7 @@ module lathe_csr_reg (
     logic cpuif_wr_ack;
     logic cpuif_wr_err;
 
-    // Max Outstanding Transactions: 2
+    // Max Outstanding Transactions: 3
     logic [1:0] axil_n_in_flight;
     logic axil_prev_was_rd;
     logic axil_arvalid;
@@ -133,7 +133,7 @@ module lathe_csr_reg (
         axil_ar_accept = '0;
         axil_aw_accept = '0;
 
-        if(axil_n_in_flight < 2'd2) begin
+        if(axil_n_in_flight < 2'd3) begin
             // Can safely issue more transactions without overwhelming response buffer
             if(axil_arvalid && !axil_prev_was_rd) begin
                 cpuif_req = '1;
@@ -156,16 +156,21 @@ module lathe_csr_reg (
 
 
     // AXI4-Lite Response Logic
-    logic axil_resp_buffer_is_wr[2];
-    logic axil_resp_buffer_err[2];
-    logic [31:0] axil_resp_buffer_rdata[2];
+    logic axil_resp_buffer_is_wr[4];
+    logic axil_resp_buffer_err[4];
+    logic [31:0] axil_resp_buffer_rdata[4];
+    // axil_resp_buffer is intentionally padded to the next power of two despite
+    // only requiring 3 entries.
+    // This is to avoid quirks in some tools that cannot handle indexing into a non-power-of-2 array.
+    // Unused entries are expected to be optimized away
 
-    logic [1:0] axil_resp_wptr;
-    logic [1:0] axil_resp_rptr;
+
+    logic [2:0] axil_resp_wptr;
+    logic [2:0] axil_resp_rptr;
 
     always_ff @(posedge clk) begin
         if(~rst_n) begin
-            for(int i=0; i<2; i++) begin
+            for(int i=0; i<3; i++) begin
                 axil_resp_buffer_is_wr[i] <= '0;
                 axil_resp_buffer_err[i] <= '0;
                 axil_resp_buffer_rdata[i] <= '0;
@@ -176,20 +181,30 @@ module lathe_csr_reg (
             // Store responses in buffer until AXI response channel accepts them
             if(cpuif_rd_ack || cpuif_wr_ack) begin
                 if(cpuif_rd_ack) begin
-                    axil_resp_buffer_is_wr[axil_resp_wptr[0:0]] <= '0;
-                    axil_resp_buffer_err[axil_resp_wptr[0:0]] <= cpuif_rd_err;
-                    axil_resp_buffer_rdata[axil_resp_wptr[0:0]] <= cpuif_rd_data;
+                    axil_resp_buffer_is_wr[axil_resp_wptr[1:0]] <= '0;
+                    axil_resp_buffer_err[axil_resp_wptr[1:0]] <= cpuif_rd_err;
+                    axil_resp_buffer_rdata[axil_resp_wptr[1:0]] <= cpuif_rd_data;
 
                 end else if(cpuif_wr_ack) begin
-                    axil_resp_buffer_is_wr[axil_resp_wptr[0:0]] <= '1;
-                    axil_resp_buffer_err[axil_resp_wptr[0:0]] <= cpuif_wr_err;
+                    axil_resp_buffer_is_wr[axil_resp_wptr[1:0]] <= '1;
+                    axil_resp_buffer_err[axil_resp_wptr[1:0]] <= cpuif_wr_err;
                 end
-                axil_resp_wptr <= axil_resp_wptr + 1'b1;
+                if(axil_resp_wptr[1:0] == 2) begin
+                    axil_resp_wptr[1:0] <= '0;
+                    axil_resp_wptr[2] <= ~axil_resp_wptr[2];
+                end else begin
+                    axil_resp_wptr[1:0] <= axil_resp_wptr[1:0] + 1'b1;
+                end
             end
 
             // Advance read pointer when acknowledged
             if(axil_resp_acked) begin
-                axil_resp_rptr <= axil_resp_rptr + 1'b1;
+                if(axil_resp_rptr[1:0] == 2) begin
+                    axil_resp_rptr[1:0] <= '0;
+                    axil_resp_rptr[2] <= ~axil_resp_rptr[2];
+                end else begin
+                    axil_resp_rptr[1:0] <= axil_resp_rptr[1:0] + 1'b1;
+                end
             end
         end
     end
@@ -199,7 +214,7 @@ module lathe_csr_reg (
         s_axil_bvalid = '0;
         s_axil_rvalid = '0;
         if(axil_resp_rptr != axil_resp_wptr) begin
-            if(axil_resp_buffer_is_wr[axil_resp_rptr[0:0]]) begin
+            if(axil_resp_buffer_is_wr[axil_resp_rptr[1:0]]) begin
                 s_axil_bvalid = '1;
                 if(s_axil_bready) axil_resp_acked = '1;
             end else begin
@@ -208,8 +223,8 @@ module lathe_csr_reg (
             end
         end
 
-        s_axil_rdata = axil_resp_buffer_rdata[axil_resp_rptr[0:0]];
-        if(axil_resp_buffer_err[axil_resp_rptr[0:0]]) begin
+        s_axil_rdata = axil_resp_buffer_rdata[axil_resp_rptr[1:0]];
+        if(axil_resp_buffer_err[axil_resp_rptr[1:0]]) begin
             s_axil_bresp = 2'b10;
             s_axil_rresp = 2'b10;
         end else begin
@@ -221,10 +236,19 @@ module lathe_csr_reg (
     logic cpuif_req_masked;
     logic external_pending;
 
-    // Read & write latencies are balanced. Stalls not required
-    // except if external
+    // Read latency > write latency. May need to delay next write that follows a read
+    logic [0:0] cpuif_req_stall_sr;
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            cpuif_req_stall_sr <= '0;
+        end else if(cpuif_req && !cpuif_req_is_wr) begin
+            cpuif_req_stall_sr <= '1;
+        end else begin
+            cpuif_req_stall_sr <= (cpuif_req_stall_sr >> 'd1);
+        end
+    end
     assign cpuif_req_stall_rd = external_pending;
-    assign cpuif_req_stall_wr = external_pending;
+    assign cpuif_req_stall_wr = cpuif_req_stall_sr[0] | external_pending;
     assign cpuif_req_masked = cpuif_req
                             & !(!cpuif_req_is_wr & cpuif_req_stall_rd)
                             & !(cpuif_req_is_wr & cpuif_req_stall_wr);
@@ -1366,8 +1390,13 @@ module lathe_csr_reg (
     end
 
     logic readback_external_rd_ack;
-
-    assign readback_external_rd_ack = readback_external_rd_ack_c;
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            readback_external_rd_ack <= '0;
+        end else begin
+            readback_external_rd_ack <= readback_external_rd_ack_c;
+        end
+    end
 
     logic [14:0] rd_mux_addr;
     logic [14:0] pending_rd_addr;
@@ -1384,204 +1413,267 @@ module lathe_csr_reg (
     logic readback_err;
     logic readback_done;
     logic [31:0] readback_data;
+    function automatic bit [7:0] ad_low(bit [14:0] addr);
+        return addr[7:0];
+    endfunction
+    function automatic bit [6:0] ad_hi(bit [14:0] addr);
+        return addr[14:8];
+    endfunction
+
+    // readback stage 1
+    logic [31:0] readback_data_rt_c[128];
+    always_comb begin
+        automatic logic [31:0] readback_data_var[128];
+        for(int i=0; i<128; i++) readback_data_var[i] = '0;
+        if(ad_low(rd_mux_addr) == ad_low(15'h0)) begin
+            readback_data_var[ad_hi(15'h0)][31:0] = 32'h4c415448;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h4)) begin
+            readback_data_var[ad_hi(15'h4)][7:0] = hwif_in.BUILD.lanes.next;
+            readback_data_var[ad_hi(15'h4)][15:8] = hwif_in.BUILD.log2_banks.next;
+            readback_data_var[ad_hi(15'h4)][31:16] = 16'h1;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'hc)) begin
+            readback_data_var[ad_hi(15'hc)][7:0] = field_storage.START_PC.value.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h10)) begin
+            readback_data_var[ad_hi(15'h10)][0] = field_storage.IRQ_ENABLE.enable.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h14)) begin
+            readback_data_var[ad_hi(15'h14)][0] = hwif_in.STATUS.busy.next;
+            readback_data_var[ad_hi(15'h14)][1] = field_storage.STATUS.done.value;
+            readback_data_var[ad_hi(15'h14)][2] = field_storage.STATUS.error.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h18)) begin
+            readback_data_var[ad_hi(15'h18)][3:0] = field_storage.ERROR.code.value;
+            readback_data_var[ad_hi(15'h18)][6:4] = field_storage.ERROR.unit.value;
+            readback_data_var[ad_hi(15'h18)][15:8] = field_storage.ERROR.pc.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h1c)) begin
+            readback_data_var[ad_hi(15'h1c)][31:0] = field_storage.SEED.value.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h20)) begin
+            readback_data_var[ad_hi(15'h20)][31:0] = field_storage.OPNUM.value.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h24)) begin
+            readback_data_var[ad_hi(15'h24)][15:0] = field_storage.GROUP_BASE.value.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h28)) begin
+            readback_data_var[ad_hi(15'h28)][15:0] = field_storage.GROUP_SIZE.value.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h2c)) begin
+            readback_data_var[ad_hi(15'h2c)][2:0] = field_storage.GROUP_SLOTS.value.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h30)) begin
+            readback_data_var[ad_hi(15'h30)][31:0] = field_storage.GROUP_VERSION.value.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h34)) begin
+            readback_data_var[ad_hi(15'h34)][31:0] = hwif_in.VERSION.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h38)) begin
+            readback_data_var[ad_hi(15'h38)][1:0] = hwif_in.SLOT.slot.next;
+            readback_data_var[ad_hi(15'h38)][9:8] = hwif_in.SLOT.kept.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h3c)) begin
+            readback_data_var[ad_hi(15'h3c)][15:0] = field_storage.LEARNING_RATE.mant.value;
+            readback_data_var[ad_hi(15'h3c)][23:16] = field_storage.LEARNING_RATE.exp.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h40)) begin
+            readback_data_var[ad_hi(15'h40)][15:0] = field_storage.MOMENTUM.value.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h44)) begin
+            readback_data_var[ad_hi(15'h44)][3:0] = field_storage.RATIO_MODE.value.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h48)) begin
+            readback_data_var[ad_hi(15'h48)][15:0] = field_storage.RATIO_BOUNDS.lo.value;
+            readback_data_var[ad_hi(15'h48)][31:16] = field_storage.RATIO_BOUNDS.hi.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h4c)) begin
+            readback_data_var[ad_hi(15'h4c)][17:0] = field_storage.ENTROPY_COEF.value.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h50)) begin
+            readback_data_var[ad_hi(15'h50)][17:0] = field_storage.VALUE_COEF.value.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h80)) begin
+            readback_data_var[ad_hi(15'h80)][31:0] = hwif_in.SATURATIONS.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h84)) begin
+            readback_data_var[ad_hi(15'h84)][31:0] = hwif_in.CYCLES_LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h88)) begin
+            readback_data_var[ad_hi(15'h88)][31:0] = hwif_in.CYCLES_HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h8c)) begin
+            readback_data_var[ad_hi(15'h8c)][31:0] = hwif_in.MAC_STEPS_LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h90)) begin
+            readback_data_var[ad_hi(15'h90)][31:0] = hwif_in.MAC_STEPS_HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'ha0)) begin
+            readback_data_var[ad_hi(15'ha0)][31:0] = hwif_in.GEMM_BUSY.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'ha4)) begin
+            readback_data_var[ad_hi(15'ha4)][31:0] = hwif_in.GEMM_WAIT.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'ha8)) begin
+            readback_data_var[ad_hi(15'ha8)][31:0] = hwif_in.GEMM_STALL_OPERAND.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'hac)) begin
+            readback_data_var[ad_hi(15'hac)][31:0] = hwif_in.GEMM_STALL_RESULT.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'hb0)) begin
+            readback_data_var[ad_hi(15'hb0)][31:0] = hwif_in.POLICY_BUSY.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'hb4)) begin
+            readback_data_var[ad_hi(15'hb4)][31:0] = hwif_in.POLICY_WAIT.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'hb8)) begin
+            readback_data_var[ad_hi(15'hb8)][31:0] = hwif_in.POLICY_STALL_OPERAND.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'hbc)) begin
+            readback_data_var[ad_hi(15'hbc)][31:0] = hwif_in.POLICY_STALL_RESULT.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'hc0)) begin
+            readback_data_var[ad_hi(15'hc0)][31:0] = hwif_in.UPDATE_BUSY.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'hc4)) begin
+            readback_data_var[ad_hi(15'hc4)][31:0] = hwif_in.UPDATE_WAIT.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'hc8)) begin
+            readback_data_var[ad_hi(15'hc8)][31:0] = hwif_in.UPDATE_STALL_OPERAND.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'hcc)) begin
+            readback_data_var[ad_hi(15'hcc)][31:0] = hwif_in.UPDATE_STALL_RESULT.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'hd0)) begin
+            readback_data_var[ad_hi(15'hd0)][31:0] = hwif_in.DMA_BUSY.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'hd4)) begin
+            readback_data_var[ad_hi(15'hd4)][31:0] = hwif_in.DMA_WAIT.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'hd8)) begin
+            readback_data_var[ad_hi(15'hd8)][31:0] = hwif_in.DMA_STALL_OPERAND.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'hdc)) begin
+            readback_data_var[ad_hi(15'hdc)][31:0] = hwif_in.DMA_STALL_RESULT.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h100)) begin
+            readback_data_var[ad_hi(15'h100)][31:0] = hwif_in.STAT_COUNT.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h104)) begin
+            readback_data_var[ad_hi(15'h104)][31:0] = hwif_in.STAT_HIGH.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h108)) begin
+            readback_data_var[ad_hi(15'h108)][31:0] = hwif_in.STAT_LOW.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h10c)) begin
+            readback_data_var[ad_hi(15'h10c)][31:0] = hwif_in.STAT_CLIPPED.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h110)) begin
+            readback_data_var[ad_hi(15'h110)][31:0] = hwif_in.STAT_SUM_X_LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h114)) begin
+            readback_data_var[ad_hi(15'h114)][31:0] = hwif_in.STAT_SUM_X_HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h118)) begin
+            readback_data_var[ad_hi(15'h118)][31:0] = hwif_in.STAT_SUM_RATIO_LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h11c)) begin
+            readback_data_var[ad_hi(15'h11c)][31:0] = hwif_in.STAT_SUM_RATIO_HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h120)) begin
+            readback_data_var[ad_hi(15'h120)][31:0] = hwif_in.STAT_SUM_RATIO2_LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h124)) begin
+            readback_data_var[ad_hi(15'h124)][31:0] = hwif_in.STAT_SUM_RATIO2_HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h128)) begin
+            readback_data_var[ad_hi(15'h128)][31:0] = hwif_in.STAT_SUM_K3_LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h12c)) begin
+            readback_data_var[ad_hi(15'h12c)][31:0] = hwif_in.STAT_SUM_K3_HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h130)) begin
+            readback_data_var[ad_hi(15'h130)][31:0] = hwif_in.STAT_SUM_ENTROPY_LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h134)) begin
+            readback_data_var[ad_hi(15'h134)][31:0] = hwif_in.STAT_SUM_ENTROPY_HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h138)) begin
+            readback_data_var[ad_hi(15'h138)][31:0] = hwif_in.STAT_SUM_VERR2_LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h13c)) begin
+            readback_data_var[ad_hi(15'h13c)][31:0] = hwif_in.STAT_SUM_VERR2_HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h140)) begin
+            readback_data_var[ad_hi(15'h140)][31:0] = hwif_in.STAT_MAX_X.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h144)) begin
+            readback_data_var[ad_hi(15'h144)][31:0] = hwif_in.STAT_MIN_X.value.next;
+        end
+        readback_data_rt_c = readback_data_var;
+    end
+
+    logic [31:0] readback_data_rt[128];
+    logic readback_done_rt;
+    logic readback_err_rt;
+    logic [14:0] readback_addr_rt;
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            for(int i=0; i<128; i++) readback_data_rt[i] <= '0;
+            readback_done_rt <= '0;
+            readback_err_rt <= '0;
+            readback_addr_rt <= '0;
+        end else begin
+            readback_data_rt <= readback_data_rt_c;
+            readback_err_rt <= decoded_err;
+            readback_done_rt <= decoded_req & ~decoded_req_is_wr & ~decoded_req_is_external;
+            readback_addr_rt <= rd_mux_addr;
+        end
+    end
+
+
+    logic [31:0] readback_ext_block_data_rt_c;
+    logic readback_is_ext_block_c;
     always_comb begin
         automatic logic [31:0] readback_data_var;
+        automatic logic is_external_block_var;
         readback_data_var = '0;
-        if(rd_mux_addr == 15'h0) begin
-            readback_data_var[31:0] = 32'h4c415448;
-        end
-        if(rd_mux_addr == 15'h4) begin
-            readback_data_var[7:0] = hwif_in.BUILD.lanes.next;
-            readback_data_var[15:8] = hwif_in.BUILD.log2_banks.next;
-            readback_data_var[31:16] = 16'h1;
-        end
-        if(rd_mux_addr == 15'hc) begin
-            readback_data_var[7:0] = field_storage.START_PC.value.value;
-        end
-        if(rd_mux_addr == 15'h10) begin
-            readback_data_var[0] = field_storage.IRQ_ENABLE.enable.value;
-        end
-        if(rd_mux_addr == 15'h14) begin
-            readback_data_var[0] = hwif_in.STATUS.busy.next;
-            readback_data_var[1] = field_storage.STATUS.done.value;
-            readback_data_var[2] = field_storage.STATUS.error.value;
-        end
-        if(rd_mux_addr == 15'h18) begin
-            readback_data_var[3:0] = field_storage.ERROR.code.value;
-            readback_data_var[6:4] = field_storage.ERROR.unit.value;
-            readback_data_var[15:8] = field_storage.ERROR.pc.value;
-        end
-        if(rd_mux_addr == 15'h1c) begin
-            readback_data_var[31:0] = field_storage.SEED.value.value;
-        end
-        if(rd_mux_addr == 15'h20) begin
-            readback_data_var[31:0] = field_storage.OPNUM.value.value;
-        end
-        if(rd_mux_addr == 15'h24) begin
-            readback_data_var[15:0] = field_storage.GROUP_BASE.value.value;
-        end
-        if(rd_mux_addr == 15'h28) begin
-            readback_data_var[15:0] = field_storage.GROUP_SIZE.value.value;
-        end
-        if(rd_mux_addr == 15'h2c) begin
-            readback_data_var[2:0] = field_storage.GROUP_SLOTS.value.value;
-        end
-        if(rd_mux_addr == 15'h30) begin
-            readback_data_var[31:0] = field_storage.GROUP_VERSION.value.value;
-        end
-        if(rd_mux_addr == 15'h34) begin
-            readback_data_var[31:0] = hwif_in.VERSION.value.next;
-        end
-        if(rd_mux_addr == 15'h38) begin
-            readback_data_var[1:0] = hwif_in.SLOT.slot.next;
-            readback_data_var[9:8] = hwif_in.SLOT.kept.next;
-        end
-        if(rd_mux_addr == 15'h3c) begin
-            readback_data_var[15:0] = field_storage.LEARNING_RATE.mant.value;
-            readback_data_var[23:16] = field_storage.LEARNING_RATE.exp.value;
-        end
-        if(rd_mux_addr == 15'h40) begin
-            readback_data_var[15:0] = field_storage.MOMENTUM.value.value;
-        end
-        if(rd_mux_addr == 15'h44) begin
-            readback_data_var[3:0] = field_storage.RATIO_MODE.value.value;
-        end
-        if(rd_mux_addr == 15'h48) begin
-            readback_data_var[15:0] = field_storage.RATIO_BOUNDS.lo.value;
-            readback_data_var[31:16] = field_storage.RATIO_BOUNDS.hi.value;
-        end
-        if(rd_mux_addr == 15'h4c) begin
-            readback_data_var[17:0] = field_storage.ENTROPY_COEF.value.value;
-        end
-        if(rd_mux_addr == 15'h50) begin
-            readback_data_var[17:0] = field_storage.VALUE_COEF.value.value;
-        end
-        if(rd_mux_addr == 15'h80) begin
-            readback_data_var[31:0] = hwif_in.SATURATIONS.value.next;
-        end
-        if(rd_mux_addr == 15'h84) begin
-            readback_data_var[31:0] = hwif_in.CYCLES_LO.value.next;
-        end
-        if(rd_mux_addr == 15'h88) begin
-            readback_data_var[31:0] = hwif_in.CYCLES_HI.value.next;
-        end
-        if(rd_mux_addr == 15'h8c) begin
-            readback_data_var[31:0] = hwif_in.MAC_STEPS_LO.value.next;
-        end
-        if(rd_mux_addr == 15'h90) begin
-            readback_data_var[31:0] = hwif_in.MAC_STEPS_HI.value.next;
-        end
-        if(rd_mux_addr == 15'ha0) begin
-            readback_data_var[31:0] = hwif_in.GEMM_BUSY.value.next;
-        end
-        if(rd_mux_addr == 15'ha4) begin
-            readback_data_var[31:0] = hwif_in.GEMM_WAIT.value.next;
-        end
-        if(rd_mux_addr == 15'ha8) begin
-            readback_data_var[31:0] = hwif_in.GEMM_STALL_OPERAND.value.next;
-        end
-        if(rd_mux_addr == 15'hac) begin
-            readback_data_var[31:0] = hwif_in.GEMM_STALL_RESULT.value.next;
-        end
-        if(rd_mux_addr == 15'hb0) begin
-            readback_data_var[31:0] = hwif_in.POLICY_BUSY.value.next;
-        end
-        if(rd_mux_addr == 15'hb4) begin
-            readback_data_var[31:0] = hwif_in.POLICY_WAIT.value.next;
-        end
-        if(rd_mux_addr == 15'hb8) begin
-            readback_data_var[31:0] = hwif_in.POLICY_STALL_OPERAND.value.next;
-        end
-        if(rd_mux_addr == 15'hbc) begin
-            readback_data_var[31:0] = hwif_in.POLICY_STALL_RESULT.value.next;
-        end
-        if(rd_mux_addr == 15'hc0) begin
-            readback_data_var[31:0] = hwif_in.UPDATE_BUSY.value.next;
-        end
-        if(rd_mux_addr == 15'hc4) begin
-            readback_data_var[31:0] = hwif_in.UPDATE_WAIT.value.next;
-        end
-        if(rd_mux_addr == 15'hc8) begin
-            readback_data_var[31:0] = hwif_in.UPDATE_STALL_OPERAND.value.next;
-        end
-        if(rd_mux_addr == 15'hcc) begin
-            readback_data_var[31:0] = hwif_in.UPDATE_STALL_RESULT.value.next;
-        end
-        if(rd_mux_addr == 15'hd0) begin
-            readback_data_var[31:0] = hwif_in.DMA_BUSY.value.next;
-        end
-        if(rd_mux_addr == 15'hd4) begin
-            readback_data_var[31:0] = hwif_in.DMA_WAIT.value.next;
-        end
-        if(rd_mux_addr == 15'hd8) begin
-            readback_data_var[31:0] = hwif_in.DMA_STALL_OPERAND.value.next;
-        end
-        if(rd_mux_addr == 15'hdc) begin
-            readback_data_var[31:0] = hwif_in.DMA_STALL_RESULT.value.next;
-        end
-        if(rd_mux_addr == 15'h100) begin
-            readback_data_var[31:0] = hwif_in.STAT_COUNT.value.next;
-        end
-        if(rd_mux_addr == 15'h104) begin
-            readback_data_var[31:0] = hwif_in.STAT_HIGH.value.next;
-        end
-        if(rd_mux_addr == 15'h108) begin
-            readback_data_var[31:0] = hwif_in.STAT_LOW.value.next;
-        end
-        if(rd_mux_addr == 15'h10c) begin
-            readback_data_var[31:0] = hwif_in.STAT_CLIPPED.value.next;
-        end
-        if(rd_mux_addr == 15'h110) begin
-            readback_data_var[31:0] = hwif_in.STAT_SUM_X_LO.value.next;
-        end
-        if(rd_mux_addr == 15'h114) begin
-            readback_data_var[31:0] = hwif_in.STAT_SUM_X_HI.value.next;
-        end
-        if(rd_mux_addr == 15'h118) begin
-            readback_data_var[31:0] = hwif_in.STAT_SUM_RATIO_LO.value.next;
-        end
-        if(rd_mux_addr == 15'h11c) begin
-            readback_data_var[31:0] = hwif_in.STAT_SUM_RATIO_HI.value.next;
-        end
-        if(rd_mux_addr == 15'h120) begin
-            readback_data_var[31:0] = hwif_in.STAT_SUM_RATIO2_LO.value.next;
-        end
-        if(rd_mux_addr == 15'h124) begin
-            readback_data_var[31:0] = hwif_in.STAT_SUM_RATIO2_HI.value.next;
-        end
-        if(rd_mux_addr == 15'h128) begin
-            readback_data_var[31:0] = hwif_in.STAT_SUM_K3_LO.value.next;
-        end
-        if(rd_mux_addr == 15'h12c) begin
-            readback_data_var[31:0] = hwif_in.STAT_SUM_K3_HI.value.next;
-        end
-        if(rd_mux_addr == 15'h130) begin
-            readback_data_var[31:0] = hwif_in.STAT_SUM_ENTROPY_LO.value.next;
-        end
-        if(rd_mux_addr == 15'h134) begin
-            readback_data_var[31:0] = hwif_in.STAT_SUM_ENTROPY_HI.value.next;
-        end
-        if(rd_mux_addr == 15'h138) begin
-            readback_data_var[31:0] = hwif_in.STAT_SUM_VERR2_LO.value.next;
-        end
-        if(rd_mux_addr == 15'h13c) begin
-            readback_data_var[31:0] = hwif_in.STAT_SUM_VERR2_HI.value.next;
-        end
-        if(rd_mux_addr == 15'h140) begin
-            readback_data_var[31:0] = hwif_in.STAT_MAX_X.value.next;
-        end
-        if(rd_mux_addr == 15'h144) begin
-            readback_data_var[31:0] = hwif_in.STAT_MIN_X.value.next;
-        end
+        is_external_block_var = '0;
         if((rd_mux_addr >= 15'h1000) && (rd_mux_addr <= 15'h1000 + 15'h1ff)) begin
             readback_data_var = hwif_in.EXPONENTS.rd_data;
+            is_external_block_var = 1'b1;
         end
         if((rd_mux_addr >= 15'h4000) && (rd_mux_addr <= 15'h4000 + 15'h3fff)) begin
             readback_data_var = hwif_in.PROGRAM.rd_data;
+            is_external_block_var = 1'b1;
         end
-        readback_data = readback_data_var;
-        readback_done = decoded_req & ~decoded_req_is_wr & ~decoded_req_is_external;
-        readback_err = decoded_err;
+        readback_ext_block_data_rt_c = readback_data_var;
+        readback_is_ext_block_c = is_external_block_var;
+    end
+
+    logic [31:0] readback_ext_block_data_rt;
+    logic readback_is_ext_block;
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            readback_ext_block_data_rt <= '0;
+            readback_is_ext_block <= '0;
+        end else begin
+            readback_ext_block_data_rt <= readback_ext_block_data_rt_c;
+            readback_is_ext_block <= readback_is_ext_block_c;
+        end
+    end
+
+
+    // readback stage 2
+    always_comb begin
+        if(readback_is_ext_block) begin
+            readback_data = readback_ext_block_data_rt;
+        end else begin
+            readback_data = readback_data_rt[readback_addr_rt[14:8]];
+        end
+        readback_done = readback_done_rt;
+        readback_err = readback_err_rt;
     end
 
     assign external_rd_ack = readback_external_rd_ack;
