@@ -5,7 +5,7 @@
 //   x ── * 94548 (shifts and adds) ── n.f ── table of 2**f, interpolated ── shift by n ── y
 module lathe_exp_q #(
   parameter int unsigned TagW = 1,
-  localparam int unsigned Latency = 7
+  localparam int unsigned Latency = 9
 ) (
   input  logic               clk_i,
   input  logic               rst_ni,
@@ -16,6 +16,12 @@ module lathe_exp_q #(
   output logic [20:0]        y_o,
   output logic [TagW-1:0]    tag_o
 );
+  typedef struct packed {
+    logic        zero;
+    logic        over;
+    logic [21:0] twice;  // the result with one fraction bit
+  } scaled_t;
+
   logic [Latency-1:0] valid_q;
   logic [TagW-1:0]    tag_q [Latency];
   logic signed [28:0] x5_q;
@@ -23,12 +29,13 @@ module lathe_exp_q #(
   logic signed [33:0] x85_q;
   logic signed [27:0] t_q;
   logic signed [26:0] t_rounded;
-  logic signed [5:0]  n4_q, n5_q, n6_q;  // -19 (result 0) .. 5 (saturated)
-  logic [7:0]         g_q;
-  logic [17:0]        base_q, base5_q, m_q;
-  logic [8:0]         slope_q;
+  logic signed [5:0]  n4_q, n5_q, n6_q, n7_q;  // -19 (result 0) .. 5 (saturated)
+  logic [7:0]         g4_q, g5_q;
+  logic [17:0]        base4_q, base5_q, base6_q, m_q;
+  logic [8:0]         slope4_q, slope5_q;
   logic [16:0]        rise_q;
   logic [20:0]        y_q;
+  scaled_t            scaled_q;
 
   // Per segment: first value and rise to the next.
   logic [26:0] rom [256];
@@ -39,18 +46,16 @@ module lathe_exp_q #(
     end
   end
 
-  // 2**n * m with m in [1, 2], rounded half up and saturated.
-  function automatic logic [20:0] scale(logic signed [5:0] n, logic [17:0] m);
-    logic [4:0]  s;
-    logic [21:0] wide;
-    logic [17:0] down;
-    s = n[5] ? 5'(-n) : 5'(n);
-    wide = 22'(m) << s[2:0];
-    down = (18'(m) >> (s - 5'd1));                   // one fraction bit left
-    down = 18'((19'(down) + 19'd1) >> 1);
-    if (n >= 6'sd5 || (!n[5] && wide[21])) return '1;
-    if (!n[5]) return wide[20:0];
-    return n < -6'sd18 ? '0 : 21'(down);
+  // 2**n * m with m in [1, 2] in two steps: shift, then round half up and saturate.
+  function automatic scaled_t scale(logic signed [5:0] n, logic [17:0] m);
+    logic [22:0] wide;
+    wide = n[5] ? 23'(m >> 5'(-6'sd1 - n)) : 23'(m) << (4'd1 + 4'(n[2:0]));  // one fraction bit
+    return '{zero: n < -6'sd18, over: n >= 6'sd5 || wide[22], twice: wide[21:0]};
+  endfunction
+
+  function automatic logic [20:0] round(scaled_t x);
+    if (x.over) return '1;
+    return x.zero ? '0 : 21'((x.twice + 22'd1) >> 1);  // no carry out: only results below 1 are odd
   endfunction
 
   assign t_rounded = 27'(t_q);
@@ -72,21 +77,28 @@ module lathe_exp_q #(
     end
     if (valid_q[1]) t_q <= 28'((42'(x85_q) + (42'(x23p_q) <<< 10)) >>> 14);
     if (valid_q[2]) begin
-      {base_q, slope_q} <= rom[t_q[15:8]];
-      g_q <= t_q[7:0];
+      {base4_q, slope4_q} <= rom[t_q[15:8]];
+      g4_q <= t_q[7:0];
       n4_q <= t_rounded < -27'sd19 * 27'sd65536 ? -6'sd19 :
               t_rounded >= 27'sd5 * 27'sd65536 ? 6'sd5 : 6'(t_rounded >>> 16);
     end
-    if (valid_q[3]) begin
-      rise_q <= 17'(slope_q) * 17'(g_q);
-      base5_q <= base_q;
+    if (valid_q[3]) begin  // block RAM and multiplier each have a cycle of their own
+      base5_q <= base4_q;
+      slope5_q <= slope4_q;
+      g5_q <= g4_q;
       n5_q <= n4_q;
     end
     if (valid_q[4]) begin
-      m_q <= base5_q + 18'((18'(rise_q) + 18'd128) >> 8);
+      rise_q <= 17'(slope5_q) * 17'(g5_q);
+      base6_q <= base5_q;
       n6_q <= n5_q;
     end
-    if (valid_q[5]) y_q <= scale(n6_q, m_q);
+    if (valid_q[5]) begin
+      m_q <= base6_q + 18'((18'(rise_q) + 18'd128) >> 8);
+      n7_q <= n6_q;
+    end
+    if (valid_q[6]) scaled_q <= scale(n7_q, m_q);
+    if (valid_q[7]) y_q <= round(scaled_q);
   end
 
   always_ff @(posedge clk_i) begin

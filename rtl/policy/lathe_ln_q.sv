@@ -3,7 +3,7 @@
 // latency, no back-pressure; a tag travels along untouched. Arguments outside are not defined.
 module lathe_ln_q #(
   parameter int unsigned TagW = 1,
-  localparam int unsigned Latency = 5
+  localparam int unsigned Latency = 6
 ) (
   input  logic            clk_i,
   input  logic            rst_ni,
@@ -16,11 +16,11 @@ module lathe_ln_q #(
 );
   logic [Latency-1:0] valid_q;
   logic [TagW-1:0]    tag_q [Latency];
-  logic [2:0]         k, k1_q, k2_q, k3_q;
+  logic [2:0]         k, k1_q, k2_q, k3_q, k4_q;
   logic [21:0]        fraction, fraction_q;
-  logic [16:0]        base_q, base3_q;
-  logic [8:0]         slope_q;
-  logic [13:0]        g_q;
+  logic [16:0]        base2_q, base3_q, base4_q;
+  logic [8:0]         slope2_q, slope3_q;
+  logic [13:0]        g2_q, g3_q;
   logic [22:0]        rise_q;
   logic [18:0]        octave_q, y_q;
   logic [16:0]        within_q;
@@ -58,20 +58,26 @@ module lathe_ln_q #(
       fraction_q <= fraction;
     end
     if (valid_q[0]) begin
-      {base_q, slope_q} <= rom[fraction_q[21:14]];
-      g_q <= fraction_q[13:0];
+      {base2_q, slope2_q} <= rom[fraction_q[21:14]];
+      g2_q <= fraction_q[13:0];
       k2_q <= k1_q;
     end
-    if (valid_q[1]) begin
-      rise_q <= 23'(slope_q) * 23'(g_q);
-      base3_q <= base_q;
+    if (valid_q[1]) begin  // block RAM and multiplier each have a cycle of their own
+      base3_q <= base2_q;
+      slope3_q <= slope2_q;
+      g3_q <= g2_q;
       k3_q <= k2_q;
     end
     if (valid_q[2]) begin
-      within_q <= base3_q + 17'((24'(rise_q) + 24'd8192) >> 14);
-      octave_q <= octaves(k3_q);
+      rise_q <= 23'(slope3_q) * 23'(g3_q);
+      base4_q <= base3_q;
+      k4_q <= k3_q;
     end
-    if (valid_q[3]) y_q <= octave_q + 19'(within_q);
+    if (valid_q[3]) begin
+      within_q <= base4_q + 17'((24'(rise_q) + 24'd8192) >> 14);
+      octave_q <= octaves(k4_q);
+    end
+    if (valid_q[4]) y_q <= octave_q + 19'(within_q);
   end
 
   always_ff @(posedge clk_i) begin

@@ -165,7 +165,7 @@ module lathe_policy
   logic signed [15:0] grad;
   logic [63:0]        pick_rec;
   logic [31:0]        saturations;
-  logic [43:0]        magnitude;
+  logic [6:0]         bits;
   logic signed [9:0]  e_v;
 
   assign e_v = -10'sd32 - signed'({5'b0, cmd_q.gshift});
@@ -193,7 +193,7 @@ module lathe_policy
     .out_last_o(grad_last),
     .out_o(grad),
     .saturations_o(saturations),
-    .magnitude_o(magnitude)
+    .bits_o(bits)
   );
 
   lathe_policy_pick u_pick (
@@ -249,8 +249,8 @@ module lathe_policy
         done_o.result[0] <= '{
             write: 1'b1,
             exp: cmd_q.t[2].exp,
-            track: magnitude != '0,
-            top: lathe_num_pkg::top_of(lathe_num_pkg::bit_length(64'(magnitude)), e_v)
+            track: bits != '0,
+            top: lathe_num_pkg::top_of(bits, e_v)
         };
       end
     end

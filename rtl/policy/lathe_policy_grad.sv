@@ -28,7 +28,7 @@ module lathe_policy_grad
   output logic                   out_last_o,
   output logic signed [15:0]     out_o,
   output logic [31:0]            saturations_o,
-  output logic [43:0]            magnitude_o   // OR of all magnitudes before rounding
+  output logic [6:0]             bits_o        // bit length of the largest magnitude before rounding, 0: none
 );
   localparam int unsigned LaneW = $clog2(Lanes);
   localparam int unsigned Stages = 13;
@@ -119,6 +119,7 @@ module lathe_policy_grad
 
   // 9: the value before rounding; 10-13: shift, shift, round, saturate.
   logic signed [43:0]     v_q;
+  logic [43:0]            magnitude_q;  // OR of all
   lathe_num_pkg::coarse_t coarse_q;
   lathe_num_pkg::split_t  split_q;
   logic signed [21:0]     rounded_q;
@@ -139,9 +140,11 @@ module lathe_policy_grad
   always_ff @(posedge clk_i) begin
     if (start_i) begin
       saturations_o <= '0;
-      magnitude_o <= '0;
+      magnitude_q <= '0;
+      bits_o <= '0;
     end else begin
-      if (valid_q[9]) magnitude_o <= magnitude_o | 44'(lathe_num_pkg::magnitude(64'(v_q)));
+      if (valid_q[9]) magnitude_q <= magnitude_q | 44'(lathe_num_pkg::magnitude(64'(v_q)));
+      if (valid_q[10]) bits_o <= lathe_num_pkg::bit_length(64'(magnitude_q));
       if (valid_q[12] && lathe_num_pkg::saturates16(rounded_q)) saturations_o <= saturations_o + 32'd1;
     end
   end

@@ -39,7 +39,7 @@ module lathe_policy_score
   logic               scored_valid_q, fire, row_end;
   scored_t            scored_q;
   logic [ColW-1:0]    col_q;
-  logic signed [25:0] lp_action_q;
+  logic signed [15:0] logp_q;  // of the action
   logic [2:0]         term_valid_q, term_last_q;
   logic signed [43:0] term_product;
   logic signed [21:0] term, entropy_q;
@@ -61,9 +61,9 @@ module lathe_policy_score
   always_ff @(posedge clk_i) begin
     if (start_i) col_q <= '0;
     else if (fire) col_q <= early_i.last ? '0 : col_q + 1'b1;
-    if (fire && col_q == rec_i.action) lp_action_q <= early_i.lp;
+    if (fire && col_q == rec_i.action) logp_q <= log_code(early_i.lp);
     if (row_end) begin
-      scored_q.x <= 17'(log_code(lp_action_q)) - 17'(rec_i.old);
+      scored_q.x <= 17'(logp_q) - 17'(rec_i.old);
       scored_q.adv <= rec_i.adv;
       scored_q.verr <= 25'(early_i.lp) - (25'(rec_i.ret) <<< 6);
       scored_q.action <= rec_i.action;

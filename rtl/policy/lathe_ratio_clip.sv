@@ -29,16 +29,28 @@ module lathe_ratio_clip (
     logic zeroed;  // ppo: the clipped surrogate has no gradient here
   } flags_t;
 
-  flags_t             flags, flags_late;
-  logic signed [16:0] x_capped;
+  flags_t             flags, flags_q, flags_late;
+  logic signed [16:0] x_q, x_capped_q;
   logic [20:0]        ratio, ratio_capped;
-  logic               late_valid;
+  logic               valid_q, late_valid;
 
   always_comb begin
     flags.high = x_i > 17'(hi_i);
     flags.low = x_i < 17'(lo_i);
     flags.zeroed = (flags.high && adv_i > 16'sd0) || (flags.low && adv_i < 16'sd0);
-    x_capped = flags.high ? 17'(hi_i) : x_i;
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) valid_q <= 1'b0;
+    else valid_q <= valid_i;
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (valid_i) begin
+      x_q <= x_i;
+      x_capped_q <= flags.high ? 17'(hi_i) : x_i;
+      flags_q <= flags;
+    end
   end
 
   lathe_exp_q #(
@@ -46,9 +58,9 @@ module lathe_ratio_clip (
   ) u_exp (
     .clk_i,
     .rst_ni,
-    .valid_i,
-    .x_i(26'(x_i) <<< 6),
-    .tag_i(flags),
+    .valid_i(valid_q),
+    .x_i(26'(x_q) <<< 6),
+    .tag_i(flags_q),
     .valid_o(late_valid),
     .y_o(ratio),
     .tag_o(flags_late)
@@ -58,8 +70,8 @@ module lathe_ratio_clip (
   lathe_exp_q u_exp_capped (
     .clk_i,
     .rst_ni,
-    .valid_i(valid_i && mode_i == RatioTruncate),
-    .x_i(26'(x_capped) <<< 6),
+    .valid_i(valid_q && mode_i == RatioTruncate),
+    .x_i(26'(x_capped_q) <<< 6),
     .tag_i(1'b0),
     .valid_o(unused_valid),
     .y_o(ratio_capped),

@@ -23,12 +23,13 @@ module lathe_row_buffer #(
   end
 
   logic [PtrW-1:0]  wr_q, rd_q, rd_d;
-  logic [PtrW:0]    reserved_q, avail_q;
-  logic             push_q;
+  logic [PtrW:0]    reserved_q, avail_q, avail_d;
+  logic             push_q, valid_q;
 
   assign rd_d = rd_q + PtrW'(pop_i);
   assign room_o = !reserved_q[PtrW];
-  assign valid_o = avail_q != '0;
+  assign valid_o = valid_q;
+  assign avail_d = avail_q + (PtrW+1)'(push_q) - (PtrW+1)'(pop_i);
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
@@ -36,20 +37,23 @@ module lathe_row_buffer #(
       rd_q <= '0;
       reserved_q <= '0;
       avail_q <= '0;
+      valid_q <= 1'b0;
       push_q <= 1'b0;
     end else begin
       wr_q <= wr_q + PtrW'(push_i);
       rd_q <= rd_d;
       reserved_q <= reserved_q + (PtrW+1)'(reserve_i) - (PtrW+1)'(pop_i);
-      avail_q <= avail_q + (PtrW+1)'(push_q) - (PtrW+1)'(pop_i);
+      avail_q <= avail_d;
+      valid_q <= avail_d != '0;
       push_q <= push_i;
     end
   end
 
-  // The word at the next read position is fetched ahead.
+  // The word at the next read position is fetched ahead, again in every cycle until it is popped.
   lathe_ram #(
     .Width(Width),
-    .Words(Depth)
+    .Words(Depth),
+    .AnyOnCollision(1'b1)
   ) u_ram (
     .clk_i,
     .wr_en_i(push_i),

@@ -10,12 +10,12 @@ def test_policy(lanes):
 
 
 @pytest.mark.parametrize("file, old, new, caught_by", [
-    ("pick", ": sum > threshold_q", ": sum >= threshold_q", "test_thresholds"),            # one action too early
+    ("pick", ": sum_q > threshold2_q", ": sum_q >= threshold2_q", "test_thresholds"),            # one action too early
     ("pick", "hit && !found_q", "hit", "test_ties_and_zeros"),                             # the last of equal logits
     ("read", "action > 16'(last_col - 1'b1) ?", "action == 16'hffff ?", "test_extremes"),  # codes out of range
     ("score", "44'sd32768", "44'sd0", "test_shapes"),                                      # floor in the entropy
     ("score", "(25'(rec_i.ret) <<< 6)", "(25'(rec_i.ret) <<< 5)", "test_shapes"),          # scale of the return
-    ("grad", "magnitude_o <= '0;", "", "test_random"),                                     # top of the operation before
+    ("grad", "magnitude_q <= '0;", "", "test_random"),                                     # top of the operation before
     ("write", "word_q <= push ? '0 : word;", "word_q <= word;", "test_shapes"),            # pad lanes keep old values
     ("read", "in_flight_q != 6'(MaxRows)", "in_flight_q != 6'(MaxRows + 9)", "test_backlog"),  # more samples than fit
     ("stats", "stats_q.sum_k3 + ", "stats_q.sum_k3 - ", "test_shapes"),

@@ -11,7 +11,7 @@ from pymodels.functions import exp_q
 from tb.common.actors import Coverage, Scoreboard, cycle, reset, rng, stalls, start_clock_and_reset
 
 NONE, RATIO, TRUNCATE, PPO = range(4)
-LATENCY = 8
+LATENCY = 11
 OUTPUTS = ("coef_o", "ratio_o", "high_o", "low_o", "clipped_o")
 
 
