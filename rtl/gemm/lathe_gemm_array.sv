@@ -19,14 +19,8 @@ module lathe_gemm_array
   output logic [Lanes-1:0]                  col_valid_o,
   output logic [Lanes-1:0][AccW-1:0]        col_data_o
 );
-  typedef struct packed {
-    logic first;
-    logic last;
-  } mark_t;
-
   // Skew registers: stage s is s + 1 cycles behind the input; row s takes lane s of a, column s lane s of b.
-  logic [Lanes-1:0] skew_valid_q;
-  mark_t skew_mark_q [Lanes];
+  logic [Lanes-1:0] skew_valid_q, skew_first_q, skew_last_q;
   logic [Lanes-1:0][15:0] skew_a_q [Lanes];
   logic [Lanes-1:0][15:0] skew_b_q [Lanes];
 
@@ -36,50 +30,66 @@ module lathe_gemm_array
   end
 
   always_ff @(posedge clk_i) begin
+    skew_first_q <= {skew_first_q[Lanes-2:0], first_i};
+    skew_last_q <= {skew_last_q[Lanes-2:0], last_i};
     if (valid_i) begin
-      skew_mark_q[0] <= '{first: first_i, last: last_i};
       skew_a_q[0] <= a_i;
       skew_b_q[0] <= b_i;
     end
     for (int unsigned s = 1; s < Lanes; s++) begin
       if (skew_valid_q[s-1]) begin
-        skew_mark_q[s] <= skew_mark_q[s-1];
         skew_a_q[s] <= skew_a_q[s-1];
         skew_b_q[s] <= skew_b_q[s-1];
       end
     end
   end
 
-  // The grid; index Lanes is the edge where a and b fall off.
+  // The grid; index Lanes is the edge where a and b fall off. Column j of a row is j cycles behind column 0:
+  // bit j of `load` says that a step arrives, of `add` that its product is added, of `done` that the sum is finished.
+  logic [Lanes-1:0] load [Lanes];
+  logic [Lanes-1:0] add_q [Lanes];
+  logic [Lanes-1:0] first_q [Lanes];
+  logic [Lanes-1:0] last_q [Lanes];
+  logic [Lanes-1:0] done_q [Lanes];
   // verilator lint_off UNUSEDSIGNAL
-  logic valid [Lanes][Lanes+1];
-  mark_t mark [Lanes][Lanes+1];
   logic signed [15:0] a [Lanes][Lanes+1];
   logic signed [15:0] b [Lanes+1][Lanes];
   // verilator lint_on UNUSEDSIGNAL
-  logic [Lanes-1:0] done [Lanes];  // [column][row]
   logic [AccW-1:0] acc [Lanes][Lanes];  // [column][row]
+  logic [Lanes-1:0] done [Lanes];       // the same bits by column
 
   for (genvar i = 0; i < Lanes; i++) begin : gen_row
-    assign valid[i][0] = skew_valid_q[i];
-    assign mark[i][0] = skew_mark_q[i];
+    assign load[i] = {add_q[i][Lanes-2:0], skew_valid_q[i]};
     assign a[i][0] = skew_a_q[i][i];
     assign b[0][i] = skew_b_q[i][i];
+
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) begin
+        add_q[i] <= '0;
+        done_q[i] <= '0;
+      end else begin
+        add_q[i] <= load[i];
+        done_q[i] <= add_q[i] & last_q[i];
+      end
+    end
+
+    always_ff @(posedge clk_i) begin
+      first_q[i] <= {first_q[i][Lanes-2:0], skew_first_q[i]};
+      last_q[i] <= {last_q[i][Lanes-2:0], skew_last_q[i]};
+    end
+
     for (genvar j = 0; j < Lanes; j++) begin : gen_column
+      assign done[j][i] = done_q[i][j];
+
       lathe_pe u_pe (
         .clk_i,
-        .rst_ni,
-        .valid_i(valid[i][j]),
-        .first_i(mark[i][j].first),
-        .last_i (mark[i][j].last),
+        .load_i (load[i][j]),
+        .add_i  (add_q[i][j]),
+        .first_i(first_q[i][j]),
         .a_i    (a[i][j]),
         .b_i    (b[i][j]),
-        .valid_o(valid[i][j+1]),
-        .first_o(mark[i][j+1].first),
-        .last_o (mark[i][j+1].last),
         .a_o    (a[i][j+1]),
         .b_o    (b[i+1][j]),
-        .done_o (done[j][i]),
         .acc_o  (acc[j][i])
       );
     end

@@ -6,7 +6,7 @@ from itertools import product
 
 import cocotb
 import numpy as np
-from cocotb.triggers import Timer
+from cocotb.handle import Immediate
 
 from pymodels.descriptor import Act
 from pymodels.gemm import matmul
@@ -64,6 +64,8 @@ def random_case(generator, m, n, k, **options) -> Case:
 
 
 class Driver(CommandDriver):
+    """Looks at ready from the first edge on at which valid is up."""
+
     async def run(self, command, timeout=100_000):
         dut = self._dut
         dut.cmd_i.value = self._command.pack(command)
@@ -72,9 +74,11 @@ class Driver(CommandDriver):
             await self._edge
             if int(dut.cmd_ready_o.value):
                 break
+        else:
+            raise AssertionError(f"command not accepted within {timeout} cycles")
         self.running = True
         dut.cmd_valid_i.value = 0
-        dut.cmd_i.value = int(rng(3).integers(1 << 62)) << 40
+        dut.cmd_i.value = (1 << self._command.width) - 1  # the unit keeps its own copy
         for self.cycles in range(1, timeout + 1):
             await self._edge
             if int(dut.done_valid_o.value):
@@ -184,9 +188,7 @@ class Bench:
 
 
 async def start(dut) -> Bench:
-    dut.rst_ni.value = 0  # before the first edge, lest assertions look at random registers
-    dut.clk_i.value = 0
-    await Timer(1, "ns")
+    dut.rst_ni.value = Immediate(0)  # before the first evaluation, so that no assertion sees random state
     await start_clock_and_reset(dut)
     return Bench(dut)
 
