@@ -337,7 +337,7 @@ class CommandDriver:
         dut.cmd_i.value = self._command.pack(command)
         dut.cmd_valid_i.value = 1
         await self._edge
-        for waited in range(timeout):
+        for _ in range(timeout):
             await self._edge
             assert not int(dut.done_valid_o.value), "done_valid_o without a running command"
             if int(dut.cmd_ready_o.value):

@@ -3,8 +3,7 @@
 
 import cocotb
 
-from tb.common.actors import Coverage, Scoreboard, StreamMonitor, StreamSink, StreamSource, cycle, reset, rng, stalls
-from tb.common.actors import start_clock_and_reset
+from tb.common.actors import Coverage, Scoreboard, StreamMonitor, StreamSink, StreamSource, cycle, reset, rng, stalls, start_clock_and_reset
 
 
 class Bench:

@@ -6,7 +6,7 @@ from collections import deque
 import cocotb
 from cocotb.triggers import RisingEdge
 
-from tb.common.actors import Coverage, cycle, rng, start_clock_and_reset, stalls
+from tb.common.actors import Coverage, cycle, rng, stalls, start_clock_and_reset
 from tb.common.actors import reset as pull_reset
 
 

@@ -4,8 +4,7 @@
 import cocotb
 import numpy as np
 
-from tb.common.actors import Scoreboard, StreamMonitor, StreamSink, StreamSource, cycle, reset, rng, stalls
-from tb.common.actors import start_clock_and_reset
+from tb.common.actors import Scoreboard, StreamMonitor, StreamSink, StreamSource, cycle, reset, rng, stalls, start_clock_and_reset
 from tb.common.ports import to_word
 
 
