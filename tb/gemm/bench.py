@@ -10,7 +10,7 @@ from cocotb.handle import Immediate
 
 from pymodels.descriptor import Act
 from pymodels.gemm import matmul
-from tb.common.actors import CommandDriver, Coverage, cycle, reset, rng, start_clock_and_reset, stalls
+from tb.common.actors import CommandDriver, Coverage, cycle, reset, rng, stalls, start_clock_and_reset
 from tb.common.ports import ScratchpadPorts
 
 WORDS = 12288
