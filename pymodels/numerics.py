@@ -142,21 +142,15 @@ def op_key(seed: int, opnum: int) -> int:
 
 def rand32(key: int, row: np.ndarray | int, col: np.ndarray | int) -> np.ndarray:
     """Random uint32 of the elements (row, col), 0..65535 each and broadcast against each other."""
-    place = np.asarray(row, np.uint32) << np.uint32(16) | np.asarray(col, np.uint32)
-    return mix32_array(np.atleast_1d(place ^ np.uint32(key))).reshape(place.shape)
-
-
-def _grid(rows: int, cols: int) -> np.ndarray:
-    return np.arange(rows, dtype=np.uint32)[:, None] << np.uint32(16) | np.arange(cols, dtype=np.uint32)
-
-
-_small_grid = lru_cache(maxsize=64)(_grid)
+    rows = mix32_array(np.atleast_1d(np.asarray(row, np.uint32) ^ np.uint32(key)))
+    place = np.asarray(row, np.uint32) ^ np.asarray(col, np.uint32)  # only for its shape
+    cols = np.atleast_1d(np.asarray(col, np.uint32))
+    return mix32_array(rows ^ cols).reshape(place.shape)
 
 
 def rand32_grid(key: int, rows: int, cols: int) -> np.ndarray:
     """`rand32` of all elements of a matrix: uint32, shape (rows, cols)."""
-    grid = _small_grid(rows, cols) if rows * cols <= 1 << 15 else _grid(rows, cols)
-    return mix32_array(grid ^ np.uint32(key))
+    return mix32_array(mix32_array(_places(rows) ^ np.uint32(key))[:, None] ^ _places(cols))
 
 
 @lru_cache(maxsize=16)
@@ -166,13 +160,15 @@ def _places(count: int) -> np.ndarray:
 
 def rand32_line(key: int, count: int) -> np.ndarray:
     """`rand32` of elements 0..count-1 numbered as in update (row = i >> 16, col = i & 0xFFFF): uint32, shape (count,)."""
-    return mix32_array(_places(count) ^ np.uint32(key))
+    places = _places(count)
+    rows = mix32_array(_places((count >> 16) + 1) ^ np.uint32(key))
+    return mix32_array((rows[0] if count <= 1 << 16 else rows[places >> 16]) ^ (places & np.uint32(0xFFFF)))
 
 
 def store(v: np.ndarray, e_v: int, e_to: int, stochastic: bool, key: int) -> tuple[np.ndarray, Result]:
     """Round exact values ``v * 2**e_v`` (int64 matrix) to int16 with exponent `e_to` and report the result."""
     track, result_top = top(v, e_v)
     s = e_to - e_v
-    r = rand32_grid(key, *v.shape) >> 16 if stochastic and s > 0 else 0
+    r = rand32_grid(key, *v.shape) & 0xFFFF if stochastic and s > 0 else 0
     c, saturations = saturate16(shift_round(v, s, stochastic, r))
     return c, Result(1, e_to, track, result_top, saturations)

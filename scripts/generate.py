@@ -2,7 +2,7 @@
 """Writes every generated source from its single origin; ``--check`` only compares.
 
 descriptor.toml -> rtl/ctrl/lathe_desc_pkg.sv, docs/descriptors.md
-lathe_csr.rdl   -> rtl/ctrl/gen/*.sv, host/lathe/csr_map.py, docs/registers.md   (see generate_csr.py)
+lathe_csr.rdl   -> rtl/ctrl/gen/*.sv, pymodels/csr_map.py, docs/registers.md   (see generate_csr.py)
 numpy formulas  -> rtl/prim/lathe_tables_pkg.sv                                  (see generate_tables.py)
 """
 

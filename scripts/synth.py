@@ -50,9 +50,8 @@ def synthesize(lanes: int, banks: int) -> dict:
     def step(command: str) -> None:
         ys.run_pass(command, design)
 
-    ys.log_to_stream  # noqa: B018  (fails early when this pyosys has another interface)
     names = " ".join(str(path) for path in rtl_sources())
-    step(f"read_slang --top lathe -DSYNTHESIS -G Lanes={lanes} -G Banks={banks} {names}")
+    step(f"read_slang --keep-hierarchy --top lathe -DSYNTHESIS -G Lanes={lanes} -G Banks={banks} {names}")
     step("hierarchy -check -top lathe")
     step("proc")
     step("select -assert-none t:$dlatch t:$adlatch t:$dlatchsr")

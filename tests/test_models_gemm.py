@@ -44,7 +44,7 @@ def reference(a, b, e_a, e_b, e_c, bias=None, e_bias=0, act=0, dact=0, y=None, s
                 q = v << -s
             elif stochastic and act != Act.TANH:
                 f = ((v % 2**s) << 16) >> s
-                q = (v >> s) + ((f + (mix32(key ^ (i << 16 | j)) >> 16)) >> 16)
+                q = (v >> s) + ((f + (mix32(mix32(key ^ i) ^ j) & 0xFFFF)) >> 16)
             else:
                 q, rest = divmod(v, 2**s)
                 q += rest > 2 ** (s - 1) or (rest == 2 ** (s - 1) and q % 2 == 1)

@@ -45,7 +45,7 @@ def spec_sample(y, e_y, greedy, key, version, lanes):
         if greedy:
             action = z[:-1].index(max(z[:-1]))
         else:
-            t = ((mix32(key ^ i << 16) >> 8) * sum(e)) >> 24
+            t = ((mix32(mix32(key ^ i)) >> 8) * sum(e)) >> 24
             action = next(a for a in range(len(e)) if sum(e[: a + 1]) > t)
         version &= 0xFFFF
         records.append([action, clamp(rne(lp[action], 6), 16), clamp(rne(z[-1], 6), 16),
@@ -76,7 +76,7 @@ def spec_loss(y, records, e_y, e_dy, mode, lo, hi, entropy_coef, value_coef, gsh
             if s <= 0:
                 q = value << -s
             elif stochastic:
-                q = (value >> s) + ((((value % 2**s << 16) >> s) + (mix32(key ^ (i << 16 | j)) >> 16)) >> 16)
+                q = (value >> s) + ((((value % 2**s << 16) >> s) + (mix32(mix32(key ^ i) ^ j) & 0xFFFF)) >> 16)
             else:
                 q = rne(value, s)
             line.append(clamp(q, 16))

@@ -34,7 +34,7 @@ def spec_top(values, e_v):
 def spec_sgd(w, g, m, e_w, e_g, e_m, e_wn, e_mn, lr_mant, lr_exp, momentum, stochastic, key):
     w_next, m_next, all_w, all_m, sat_w, sat_m = [], [], [], [], 0, 0
     for i in range(len(w)):
-        r = mix32(key ^ i)
+        r = mix32(mix32(key) ^ i)
         vm = spec_align(momentum * int(m[i]), e_m - e_mn, 15) + spec_align(int(g[i]), e_g - e_mn + 16, 31)
         value, q = spec_round16(vm, stochastic, r >> 16)
         sat_m += q != value

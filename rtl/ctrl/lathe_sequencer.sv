@@ -144,8 +144,7 @@ module lathe_sequencer
     .clk_i,
     .en_i(state_q == Check),
     .key_i(outer ? seed_i : '0),
-    .row_i(mix_in[31:16]),
-    .col_i(mix_in[15:0]),
+    .index_i(mix_in),
     .rand_o(mix_out)
   );
 

@@ -111,7 +111,8 @@ module lathe_gemm_drain
   // Pipeline: valid bits, then address and mask of each stage's row.
   meta_t meta_q [NumStages];
   meta_t meta;
-  logic [15:0] rand_row_q [5];
+  logic [31:0] row_key;         // of the row in stage 3: its part of the random bits
+  logic [31:0] row_key_q [2];
   logic [15:0] rand_col_q [5];
 
   // Stages after RoundStage work for tanh only.
@@ -132,11 +133,24 @@ module lathe_gemm_drain
     if (cfg_i.stochastic) begin
       for (int unsigned s = 0; s < 5; s++) begin
         if (load[s]) begin
-          rand_row_q[s] <= s == 0 ? row : rand_row_q[s-1];
           rand_col_q[s] <= s == 0 ? col : rand_col_q[s-1];
         end
       end
     end
+  end
+
+  lathe_rng #(
+    .Stages(3)
+  ) u_row_key (
+    .clk_i,
+    .en_i(cfg_i.stochastic && (|load[2:0])),
+    .key_i,
+    .index_i(32'(row)),
+    .rand_o(row_key)
+  );
+  always_ff @(posedge clk_i) begin
+    if (cfg_i.stochastic && load[3]) row_key_q[0] <= row_key;
+    if (cfg_i.stochastic && load[4]) row_key_q[1] <= row_key_q[0];
   end
 
   // Lanes.
@@ -146,7 +160,7 @@ module lathe_gemm_drain
 
   for (genvar l = 0; l < Lanes; l++) begin : gen_lane
     // verilator lint_off UNUSEDSIGNAL
-    logic [31:0] rand32;  // the upper half rounds
+    logic [31:0] rand32;  // the lower half rounds
     // verilator lint_on UNUSEDSIGNAL
     logic signed [15:0] rounded, tanh;
 
@@ -155,9 +169,8 @@ module lathe_gemm_drain
     ) u_rng (
       .clk_i,
       .en_i  (cfg_i.stochastic && (|load[7:5])),
-      .key_i,
-      .row_i (rand_row_q[4]),
-      .col_i (rand_col_q[4] | 16'(l)),
+      .key_i  (row_key_q[1]),
+      .index_i(32'(rand_col_q[4] | 16'(l))),
       .rand_o(rand32)
     );
 
@@ -168,7 +181,7 @@ module lathe_gemm_drain
       .acc_i   (row_data_i[l]),
       .bias_i  (bias_q[l]),
       .y_i     (aux_data_i[16*l+:16]),
-      .rand_i  (rand32[31:16]),
+      .rand_i  (rand32[15:0]),
       .value_o (value[l]),
       .sat_o   (sat[l]),
       .result_o(rounded),

@@ -133,7 +133,7 @@ module lathe_policy_grad
     if (valid_q[8]) v_q <= rest_8_q + 44'(side_8);
     if (valid_q[9]) coarse_q <= lathe_num_pkg::shift_coarse(64'(v_q), amount_q);
     if (valid_q[10]) split_q <= lathe_num_pkg::shift_fine(coarse_q);
-    if (valid_q[11]) rounded_q <= lathe_num_pkg::shift_up(split_q, stochastic_i, random[31:16]);
+    if (valid_q[11]) rounded_q <= lathe_num_pkg::shift_up(split_q, stochastic_i, random[15:0]);
     if (valid_q[12]) out_o <= lathe_num_pkg::saturate16(rounded_q);
   end
 
@@ -149,24 +149,39 @@ module lathe_policy_grad
     end
   end
 
-  // The random number of the element in stage 11, asked for two stages earlier.
+  // The random number of the element in stage 11, asked for two stages earlier, its row's key two before that.
+  logic [31:0]     row_key;
+  logic [ColW-1:0] rcol_8_q, rcol_9_q;
+
+  lathe_rng #(
+    .Stages(2)
+  ) u_row_key (
+    .clk_i,
+    .en_i(stochastic_i),
+    .key_i,
+    .index_i(32'(row_q)),
+    .rand_o(row_key)
+  );
   lathe_rng #(
     .Stages(2)
   ) u_rng (
     .clk_i,
     .en_i(stochastic_i),
-    .key_i,
-    .row_i(row_q),
-    .col_i(16'(rcol_q)),
+    .key_i(row_key),
+    .index_i(32'(rcol_9_q)),
     .rand_o(random)
   );
+  always_ff @(posedge clk_i) begin
+    rcol_8_q <= rcol_q;
+    rcol_9_q <= rcol_8_q;
+  end
   always_ff @(posedge clk_i) begin
     if (start_i) begin
       row_q <= '0;
       rcol_q <= '0;
-    end else if (valid_q[9]) begin
-      row_q <= row_q + 16'(last_q[9]);
-      rcol_q <= last_q[9] ? '0 : rcol_q + 1'b1;
+    end else if (valid_q[7]) begin
+      row_q <= row_q + 16'(last_q[7]);
+      rcol_q <= last_q[7] ? '0 : rcol_q + 1'b1;
     end
   end
 

@@ -159,27 +159,36 @@ module lathe_policy_score
   // SAMPLE, per row: a random number.
   logic [15:0] row_q;
   logic [31:0] random;
-  logic [1:0]  draw_q;
-  logic [21:0] draw_sum_q [2];
+  logic [31:0] row_key;
+  logic [3:0]  draw_q;
+  logic [21:0] draw_sum_q [4];
 
+  lathe_rng #(
+    .Stages(2)
+  ) u_row_key (
+    .clk_i,
+    .en_i(!loss_i),
+    .key_i,
+    .index_i(32'(row_q)),
+    .rand_o(row_key)
+  );
   lathe_rng #(
     .Stages(2)
   ) u_rng (
     .clk_i,
     .en_i(!loss_i),
-    .key_i,
-    .row_i(row_q),
-    .col_i('0),
+    .key_i(row_key),
+    .index_i('0),
     .rand_o(random)
   );
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) draw_q <= '0;
-    else draw_q <= {draw_q[0], sum_valid_i && !loss_i};
+    else draw_q <= {draw_q[2:0], sum_valid_i && !loss_i};
     if (start_i) row_q <= '0;
     else if (sum_valid_i) row_q <= row_q + 16'd1;
     draw_sum_q[0] <= sum_i;
-    draw_sum_q[1] <= draw_sum_q[0];
+    for (int unsigned s = 1; s < 4; s++) draw_sum_q[s] <= draw_sum_q[s-1];
   end
 
   // One multiplier for all that is needed once per row: coefficient * advantage, ratio**2, error**2 or
@@ -201,7 +210,7 @@ module lathe_policy_score
   logic [25:0]        ratio2_q;
 
   assign head_pop = head_valid && (!busy_q || phase_q == 2'd2);
-  assign op_valid = busy_q || draw_q[1];
+  assign op_valid = busy_q || draw_q[3];
 
   always_comb begin
     unique case (phase_q)
@@ -220,7 +229,7 @@ module lathe_policy_score
     endcase
     if (!loss_i) begin
       op_a = {1'b0, random[31:8]};
-      op_b = {3'b0, draw_sum_q[1]};
+      op_b = {3'b0, draw_sum_q[3]};
     end
   end
 

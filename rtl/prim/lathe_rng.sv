@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random bits of one tensor element: rand = mix32(key ^ {row, col}), see docs/numerics.md, section 4. A pure function in a
-// pipeline of `Stages` registers that advances with en_i; carries no valid bit and draws no sequence.
+// One step of the random bits of an element: rand = mix32(key ^ index), see docs/numerics.md, section 4. Applied to an
+// operation's key and a row it gives the row's key, to that and a column the element's number. A pure function in a pipeline
+// of `Stages` registers that advances with en_i; carries no valid bit and draws no sequence.
 module lathe_rng
   import lathe_num_pkg::*;
 #(
@@ -9,13 +10,12 @@ module lathe_rng
   input  logic        clk_i,
   input  logic        en_i,
   input  logic [31:0] key_i,
-  input  logic [15:0] row_i,
-  input  logic [15:0] col_i,
+  input  logic [31:0] index_i,
   output logic [31:0] rand_o
 );
   logic [31:0] x;
 
-  assign x = key_i ^ {row_i, col_i};
+  assign x = key_i ^ index_i;
 
   if (Stages == 1) begin : g_one
     always_ff @(posedge clk_i) begin

@@ -38,7 +38,7 @@ module lathe_update_sgd #(
   localparam int unsigned MStage = 7;
   localparam int unsigned WStage = 13;
   localparam int unsigned RngStages = 2;
-  localparam int unsigned RngIn = RandStage - RngStages;
+  localparam int unsigned RowIn = RandStage - 2 * RngStages;  // the row's key, then the elements' numbers
 
   // A term stands `up` bits to the left and is shifted right by up - s, limited (align)
   function automatic logic [5:0] limit_shift(logic signed [10:0] shift);
@@ -78,6 +78,9 @@ module lathe_update_sgd #(
   logic [WStage:1]  valid_q;
   logic [WStage:0]  valid;
   logic [15:0]      word_q;      // number of the word whose random bits are next
+  logic [31:0]      element;     // number of that word's first weight
+  logic [31:0]      row_key;     // key of the row that the elements are numbered in
+  logic [RngStages-1:0][15:0] col_q;
   logic             rng_en;
   logic [31:0]      random [Lanes];
   logic [MagW-1:0]  vm [Lanes], vw [Lanes];
@@ -87,7 +90,7 @@ module lathe_update_sgd #(
   assign mn_valid_o = valid[MStage];
   assign wn_valid_o = valid[WStage];
   assign busy_o = |valid_q;
-  assign rng_en = stochastic_i && (|valid[RandStage-1:RngIn]);
+  assign rng_en = stochastic_i && (|valid[RandStage-1:RowIn]);
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) valid_q <= '0;
@@ -96,21 +99,33 @@ module lathe_update_sgd #(
 
   always_ff @(posedge clk_i) begin
     if (setup_i) word_q <= '0;
-    else if (valid[RngIn]) word_q <= word_q + 16'd1;
+    else if (valid[RowIn]) word_q <= word_q + 16'd1;
+  end
+
+  assign element = 32'({word_q, LogLanes'(0)});
+
+  lathe_rng #(
+    .Stages(RngStages)
+  ) u_row_key (
+    .clk_i,
+    .en_i(rng_en),
+    .key_i,
+    .index_i(32'(element[31:16])),
+    .rand_o(row_key)
+  );
+
+  always_ff @(posedge clk_i) begin
+    if (rng_en) col_q <= {col_q[RngStages-2:0], element[15:0]};
   end
 
   for (genvar i = 0; i < Lanes; i++) begin : g_lane
-    logic [31:0] element;
-    assign element = 32'({word_q, LogLanes'(i)});
-
     lathe_rng #(
       .Stages(RngStages)
     ) u_rng (
       .clk_i,
       .en_i(rng_en),
-      .key_i,
-      .row_i(element[31:16]),
-      .col_i(element[15:0]),
+      .key_i(row_key),
+      .index_i(32'(col_q[RngStages-1] | 16'(i))),
       .rand_o(random[i])
     );
 

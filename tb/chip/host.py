@@ -5,13 +5,13 @@ import numpy as np
 from pyuvm import uvm_scoreboard, uvm_sequence
 
 from pymodels.csr_map import MEMORIES, REGISTERS
-from pymodels.descriptor import SPEC, encode
+from pymodels.descriptor import Error, encode
 from tb.chip.agents import CsrItem
 
 STATISTICS = [name for name in REGISTERS if name.startswith("STAT_")]
 COMPARED = ["STATUS", "OPNUM", "VERSION", "SLOT", "SATURATIONS", *STATISTICS]
 AFTER_ERROR = ["STATUS", "ERROR", "VERSION", "SLOT"]  # what is defined when a program was stopped
-ERRORS = SPEC["error"]
+ERRORS = {error.name.lower(): int(error) for error in Error}
 
 
 class Access(uvm_sequence):

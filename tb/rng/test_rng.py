@@ -11,4 +11,4 @@ def test_rng(stages):
 
 def test_rng_detects_a_planted_error():
     with pytest.raises(BenchFailed, match="test_values"):
-        run("lathe_rng", "tb.rng.bench", mutate=("rtl/prim/lathe_rng.sv", "32'(index_i)", "{index_i, 16'd0}"))
+        run("lathe_rng", "tb.rng.bench", mutate=("rtl/prim/lathe_rng.sv", "key_i ^ index_i", "key_i + index_i"))
