@@ -60,10 +60,13 @@ def synthesize(lanes: int, banks: int) -> dict:
     step("opt_clean")
     step("check -assert")
     step("design -load elaborated")
-    step("synth_ecp5 -noflatten -top lathe")
+    # Units stay apart, everything inside them is flattened.
+    cells = {str(cell.name).lstrip("\\"): str(cell.type).lstrip("\\") for cell in design.top_module().cells_.values()}
+    for instance in UNITS:
+        step(f"setattr -mod -set keep_hierarchy 1 {cells[instance]}")
+    step("synth_ecp5 -top lathe")
     step(f"tee -q -o {statistics} stat -json")
     modules = {name.lstrip("\\"): body for name, body in json.loads(statistics.read_text())["modules"].items()}
-    cells = {str(cell.name).lstrip("\\"): str(cell.type).lstrip("\\") for cell in design.top_module().cells_.values()}
     report = {unit: count(modules, cells[instance]) for instance, unit in UNITS.items()}
     report["chip"] = count(modules, "lathe")
     return report

@@ -29,7 +29,7 @@ class BurstCoverage(uvm_subscriber):
     """Which kinds of memory bursts were seen."""
 
     def build_phase(self):
-        self.coverage = Coverage("bursts")
+        self.coverage = Coverage()
 
     def write(self, burst):
         channel, _, beats = burst
@@ -112,7 +112,7 @@ class RandomPrograms(ChipTest):
     """Random legal programs; everything is compared after each."""
 
     async def body(self) -> None:
-        coverage = Coverage("programs")
+        coverage = Coverage()
         generator = Generator(self.rng, self.space)
         for number in range(PROGRAMS):
             steps = generator.program(int(self.rng.integers(8, 40)))
@@ -156,15 +156,13 @@ class IllegalDescriptors(ChipTest):
             steps = generator.program(4)
             bad = generator.gemm()
             bad.fields |= change
-            place = int(self.rng.integers(0, len(steps)))
-            for step in steps:  # no waits: the semaphores of a program that is cut short may never be posted
-                step.fields.pop("wait_mask", None)
-                step.fields.pop("post_mask", None)
-            fields = [step.fields for step in steps if step.label not in ("commit", "rollback")]
+            # No waits: the semaphores of a program that is cut short may never be posted.
+            fields = [step.fields | {"wait_mask": 0, "post_mask": 0, "last": 0} for step in steps
+                      if step.label not in ("commit", "rollback")]
             generator.kept = 0
-            fields[-1:] = [fields[-1] | {"last": 1}] if fields else []
-            place = min(place, len(fields))
+            place = int(self.rng.integers(0, len(fields) + 1))
             fields.insert(place, bad.fields)
+            fields[-1]["last"] = 1
             await self.host.load_program(fields)
             await self.host.run()
             read = await self.host.compare_registers(AFTER_ERROR, f"illegal: {name}")
@@ -222,6 +220,7 @@ class ResetInTheMiddle(IllegalDescriptors):
             await self.host.sequencer_write("CONTROL", 1)
             await ClockCycles(cocotb.top.clk_i, int(self.rng.integers(1, 150)))
             await self.reset(False)
+            self.host.golden.reset()
             await self.host.compare_registers(["VERSION", "SLOT", "STATUS"], "after a reset")
             await self.host.write_registers(IRQ_ENABLE=1)
             await self.compare_current_slot()
