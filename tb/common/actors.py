@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import cocotb
 import numpy as np
 from cocotb.clock import Clock
+from cocotb.handle import Immediate
 from cocotb.triggers import Event, RisingEdge
 from cocotb_bus.monitors import BusMonitor
 
@@ -47,24 +48,28 @@ def bursts(p: float, generator: np.random.Generator | None = None, mean: int = 8
 
 
 async def start_clock_and_reset(dut, cycles: int = 4) -> None:
-    """Set every input to 0, start clk_i and hold rst_ni (and por_ni, if there is one) low for `cycles` cycles."""
+    """Set every input to 0, start clk_i and hold rst_ni and por_ni (those that there are) low for `cycles` cycles."""
+    for pin in (dut.clk_i, *_resets(dut)):
+        pin.value = Immediate(0)  # random inputs would make an edge without reset at time 0, and assertions fail at it
     for handle in dut:
         if handle._name.endswith("_i"):
             handle.value = 0
-    if hasattr(dut, "por_ni"):
-        dut.por_ni.value = 0
-    Clock(dut.clk_i, CLOCK_NS, "ns").start()
+    Clock(dut.clk_i, CLOCK_NS, "ns").start(start_high=False)  # inputs are set before the first edge
     await reset(dut, cycles)
 
 
 async def reset(dut, cycles: int = 4) -> None:
-    """Pull rst_ni low for `cycles` cycles; releases por_ni with it if that was low."""
-    dut.rst_ni.value = 0
+    """Pull rst_ni (por_ni if that is the only one) low for `cycles` cycles; releases por_ni with it if that was low."""
+    pins = _resets(dut)
+    pins[0].value = 0
     await cycle(dut, cycles)
-    if hasattr(dut, "por_ni"):
-        dut.por_ni.value = 1
-    dut.rst_ni.value = 1
+    for pin in pins:
+        pin.value = 1
     await cycle(dut)
+
+
+def _resets(dut) -> list:
+    return [getattr(dut, name) for name in ("rst_ni", "por_ni") if hasattr(dut, name)]
 
 
 async def cycle(dut, count: int = 1) -> None:
@@ -311,11 +316,15 @@ class Coverage:
 
 
 class CommandDriver:
-    """Gives a unit its commands and awaits its completion records; watches that `done` comes once per command."""
+    """Gives a unit its commands and awaits its completion records; watches that `done` comes once per command.
 
-    def __init__(self, dut, command: str = "cmd_t", done: str = "done_t", stall: Iterable[bool] | None = None):
-        self._dut, self._command, self._done = dut, struct(command), struct(done)
+    `config`: pins that a unit takes with the command. They, like cmd_i, carry garbage from then on.
+    """
+
+    def __init__(self, dut, config: Iterable = (), stall: Iterable[bool] | None = None):
+        self._dut, self._command, self._done = dut, struct("cmd_t"), struct("done_t")
         self._edge = RisingEdge(dut.clk_i)
+        self._taken_along = [dut.cmd_i, *config]
         self.stall = iter(stall) if stall is not None else stalls(0)
         self.running = False
         self.cycles = 0  # of the last command, from the accepting cycle to `done`
@@ -329,6 +338,14 @@ class CommandDriver:
             if int(dut.rst_ni.value) and int(dut.done_valid_o.value):
                 assert self.running, "done_valid_o without a running command"
 
+    async def _until(self, pin, timeout: int, problem: str) -> int:
+        """Wait for an edge at which `pin` is high; return the number of edges."""
+        for count in range(1, timeout + 1):
+            await self._edge
+            if int(pin.value):
+                return count
+        raise AssertionError(f"{problem} within {timeout} cycles")
+
     async def run(self, command: Mapping, timeout: int = 100_000) -> dict:
         """Run one command (members of cmd_t by name, others 0) and return done_t as a dict."""
         dut = self._dut
@@ -336,24 +353,13 @@ class CommandDriver:
             await self._edge
         dut.cmd_i.value = self._command.pack(command)
         dut.cmd_valid_i.value = 1
-        await self._edge
-        for _ in range(timeout):
-            await self._edge
-            assert not int(dut.done_valid_o.value), "done_valid_o without a running command"
-            if int(dut.cmd_ready_o.value):
-                break
-        else:
-            raise AssertionError(f"command not accepted within {timeout} cycles")
+        await self._until(dut.cmd_ready_o, timeout, "command not accepted")
         self.running = True
         dut.cmd_valid_i.value = 0
-        dut.cmd_i.value = random.getrandbits(self._command.width)  # a unit must have kept its own copy
-        for self.cycles in range(1, timeout + 1):
-            await self._edge
-            if int(dut.done_valid_o.value):
-                record = self._done.unpack(int(dut.done_o.value))
-                break
-        else:
-            raise AssertionError(f"no done_valid_o within {timeout} cycles of the command")
+        for pin in self._taken_along:  # a unit must have kept its own copy
+            pin.value = random.getrandbits(len(pin))
+        self.cycles = await self._until(dut.done_valid_o, timeout, "no done_valid_o after the command")
+        record = self._done.unpack(int(dut.done_o.value))
         await self._edge
         self.running = False
         assert not int(dut.done_valid_o.value), "done_valid_o longer than one cycle"

@@ -3,7 +3,6 @@
 
 import cocotb
 import numpy as np
-from cocotb.handle import Immediate
 
 from tb.common.actors import CommandDriver, ScratchpadPorts, cycle, reset, rng, start_clock_and_reset
 from tb.common.ports import to_word
@@ -14,35 +13,6 @@ WORDS = 2048
 BASE = 0x8000_0000
 
 
-class Driver(CommandDriver):
-    """Takes ready at the first edge at which valid is up."""
-
-    async def run(self, command, timeout=100_000):
-        dut = self._dut
-        dut.cmd_i.value = self._command.pack(command)
-        dut.cmd_valid_i.value = 1
-        for _ in range(timeout):
-            await self._edge
-            if int(dut.cmd_ready_o.value):
-                break
-        else:
-            raise AssertionError(f"command not accepted within {timeout} cycles")
-        self.running = True
-        dut.cmd_valid_i.value = 0
-        dut.cmd_i.value = (1 << self._command.width) - 1  # a unit keeps its own copy
-        for self.cycles in range(1, timeout + 1):
-            await self._edge
-            if int(dut.done_valid_o.value):
-                break
-        else:
-            raise AssertionError(f"no done_valid_o within {timeout} cycles of the command")
-        record = self._done.unpack(int(dut.done_o.value))
-        await self._edge
-        self.running = False
-        assert not int(dut.done_valid_o.value), "done_valid_o longer than one cycle"
-        return record
-
-
 class Bench:
     def __init__(self, dut, stall=0.0, latency=0):
         self.dut, self.lanes = dut, int(dut.Lanes.value)
@@ -51,7 +21,7 @@ class Bench:
         self.pad = ScratchpadPorts(dut, WORDS, self.lanes, stall=stall)
         self.pad.memory[:] = self.rng.integers(-32768, 32768, self.pad.memory.shape)
         self.axi = AxiMemory(dut, self.lanes, stall=stall, latency=latency)
-        self.driver = Driver(dut)
+        self.driver = CommandDriver(dut)
         self.moved = 0
 
     def set_stall(self, p):
@@ -126,8 +96,6 @@ class Bench:
 
 
 async def started(dut, stall=0.0, latency=0):
-    for pin in (dut.clk_i, dut.rst_ni):
-        pin.value = Immediate(0)  # random inputs would make an edge without reset at time 0, and assertions fail at it
     await start_clock_and_reset(dut)
     return Bench(dut, stall, latency)
 

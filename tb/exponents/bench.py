@@ -2,12 +2,11 @@
 """lathe_exponents: lookups, retired commands and host accesses against pymodels.exponents, in the order of the handshakes."""
 
 import cocotb
-from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
 
 from pymodels.exponents import ExponentFile
 from pymodels.numerics import Result
-from tb.common.actors import CLOCK_NS, Coverage, cycle, rng, stalls
+from tb.common.actors import Coverage, cycle, reset, rng, stalls, start_clock_and_reset
 from tb.common.structs import struct
 
 RESULT = struct("result_t")
@@ -26,18 +25,11 @@ class Bench:
         self.looked_up = None
 
     async def start(self):
-        for handle in self.dut:
-            if handle._name.endswith("_i"):
-                handle.value = 0
-        self.dut.por_ni.value = 0
-        Clock(self.dut.clk_i, CLOCK_NS, "ns").start(start_high=False)  # inputs are set before the first edge
-        await self.power_on()
+        await start_clock_and_reset(self.dut)
         cocotb.start_soon(self._watch())
 
     async def power_on(self):
-        self.dut.por_ni.value = 0
-        await cycle(self.dut, 2)
-        self.dut.por_ni.value = 1
+        await reset(self.dut)
         self.model.reset()
 
     async def _watch(self):

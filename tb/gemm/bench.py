@@ -6,7 +6,6 @@ from itertools import product
 
 import cocotb
 import numpy as np
-from cocotb.handle import Immediate
 
 from pymodels.descriptor import Act
 from pymodels.gemm import matmul
@@ -63,34 +62,6 @@ def random_case(generator, m, n, k, **options) -> Case:
     return Case(m, n, k, **chosen)
 
 
-class Driver(CommandDriver):
-    """Looks at ready from the first edge on at which valid is up."""
-
-    async def run(self, command, timeout=100_000):
-        dut = self._dut
-        dut.cmd_i.value = self._command.pack(command)
-        dut.cmd_valid_i.value = 1
-        for _ in range(timeout):
-            await self._edge
-            if int(dut.cmd_ready_o.value):
-                break
-        else:
-            raise AssertionError(f"command not accepted within {timeout} cycles")
-        self.running = True
-        dut.cmd_valid_i.value = 0
-        dut.cmd_i.value = (1 << self._command.width) - 1  # the unit keeps its own copy
-        for self.cycles in range(1, timeout + 1):
-            await self._edge
-            if int(dut.done_valid_o.value):
-                break
-        else:
-            raise AssertionError(f"no done_valid_o within {timeout} cycles of the command")
-        record = self._done.unpack(int(dut.done_o.value))
-        await self._edge
-        self.running = False
-        return record
-
-
 class Bench:
     def __init__(self, dut):
         self.dut = dut
@@ -98,7 +69,7 @@ class Bench:
         self.random = rng(7)
         self.ports = ScratchpadPorts(dut, WORDS, self.lanes, reads=("a", "b", "x"), writes=("",),
                                      memory=self.random.integers(-32768, 32768, (WORDS, self.lanes)))
-        self.driver = Driver(dut)
+        self.driver = CommandDriver(dut)
         self.seen = Coverage()
         self.compared = 0
         self.steps = 0
@@ -188,7 +159,6 @@ class Bench:
 
 
 async def start(dut) -> Bench:
-    dut.rst_ni.value = Immediate(0)  # before the first evaluation, so that no assertion sees random state
     await start_clock_and_reset(dut)
     return Bench(dut)
 

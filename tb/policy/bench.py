@@ -6,7 +6,6 @@ from itertools import product
 
 import cocotb
 import numpy as np
-from cocotb.handle import Immediate
 
 from pymodels import policy
 from pymodels.numerics import mix32_array
@@ -35,41 +34,12 @@ class Case:
     gap: int = 0  # words between rows
 
 
-class Driver(CommandDriver):
-    """A command is taken at the first edge at which valid and ready are seen high."""
-
-    async def run(self, command, timeout=100_000):
-        dut = self._dut
-        dut.cmd_i.value = self._command.pack(command)
-        dut.cmd_valid_i.value = 1
-        await self._edge
-        for _ in range(timeout):
-            if int(dut.cmd_ready_o.value):
-                break
-            await self._edge
-        self.running = True
-        dut.cmd_valid_i.value = 0
-        dut.cmd_i.value = (1 << self._command.width) - 1  # the unit must have kept its own copy
-        dut.cfg_i.value = (1 << len(dut.cfg_i)) - 1
-        for self.cycles in range(1, timeout + 1):
-            await self._edge
-            if int(dut.done_valid_o.value):
-                break
-        else:
-            raise AssertionError(f"no done_valid_o within {timeout} cycles of the command")
-        record = self._done.unpack(int(dut.done_o.value))
-        await self._edge
-        self.running = False
-        assert not int(dut.done_valid_o.value), "done_valid_o longer than one cycle"
-        return record
-
-
 class Bench:
     def __init__(self, dut, stall=0.0):
         self.dut = dut
         self.lanes = int(dut.Lanes.value)
         self.pad = ScratchpadPorts(dut, WORDS, self.lanes, stall=stall)
-        self.commands = Driver(dut)
+        self.commands = CommandDriver(dut, config=[dut.cfg_i])
         self.board, self.seen, self.stats = Scoreboard("policy"), Coverage(), Stats()
         self.generator = rng()
         self.cfg = CFG
@@ -177,7 +147,6 @@ class Bench:
 
 
 async def begin(dut, stall=0.0):
-    dut.rst_ni.value = Immediate(0)  # before the first evaluation, so that no assertion sees random state
     await start_clock_and_reset(dut)
     bench = Bench(dut, stall)
     await cycle(dut)

@@ -5,7 +5,6 @@ from itertools import product
 
 import cocotb
 import numpy as np
-from cocotb.handle import Immediate
 from cocotb.triggers import RisingEdge
 
 from pymodels.numerics import op_key
@@ -19,42 +18,13 @@ EDGES = np.array([-32768, -32767, -1, 0, 1, 2, 32766, 32767])
 OPERANDS = ("w", "g", "w_next", "m", "m_next")
 
 
-class Driver(CommandDriver):
-    """Takes ready at the first edge at which valid is up."""
-
-    async def run(self, command, timeout=100_000):
-        dut = self._dut
-        dut.cmd_i.value = self._command.pack(command)
-        dut.cmd_valid_i.value = 1
-        for _ in range(timeout):
-            await self._edge
-            if int(dut.cmd_ready_o.value):
-                break
-        else:
-            raise AssertionError(f"command not accepted within {timeout} cycles")
-        self.running = True
-        dut.cmd_valid_i.value = 0
-        dut.cmd_i.value = (1 << self._command.width) - 1  # a unit keeps its own copy
-        for self.cycles in range(1, timeout + 1):
-            await self._edge
-            if int(dut.done_valid_o.value):
-                break
-        else:
-            raise AssertionError(f"no done_valid_o within {timeout} cycles of the command")
-        record = self._done.unpack(int(dut.done_o.value))
-        await self._edge
-        self.running = False
-        assert not int(dut.done_valid_o.value), "done_valid_o longer than one cycle"
-        return record
-
-
 class Bench:
     """A unit with its scratchpad; `sgd` runs one command and compares everything that it did."""
 
     def __init__(self, dut, stall=0.0):
         self.dut, self.lanes = dut, int(dut.Lanes.value)
         self.memory = ScratchpadPorts(dut, WORDS, self.lanes, reads=("w", "g", "m"), writes=("wn", "mn"), stall=stall)
-        self.driver = Driver(dut)
+        self.driver = CommandDriver(dut, config=[dut.cfg_i])
         self.rng, self.seen = rng(), Coverage()
         self.words = 0
         self.memory.memory[:] = self.rng.integers(-32768, 32768, self.memory.memory.shape)
@@ -90,10 +60,7 @@ class Bench:
         self.memory.read.clear()
         self.memory.written.clear()
         self.dut.cfg_i.value = CONFIG.pack(settings)
-        task = cocotb.start_soon(self.driver.run(self.command(n, at, exps, stochastic, key)))
-        await cycle(self.dut, 3)
-        self.dut.cfg_i.value = int(self.rng.integers(1 << 40))  # taken with the command
-        done = await task
+        done = await self.driver.run(self.command(n, at, exps, stochastic, key))
 
         expected = before
         expected[at["w_next"]:at["w_next"] + n] = w_next.reshape(n, -1)
@@ -116,8 +83,6 @@ class Bench:
 
 
 async def started(dut, stall=0.0):
-    for pin in (dut.clk_i, dut.rst_ni):
-        pin.value = Immediate(0)  # random inputs would make an edge without reset at time 0, and assertions fail at it
     await start_clock_and_reset(dut)
     return Bench(dut, stall)
 

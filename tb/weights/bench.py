@@ -2,10 +2,9 @@
 """lathe_weights: the slot ring against pymodels.weights, cycle by cycle."""
 
 import cocotb
-from cocotb.clock import Clock
 
 from pymodels.weights import WeightGroup
-from tb.common.actors import CLOCK_NS, Coverage, cycle, rng
+from tb.common.actors import Coverage, cycle, reset, rng, start_clock_and_reset
 
 SLOTS = (2, 3, 4)
 
@@ -18,19 +17,12 @@ class Bench:
         self.compared = 0
 
     async def start(self):
-        for handle in self.dut:
-            if handle._name.endswith("_i"):
-                handle.value = 0
-        self.dut.por_ni.value = 0
-        Clock(self.dut.clk_i, CLOCK_NS, "ns").start(start_high=False)  # inputs are set before the first edge
-        await self.power_on()
+        await start_clock_and_reset(self.dut)
+        self.compare("power-on")
 
     async def power_on(self):
-        self.dut.por_ni.value = 0
-        await cycle(self.dut, 2)
-        self.dut.por_ni.value = 1
+        await reset(self.dut)
         self.model = WeightGroup()
-        await cycle(self.dut)
         self.compare("power-on")
 
     async def init(self, base, size, slots, version):
