@@ -71,8 +71,9 @@ module lathe_gemm_aux
   end
 
   // verilator lint_off PINCONNECTEMPTY
-  lathe_gemm_reader #(
-    .Lanes(Lanes)
+  lathe_word_reader #(
+    .Lanes(Lanes),
+    .Depth(16)
   ) u_reader (
     .clk_i,
     .rst_ni,
@@ -88,7 +89,8 @@ module lathe_gemm_aux
     .word_valid_o,
     .word_ready_i,
     .word_data_o,
-    .word_tag_o  ()
+    .word_tag_o  (),
+    .busy_o      ()
   );
   // verilator lint_on PINCONNECTEMPTY
 endmodule

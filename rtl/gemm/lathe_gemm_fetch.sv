@@ -94,8 +94,10 @@ module lathe_gemm_fetch
   logic [Lanes*16-1:0] word;
   assign request = active_q && req_ready;
 
-  lathe_gemm_reader #(
-    .Lanes(Lanes)
+  // verilator lint_off PINCONNECTEMPTY
+  lathe_word_reader #(
+    .Lanes(Lanes),
+    .Depth(16)
   ) u_reader (
     .clk_i,
     .rst_ni,
@@ -111,26 +113,29 @@ module lathe_gemm_fetch
     .word_valid_o(word_valid),
     .word_ready_i(word_ready),
     .word_data_o (word),
-    .word_tag_o  (word_last_of_group)
+    .word_tag_o  (word_last_of_group),
+    .busy_o      ()
   );
+  // verilator lint_on PINCONNECTEMPTY
 
   logic column_valid, line_ready;
   logic [Lanes*16-1:0] column;
 
-  lathe_gemm_transpose #(
-    .Lanes(Lanes)
+  lathe_transpose #(
+    .Lanes (Lanes),
+    .CountW(DimW)
   ) u_transpose (
     .clk_i,
     .rst_ni,
     .start_i,
-    .k_last_i     (shape_i.k_last),
-    .line_valid_i (word_valid && along_k_i),
-    .line_ready_o (line_ready),
-    .line_data_i  (word),
-    .line_last_i  (word_last_of_group),
-    .step_valid_o (column_valid),
-    .step_ready_i (step_ready_i),
-    .step_data_o  (column)
+    .last_column_i (shape_i.k_last),
+    .line_valid_i  (word_valid && along_k_i),
+    .line_ready_o  (line_ready),
+    .line_data_i   (word),
+    .line_last_i   (word_last_of_group),
+    .column_valid_o(column_valid),
+    .column_ready_i(step_ready_i),
+    .column_data_o (column)
   );
 
   assign word_ready = along_k_i ? line_ready : step_ready_i;

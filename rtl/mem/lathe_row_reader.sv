@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Streams the words of a tensor out of the scratchpad: asks for a word only when its FIFO has a place for it, so that
-// the data, which cannot be held back, always fits. One word per cycle while the port grants each request.
+// Streams the words of a tensor out of the scratchpad, row by row. One word per cycle while the port grants each request.
 module lathe_row_reader #(
   parameter int unsigned Lanes = 8,
   parameter int unsigned Depth = 8    // at least 6 for one word per cycle
@@ -27,13 +26,8 @@ module lathe_row_reader #(
 );
   import lathe_pkg::*;
 
-  localparam int unsigned CountW = $clog2(Depth + 1);
-
-  logic              walk_valid, ask, fifo_valid, pop, request_q;
-  logic [AddrW-1:0]  walk_addr, addr_q;
-  logic              fifo_ready;
-  logic [CountW-1:0] unused_level;
-  logic [CountW-1:0] free_q;    // places that no word and no request has taken
+  logic             walk_valid, ask_ready, ask, word_valid, reading;
+  logic [AddrW-1:0] walk_addr;
 
   lathe_row_walk u_walk (
     .clk_i,
@@ -49,43 +43,33 @@ module lathe_row_reader #(
     .addr_o(walk_addr)
   );
 
-  // Request register
-  assign ask = walk_valid && !clear_i && free_q != '0 && (!request_q || rd_ready_i);
-  assign rd_valid_o = request_q;
-  assign rd_addr_o = addr_q;
-
-  always_ff @(posedge clk_i) begin
-    if (!rst_ni) request_q <= 1'b0;
-    else if (!request_q || rd_ready_i) request_q <= ask;
-  end
-
-  always_ff @(posedge clk_i) begin
-    if (ask) addr_q <= walk_addr;
-  end
-
-  always_ff @(posedge clk_i) begin
-    if (!rst_ni) free_q <= CountW'(Depth);
-    else free_q <= free_q - CountW'(ask) + CountW'(pop);
-  end
-
-  lathe_fifo #(
-    .Width(Lanes * 16),
+  // verilator lint_off PINCONNECTEMPTY
+  lathe_word_reader #(
+    .Lanes(Lanes),
     .Depth(Depth)
-  ) u_fifo (
+  ) u_words (
     .clk_i,
     .rst_ni,
-    .in_valid_i(rd_rvalid_i),
-    .in_ready_o(fifo_ready),
-    .in_data_i(rd_rdata_i),
-    .out_valid_o(fifo_valid),
-    .out_ready_i(pop),
-    .out_data_o,
-    .level_o(unused_level)
+    .req_valid_i(walk_valid && !clear_i),
+    .req_ready_o(ask_ready),
+    .req_addr_i(walk_addr),
+    .req_tag_i(1'b0),
+    .rd_valid_o,
+    .rd_ready_i,
+    .rd_addr_o,
+    .rd_rvalid_i,
+    .rd_rdata_i,
+    .word_valid_o(word_valid),
+    .word_ready_i(out_ready_i || clear_i),
+    .word_data_o(out_data_o),
+    .word_tag_o(),
+    .busy_o(reading)
   );
+  // verilator lint_on PINCONNECTEMPTY
 
-  assign out_valid_o = fifo_valid && !clear_i;
-  assign pop = fifo_valid && (out_ready_i || clear_i);
-  assign busy_o = walk_valid || free_q != CountW'(Depth);
+  assign ask = walk_valid && !clear_i && ask_ready;
+  assign out_valid_o = word_valid && !clear_i;
+  assign busy_o = walk_valid || reading;
 
 `ifndef SYNTHESIS
   logic checking_q;  // false before the first reset, when registers hold anything
@@ -93,7 +77,6 @@ module lathe_row_reader #(
   always @(posedge clk_i) if (!rst_ni) checking_q <= 1'b1;
 
   always_ff @(posedge clk_i) begin
-    if (checking_q && rst_ni && rd_rvalid_i) assert (fifo_ready) else $error("word without a place");
     if (checking_q && rst_ni && start_i) assert (!busy_o) else $error("started while busy");
   end
 `endif

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""lathe_gemm_transpose against numpy: full and short groups, tails, stalls, one word a cycle on both sides, reset."""
+"""lathe_transpose against numpy: full and short groups, tails, stalls, one word a cycle on both sides, reset."""
 
 import cocotb
 import numpy as np
@@ -12,13 +12,13 @@ class Bench:
     def __init__(self, dut):
         self.dut, self.lanes = dut, int(dut.Lanes.value)
         self.source = StreamSource(dut, "line", fields={"data": "line_data_i", "last": "line_last_i"})
-        self.sink = StreamSink(dut, "step")
+        self.sink = StreamSink(dut, "column")
         self.board, self.generator = Scoreboard("transpose"), rng()
         self.lines = self.lanes
-        StreamMonitor(dut, "step", lambda word: self.board.observe(word & (1 << 16 * self.lines) - 1))
+        StreamMonitor(dut, "column", lambda word: self.board.observe(word & (1 << 16 * self.lines) - 1))
 
     async def start(self, blocks, tail):
-        self.dut.k_last_i.value = (blocks - 1) * self.lanes + tail - 1
+        self.dut.last_column_i.value = (blocks - 1) * self.lanes + tail - 1
         self.dut.start_i.value = 1
         await cycle(self.dut)
         self.dut.start_i.value = 0
@@ -87,6 +87,6 @@ async def test_reset(dut):
         await cycle(dut, moment)
         await reset(dut, 2)
         bench.board.clear()
-        assert not int(dut.step_valid_o.value) and int(dut.line_ready_o.value)
+        assert not int(dut.column_valid_o.value) and int(dut.line_ready_o.value)
         await bench.tiles(2, 1, bench.lanes, bench.lanes)
     bench.board.finish()

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Turns a stream of word addresses into the stream of these words, in order, through one scratchpad read port.
 // Keeps room for every word it has asked for (credits), since read data cannot wait. A tag bit rides along.
-module lathe_gemm_reader
+module lathe_word_reader
   import lathe_pkg::*;
 #(
   parameter int unsigned Lanes = 8,
-  parameter int unsigned Depth = 16  // words asked for and not yet taken; the round trip is 6 cycles
+  parameter int unsigned Depth = 8   // words asked for and not yet taken; at least 6 for one word a cycle
 ) (
   input  logic                clk_i,
   input  logic                rst_ni,
@@ -21,7 +21,8 @@ module lathe_gemm_reader
   output logic                word_valid_o,
   input  logic                word_ready_i,
   output logic [Lanes*16-1:0] word_data_o,
-  output logic                word_tag_o
+  output logic                word_tag_o,
+  output logic                busy_o         // words are still to come out
 );
   localparam int unsigned CreditW = $clog2(Depth + 1);
 
@@ -33,6 +34,7 @@ module lathe_gemm_reader
   assign request = req_valid_i && req_ready_o;
   assign take = word_valid_o && word_ready_i;
   assign grant = rd_valid_o && rd_ready_i;
+  assign busy_o = credits_q != CreditW'(Depth);
 
   lathe_spill #(
     .Width(AddrW + 1)
