@@ -25,9 +25,9 @@ def slang(lanes: int) -> bool:
     driver.addStandardArgs()
     generated = ROOT / "rtl/ctrl/gen/..."  # not our style to judge
     names = " ".join(str(path) for path in rtl_sources())
-    options = f"--quiet --top lathe -GLanes={lanes} -Werror --suppress-warnings {generated}"
+    options = f"--top lathe -GLanes={lanes} -Werror --suppress-warnings {generated}"
     ok = driver.parseCommandLine(f"slang {options} {names}") and driver.processOptions()
-    ok = ok and driver.parseAllSources() and driver.runFullCompilation()
+    ok = ok and driver.parseAllSources() and driver.runFullCompilation(quiet=True)
     print(f"{'ok  ' if ok else 'FAIL'} slang, Lanes = {lanes}", flush=True)
     return bool(ok)
 

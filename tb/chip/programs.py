@@ -232,5 +232,5 @@ ILLEGAL = {
     "k too large": ({"k": 16385}, "bad_shape"),
     "short stride": ({"t0_stride": 0}, "bad_shape"),
     "beyond the scratchpad": ({"t1_addr": 0xFFFF}, "out_of_scratchpad"),
-    "beyond the slot": ({"t1_space": 1, "t1_addr": 0xFFF0}, "out_of_scratchpad"),
+    "beyond the slot": ({"t1_space": 1, "t1_exp": 0, "t1_addr": 0xFFF0}, "out_of_scratchpad"),
 }
