@@ -12,7 +12,7 @@ WAVES  ?= 0
 DEMO   := build/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test sim regress lint synth bench generate clean
+.PHONY: help setup demo test sim regress lint synth bench results generate clean
 
 help:  ## print this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -46,6 +46,9 @@ synth: setup  ## map the chip for ECP5 (LANES=n), print resources per unit
 
 bench: setup  ## cycle counts and simulation speed, into build/bench/*.json
 	$(TOOL) $(PY) scripts/bench.py
+
+results: setup  ## fill the README's table from the last demo, bench and synth
+	$(PY) scripts/results.py
 
 generate: setup  ## write everything that is generated from one source
 	$(PY) scripts/generate.py
