@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The RTL, compiled in process, against the golden model: random programs, a training run, the README's example."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lathe.backends.verilator import VerilatorBackend
+from lathe.cli import main
+from lathe.ppo import Settings, Trainer
+from pymodels.chip import Chip
+from pymodels.csr_map import MEMORIES, REGISTERS
+from pymodels.descriptor import encode
+from tb.chip.programs import Generator, Space
+
+ROOT = Path(__file__).resolve().parents[1]
+MEMORY_BYTES = 1 << 18
+SLOT_WORDS = 200
+COMPARED = ["STATUS", "ERROR", "OPNUM", "VERSION", "SLOT", "SATURATIONS", *(name for name in REGISTERS if name.startswith("STAT_"))]
+
+pytestmark = pytest.mark.xdist_group("verilated")  # one worker builds, all tests use it
+
+
+class Twins:
+    """The chip and its golden model under the same register accesses."""
+
+    def __init__(self, lanes: int, banks: int, seed: int):
+        self.rng = np.random.default_rng(seed)
+        self.lanes, self.words = lanes, banks * 1024
+        self.memory = self.rng.integers(0, 256, MEMORY_BYTES).astype(np.uint8)
+        self.golden = Chip(lanes=lanes, banks=banks, memory=self.memory.copy())
+        self.chip = VerilatorBackend(lanes, banks, self.memory, seed)
+        self.dump = MEMORY_BYTES - self.words * 2 * lanes
+        base = self.words - 4 * SLOT_WORDS
+        self.set(SEED=self.draw(0, 1 << 32), IRQ_ENABLE=1, GROUP_BASE=base, GROUP_SIZE=SLOT_WORDS, GROUP_SLOTS=4, GROUP_VERSION=3,
+                 CONTROL=14)
+        for i in range(MEMORIES["EXPONENTS"].words):
+            self.write(MEMORIES["EXPONENTS"].offset + 4 * i, self.draw(-20, 3) & 0xFF | int(self.rng.random() < 0.2) << 16)
+        self.transfer("t2", 0)
+        self.generator = Generator(self.rng, Space(lanes, base, SLOT_WORDS, self.dump))
+
+    def draw(self, low: int, high: int) -> int:
+        return int(self.rng.integers(low, high))
+
+    def write(self, address: int, value: int) -> None:
+        self.golden.csr_write(address, value)
+        self.chip.csr_write(address, value)
+
+    def set(self, **values: int) -> None:
+        for name, value in values.items():
+            self.write(REGISTERS[name].offset, value)
+
+    def run(self, descriptors: list[dict], first: int = 0) -> None:
+        for d, fields in enumerate(descriptors):
+            for w, word in enumerate(encode(fields)):
+                self.write(MEMORIES["PROGRAM"].offset + 64 * (first + d) + 4 * w, int(word))
+        self.set(START_PC=first, CONTROL=1)
+        self.chip.run(400_000)
+        self.golden.run(400_000)
+
+    def transfer(self, operand: str, op: int) -> None:
+        """Move the whole scratchpad from (op 0) or to (op 1) outside memory."""
+        rows = 512
+        steps = [{"unit": 4, "op": op, "m": 1, "n": rows, f"{operand}_addr": start, f"{operand}_stride": rows,
+                  "mem_addr": self.dump + start * 2 * self.lanes} for start in range(0, self.words, rows)]
+        steps[-1]["last"] = 1
+        self.run(steps, 256 - len(steps))
+
+    def random_program(self, length: int) -> list:
+        self.set(LEARNING_RATE=self.draw(0, 1 << 16) | (self.draw(-24, 0) & 0xFF) << 16, MOMENTUM=self.draw(0, 1 << 16),
+                 RATIO_MODE=self.draw(0, 4), RATIO_BOUNDS=(self.draw(-2000, 1) & 0xFFFF) | self.draw(0, 2000) << 16,
+                 ENTROPY_COEF=self.draw(0, 1 << 18), VALUE_COEF=self.draw(0, 1 << 18))
+        steps = self.generator.program(length)
+        self.run([step.fields for step in steps])
+        return steps
+
+    def differences(self) -> list[str]:
+        read = [(name, REGISTERS[name].offset) for name in COMPARED]
+        read += [(f"exponent {i}", MEMORIES["EXPONENTS"].offset + 4 * i) for i in range(MEMORIES["EXPONENTS"].words)]
+        found = [f"{name}: chip {got:#x}, golden {want:#x}" for name, address in read
+                 if (got := self.chip.csr_read(address)) != (want := self.golden.csr_read(address))]
+        self.transfer("t0", 1)
+        wrong = np.flatnonzero(self.memory != self.golden.memory) // (2 * self.lanes)
+        first = self.dump // (2 * self.lanes)
+        return found + [f"word {w} of outside memory" if w < first else f"scratchpad word {w - first}" for w in np.unique(wrong)]
+
+
+def compare_programs(lanes: int, banks: int, seed: int, programs: int) -> None:
+    twins = Twins(lanes, banks, seed)
+    for number in range(programs):
+        steps = twins.random_program(int(twins.rng.integers(1, 41)))
+        found = twins.differences()
+        assert not found, "\n".join([f"seed {seed}, program {number}:", *found[:20], *(f"{s.label} {s.fields}" for s in steps)])
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_random_programs_give_the_same_bits(seed):
+    compare_programs(8, 8, seed, 60)
+
+
+@pytest.mark.regress
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize(("lanes", "banks"), [(4, 2), (8, 8), (16, 2)])
+def test_many_random_programs_give_the_same_bits(lanes, banks, seed):
+    compare_programs(lanes, banks, 100 + seed, 300)
+
+
+def test_a_single_wrong_bit_is_found():
+    twins = Twins(8, 8, 4)
+    twins.golden.scratchpad[1234, 5] ^= 1
+    assert twins.differences() == ["scratchpad word 1234"]
+
+
+def test_verify_agrees_for_a_few_updates(capsys):
+    assert main(["verify", "--backends", "golden,verilator", "--updates", "3", "--seed", "5"]) == 0
+    assert "golden" in capsys.readouterr().out
+
+
+def test_training_is_the_same_on_both_back_ends():
+    weights = []
+    for backend in ("golden", "verilator"):
+        with Trainer(Settings(backend=backend, seed=9, steps=1024)) as trainer:
+            trainer.train()
+            weights.append([trainer.device.store_mantissas(layer.weight)[0] for layer in trainer.net.layers])
+            curve = trainer.curve
+        weights[-1].append(np.array(curve))
+    for golden, chip in zip(*weights, strict=True):
+        assert np.array_equal(golden, chip)
+
+
+def test_train_writes_result_and_picture(tmp_path):
+    code = main(["train", "--backend", "verilator", "--seed", "3", "--steps", "1024", "--out", str(tmp_path)])
+    assert code == 0
+    result = json.loads((tmp_path / "result.json").read_text())
+    for name in ("backend", "env", "seed", "env_steps", "mean_return_100", "wall_s", "train_wall_s", "chip_cycles", "array_utilization",
+                 "weight_version", "saturations"):
+        assert result[name] is not None, name
+    assert result["weight_version"] == 48
+    assert 0.3 < result["array_utilization"] < 1
+    assert (tmp_path / "learning_curve.png").stat().st_size > 5000
+
+
+def test_reset_keeps_the_current_version():
+    with Trainer(Settings(backend="verilator", seed=2, steps=1024)) as trainer:
+        trainer.iteration(max_updates=2)
+        device, layer = trainer.device, trainer.net.layers[1]
+        version, before = device.version, device.store_mantissas(layer.weight)
+        device.registers.write("CONTROL", start=1)
+        device.backend.advance(700)
+        device.backend.reset()
+        assert device.version == version
+        device.registers.write("IRQ_ENABLE", enable=1)
+        device._start_pc = None
+        after = device.store_mantissas(layer.weight)
+    assert after[1] == before[1]
+    assert np.array_equal(after[0], before[0])
+
+
+def test_example_of_the_readme_runs(capsys):
+    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S).group(1)
+    exec(compile(code, "README.md", "exec"), {})
+    assert capsys.readouterr().out.count("[1. 2.]") == 5
