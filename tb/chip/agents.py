@@ -127,7 +127,8 @@ class MemoryDriver(uvm_component):
 
 
 class MemoryMonitor(uvm_monitor):
-    """Publishes bursts and checks the protocol: 4 KiB boundaries, burst type, stability while stalled."""
+    """Publishes bursts (channel, address, beats; 0 beats: a cycle of waiting) and checks the protocol: 4 KiB boundaries, burst
+    type, stability while stalled."""
 
     def build_phase(self):
         self.ap = uvm_analysis_port("ap", self)
@@ -149,6 +150,7 @@ class MemoryMonitor(uvm_monitor):
                     continue
                 if getattr(top, f"m_axi_{channel}ready").value == 0:
                     held[channel] = address
+                    self.ap.write((channel, address, 0))
                     continue
                 beats = int(getattr(top, f"m_axi_{channel}len").value) + 1
                 size = 1 << int(getattr(top, f"m_axi_{channel}size").value)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole chip against the golden model: random legal and illegal programs, resets, stalls."""
 
+import logging
 import os
 
 import cocotb
@@ -11,7 +12,7 @@ from cocotb.triggers import ClockCycles
 from pyuvm import ConfigDB, uvm_env, uvm_subscriber, uvm_test
 
 from pymodels.chip import Chip
-from pymodels.csr_map import MEMORIES
+from pymodels.csr_map import MEMORIES, REGISTERS
 from tb.chip.agents import CsrAgent, IrqAgent, MemoryAgent, Pauses
 from tb.chip.host import AFTER_ERROR, ERRORS, Access, ChipScoreboard, TwinHost
 from tb.chip.programs import ILLEGAL, Generator, Space
@@ -25,6 +26,19 @@ DUMP_AT = MEMORY - BANKS * 1024 * 2 * LANES
 SLOT_WORDS = 200
 
 
+class RegisterCoverage(uvm_subscriber):
+    """Which registers and memories were written and read."""
+
+    def build_phase(self):
+        self.coverage = Coverage()
+
+    def write(self, access):
+        kind, address = access
+        names = [name for name, register in REGISTERS.items() if register.offset == address]
+        names += [name for name, memory in MEMORIES.items() if memory.offset <= address < memory.offset + 4 * memory.words]
+        self.coverage.hit(f"{kind} {names[0] if names else 'nothing'}")
+
+
 class BurstCoverage(uvm_subscriber):
     """Which kinds of memory bursts were seen."""
 
@@ -33,7 +47,8 @@ class BurstCoverage(uvm_subscriber):
 
     def write(self, burst):
         channel, _, beats = burst
-        self.coverage.hit(f"{channel} {'one' if beats == 1 else 'full' if beats == 64 else 'part'}")
+        kind = {0: "waits", 1: "one", 64: "full"}.get(beats, "part")
+        self.coverage.hit(f"{channel} {kind}")
 
 
 class ChipEnv(uvm_env):
@@ -45,9 +60,11 @@ class ChipEnv(uvm_env):
         self.irq = IrqAgent("irq", self)
         self.scoreboard = ChipScoreboard("scoreboard", self)
         self.bursts = BurstCoverage("bursts", self)
+        self.registers = RegisterCoverage("registers", self)
 
     def connect_phase(self):
         self.memory.monitor.ap.connect(self.bursts.analysis_export)
+        self.csr.monitor.ap.connect(self.registers.analysis_export)
 
 
 class ChipTest(uvm_test):
@@ -56,6 +73,7 @@ class ChipTest(uvm_test):
     stall = 0.0
 
     def build_phase(self):
+        logging.getLogger("cocotb.lathe").setLevel(logging.WARNING)  # the bus models tell every transfer
         self.rng = rng()
         self.pauses = Pauses(0.0)
         self.chip_memory = self.rng.integers(0, 256, MEMORY).astype(np.uint8)
@@ -121,10 +139,32 @@ class RandomPrograms(ChipTest):
             await self.host.run()
             context = f"program {number} of {len(steps)}: " + "; ".join(step.label for step in steps)
             for step in steps:
-                coverage.hit(step.label.split()[0])
-                coverage.hit("waits" if step.fields.get("wait_mask") else "free")
+                cover(coverage, step)
             await self.host.compare_everything(context, DUMP_AT)
-        coverage.require({"gemm", "policy", "sgd", "dma", "commit", "waits", "free"})
+        coverage.require(OPERATIONS)
+        self.env.bursts.coverage.require({"ar full", "aw full", "ar part", "aw part"}
+                                         | ({"ar waits", "aw waits"} if self.stall else set()))
+        self.env.registers.coverage.require({"write PROGRAM", "write EXPONENTS", "read EXPONENTS", "write CONTROL", "read STATUS"})
+
+
+OPERATIONS = {"gemm", "policy loss", "policy sample", "sgd", "dma load", "dma store", "commit", "waits", "free",
+              *(f"gemm {form}" for form in ("NN", "NT", "TN", "TT")), *(f"act {act}" for act in range(3)), "dact 1", "dact 2", "bias",
+              "ragged m", "ragged n", "ragged k", "whole m", "stochastic", "nearest"}
+
+
+def cover(coverage: Coverage, step) -> None:
+    """Count the operation, form and shape of one descriptor."""
+    words, fields = step.label.split(), step.fields
+    coverage.hit(" ".join(words[:2]) if words[0] in ("policy", "dma") else words[0])
+    coverage.hit("waits" if fields.get("wait_mask") else "free")
+    if words[0] == "gemm":
+        coverage.hit("gemm " + "NT"[fields["trans_a"]] + "NT"[fields["trans_b"]])
+        coverage.hit(f"act {fields['act']}")
+        coverage.hit(f"dact {fields['dact']}")
+        coverage.hit("bias", fields["bias"])
+        coverage.hit("stochastic" if fields["stochastic"] else "nearest")
+        for name in "mnk":
+            coverage.hit(f"{'ragged' if fields[name] % LANES else 'whole'} {name}")
 
 
 @pyuvm.test()
