@@ -23,7 +23,6 @@ module lathe_exp_q #(
   } scaled_t;
 
   logic [Latency-1:0] valid_q;
-  logic [TagW-1:0]    tag_q [Latency];
   logic signed [28:0] x5_q;
   logic signed [31:0] x23_q, x23p_q;
   logic signed [33:0] x85_q;
@@ -60,10 +59,17 @@ module lathe_exp_q #(
 
   assign t_rounded = 27'(t_q);
 
-  always_ff @(posedge clk_i) begin
-    if (!rst_ni) valid_q <= '0;
-    else valid_q <= {valid_q[Latency-2:0], valid_i};
-  end
+  lathe_tag_pipe #(
+    .Latency(Latency),
+    .TagW   (TagW)
+  ) u_tag (
+    .clk_i,
+    .rst_ni,
+    .valid_i,
+    .tag_i,
+    .valid_o(valid_q),
+    .tag_o
+  );
 
   // x * 94548 / 2**16 = x * 23637 / 2**14, and 23637 = 85 + 1024 * 23.
   always_ff @(posedge clk_i) begin
@@ -101,16 +107,8 @@ module lathe_exp_q #(
     if (valid_q[7]) y_q <= round(scaled_q);
   end
 
-  always_ff @(posedge clk_i) begin
-    if (valid_i) tag_q[0] <= tag_i;
-    for (int unsigned i = 1; i < Latency; i++) begin
-      if (valid_q[i-1]) tag_q[i] <= tag_q[i-1];
-    end
-  end
-
   assign valid_o = valid_q[Latency-1];
   assign y_o = y_q;
-  assign tag_o = tag_q[Latency-1];
 
 `ifndef SYNTHESIS  // registers are random at time 0
   // The shift-and-add product against the plain formula.

@@ -15,7 +15,6 @@ module lathe_ln_q #(
   output logic [TagW-1:0] tag_o
 );
   logic [Latency-1:0] valid_q;
-  logic [TagW-1:0]    tag_q [Latency];
   logic [2:0]         k, k1_q, k2_q, k3_q, k4_q;
   logic [21:0]        fraction, fraction_q;
   logic [16:0]        base2_q, base3_q, base4_q;
@@ -47,10 +46,17 @@ module lathe_ln_q #(
     fraction = 22'(s_i << (3'd6 - k));  // the leading one drops out
   end
 
-  always_ff @(posedge clk_i) begin
-    if (!rst_ni) valid_q <= '0;
-    else valid_q <= {valid_q[Latency-2:0], valid_i};
-  end
+  lathe_tag_pipe #(
+    .Latency(Latency),
+    .TagW   (TagW)
+  ) u_tag (
+    .clk_i,
+    .rst_ni,
+    .valid_i,
+    .tag_i,
+    .valid_o(valid_q),
+    .tag_o
+  );
 
   always_ff @(posedge clk_i) begin
     if (valid_i) begin
@@ -80,16 +86,8 @@ module lathe_ln_q #(
     if (valid_q[4]) y_q <= octave_q + 19'(within_q);
   end
 
-  always_ff @(posedge clk_i) begin
-    if (valid_i) tag_q[0] <= tag_i;
-    for (int unsigned i = 1; i < Latency; i++) begin
-      if (valid_q[i-1]) tag_q[i] <= tag_q[i-1];
-    end
-  end
-
   assign valid_o = valid_q[Latency-1];
   assign y_o = y_q;
-  assign tag_o = tag_q[Latency-1];
 
 `ifndef SYNTHESIS  // registers are random at time 0
   always_ff @(posedge clk_i) begin

@@ -47,6 +47,14 @@ def bursts(p: float, generator: np.random.Generator | None = None, mean: int = 8
             yield stalled
 
 
+def stall_rates(source: "StreamSource", sink: "StreamSink", pattern: Callable = stalls) -> Iterator[tuple[float, float]]:
+    """Set every combination of stall rates in turn and yield it; `pattern` is `stalls` or `bursts`."""
+    for into in (0, 0.5, 0.9):
+        for out in (0, 0.5, 0.9):
+            source.stall, sink.stall = pattern(into, rng(1)), pattern(out, rng(2))
+            yield into, out
+
+
 async def start_clock_and_reset(dut, cycles: int = 4) -> None:
     """Set every input to 0, start clk_i and hold rst_ni and por_ni (those that there are) low for `cycles` cycles."""
     for pin in (dut.clk_i, *_resets(dut)):
@@ -346,8 +354,8 @@ class CommandDriver:
                 return count
         raise AssertionError(f"{problem} within {timeout} cycles")
 
-    async def run(self, command: Mapping, timeout: int = 100_000) -> dict:
-        """Run one command (members of cmd_t by name, others 0) and return done_t as a dict."""
+    async def give(self, command: Mapping, timeout: int = 100_000) -> None:
+        """Give one command (members of cmd_t by name, others 0) and return when it is taken."""
         dut = self._dut
         while next(self.stall):
             await self._edge
@@ -358,12 +366,25 @@ class CommandDriver:
         dut.cmd_valid_i.value = 0
         for pin in self._taken_along:  # a unit must have kept its own copy
             pin.value = random.getrandbits(len(pin))
-        self.cycles = await self._until(dut.done_valid_o, timeout, "no done_valid_o after the command")
-        record = self._done.unpack(int(dut.done_o.value))
+
+    async def run(self, command: Mapping, timeout: int = 100_000) -> dict:
+        """Run one command and return done_t as a dict."""
+        await self.give(command, timeout)
+        self.cycles = await self._until(self._dut.done_valid_o, timeout, "no done_valid_o after the command")
+        record = self._done.unpack(int(self._dut.done_o.value))
         await self._edge
         self.running = False
-        assert not int(dut.done_valid_o.value), "done_valid_o longer than one cycle"
+        assert not int(self._dut.done_valid_o.value), "done_valid_o longer than one cycle"
         return record
+
+    async def interrupt(self, command: Mapping, after: int, cycles: int = 2) -> None:
+        """Reset the unit for `cycles` cycles, `after` cycles into a command that takes longer; it must be ready again."""
+        await self.give(command)
+        await cycle(self._dut, after)
+        assert not int(self._dut.cmd_ready_o.value), f"the command ended within {after} cycles"
+        await reset(self._dut, cycles)
+        self.running = False
+        assert int(self._dut.cmd_ready_o.value), "not ready after a reset"
 
 
 def __getattr__(name: str):

@@ -4,9 +4,9 @@
 import cocotb
 import numpy as np
 
-from tb.common.actors import CommandDriver, ScratchpadPorts, cycle, reset, rng, start_clock_and_reset
+from tb.common.actors import CommandDriver, ScratchpadPorts, cycle, rng, start_clock_and_reset
 from tb.common.ports import to_word
-from tb.common.structs import constant, struct
+from tb.common.structs import constant
 from tb.dma.axi_memory import PAGE, AxiMemory
 
 WORDS = 2048
@@ -208,14 +208,7 @@ async def test_reset(dut):
     for wait in (1, 2, 4, 9, 17, 40, 80):
         for op in ("Load", "Store"):
             shape = (3, 70, 20, 80, BASE + 40 * bench.bytes, 0x2000)
-            dut.cmd_i.value = struct("cmd_t").pack(bench.command(op, *shape))
-            dut.cmd_valid_i.value = 1
-            await cycle(dut, 2)
-            dut.cmd_valid_i.value = 0
-            await cycle(dut, wait)
-            assert not int(dut.cmd_ready_o.value)
-            await reset(dut, 1 + wait % 3)
-            assert int(dut.cmd_ready_o.value)
+            await bench.driver.interrupt(bench.command(op, *shape), wait, 1 + wait % 3)
             for name in ("m_axi_arvalid", "m_axi_awvalid", "m_axi_wvalid", "rd_valid_o", "wr_valid_o"):
                 assert not int(getattr(dut, name).value), name
             await (bench.load if op == "Store" else bench.store)(*shape)

@@ -9,7 +9,7 @@ import numpy as np
 
 from pymodels.descriptor import Act
 from pymodels.gemm import matmul
-from tb.common.actors import CommandDriver, Coverage, cycle, reset, rng, stalls, start_clock_and_reset
+from tb.common.actors import CommandDriver, Coverage, cycle, rng, stalls, start_clock_and_reset
 from tb.common.ports import ScratchpadPorts
 
 WORDS = 12288
@@ -238,15 +238,12 @@ async def test_reset(dut):
     """A reset at any time of a command leaves nothing behind."""
     bench = await start(dut)
     lanes = bench.lanes
-    for wait in [*range(1, 12), *bench.random.integers(12, 200, 15).tolist()]:
+    for moment in [*range(1, 12), *bench.random.uniform(0, 1, 15)]:  # in cycles, then in shares of the command
+        case = random_case(bench.random, 2 * lanes, 2 * lanes, lanes + 3)
+        bench.ports.set_stall(0)
+        taken = await bench.run(case)
         bench.ports.set_stall(float(bench.random.choice([0, 0.5])))
-        command = bench.prepare(random_case(bench.random, 2 * lanes, 2 * lanes, lanes + 3))[0]
-        task = cocotb.start_soon(bench.driver.run(command))
-        await cycle(dut, wait)
-        task.cancel()
-        dut.cmd_valid_i.value = 0
-        await reset(dut, 2)
-        bench.driver.running = False
+        await bench.driver.interrupt(bench.prepare(case)[0], moment if moment >= 1 else int(moment * taken))
         await bench.run(random_case(bench.random, lanes + 1, lanes + 1, 5))
     bench.finish()
 

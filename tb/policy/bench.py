@@ -10,7 +10,7 @@ import numpy as np
 from pymodels import policy
 from pymodels.numerics import mix32_array
 from pymodels.policy import Stats
-from tb.common.actors import CommandDriver, Coverage, Scoreboard, cycle, reset, rng, stalls, start_clock_and_reset
+from tb.common.actors import CommandDriver, Coverage, Scoreboard, cycle, rng, stalls, start_clock_and_reset
 from tb.common.ports import ScratchpadPorts
 from tb.common.structs import constant, struct
 
@@ -241,7 +241,7 @@ async def test_thresholds(dut):
     """Random numbers that fall exactly on the border between two actions, one below it, and near both ends."""
     bench = await begin(dut)
     keys = np.arange(1 << 20, dtype=np.uint32)
-    u = (mix32_array(keys.copy()) >> np.uint32(8)).astype(np.int64)  # the number of sample 0
+    u = (mix32_array(mix32_array(keys.copy())) >> np.uint32(8)).astype(np.int64)  # the number of sample 0
     for actions in (2, 3, 63):
         y = np.full((1, actions + 1), 100, np.int16)  # every exponential is 65536
         threshold = (u * actions * 65536) >> 24
@@ -317,13 +317,9 @@ async def test_reset(dut):
     bench = await begin(dut, 0.1)
     case = Case(bench.logits(40, 3))
     for wait, op in ((3, "PolicyLoss"), (40, "PolicyLoss"), (150, "PolicyLoss"), (60, "PolicySample")):
-        dut.cmd_i.value = struct("cmd_t").pack({
-            "op": constant(op), "m": 40, "n": 4, "t": {0: {"stride": 1}, 1: {"stride": 1}, 2: {"addr": RESULT, "stride": 1}}})
-        dut.cmd_valid_i.value = 1
-        await cycle(dut, 2)
-        dut.cmd_valid_i.value = 0
-        await cycle(dut, wait)
-        await reset(dut, 1)
+        await bench.commands.interrupt({
+            "op": constant(op), "m": 40, "n": 4,
+            "t": {0: {"stride": 1}, 1: {"stride": 1}, 2: {"addr": RESULT, "stride": 1}}}, wait, 1)
         bench.stats.clear()
         bench.check_stats()
         sampled = await bench.sample(case)

@@ -3,7 +3,19 @@
 
 import cocotb
 
-from tb.common.actors import Scoreboard, StreamMonitor, StreamSink, StreamSource, bursts, cycle, reset, rng, stalls, start_clock_and_reset
+from tb.common.actors import (
+    Scoreboard,
+    StreamMonitor,
+    StreamSink,
+    StreamSource,
+    bursts,
+    cycle,
+    reset,
+    rng,
+    stall_rates,
+    stalls,
+    start_clock_and_reset,
+)
 
 
 class Bench:
@@ -30,10 +42,8 @@ async def test_streams(dut):
     await start_clock_and_reset(dut)
     bench = Bench(dut)
     for pattern in (stalls, bursts):
-        for into in (0, 0.5, 0.9):
-            for out in (0, 0.5, 0.9):
-                bench.source.stall, bench.sink.stall = pattern(into, rng(1)), pattern(out, rng(2))
-                await bench.send(60)
+        for _ in stall_rates(bench.source, bench.sink, pattern):
+            await bench.send(60)
     bench.board.finish()
 
 

@@ -4,7 +4,18 @@
 import cocotb
 import numpy as np
 
-from tb.common.actors import Scoreboard, StreamMonitor, StreamSink, StreamSource, cycle, reset, rng, stalls, start_clock_and_reset
+from tb.common.actors import (
+    Scoreboard,
+    StreamMonitor,
+    StreamSink,
+    StreamSource,
+    cycle,
+    reset,
+    rng,
+    stall_rates,
+    stalls,
+    start_clock_and_reset,
+)
 from tb.common.ports import to_word
 
 
@@ -48,11 +59,9 @@ async def test_shapes(dut):
     for size in range(1, bench.lanes + 1):
         await bench.tiles(2, 2, size, bench.lanes)
         await bench.tiles(2, 1, bench.lanes, size)
-    for into in (0, 0.5, 0.9):
-        for out in (0, 0.5, 0.9):
-            bench.source.stall, bench.sink.stall = stalls(into, rng(1)), stalls(out, rng(2))
-            blocks, tail, lines = (int(v) for v in bench.generator.integers([3, bench.lanes, bench.lanes]) + 1)
-            await bench.tiles(3, blocks, tail, lines)
+    for _ in stall_rates(bench.source, bench.sink):
+        blocks, tail, lines = (int(v) for v in bench.generator.integers([3, bench.lanes, bench.lanes]) + 1)
+        await bench.tiles(3, blocks, tail, lines)
     bench.board.finish()
 
 

@@ -9,7 +9,7 @@ from cocotb.triggers import RisingEdge
 
 from pymodels.numerics import op_key
 from pymodels.update import sgd
-from tb.common.actors import CommandDriver, Coverage, ScratchpadPorts, cycle, reset, rng, start_clock_and_reset
+from tb.common.actors import CommandDriver, Coverage, ScratchpadPorts, cycle, rng, start_clock_and_reset
 from tb.common.structs import constant, struct
 
 WORDS = 1024
@@ -264,14 +264,7 @@ async def test_reset(dut):
             bench.memory.memory[at[name]:at[name] + n] = tensor.reshape(n, -1)
         before = bench.memory.memory.copy()
         dut.cfg_i.value = CONFIG.pack(settings)
-        dut.cmd_i.value = struct("cmd_t").pack(bench.command(n, at, exps, True, 1))
-        dut.cmd_valid_i.value = 1
-        await cycle(dut, 2)
-        dut.cmd_valid_i.value = 0
-        await cycle(dut, wait)
-        assert not int(dut.cmd_ready_o.value)
-        await reset(dut, 1 + wait % 3)
-        assert int(dut.cmd_ready_o.value)
+        await bench.driver.interrupt(bench.command(n, at, exps, True, 1), wait, 1 + wait % 3)
         kept = np.ones(WORDS, bool)
         for name in ("w_next", "m_next"):
             kept[at[name]:at[name] + n] = False
