@@ -20,6 +20,7 @@ help:  ## print this list
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@$(PY) -c "import pathlib, sysconfig; root = pathlib.Path('.').resolve(); pathlib.Path(sysconfig.get_path('purelib'), 'lathe.pth').write_text(f'{root}/host\n{root}\n')"
 	@touch $@
 
 setup: $(READY)  ## make the virtual environment .venv (every target does it when needed)
@@ -32,8 +33,10 @@ test: setup  ## everything that must hold, within 15 minutes on two cores
 	$(TOOL) $(PY) -m pytest -n 2 --dist loadgroup
 
 sim: setup  ## one bench: DUT=<folder of tb> (SEED=n, WAVES=1 for a VCD)
-	@test -n "$(DUT)" || { echo "say which bench: make sim DUT=<one of: $$(cd tb && ls -d */ | tr -d / | grep -vE 'common|__' | tr '\n' ' ')>"; exit 2; }
+	@test -n "$(DUT)" -a -f "tb/$(DUT)/bench.py" || { echo "say which bench: make sim DUT=<one of: $$(cd tb && ls */bench.py | xargs -n 1 dirname | tr '\n' ' ')>"; exit 2; }
+	@case "$(SEED)" in ''|*[!0-9]*) echo "SEED is a whole number from 0, not '$(SEED)'"; exit 2;; esac
 	SEED=$(SEED) WAVES=$(WAVES) $(TOOL) $(PY) -m pytest tb/$(DUT)
+	@test "$(WAVES)" = 0 || ls -t build/tb/*/run/*/*.vcd | head -n 8
 
 regress: setup  ## every bench and long test with SEEDS=n seeds, and the back ends side by side
 	$(TOOL) $(PY) scripts/regress.py --seeds $(SEEDS)

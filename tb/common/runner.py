@@ -54,16 +54,18 @@ class Results:
 
 def run(dut: str, test_module: str, sources: list[str] | None = None, parameters: dict | None = None,
         seed: int | None = None, plusargs: Iterable[str] = (), mutate: tuple[str, str, str] | None = None,
-        testcase: str | None = None, waves: bool = False, extra_env: dict | None = None,
+        testcase: str | None = None, waves: bool | None = None, extra_env: dict | None = None,
         defines: dict | None = None, public_depth: int = 1) -> Results:
     """Build `dut` and run the cocotb tests of `test_module` on it.
 
     `sources`: files relative to the repository (default: found from `dut`). `mutate = (file, old, new)`: replaces `old`,
     which must occur exactly once in `file`, in a copy. `testcase`: regular expression of test names.
     `public_depth`: levels of hierarchy that the bench can look into (1: the DUT's own signals; simulation slows with it).
+    `waves`: write a VCD into the run's folder (default: environment variable WAVES).
     Raises BenchFailed if no test ran or any failed, BuildFailed if it does not build.
     """
     seed = int(os.environ.get("SEED", "1")) if seed is None else seed
+    waves = os.environ.get("WAVES", "0") not in ("", "0") if waves is None else waves
     folder = build(dut, sources, parameters, mutate, waves, defines, public_depth)
     name = re.sub(r"[^\w.-]", "_", f"{test_module}.{testcase or 'all'}.{seed}")
     work = folder / "run" / name
