@@ -197,3 +197,38 @@ def test_closed_device_and_full_program_memory():
     device.close()
     with pytest.raises(LatheError, match="closed"):
         device.run(long)
+
+
+@pytest.mark.parametrize("use", [
+    lambda d: d.version, lambda d: d.cycles, lambda d: d.saturations, lambda d: d.status(), lambda d: d.statistics(),
+    lambda d: d.clear_statistics(), lambda d: d.load(d.layout.tensors[0], [[1]]), lambda d: d.store(d.layout.tensors[0]),
+    lambda d: d.install(Program("p", d.layout)), lambda d: d.registers.value("ID"), lambda d: d.backend.csr_read(0),
+])
+def test_everything_after_close_is_an_error(use):
+    with Device("golden") as device:
+        device.layout.tensor("x", 1, 1)
+    with pytest.raises(BackendError, match="the device is closed"):
+        use(device)
+
+
+def test_a_closed_verilated_chip_is_an_error_and_no_crash(monkeypatch):
+    from lathe.backends import verilator
+
+    class Library:
+        """In place of the compiled chip: any function, which answers 0."""
+
+        def __getattr__(self, name):
+            function = type("Function", (), {"__call__": lambda *_: int(name == "lathe_sim_new")})()
+            setattr(self, name, function)
+            return function
+
+    monkeypatch.setattr(verilator, "build", lambda *_: "library")
+    monkeypatch.setattr(verilator.ctypes, "CDLL", lambda _: Library())
+    chip = verilator.VerilatorBackend(4, 1, np.zeros(16, np.uint8))
+    assert chip.csr_read(0) == chip.cycles == 0
+    chip.close()
+    chip.close()
+    for use in (lambda: chip.cycles, lambda: chip.csr_read(0), lambda: chip.csr_write(0, 1), lambda: chip.run(1),
+                lambda: chip.advance(1), chip.reset):
+        with pytest.raises(BackendError, match="the device is closed"):
+            use()

@@ -15,7 +15,7 @@ from pymodels.csr_map import REGISTERS
 from pymodels.descriptor import Error
 
 from .allocator import ABSOLUTE_EXPONENTS, BANK_WORDS, LOGICAL_EXPONENTS, Block, Layout
-from .backends import Backend, open_backend
+from .backends import Backend, Closed, open_backend
 from .errors import BackendError, CapacityError, DeviceError, DeviceTimeout, LatheError, ProgramError
 from .program import Program
 from .registers import PROGRAM_DESCRIPTORS, STATISTICS, UNITS, Registers
@@ -99,10 +99,12 @@ class Device:
         self.close()
 
     def close(self) -> None:
-        """Free the back end; may be called again."""
+        """Free the back end; may be called again. Whatever else is asked of the device afterwards is a BackendError."""
         if not self._closed:
             self._closed = True
             self.backend.close()
+            self.backend = Closed()
+            self.registers = Registers(self.backend)
 
     # the four verbs
 
@@ -146,6 +148,7 @@ class Device:
 
     def install(self, program: Program) -> None:
         """Write a program into program memory, where it stays. `run` does this when needed."""
+        self._check_open(f"program '{program.name}' cannot be installed")
         if program in self._programs:
             return
         if program.layout is not self.layout:
@@ -240,6 +243,7 @@ class Device:
 
     def _prepare(self) -> None:
         """Set the registers of what was placed since the last time: the weight group and new exponents."""
+        self._check_open("no tensor can be moved")
         layout = self.layout
         if layout.group is not None and layout.group.placed and not self._group_open:
             self._group_open = True
@@ -257,9 +261,12 @@ class Device:
                 self.registers.write_exponent(index, tensor.initial, tensor.static)
         self._prepared = len(layout.tensors)
 
-    def _execute(self, program: Program, first: int) -> None:
+    def _check_open(self, refused: str) -> None:
         if self._closed:
-            raise LatheError(f"program '{program.name}' cannot run: the device is closed")
+            raise BackendError(f"{refused}: the device is closed; open a new one")
+
+    def _execute(self, program: Program, first: int) -> None:
+        self._check_open(f"program '{program.name}' cannot run")
         backend = self.backend
         if first != self._start_pc:
             backend.csr_write(_START_PC, first)

@@ -35,6 +35,17 @@ class Backend(Protocol):
     def close(self) -> None: ...
 
 
+class Closed:
+    """Stands where a back end or its library was before it was closed: every call is an error."""
+
+    def __getattr__(self, name: str):
+        return _refuse
+
+
+def _refuse(*_) -> None:
+    raise BackendError("the device is closed; open a new one")
+
+
 def backend_class(name: str):
     """Return the class of the back end called `name`.
 

@@ -5,6 +5,7 @@ import ctypes
 
 import numpy as np
 
+from . import Closed
 from .build import BuildError, build
 
 __all__ = ["BuildError", "VerilatorBackend"]
@@ -77,10 +78,10 @@ class VerilatorBackend:
         self._lib.lathe_sim_reset(self._sim, int(power_on))
 
     def close(self) -> None:
-        """Free the simulation; further calls are errors."""
+        """Free the simulation; every later call is a BackendError."""
         if self._sim:
             self._lib.lathe_sim_free(self._sim)
-            self._sim = None
+            self._sim, self._lib = None, Closed()
 
 
 def _response(code: int) -> str:
