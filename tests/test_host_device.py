@@ -132,6 +132,16 @@ def test_error_of_a_tensor_names_it_and_the_limit():
             device.run(program)
 
 
+def test_tensors_and_programs_of_another_device():
+    with Device("golden") as device, Device("golden") as other:
+        x = other.layout.tensor("x", 1, 1)
+        for use in (lambda: device.load(x, [[1]]), lambda: device.store(x), lambda: device.exponent_index(x)):
+            with pytest.raises(ProgramError, match="'x' 1 x 1 belongs to the layout of another device"):
+                use()
+        with pytest.raises(ProgramError, match="'Device' in place of a layout; pass device.layout, not the device"):
+            Program("p", device)
+
+
 class Stuck(GoldenBackend):
     """A chip that never ends a program."""
 

@@ -110,8 +110,8 @@ def random_program(rng: np.random.Generator, length: int) -> tuple[Program, Layo
     program = Program("random", layout)
     block = layout.block("square", SIDE, SIDE // LANES)
     record_block = layout.block("records", SIDE)
-    for _ in range(length):
-        kind = rng.integers(9)
+
+    def add(kind):
         if kind == 0:
             program.load(pick([*squares, pick(weights)]), block)
         elif kind == 1:
@@ -135,9 +135,15 @@ def random_program(rng: np.random.Generator, length: int) -> tuple[Program, Layo
             contiguous = [t for t in results if t.stride == t.row_words]
             program.sgd(weights[index], pick(contiguous), momenta[index])
         elif rng.random() < 0.5:
-            program.commit()
+            program.commit(partial=True)
         else:
             program.rollback()
+
+    while len(program.operations) < length:
+        try:
+            add(rng.integers(9))
+        except ProgramError as error:  # a draw whose result lies on its own operand
+            assert "overlaps the operand" in str(error)
     return program, layout
 
 
@@ -151,6 +157,9 @@ def test_semaphores_against_brute_force(seed):
         assert check(words, lanes=LANES, scratchpad_words=layout.scratchpad_words, slot_words=layout.group.size) == Error.NONE
     before, edges = ended_before(decoded)
     access = [touched(fields, layout) for fields in decoded]
+    for fields, (reads, writes) in zip(decoded, access, strict=True):
+        if fields["unit"] != Unit.DMA:
+            assert not {place for place in reads & writes if place[0] != "exponent"}
     conflicts = 0
     for j, (reads, writes) in enumerate(access):
         for i in range(j):
@@ -230,6 +239,57 @@ def test_current_weights_are_not_written(layout):
         program.linear(x, x, w)
     with pytest.raises(ProgramError, match="not in the weight group"):
         program.sgd(x, x, x)
+
+
+def test_a_result_on_its_own_operand_is_refused(layout):
+    group = WeightGroup(layout)
+    w, m = group.tensor("w", 8, 8, -13), group.tensor("m", 8, 8, -13)
+    group.place()
+    x, y, records = layout.tensor("x", 8, 8), layout.tensor("y", 8, 8), layout.records("r", 8)
+    wide = layout.tensor("wide", 8, 16)
+    left, right = (replace(wide, name=name, columns=8, address=wide.address + i) for i, name in enumerate(("left", "right")))
+    program = Program("p", layout)
+    with pytest.raises(ProgramError, match=r"the result 'x' 8 x 8 overlaps the operand 'x' 8 x 8"):
+        program.linear(x, w, x)
+    with pytest.raises(ProgramError, match=r"the result 'y later' 8 x 8 overlaps the operand 'y' 8 x 8"):
+        program.matmul(x, w, replace(y, name="y later", address=y.address + 7), derivative="relu", y=y)
+    with pytest.raises(ProgramError, match=r"the result 'left' 8 x 8 overlaps the operand 'wide' 8 x 16"):
+        program.matmul(wide, layout.tensor("k", 16, 8), left)
+    with pytest.raises(ProgramError, match=r"the result 'y' 8 x 8 overlaps the operand 'y' 8 x 8"):
+        program.loss(y, records, y, 0)
+    with pytest.raises(ProgramError, match=r"the result 'on y' 8 x 8 overlaps the operand 'y' 8 x 8"):
+        program.sample(y, replace(records, name="on y", address=y.address))
+    assert not program.operations
+    program.linear(left, w, right)  # strips of the same rows do not overlap
+    program.sgd(w, x, m)
+
+
+def test_commit_asks_for_the_whole_slot(layout):
+    group = WeightGroup(layout)
+    w, v, m = (group.tensor(name, 8, 8, -13) for name in "wvm")
+    group.place()
+    x = layout.tensor("x", 8, 8)
+    program = Program("p", layout)
+    program.sgd(w, x, m)
+    with pytest.raises(ProgramError, match=r"an old version of 'v' 8 x 8 current: program 'p' .*partial=True"):
+        program.commit()
+    program.load(v.next, layout.block_for(v))
+    program.commit()
+    with pytest.raises(ProgramError, match=r"'w' 8 x 8, 'v' 8 x 8, 'm' 8 x 8"):
+        program.commit()
+    program.commit(partial=True)
+
+
+def test_tensors_of_another_layout(layout):
+    other = make_layout()
+    x, y, w = layout.tensor("x", 8, 8), other.tensor("y", 8, 8), layout.tensor("w", 8, 8)
+    program = Program("p", layout)
+    with pytest.raises(ProgramError, match=r"tensor 'y' 8 x 8 belongs to the layout of another device"):
+        program.linear(x, w, y)
+    with pytest.raises(ProgramError, match=r"block 'y' lies in the memory of another device"):
+        program.load(x, other.block_for(y))
+    with pytest.raises(ProgramError, match=r"given 'NoneType' in place of a layout; pass device.layout"):
+        Program("p", None)
 
 
 def test_capacity(layout):

@@ -91,7 +91,7 @@ class Layout:
                                     "outside the weight group; use fewer layers or share tensors between programs")
             register = self._exponents_used
             self._exponents_used += 1
-        tensor = Tensor(name, rows, columns, address, stride, self.lanes, register, exponent, static)
+        tensor = Tensor(name, rows, columns, address, stride, self.lanes, register, exponent, static, layout=self)
         self.tensors.append(tensor)
         return tensor
 
@@ -200,7 +200,7 @@ class WeightGroup:
                 self._shared[key] = register
         stride = -(-columns // self.layout.lanes)
         tensor = Tensor(name, rows, columns, self.size, stride, self.layout.lanes, register, exponent, static, "current",
-                        self.slots)
+                        self.slots, self.layout)
         self.tensors.append(tensor)
         self.size += rows * stride
         return tensor

@@ -118,6 +118,7 @@ class Device:
             Numbers, which are rounded to the tensor's static exponent or else to the smallest exponent that holds them (its
             initial one if all are 0); int16 mantissas for a raw tensor.
         """
+        self._check_tensor(tensor)
         self._prepare()
         if tensor.exponent is None:
             mantissas = np.asarray(values, np.int16)
@@ -138,6 +139,7 @@ class Device:
 
     def store_mantissas(self, tensor: Tensor) -> tuple[np.ndarray, int | None]:
         """Read a tensor as (int16 mantissas (rows, columns), exponent or None)."""
+        self._check_tensor(tensor)
         self._prepare()
         program = Program(f"store {tensor.name}", self.layout)
         block = self._staging_block(tensor)
@@ -208,6 +210,7 @@ class Device:
 
     def exponent_index(self, tensor: Tensor) -> int:
         """Return the physical exponent register that holds a tensor's exponent now."""
+        self._check_tensor(tensor)
         if tensor.exponent is None:
             raise ProgramError(f"tensor {tensor} is raw and has no exponent register")
         if tensor.space == "absolute":
@@ -260,6 +263,12 @@ class Device:
             for index in indices:
                 self.registers.write_exponent(index, tensor.initial, tensor.static)
         self._prepared = len(layout.tensors)
+
+    def _check_tensor(self, tensor: Tensor) -> None:
+        if not isinstance(tensor, Tensor):
+            raise ProgramError(f"a tensor is expected, not {type(tensor).__name__!r}; make one with device.layout.tensor")
+        if tensor.layout is not None and tensor.layout is not self.layout:
+            raise ProgramError(f"tensor {tensor} belongs to the layout of another device; make it with this device's layout")
 
     def _check_open(self, refused: str) -> None:
         if self._closed:

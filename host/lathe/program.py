@@ -30,6 +30,18 @@ class Access:
     resource: str
     where: slice | np.ndarray
 
+    def meets(self, other: "Access") -> bool:
+        """Whether both touch a word or register."""
+        if self.resource != other.resource:
+            return False
+        if isinstance(self.where, slice) and isinstance(other.where, slice):
+            return max(self.where.start, other.where.start) < min(self.where.stop, other.where.stop)
+        return bool(np.isin(_indices(self.where), _indices(other.where)).any())
+
+
+def _indices(where: slice | np.ndarray) -> np.ndarray:
+    return np.arange(where.start, where.stop) if isinstance(where, slice) else where
+
 
 @dataclass
 class Operation:
@@ -73,10 +85,16 @@ class Program:
     name : str
         Used in messages.
     layout : Layout
-        Where the tensors lie.
+        Where the tensors lie: the `layout` of the device that is to run it.
+
+    No operation may write its result over one of its own operands, not even in part: which of the two the chip would read
+    depends on its timing. Every method refuses that.
     """
 
     def __init__(self, name: str, layout: Layout):
+        if not isinstance(layout, Layout):
+            hint = "pass device.layout, not the device" if isinstance(getattr(layout, "layout", None), Layout) else "pass device.layout"
+            raise ProgramError(f"program '{name}' was given {type(layout).__name__!r} in place of a layout; {hint}")
         self.name, self.layout = name, layout
         self.operations: list[Operation] = []
         self.frozen = False  # on a chip already
@@ -197,13 +215,46 @@ class Program:
         op.fields |= {"stochastic": int(stochastic), "m": 1, "n": w.words}
         op.words = 10 * w.words
 
-    def commit(self, label: str = "commit") -> None:
-        """Record the switch to the weights just written, as one step for everyone who reads them."""
+    def commit(self, label: str = "commit", *, partial: bool = False) -> None:
+        """Record the switch to the weights just written, as one step for everyone who reads them.
+
+        Parameters
+        ----------
+        partial : bool
+            Do not ask that this program has written the whole slot. A commit makes the next slot the current one with all
+            that is in it, and that slot holds an old version; a tensor that nobody wrote into it goes back to that. This is
+            right where several programs fill one slot and the last of them commits.
+
+        Raises
+        ------
+        ProgramError
+            A tensor of the weight group was not written, wholly, into `next` since the last commit or rollback, and
+            `partial` is not set.
+        """
+        missing = [] if partial or self.frozen else self._unwritten()
+        if missing:
+            raise ProgramError(f"'{label}' would make an old version of {', '.join(map(str, missing))} current: program "
+                               f"'{self.name}' has not written all of the weight group into the next slot; write the .next of "
+                               "these tensors too, or pass partial=True if another program has")
         self._operation(label, "update", "commit", {}).writes.append(_POINTER)
 
     def rollback(self, label: str = "rollback") -> None:
         """Record the return to the version before the current one."""
         self._operation(label, "update", "rollback", {}).writes.append(_POINTER)
+
+    def _unwritten(self) -> list[Tensor]:
+        """Return the tensors of the weight group whose next version is not complete at this point of the program."""
+        group = self.layout.group
+        if group is None:
+            return []
+        written = np.zeros(group.size, bool)
+        for op in self.operations:
+            if op.op in ("commit", "rollback"):
+                written[:] = False
+            for access in op.writes:
+                if access.resource == "next":
+                    written[access.where] = True
+        return [t for t in group.tensors if not written[t.address:t.address + t.words].all()]
 
     # dma
 
@@ -216,6 +267,8 @@ class Program:
         self._transfer(label or f"memory <- {tensor.name}", "store", tensor, block, 0)
 
     def _transfer(self, label: str, op_name: str, tensor: Tensor, block: Block, operand: int) -> None:
+        if not np.may_share_memory(block.data, self.layout.memory):
+            raise ProgramError(f"'{label}': block '{block.name}' lies in the memory of another device; make it with this one's layout")
         if block.data.shape != (tensor.rows, tensor.row_words * self.layout.lanes):
             raise ProgramError(f"'{label}': block '{block.name}' has the shape {block.data.shape}, tensor {tensor} needs "
                                f"({tensor.rows}, {tensor.row_words * self.layout.lanes})")
@@ -243,8 +296,18 @@ class Program:
             (op.writes if number in results else op.reads).extend(self._accesses(tensor))
             if tensor.space != "absolute":
                 op.reads.append(_POINTER)
+        self._check_overlap(op, results)
         self._append(op)
         return op
+
+    def _check_overlap(self, op: Operation, results: tuple[int, ...]) -> None:
+        places = {number: [a for a in self._accesses(tensor) if a.resource in ("absolute", "current", "next")]
+                  for number, tensor in op.operands.items()}
+        for result in op.operands.keys() & set(results):
+            for number, tensor in op.operands.items():
+                if number != result and any(a.meets(b) for a in places[result] for b in places[number]):
+                    raise ProgramError(f"'{op.label}': the result {op.operands[result]} overlaps the operand {tensor}, which the "
+                                       "chip reads while it writes; put the result into a tensor of its own")
 
     def _append(self, op: Operation) -> None:
         if self.frozen:
@@ -254,6 +317,9 @@ class Program:
 
     def _check_place(self, label: str, tensor: Tensor, written: bool) -> None:
         layout, group = self.layout, self.layout.group
+        if tensor.layout is not None and tensor.layout is not layout:
+            raise ProgramError(f"'{label}': tensor {tensor} belongs to the layout of another device; make it with the layout of "
+                               f"program '{self.name}'")
         if tensor.lanes != layout.lanes:
             raise ProgramError(f"'{label}': tensor {tensor} was made for {tensor.lanes} lanes, the chip has {layout.lanes}")
         if tensor.space == "absolute":

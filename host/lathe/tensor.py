@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tensors on the chip, and the conversion of numbers to and from their int16 mantissas for transport."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -69,6 +69,8 @@ class Tensor:
         ``absolute``, or ``current`` / ``next``: in that slot of the weight group.
     slots : int
         Slots of the weight group that hold it (0 for absolute tensors).
+    layout : Layout or None
+        The layout that made it, which no other device's program may use.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Tensor:
     static: bool = False
     space: str = "absolute"
     slots: int = 0
+    layout: object | None = field(default=None, repr=False)
 
     @property
     def shape(self) -> tuple[int, int]:
