@@ -4,7 +4,18 @@
 import numpy as np
 import pytest
 
-from lathe import BackendError, CapacityError, Device, DeviceError, DeviceTimeout, LatheError, Program, ProgramError, WeightGroup
+from lathe import (
+    BackendError,
+    CapacityError,
+    Device,
+    DeviceError,
+    DeviceTimeout,
+    LatheError,
+    Program,
+    ProgramError,
+    TensorError,
+    WeightGroup,
+)
 from lathe.backends import BACKENDS
 from lathe.backends.golden import GoldenBackend
 from lathe.tensor import dequantize, fitting_exponent, quantize
@@ -36,7 +47,7 @@ def test_load_and_store(device):
     x, fixed = device.layout.tensor("x", 5, 11), device.layout.tensor("fixed", 3, 4, -12, static=True)
     values = rng.normal(size=(5, 11)) * 100
     device.load(x, values)
-    device.load(fixed, np.full((3, 4), 1e6))
+    device.load(fixed, np.full((3, 4), 32767 * 2.0**-12))
     exponent = fitting_exponent(values)
     assert np.array_equal(device.store(x), dequantize(quantize(values, exponent), exponent))
     assert np.array_equal(device.store(fixed), np.full((3, 4), 32767 * 2.0**-12))
@@ -46,6 +57,25 @@ def test_load_and_store(device):
     assert np.array_equal(device.store(raw), content)
     with pytest.raises(ValueError, match=r"'x' 5 x 11 was given an array of shape \(5, 10\)"):
         device.load(x, values[:, :10])
+
+
+@pytest.mark.parametrize("name,value,message", [
+    ("x", np.nan, r"'x' 2 x 2: the value nan in row 1, column 0 is not finite"), ("x", -np.inf, "the value -inf .* is not finite"),
+    ("x", 1e30, "does not fit its largest exponent 63, .*scale the values down"), ("x", 1j, "type complex128; it holds real numbers"),
+    ("x", "one", "it holds real numbers"), ("x", None, "it holds real numbers"), ("x", [1, 2], "what is no array"),
+    ("s", 9.5, r"value 9.5 in row 1.* static exponent -12, at which it holds -8 to 7.99976; make the tensor with exponent=-11"),
+    ("s", -8.001, "make the tensor with exponent=-11"), ("r", 0.5, "0.5 .* is no integer from -32768 to 32767"),
+    ("r", 40000, "40000 .* is no integer from"), ("r", np.nan, "nan .* is no integer from"),
+])
+def test_values_that_a_tensor_cannot_hold(name, value, message):
+    with Device("golden", lanes=4) as device:
+        layout = device.layout
+        tensor = {"x": layout.tensor("x", 2, 2), "s": layout.tensor("s", 2, 2, -12, static=True),
+                  "r": layout.tensor("r", 2, 2, raw=True)}[name]
+        with pytest.raises(TensorError, match=message):
+            device.load(tensor, [[0, 0], [value, 0]])
+        device.load(tensor, [[1, -2], [3, 0]])
+        assert device.store(tensor).tolist() == [[1, -2], [3, 0]]
 
 
 def test_a_program_computes(device):

@@ -124,6 +124,16 @@ def test_advantages_against_a_plain_recursion(scripted):
         assert [r for _, r in trainer.curve].count(6.0) == 10 and [r for _, r in trainer.curve].count(15.0) == 3
 
 
+@pytest.mark.parametrize("observation,reward,message", [
+    (np.nan, 0.0, "gave an observation whose element 0 is nan"), (np.inf, 0.0, "gave an observation whose element 0 is inf"),
+    (1.0, np.nan, "gave the reward nan"), (1.0, -np.inf, "gave the reward -inf"),
+])
+def test_environments_must_give_finite_numbers(scripted, monkeypatch, observation, reward, message):
+    monkeypatch.setattr(Scripted, "step", lambda self, action: (np.full(1, observation, np.float32), reward, False, False, {}))
+    with Trainer(replace(SMALL, env=scripted)) as trainer, pytest.raises(SettingsError, match=message):
+        trainer.iteration()
+
+
 # what the host does
 
 
@@ -245,7 +255,8 @@ def test_observation_encoding():
 @pytest.mark.parametrize("change,message", [
     ({"minibatch": 100}, "minibatch = 100 does not divide"), ({"gamma": 1.5}, "gamma is 1.5 and must lie between 0 and 1"),
     ({"epochs": 0}, "epochs is 0 and must be at least 1"), ({"ratio_mode": "x"}, "is none of: none, ratio, truncate, ppo"),
-    ({"hidden": (0,)}, "at least one unit"),
+    ({"hidden": (0,)}, "at least one unit"), ({"reward_scale": float("inf")}, "reward_scale is inf and must be a finite number"),
+    ({"target": float("nan")}, "target is nan and must be a finite number"),
 ])
 def test_bad_settings(change, message):
     with pytest.raises(SettingsError, match=message):

@@ -3,9 +3,19 @@
 
 from .allocator import Block, Layout, WeightGroup
 from .device import Device
-from .errors import BackendError, CapacityError, DeviceError, DeviceTimeout, LatheError, MismatchError, ProgramError, SettingsError
+from .errors import (
+                     BackendError,
+                     CapacityError,
+                     DeviceError,
+                     DeviceTimeout,
+                     LatheError,
+                     MismatchError,
+                     ProgramError,
+                     SettingsError,
+                     TensorError,
+)
 from .program import Program
 from .tensor import Tensor
 
 __all__ = ["BackendError", "Block", "CapacityError", "Device", "DeviceError", "DeviceTimeout", "LatheError", "Layout",
-           "MismatchError", "Program", "ProgramError", "SettingsError", "Tensor", "WeightGroup"]
+           "MismatchError", "Program", "ProgramError", "SettingsError", "Tensor", "TensorError", "WeightGroup"]

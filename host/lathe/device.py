@@ -117,11 +117,17 @@ class Device:
         values : array_like, shape (rows, columns)
             Numbers, which are rounded to the tensor's static exponent or else to the smallest exponent that holds them (its
             initial one if all are 0); int16 mantissas for a raw tensor.
+
+        Raises
+        ------
+        TensorError
+            They are not real, finite numbers of that shape, or do not fit the static exponent, or int16 if raw.
         """
         self._check_tensor(tensor)
         self._prepare()
+        values = tensor.check(values)
         if tensor.exponent is None:
-            mantissas = np.asarray(values, np.int16)
+            mantissas = values
         else:
             exponent = tensor.initial if tensor.static or not np.any(values) else fitting_exponent(values)
             self.registers.write_exponent(self.exponent_index(tensor), exponent, tensor.static)

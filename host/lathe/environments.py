@@ -114,6 +114,10 @@ class ObservationEncoder:
             rows[np.arange(len(observations)), np.asarray(observations) - self._start] = 1.0
             return quantize(rows, self.exponent)
         values = np.asarray(observations, np.float64).reshape(len(observations), self.width)
+        if not np.isfinite(values).all():
+            row, element = np.argwhere(~np.isfinite(values))[0].tolist()
+            raise SettingsError(f"environment number {row} gave an observation whose element {element} is {values[row, element]}; "
+                                "the network takes finite numbers only, correct or wrap the environment")
         if self.normalize:
             if learn:
                 self._learn(values)

@@ -22,6 +22,10 @@ class SettingsError(LatheError):
     """A setting or an environment that this algorithm cannot run."""
 
 
+class TensorError(LatheError, ValueError):
+    """Values that a tensor cannot hold: not numbers, not finite, of another shape or out of range."""
+
+
 class DeviceError(LatheError):
     """The chip ended a program with an error.
 

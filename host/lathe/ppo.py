@@ -71,6 +71,10 @@ class Settings:
 
     def check(self) -> None:
         """Raise SettingsError, naming setting and limit, if one cannot work."""
+        for setting in fields(self):
+            value = getattr(self, setting.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise SettingsError(f"{setting.name} is {value} and must be a finite number")
         positive = ("steps", "environments", "rollout", "epochs", "minibatch", "anneal_steps", "memory_bytes")
         for name in positive:
             if getattr(self, name) < 1:
@@ -248,6 +252,10 @@ class Trainer:
             self.records[t] = self.act(self.next_x)
             observations, reward, terminated, truncated, _ = self.envs.step(self.records[t, :, ACTION] + self.first_action)
             self.progress.env_steps += s.environments
+            if not np.isfinite(reward).all():
+                index = int(np.argmin(np.isfinite(reward)))
+                raise SettingsError(f"environment number {index} of '{s.env}' gave the reward {reward[index]}; advantages need finite "
+                                    "rewards, correct or wrap the environment")
             self.rewards[t] = reward
             self._running_return += reward
             self.done[t] = ended = terminated | truncated

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from .errors import TensorError
+
 MANTISSA_MIN, MANTISSA_MAX = -32768, 32767
 EXPONENT_MIN, EXPONENT_MAX = -64, 63
 
@@ -25,7 +27,7 @@ def quantize(values, exponent: int) -> np.ndarray:
     """
     scaled = np.rint(np.ldexp(np.asarray(values, np.float64), -exponent))
     if np.isnan(scaled).any():
-        raise ValueError("NaN has no mantissa; check the observations or weights that are being loaded")
+        raise TensorError("NaN has no mantissa; check the observations or weights that are being loaded")
     return np.clip(scaled, MANTISSA_MIN, MANTISSA_MAX).astype(np.int16)
 
 
@@ -110,11 +112,49 @@ class Tensor:
     def __str__(self) -> str:
         return f"'{self.name}' {self.rows} x {self.columns}"
 
+    def check(self, values) -> np.ndarray:
+        """Return `values` as an array that this tensor can hold: int16 for a raw tensor, float64 for others.
+
+        Raises
+        ------
+        TensorError
+            They are not real, finite numbers of its shape, or do not fit int16 or its static exponent; the message names
+            the first such element.
+        """
+        try:
+            array = np.asarray(values)
+        except (TypeError, ValueError) as error:
+            raise TensorError(f"tensor {self} was given what is no array: {error}") from None
+        if array.dtype.kind not in "biuf":
+            raise TensorError(f"tensor {self} was given values of type {array.dtype}; it holds real numbers, convert them first")
+        if array.shape != self.shape:
+            raise TensorError(f"tensor {self} was given an array of shape {array.shape}")
+        if self.exponent is None:
+            self._refuse(array, (array != np.floor(array)) | (array < MANTISSA_MIN) | (array > MANTISSA_MAX),
+                         f"is no integer from {MANTISSA_MIN} to {MANTISSA_MAX}, as a raw tensor holds; round and clip it first")
+            return array.astype(np.int16)
+        array = array.astype(np.float64)
+        self._refuse(array, ~np.isfinite(array), "is not finite; check where it comes from")
+        exponent = self.initial if self.static else EXPONENT_MAX
+        mantissas = np.rint(np.ldexp(array, -exponent))
+        fitting = fitting_exponent(array)
+        remedy = (f"make the tensor with exponent={fitting} or clip the values" if self.static and fitting < EXPONENT_MAX
+                  else "scale the values down")
+        self._refuse(array, (mantissas < MANTISSA_MIN) | (mantissas > MANTISSA_MAX),
+                     f"does not fit its {'static' if self.static else 'largest'} exponent {exponent}, at which it holds "
+                     f"{MANTISSA_MIN * 2.0**exponent:g} to {MANTISSA_MAX * 2.0**exponent:g}; {remedy}")
+        return array
+
+    def _refuse(self, array: np.ndarray, wrong: np.ndarray, why: str) -> None:
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0].tolist()
+            raise TensorError(f"tensor {self}: the value {array[row, column]} in row {row}, column {column} {why}")
+
     def pack(self, mantissas) -> np.ndarray:
         """Return int16 (rows, row_words * lanes): `mantissas` (rows, columns) with zero pad lanes."""
         mantissas = np.asarray(mantissas)
         if mantissas.shape != self.shape:
-            raise ValueError(f"tensor {self} was given an array of shape {mantissas.shape}")
+            raise TensorError(f"tensor {self} was given an array of shape {mantissas.shape}")
         packed = np.zeros((self.rows, self.row_words * self.lanes), np.int16)
         packed[:, :self.columns] = mantissas
         return packed
