@@ -13,6 +13,7 @@ from lathe import (
     LatheError,
     Program,
     ProgramError,
+    SettingsError,
     TensorError,
     WeightGroup,
 )
@@ -103,7 +104,7 @@ def weights_of(device):
     device.load(w, np.arange(16).reshape(4, 4) / 16)
     device.load(m, np.zeros((4, 4)))
     device.load(g, np.ones((4, 4)))
-    device.registers.write("LEARNING_RATE", mant=32768, exp=-18)  # 1/8
+    device.set_optimizer(1 / 8)
     step = Program("step", device.layout)
     step.sgd(w, g, m, stochastic=False)
     step.commit()
@@ -122,6 +123,40 @@ def test_commit_and_rollback(device):
     with pytest.raises(DeviceError, match="descriptor 0 'rollback': no_version: no older version is kept") as caught:
         device.run(back)
     assert (caught.value.code, caught.value.index) == ("no_version", 0)
+
+
+def test_optimizer_settings():
+    with Device("golden") as device:
+        for rate, momentum, encoded in ((0.125, 0.5, (32768, -18)), (1 - 2**-20, 0.0, (32768, -15)), (65536, 0.9, (32768, 1)),
+                                        (0, 65535 / 65536, (0, 0)), (1e-300, 0, (0, 0))):
+            device.set_optimizer(rate, momentum)
+            register = device.registers.read("LEARNING_RATE")
+            assert (register["mant"], register["exp"]) == encoded
+            assert device.registers.value("MOMENTUM") == round(momentum * 65536)
+        for rate, momentum in ((-1, 0), (np.nan, 0), (np.inf, 0), (1e6, 0), ("1", 0), (1, 1.0), (1, -0.1), (1, np.nan)):
+            with pytest.raises(SettingsError, match="must be a number between 0 and"):
+                device.set_optimizer(rate, momentum)
+
+
+def test_a_step_without_a_learning_rate_is_refused():
+    with Device("golden") as device:
+        group = WeightGroup(device.layout)
+        w, m = group.tensor("w", 4, 4, -13), group.tensor("m", 4, 4, -13)
+        group.place()
+        program = Program("step", device.layout)
+        program.sgd(w, device.layout.tensor("g", 4, 4), m)
+        program.commit()
+        with pytest.raises(ProgramError, match=r"'step' would change no weight .* never set; call Device.set_optimizer"):
+            device.run(program)
+        device.set_optimizer(0.0)  # on purpose
+        device.run(program)
+        assert device.version == 1
+
+
+def test_first_exponent_of_a_tensor():
+    with Device("golden") as device:
+        make = device.layout.tensor
+        assert [make("a", 1, 1).initial, make("b", 1, 1, static=True).initial, make("c", 1, 1, 3).initial] == [-10, 0, 3]
 
 
 BAD = {

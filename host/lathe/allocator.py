@@ -12,6 +12,8 @@ ABSOLUTE_EXPONENTS = 64
 LOGICAL_EXPONENTS = 16
 BANK_WORDS = 1024
 MAX_DIMENSION = 65535
+#: First exponent of a tensor whose scale nobody named.
+RESULT_EXPONENT = -10
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,13 +66,19 @@ class Layout:
     def words_free(self) -> int:
         return self.scratchpad_words - self._words_used
 
-    def tensor(self, name: str, rows: int, columns: int, exponent: int = 0, static: bool = False, raw: bool = False) -> Tensor:
+    def tensor(self, name: str, rows: int, columns: int, exponent: int | None = None, static: bool = False,
+               raw: bool = False) -> Tensor:
         """Reserve room for a tensor and an exponent register for it.
+
+        Scaling is delayed: a program's write uses the exponent that follows from the last writes of that tensor, not from
+        the data at hand. The first write has none before it and uses `exponent`; where that is a bad guess, small values
+        round away to 0 or large ones are clamped (`Device.saturations` counts those). Either give an exponent of about
+        log2(largest expected magnitude) - 14, or run the program once or twice before its result counts.
 
         Parameters
         ----------
-        exponent : int
-            First content of its exponent register.
+        exponent : int, optional
+            First content of its exponent register: -10 (values of +-32 in steps of 0.001) unless given, 0 if `static`.
         static : bool
             Keep that exponent instead of following the data.
         raw : bool
@@ -81,6 +89,8 @@ class Layout:
         CapacityError
             It does not fit; the message says what is needed and free.
         """
+        if exponent is None:
+            exponent = 0 if static or raw else RESULT_EXPONENT
         self._check_shape(name, rows, columns, exponent)
         stride = -(-columns // self.lanes)
         address = self._take_words(f"tensor '{name}' {rows} x {columns}", rows * stride)

@@ -7,6 +7,8 @@
 ...     device.store(x)
 """
 
+import math
+import numbers
 from collections.abc import Callable
 
 import numpy as np
@@ -16,7 +18,7 @@ from pymodels.descriptor import Error
 
 from .allocator import ABSOLUTE_EXPONENTS, BANK_WORDS, LOGICAL_EXPONENTS, Block, Layout
 from .backends import Backend, Closed, open_backend
-from .errors import BackendError, CapacityError, DeviceError, DeviceTimeout, LatheError, ProgramError
+from .errors import BackendError, CapacityError, DeviceError, DeviceTimeout, LatheError, ProgramError, SettingsError
 from .program import Program
 from .registers import PROGRAM_DESCRIPTORS, STATISTICS, UNITS, Registers
 from .tensor import Tensor, dequantize, fitting_exponent, quantize
@@ -64,8 +66,8 @@ class Device:
                  memory_bytes: int = DEFAULT_MEMORY_BYTES, seed: int = 1):
         if lanes not in LANES:
             raise CapacityError(f"a chip has 4, 8 or 16 lanes, not {lanes}")
-        if not 1 <= banks <= 64 or banks & (banks - 1):
-            raise CapacityError(f"the number of banks is a power of two from 1 to 64, not {banks}")
+        if not 2 <= banks <= 64 or banks & (banks - 1):
+            raise CapacityError(f"the number of banks is a power of two from 2 to 64, not {banks}")
         staging = banks * BANK_WORDS * 2 * lanes
         if memory_bytes < 2 * staging or memory_bytes % (2 * lanes):
             raise CapacityError(f"memory_bytes is {memory_bytes}; this chip needs a multiple of {2 * lanes} and at least {2 * staging}")
@@ -85,7 +87,7 @@ class Device:
         self._programs: dict[Program, int] = {}
         self._program_end = 0
         self._prepared = 0
-        self._group_open = False
+        self._group_open = self._rate_set = False
         self._start_pc: int | None = None
         self._closed = False
         self.registers.set("SEED", seed & 0xFFFFFFFF)
@@ -176,8 +178,14 @@ class Device:
     def run(self, program: Program) -> None:
         """Run a program to its end.
 
+        Scaling is delayed: each result is written with the exponent that follows from the last writes of its tensor, the
+        first one with the exponent that the tensor was made with. So the first run of a program may round results away or
+        clamp them; make the tensors with a sensible `exponent`, or run the program once or twice before its result counts.
+
         Raises
         ------
+        ProgramError
+            It holds an sgd step and nobody has set the learning rate; see `set_optimizer`.
         DeviceError
             The chip refused or stopped it; the message names the descriptor, its tensors, the limit and the remedy.
             The current weights are unchanged and the device can be used further.
@@ -188,7 +196,37 @@ class Device:
         if first is None:
             self.install(program)
             first = self._programs[program]
+        if not self._rate_set:
+            self._check_rate(program)
         self._execute(program, first)
+
+    def set_optimizer(self, learning_rate: float, momentum: float = 0.0) -> None:
+        """Set what sgd steps use from now on: ``m <- momentum m + g; w <- w - learning_rate m``.
+
+        Parameters
+        ----------
+        learning_rate : float
+            0 to 65,536; the chip keeps 16 bits of it and an exponent.
+        momentum : float
+            0 to 65535/65536, in steps of 1/65536.
+
+        Raises
+        ------
+        SettingsError
+            One of them lies outside its range.
+        """
+        for name, value, high in (("learning_rate", learning_rate, 65536), ("momentum", momentum, 65535 / 65536)):
+            if not isinstance(value, numbers.Real) or not 0 <= value <= high:
+                raise SettingsError(f"{name} is {value} and must be a number between 0 and {high}")
+        fraction, exponent = math.frexp(learning_rate)
+        mantissa = round(fraction * 65536)
+        if mantissa == 65536:
+            mantissa, exponent = 32768, exponent + 1
+        if exponent - 16 < -128:  # too small for the chip
+            mantissa = 0
+        self.registers.write("LEARNING_RATE", mant=mantissa, exp=exponent - 16 if mantissa else 0)
+        self.registers.set("MOMENTUM", round(momentum * 65536))
+        self._rate_set = True
 
     # what happened
 
@@ -275,6 +313,15 @@ class Device:
             raise ProgramError(f"a tensor is expected, not {type(tensor).__name__!r}; make one with device.layout.tensor")
         if tensor.layout is not None and tensor.layout is not self.layout:
             raise ProgramError(f"tensor {tensor} belongs to the layout of another device; make it with this device's layout")
+
+    def _check_rate(self, program: Program) -> None:
+        step = next((op.label for op in program.operations if op.op == "sgd"), None)
+        if step is None:
+            return
+        if not self.registers.read("LEARNING_RATE")["mant"]:
+            raise ProgramError(f"program '{program.name}' would change no weight in '{step}': the learning rate was never set; "
+                               "call Device.set_optimizer(learning_rate, momentum) first")
+        self._rate_set = True  # by its register
 
     def _check_open(self, refused: str) -> None:
         if self._closed:

@@ -199,7 +199,6 @@ class Trainer:
     def _configure(self) -> None:
         s, registers = self.settings, self.device.registers
         self._set_learning_rate(s.learning_rate)
-        registers.set("MOMENTUM", round(s.momentum * 65536))
         registers.set("RATIO_MODE", RATIO_MODES.index(s.ratio_mode))
         registers.write("RATIO_BOUNDS", lo=round(math.log(1 - s.clip) * 1024), hi=round(math.log(1 + s.clip) * 1024))
         registers.set("ENTROPY_COEF", round(s.entropy * 65536))
@@ -211,11 +210,7 @@ class Trainer:
             self.device.install(program)
 
     def _set_learning_rate(self, rate: float) -> None:
-        fraction, exponent = math.frexp(rate * self.rate_factor)
-        mantissa = round(fraction * 65536)
-        if mantissa == 65536:
-            mantissa, exponent = 32768, exponent + 1
-        self.device.registers.write("LEARNING_RATE", mant=mantissa, exp=exponent - 16 if mantissa else 0)
+        self.device.set_optimizer(rate * self.rate_factor, self.settings.momentum)
 
     # ---- what the host does
 

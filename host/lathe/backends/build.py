@@ -66,6 +66,8 @@ def build(lanes: int, banks: int) -> Path:
         stamp.unlink(missing_ok=True)
         log = folder / "build.log"
         log.write_text("")
+        print(f"lathe: compiling the simulator for {lanes} lanes and {banks} banks, once, about a minute or two; log {log}",
+              file=sys.stderr, flush=True)
         env = toolchain.environment()
         # Paths relative to the build folder, so that the compiler cache serves every clone.
         relative = [str(Path("../../..") / path.relative_to(ROOT)) for path in rtl]
