@@ -193,7 +193,7 @@ class Chip(Machine):
             self._error = {"code": 0, "unit": 0, "pc": 0}
 
     def _init_group(self, base: int, size: int, slots: int, version: int) -> None:
-        if base + size * slots > len(self.scratchpad):
+        if base + size * min(max(slots, 2), 4) > len(self.scratchpad):
             raise ValueError(f"weight group: {slots} slots of {size} words from word {base} on do not fit in the "
                              f"scratchpad of {len(self.scratchpad)} words")
         self.weights.init(base, size, slots, version)

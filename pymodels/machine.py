@@ -100,8 +100,8 @@ class Machine:
     def __init__(self, lanes: int, banks: int, memory: np.ndarray):
         if lanes not in (4, 8, 16):
             raise ValueError(f"lanes = {lanes} is none of 4, 8, 16")
-        if not 1 <= banks <= 64 or banks & (banks - 1):
-            raise ValueError(f"banks = {banks} is not a power of two from 1 to 64")
+        if not 2 <= banks <= 64 or banks & (banks - 1):
+            raise ValueError(f"banks = {banks} is not a power of two from 2 to 64")
         if memory.dtype != np.uint8 or not memory.flags.c_contiguous:
             raise ValueError("memory must be a contiguous uint8 array")
         self.lanes, self.banks, self.memory = lanes, banks, memory
@@ -223,7 +223,9 @@ class Machine:
         index = 2 if load else 0
         rows, width = used[index].rows, 2 * used[index].cols
         stride = fields["mem_stride"] if rows > 1 else width
-        if fields["mem_addr"] + (rows - 1) * stride + width > self.memory.size:
+        stride = stride - (stride >> 31 << 32)  # addresses are 32 bits and wrap: a large stride goes backward
+        ends = (fields["mem_addr"], fields["mem_addr"] + (rows - 1) * stride)
+        if min(ends) < 0 or max(ends) + width > self.memory.size:
             return lambda opnum: Error.MEMORY
         outside = np.ndarray((rows, width // 2), np.int16, self.memory, fields["mem_addr"], (stride, 2))
         tensor = _Tensor(self, fields, index, used[index])

@@ -69,6 +69,8 @@ def plan(program: np.ndarray, start: int, *, lanes: int, scratchpad_words: int, 
         while not stopped:
             fields = decode(program[pc])
             error = check(program[pc], lanes=lanes, scratchpad_words=scratchpad_words, slot_words=slot_words)
+            if not error and pc + 1 == len(program) and not fields["last"]:
+                error = Error.PROGRAM_OVERRUN
             if error:
                 return Plan(entries, number, error, fields["unit"], pc)
             queue = queues[fields["unit"] - 1]
@@ -78,8 +80,6 @@ def plan(program: np.ndarray, start: int, *, lanes: int, scratchpad_words: int, 
             number += 1
             if fields["last"]:
                 stopped = True
-            elif pc + 1 == len(program):
-                return Plan(entries, number, Error.PROGRAM_OVERRUN, fields["unit"], pc)
             else:
                 pc += 1
         if stopped and not any(queues):

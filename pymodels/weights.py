@@ -24,9 +24,7 @@ class WeightGroup:
 
     def init(self, base: int, size: int, slots: int, version: int) -> None:
         """Take a configuration; slot 0 becomes current and nothing is kept."""
-        if not 2 <= slots <= 4:
-            raise ValueError(f"GROUP_SLOTS = {slots}: a weight group has 2 to 4 slots")
-        self.base, self.size, self.slots, self.version = base, size, slots, version
+        self.base, self.size, self.slots, self.version = base, size, min(max(slots, 2), 4), version
         self.slot = self.kept = 0
 
     @property

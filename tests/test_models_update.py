@@ -156,5 +156,6 @@ def test_versions_go_forth_and_back(slots):
         assert group.rollback() and group.slot == (7 - n - 1) % slots
     assert not group.rollback()
     assert group.first_word(group.slot_next) == 100 + 10 * ((group.slot + 1) % slots)
-    with pytest.raises(ValueError, match="2 to 4"):
-        group.init(0, 0, 5, 0)
+    for asked, taken in ((0, 2), (1, 2), (5, 4), (7, 4)):
+        group.init(0, 10, asked, 0)
+        assert group.slots == taken

@@ -109,8 +109,8 @@ class Generator:
         if bias:
             self._operand(step, 3, 1, self._words(n), write=False, spaces=anywhere)
         if dact:
-            self._operand(step, 4, m, self._words(n), write=False)
-            step.reads.discard(("exp", step.fields["t4_space"], step.fields["t4_exp"]))
+            self._operand(step, 4, m, self._words(n), write=False, exponent=False)  # its exponent is taken as given
+            step.fields["t4_exp"] = int(rng.integers(0, 16))
         self._operand(step, 2, m, self._words(n), write=True, spaces=(ABSOLUTE, ABSOLUTE, ABSOLUTE, NEXT))
         return step
 
