@@ -2,6 +2,7 @@
 """The command line: what it writes, and one clear line for every mistake."""
 
 import json
+import re
 
 import pytest
 
@@ -28,7 +29,14 @@ def test_train_writes_result_and_curve(tmp_path, capsys):
 
 def test_a_missed_target_is_a_failure(tmp_path, capsys):
     assert main(["train", *SHORT, "--steps", "128", "--target", "475", "--out", str(tmp_path)]) == 1
-    assert "target of 475 was not reached within 128 steps" in capsys.readouterr().err
+    assert re.search(r"target of 475 was not reached within 128 steps; it counts over 100 episodes, and \d episodes? ended",
+                     capsys.readouterr().err)
+
+
+def test_a_run_in_which_no_episode_ends(tmp_path, capsys):
+    assert main(["train", "--env", "Acrobot-v1", *SHORT, "--steps", "128", "--target", "-90", "--out", str(tmp_path)]) == 1
+    text = capsys.readouterr()
+    assert "seed 1: no episode ended after 128 steps" in text.out and "over 100 episodes, and 0 episodes ended" in text.err
 
 
 @pytest.mark.parametrize("arguments,message", [
@@ -41,7 +49,12 @@ def test_a_missed_target_is_a_failure(tmp_path, capsys):
     (["train", "--steps", "500"], "steps is 500, fewer than one rollout of environments x rollout = 512"),
     (["verify", "--backends", "golden,foo"], "unknown back end 'foo'"),
     (["verify", "--backends", "golden"], "names fewer than two"),
-    (["verify", "--backends", "golden,golden", "--updates", "0"], "must be at least 1"),
+    (["verify", "--backends", "golden, golden"], "names a back end twice"),
+    (["verify", "--updates", "0"], "must be at least 1"),
+    (["train", "--env", "nothing of the kind"], "unknown environment 'nothing of the kind'; choose for example one of: "),
+    (["train", "--reward-scale", "inf"], "reward_scale is inf and must be a finite number"),
+    (["train", "--hidden", "512,512"], "(--banks, up to 64)"),
+    (["train", "--banks", "64"], "at least 2097152 (--memory-bytes)"),
 ])
 def test_mistakes_end_with_one_line_and_code_2(arguments, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -63,8 +76,9 @@ def test_info(capsys):
     assert "8 lanes, 8 banks, 8192 scratchpad words" in text and "'minibatch update'" in text and "loss" in text
 
 
-def test_verify_of_equal_back_ends(capsys):
-    assert main(["verify", "--backends", "golden,golden", "--updates", "3", "--seed", "2"]) == 0
+def test_verify_of_equal_back_ends(capsys, monkeypatch):
+    monkeypatch.setattr("lathe.backends.BACKENDS", dict.fromkeys(("golden", "twin"), ("golden", "GoldenBackend")))
+    assert main(["verify", "--backends", "golden, twin", "--updates", "3", "--seed", "2"]) == 0
     assert "agree in every bit, seed 2: 3 updates" in capsys.readouterr().out
 
 

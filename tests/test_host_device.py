@@ -257,6 +257,24 @@ def test_a_back_end_that_cannot_be_built(monkeypatch):
     assert set(BACKENDS) == {"golden", "verilator"}
 
 
+def test_a_compilation_is_announced(monkeypatch, tmp_path, capsys):
+    from lathe.backends import build
+
+    class Tools:
+        BUILD, ToolMissing = tmp_path, RuntimeError
+        require, environment = staticmethod(lambda *_: None), staticmethod(dict)
+
+    def fail(*_):
+        raise build.BuildError("far enough")
+
+    monkeypatch.setattr(build, "_scripts", lambda: ([], Tools))
+    monkeypatch.setattr(build, "_run", fail)
+    with pytest.raises(build.BuildError, match="far enough"):
+        build.build(4, 2)
+    assert capsys.readouterr().err == ("lathe: compiling the simulator for 4 lanes and 2 banks, once, about a minute or two; log "
+                                       f"{tmp_path / 'sim/lanes4_banks2/build.log'}\n")
+
+
 def test_closed_device_and_full_program_memory():
     device = Device("golden")
     long = Program("long", device.layout)

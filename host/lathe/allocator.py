@@ -122,7 +122,7 @@ class Layout:
             raise CapacityError(
                 f"{what} needs {words} scratchpad words and {self.words_free} of {self.scratchpad_words} are free"
                 + (f" (largest: {holders})" if holders else "")
-                + "; use smaller layers or a smaller minibatch, or a chip with more banks")
+                + "; use smaller layers or a smaller minibatch, or a chip with more banks (--banks, up to 64)")
         address = self._words_used
         self._words_used += words
         return address
@@ -157,7 +157,7 @@ class Layout:
         size = rows * row_words * word_bytes
         if self._bytes_used + size > self.memory_limit:
             raise CapacityError(f"block '{name}' needs {size} bytes of outside memory and {self.memory_limit - self._bytes_used} "
-                                f"are free; open the device with a larger memory_bytes (now {self.memory.nbytes})")
+                                f"are free; open the device with a larger memory_bytes (--memory-bytes, now {self.memory.nbytes})")
         address = self._bytes_used
         self._bytes_used += size
         data = self.memory[address:address + size].view(np.int16).reshape(rows, row_words * self.lanes)

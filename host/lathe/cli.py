@@ -103,13 +103,20 @@ def _train(arguments: argparse.Namespace) -> int:
                 trainer.train(display.show)
         finally:
             figures = report.write(trainer, time.perf_counter() - start, arguments.out)
-    print(f"{settings.env} on {figures['backend']}, seed {settings.seed}: mean return {figures['mean_return_100']} over the last "
-          f"{min(100, figures['episodes'])} episodes after {figures['env_steps']:,} steps, {figures['train_wall_s']:.1f} s")
+    episodes = min(100, figures["episodes"])
+    outcome = f"mean return {figures['mean_return_100']} over the last {_count(episodes)}" if episodes else "no episode ended"
+    print(f"{settings.env} on {figures['backend']}, seed {settings.seed}: {outcome} after {figures['env_steps']:,} steps, "
+          f"{figures['train_wall_s']:.1f} s")
     print(f"wrote {arguments.out / 'result.json'} and {arguments.out / 'learning_curve.png'}")
     if settings.target is not None and not trainer.solved:
-        print(f"lathe: the target of {settings.target:g} was not reached within {settings.steps:,} steps", file=sys.stderr)
+        print(f"lathe: the target of {settings.target:g} was not reached within {settings.steps:,} steps; it counts over "
+              f"100 episodes, and {_count(figures['episodes'])} ended", file=sys.stderr)
         return 1
     return 0
+
+
+def _count(episodes: int) -> str:
+    return f"{episodes:,} episode{'' if episodes == 1 else 's'}"
 
 
 class _Display:
@@ -188,11 +195,13 @@ def _print_chip(device) -> None:
 def _verify(arguments: argparse.Namespace) -> int:
     from .verify import verify
 
-    names = [name for name in arguments.backends.split(",") if name]
+    names = [name.strip() for name in arguments.backends.split(",") if name.strip()]
     for name in names:
         backend_class(name)
     if len(names) < 2:
         raise LatheError(f"--backends '{arguments.backends}' names fewer than two; choose from: {', '.join(BACKENDS)}")
+    if len(set(names)) < len(names):
+        raise LatheError(f"--backends '{arguments.backends}' names a back end twice; every one is compared with the first")
     if arguments.updates < 1:
         raise LatheError(f"--updates is {arguments.updates} and must be at least 1")
     settings = Settings(**{f.name: getattr(arguments, f.name) for f in fields(Settings) if f.name in vars(arguments)})

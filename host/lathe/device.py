@@ -70,7 +70,8 @@ class Device:
             raise CapacityError(f"the number of banks is a power of two from 2 to 64, not {banks}")
         staging = banks * BANK_WORDS * 2 * lanes
         if memory_bytes < 2 * staging or memory_bytes % (2 * lanes):
-            raise CapacityError(f"memory_bytes is {memory_bytes}; this chip needs a multiple of {2 * lanes} and at least {2 * staging}")
+            raise CapacityError(f"memory_bytes is {memory_bytes}; this chip needs a multiple of {2 * lanes} and at least {2 * staging} "
+                                "(--memory-bytes)")
         self.memory = np.zeros(memory_bytes, np.uint8)
         self.name = backend if isinstance(backend, str) else getattr(backend, "name", "custom")
         self.backend = (open_backend(backend, lanes, banks, self.memory, seed) if isinstance(backend, str)

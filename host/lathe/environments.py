@@ -52,8 +52,8 @@ def _check_name(name: str) -> None:
     if name in gymnasium.registry or ":" in name:
         return
     close = difflib.get_close_matches(name, gymnasium.registry, n=1)
-    hint = f"; did you mean '{close[0]}'?" if close else ""
-    raise SettingsError(f"unknown environment '{name}'{hint} Choose for example one of: {', '.join(known_environments())}")
+    hint = f"did you mean '{close[0]}'? Choose" if close else "choose"
+    raise SettingsError(f"unknown environment '{name}'; {hint} for example one of: {', '.join(known_environments())}")
 
 
 def _check_spaces(name: str, envs: VectorEnv) -> None:

@@ -38,7 +38,7 @@ class Settings:
     env: str = _setting("CartPole-v1", "Gymnasium environment with discrete actions")
     backend: str = _setting("golden", "what executes the programs: golden (numpy model) or verilator (the RTL)")
     seed: int = _setting(1, "seed of environments, initial weights, shuffling and the chip's random bits")
-    steps: int = _setting(150_000, "environment steps that training may take")
+    steps: int = _setting(150_000, "environment steps that training may take; it ends at the last whole rollout within them")
     target: float | None = _setting(None, "end as soon as the mean return of the last 100 episodes reaches this")
     # the chip
     lanes: int = _setting(8, "lanes of the chip: 4, 8 or 16")
