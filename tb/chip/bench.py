@@ -129,10 +129,19 @@ class ChipTest(uvm_test):
 class RandomPrograms(ChipTest):
     """Random legal programs; everything is compared after each."""
 
+    @property
+    def bursts(self) -> set[str]:
+        return {"ar full", "aw full", "ar part", "aw part"} | ({"ar waits", "aw waits"} if self.stall else set())
+
+    def bursts_met(self) -> bool:
+        return all(self.env.bursts.coverage.hits[name] for name in self.bursts)
+
     async def body(self) -> None:
         coverage = Coverage()
         generator = Generator(self.rng, self.space)
-        for number in range(PROGRAMS):
+        for number in range(6 * PROGRAMS):
+            if number >= PROGRAMS and all(coverage.hits[name] for name in OPERATIONS) and self.bursts_met():
+                break  # at least PROGRAMS, more until everything was met
             steps = generator.program(int(self.rng.integers(8, 40)))
             await self.configure()
             await self.host.load_program([step.fields for step in steps])
@@ -142,8 +151,7 @@ class RandomPrograms(ChipTest):
                 cover(coverage, step)
             await self.host.compare_everything(context, DUMP_AT)
         coverage.require(OPERATIONS)
-        self.env.bursts.coverage.require({"ar full", "aw full", "ar part", "aw part"}
-                                         | ({"ar waits", "aw waits"} if self.stall else set()))
+        self.env.bursts.coverage.require(self.bursts)
         self.env.registers.coverage.require({"write PROGRAM", "write EXPONENTS", "read EXPONENTS", "write CONTROL", "read STATUS"})
 
 
