@@ -99,7 +99,13 @@ package lathe_desc_pkg;
     logic [15:0] t0_addr;
     logic [15:0] post_mask;
     logic [15:0] wait_mask;
-    logic [13:0] reserved0;
+    logic [6:0] reserved0;
+    logic [1:0] overlap;
+    logic [0:0] chain;
+    logic [0:0] colsum;
+    logic [0:0] accumulate;
+    logic [0:0] int8_result;
+    logic [0:0] int8;
     logic [0:0] greedy;
     logic [0:0] stochastic;
     logic [1:0] dact;
@@ -113,5 +119,5 @@ package lathe_desc_pkg;
   } desc_t;
 
   // One where a bit is reserved and must be zero.
-  localparam logic [DescBits-1:0] ReservedMask = 512'hffffffffffffffffffffffff0000000000000000ffff000000000000ffffe00000000000000000000000000000000000000000000000000000000000fffc0000;
+  localparam logic [DescBits-1:0] ReservedMask = 512'hffffffffffffffffffffffff0000000000000000ffff000000000000ffffe00000000000000000000000000000000000000000000000000000000000fe000000;
 endpackage

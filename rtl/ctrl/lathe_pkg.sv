@@ -7,7 +7,7 @@ package lathe_pkg;
   localparam int unsigned AddrW = 16;        // scratchpad word address
   localparam int unsigned DimW = 16;         // a tensor dimension
   localparam int unsigned ExpW = 8;          // an exponent, signed
-  localparam int unsigned AccW = 48;         // a gemm accumulator
+  localparam int unsigned AccW = 46;         // a gemm accumulator
 
   typedef struct packed {
     logic [AddrW-1:0]      addr;    // word address, weight slot already added
@@ -25,6 +25,12 @@ package lathe_pkg;
     lathe_desc_pkg::act_e  dact;
     logic                  stochastic;
     logic                  greedy;
+    logic                  int8;         // A and B are int8
+    logic                  int8_result;  // C is int8
+    logic                  accumulate;
+    logic                  colsum;
+    logic                  chain;        // A is the result of the gemm command before this one
+    logic [1:0]            overlap;      // gemm commands before this one that may be unfinished when it starts to read
     logic [4:0]            gshift;
     operand_t [NumOperands-1:0] t;
     logic [DimW-1:0]       m;
@@ -35,10 +41,8 @@ package lathe_pkg;
     logic [31:0]           key;     // key of the operation's random bits
   } cmd_t;
 
-  // What one result of a command does to its exponent register.
+  // What one result of a command tells its exponent register.
   typedef struct packed {
-    logic                   write;  // the register takes `exp`
-    logic signed [ExpW-1:0] exp;
     logic                   track;  // `top` enters the history of delayed scaling
     logic signed [ExpW-1:0] top;    // all values of the result are below 2**top in magnitude
   } result_t;
@@ -49,6 +53,24 @@ package lathe_pkg;
     logic [31:0]            saturations;  // values that were clamped
     result_t [1:0]          result;
   } done_t;
+
+  // What a unit does in a cycle: the reasons of the performance counters and of the trace. Exactly one holds.
+  typedef enum logic [2:0] {
+    UnitIdle         = 3'd0,  // no command in it, none queued, none to come
+    UnitBusy         = 3'd1,
+    UnitWait         = 3'd2,  // no command in it, the head of its queue waits for a semaphore
+    UnitStallOperand = 3'd3,
+    UnitStallResult  = 3'd4,
+    UnitOverhead     = 3'd5,  // a command is in it, but its stream has not begun or has ended: set-up, fill, drain
+    UnitFetch        = 3'd6   // no command in it, none queued, but the sequencer still reads the program or issue works
+  } unit_state_e;
+
+  typedef struct packed {
+    unit_state_e state;
+    logic        start;  // takes a command in this cycle
+    logic        done;   // completes one
+    logic [7:0]  pc;     // descriptor of the oldest command in it, else of the head of its queue
+  } unit_trace_t;
 
   // Policy configuration (registers).
   typedef struct packed {

@@ -1,31 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the modules of the gemm unit share: sizes and the settings of the drain's arithmetic.
+// What the modules of the gemm unit share: sizes, a command's shape and the settings of the drain.
 package lathe_gemm_pkg;
+  import lathe_pkg::AddrW;
   import lathe_pkg::DimW;
-
-  localparam int unsigned ValueW = 62;      // sum (below 2**45) times derivative factor: below 2**61 in magnitude
-  localparam int unsigned RoundStage = 8;   // stage of the lane pipeline that holds the rounded value
-  localparam int unsigned TanhStage = 12;   // stage of the lane pipeline that holds the tanh
-  localparam int unsigned NumStages = TanhStage + 1;
 
   localparam int unsigned BlockW = 14;      // index of a block of Lanes rows or columns
 
-  // A command's last indices. In blocks of Lanes: the upper bits count the blocks after the first, the lower bits are
-  // the last index within the last block.
+  // A command's last indices, in stored elements. In blocks of Lanes: the upper bits count the blocks after the first,
+  // the lower bits are the last index within the last block.
   typedef struct packed {
     logic [DimW-1:0] m_last;
     logic [DimW-1:0] n_last;
-    logic [DimW-1:0] k_last;
+    logic [DimW-1:0] k_last;  // steps: with int8 a step is a pair
   } shape_t;
 
-  // Constant during a command.
+  // Settings of the lanes' arithmetic.
   typedef struct packed {
-    logic               bias;         // add the bias
-    logic signed [6:0]  bias_shift;   // of align_amount: e_bias - e_acc, clamped to -63..28
-    logic               act_relu;
-    logic               dact_relu;
-    logic               dact_tanh;
-    logic [6:0]         shift;        // of shift_amount: s clamped to -16..62, plus 16
-    logic               stochastic;   // never together with act = tanh
+    logic        bias;        // the addend is a bias word, one a tile
+    logic        accumulate;  // the addend is a word of operand 4, one a row
+    logic [5:0]  addend_shift;  // align(z, s, 31) as the lane wants it
+    logic        act_relu;
+    logic        act_tanh;
+    logic        dact_relu;
+    logic        dact_tanh;
+    logic        int8_result;
+    logic [6:0]  shift;       // of window: s clamped to -16..62, plus 16
+    logic        stochastic;  // never together with act_tanh
   } lane_cfg_t;
+
+  // What the drain needs of a command.
+  typedef struct packed {
+    shape_t            shape;
+    lane_cfg_t         lane;
+    logic [31:0]       key;
+    logic [AddrW-1:0]  base;        // C
+    logic [AddrW-1:0]  stride;
+    logic [AddrW-1:0]  bias_base;
+    logic [AddrW-1:0]  aux_base;    // operand 4: y, addend or column sums
+    logic [AddrW-1:0]  aux_stride;
+    logic              colsum;      // before the rows of each tile of the first row block comes its row of column sums
+    logic [6:0]        colsum_shift;
+    logic signed [9:0] value_exp;   // e_T - 16
+    logic signed [9:0] colsum_exp;  // e_t4 - 16
+  } drain_ctx_t;
 endpackage
