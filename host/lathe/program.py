@@ -4,77 +4,20 @@
 Users name tensors; which descriptor must wait for which follows from what they read and write.
 """
 
-from dataclasses import dataclass, field
-
 import numpy as np
 
-from pymodels.descriptor import WORDS, encode
-
-from .allocator import ABSOLUTE_EXPONENTS, LOGICAL_EXPONENTS, Block, Layout
+from .allocator import Block, Layout
+from .dependencies import place_semaphores
+from .encoding import encode_operations, explain, table
 from .errors import ProgramError
-from .registers import PROGRAM_DESCRIPTORS, UNITS
+from .operation import POINTER, Operation, accesses
+from .registers import PROGRAM_DESCRIPTORS
 from .tensor import Tensor
 
-SEMAPHORES = 16
-SEMAPHORE_MAX = 255
 MAX_INNER = 16384
 MAX_OUTPUTS = 64
 TANH_EXPONENT = -15
 ACTIVATIONS = ("none", "relu", "tanh")
-
-
-@dataclass(frozen=True)
-class Access:
-    """Words of one address space, registers of one kind, or the slot pointer, that an operation touches."""
-
-    resource: str
-    where: slice | np.ndarray
-
-    def meets(self, other: "Access") -> bool:
-        """Whether both touch a word or register."""
-        if self.resource != other.resource:
-            return False
-        if isinstance(self.where, slice) and isinstance(other.where, slice):
-            return max(self.where.start, other.where.start) < min(self.where.stop, other.where.stop)
-        return bool(np.isin(_indices(self.where), _indices(other.where)).any())
-
-
-def _indices(where: slice | np.ndarray) -> np.ndarray:
-    return np.arange(where.start, where.stop) if isinstance(where, slice) else where
-
-
-@dataclass
-class Operation:
-    """One recorded descriptor.
-
-    Attributes
-    ----------
-    label : str
-        What it computes, in terms of tensor names.
-    unit, op : str
-        Names as in docs/descriptors.md.
-    fields : dict
-        Descriptor fields except semaphores and `last`.
-    operands : dict of int to Tensor
-        By operand number.
-    reads, writes : list of Access
-    macs : int
-        Multiply-accumulates that the result needs.
-    words : int
-        Scratchpad words moved, roughly; bounds the time it may take.
-    """
-
-    label: str
-    unit: str
-    op: str
-    fields: dict
-    operands: dict[int, Tensor] = field(default_factory=dict)
-    reads: list[Access] = field(default_factory=list)
-    writes: list[Access] = field(default_factory=list)
-    macs: int = 0
-    words: int = 0
-    wait_mask: int = 0
-    post_mask: int = 0
 
 
 class Program:
@@ -169,7 +112,7 @@ class Program:
         self._check_policy(label, y, records)
         op = self._operation(label, "policy", "sample", {0: y, 2: records}, results=(2,))
         op.fields |= {"greedy": int(greedy), "m": y.rows, "n": y.columns}
-        op.reads.append(_POINTER)  # the record carries the version
+        op.reads.append(POINTER)  # the record carries the version
         op.words = y.words * 100
 
     def loss(self, y: Tensor, records: Tensor, gradient: Tensor, gshift: int, label: str | None = None) -> None:
@@ -236,11 +179,11 @@ class Program:
             raise ProgramError(f"'{label}' would make an old version of {', '.join(map(str, missing))} current: program "
                                f"'{self.name}' has not written all of the weight group into the next slot; write the .next of "
                                "these tensors too, or pass partial=True if another program has")
-        self._operation(label, "update", "commit", {}).writes.append(_POINTER)
+        self._operation(label, "update", "commit", {}).writes.append(POINTER)
 
     def rollback(self, label: str = "rollback") -> None:
         """Record the return to the version before the current one."""
-        self._operation(label, "update", "rollback", {}).writes.append(_POINTER)
+        self._operation(label, "update", "rollback", {}).writes.append(POINTER)
 
     def _unwritten(self) -> list[Tensor]:
         """Return the tensors of the weight group whose next version is not complete at this point of the program."""
@@ -293,15 +236,15 @@ class Program:
             op.fields |= {f"t{number}_addr": tensor.address, f"t{number}_stride": tensor.stride, f"t{number}_space": tensor.space}
             if exponents and tensor.exponent is not None:
                 op.fields[f"t{number}_exp"] = tensor.exponent
-            (op.writes if number in results else op.reads).extend(self._accesses(tensor))
+            (op.writes if number in results else op.reads).extend(accesses(tensor, self.layout))
             if tensor.space != "absolute":
-                op.reads.append(_POINTER)
+                op.reads.append(POINTER)
         self._check_overlap(op, results)
         self._append(op)
         return op
 
     def _check_overlap(self, op: Operation, results: tuple[int, ...]) -> None:
-        places = {number: [a for a in self._accesses(tensor) if a.resource in ("absolute", "current", "next")]
+        places = {number: [a for a in accesses(tensor, self.layout) if a.resource in ("absolute", "current", "next")]
                   for number, tensor in op.operands.items()}
         for result in op.operands.keys() & set(results):
             for number, tensor in op.operands.items():
@@ -336,23 +279,6 @@ class Program:
             raise ProgramError(f"'{label}': tensor {tensor} belongs to the current weights, which no program may write; "
                                "write tensor.next and commit")
 
-    def _accesses(self, tensor: Tensor) -> list[Access]:
-        if tensor.stride == tensor.row_words or tensor.rows == 1:
-            where = slice(tensor.address, tensor.address + tensor.words)
-        else:
-            rows = tensor.address + tensor.stride * np.arange(tensor.rows)
-            where = (rows[:, None] + np.arange(tensor.row_words)).ravel()
-        accesses = [Access(tensor.space, where)]
-        if tensor.exponent is not None and not tensor.static:
-            accesses.append(Access(f"{tensor.space} exponent", slice(tensor.exponent, tensor.exponent + 1)))
-        group = self.layout.group
-        if tensor.space == "absolute" and group is not None and group.placed:
-            end = group.base + group.slots * group.size
-            if tensor.address < end and tensor.address + tensor.words > group.base:
-                # Which slot this is depends on the version: it may be any.
-                accesses += [Access("current", slice(0, group.size)), Access("next", slice(0, group.size)), _POINTER]
-        return accesses
-
     # compilation
 
     @property
@@ -379,138 +305,16 @@ class Program:
             if len(self.operations) > PROGRAM_DESCRIPTORS:
                 raise ProgramError(f"program '{self.name}' has {len(self.operations)} descriptors, program memory holds "
                                    f"{PROGRAM_DESCRIPTORS}; split it")
-            self._place_semaphores()
-            self._compiled = np.zeros((len(self.operations), WORDS), np.uint32)
-            for index, op in enumerate(self.operations):
-                fields = dict(op.fields)
-                fields["wait_mask"] = fields.get("wait_mask", 0) | op.wait_mask
-                fields["post_mask"] = fields.get("post_mask", 0) | op.post_mask
-                fields.setdefault("last", int(index == len(self.operations) - 1))
-                try:
-                    self._compiled[index] = encode(fields)
-                except ValueError as error:
-                    raise ProgramError(f"descriptor {index} of program '{self.name}', '{op.label}': {error}") from None
+            place_semaphores(self.name, self.operations, self.layout)
+            self._compiled = encode_operations(self.name, self.operations)
         return self._compiled
-
-    def edges(self) -> list[tuple[int, int]]:
-        """Return the pairs (producer, consumer) of descriptors of different units that need a semaphore.
-
-        A descriptor must start after the end of everything earlier that wrote what it reads or writes, or read what it
-        writes. Units work in order, so of each unit only the last such descriptor counts, and an edge that follows
-        from others is left out.
-        """
-        history = _History(self.layout)
-        known: list[np.ndarray] = []  # for each descriptor, the last descriptor of each unit that ended before it starts
-        last = np.full(len(UNITS), -1)  # the last descriptor of each unit so far
-        edges = []
-        for index, op in enumerate(self.operations):
-            if op.unit not in UNITS:  # a raw descriptor for no unit
-                known.append(np.full(len(UNITS), -1))
-                continue
-            unit = UNITS.index(op.unit)
-            needed = history.conflicts(op)
-            clock = np.full(len(UNITS), -1)
-            if last[unit] >= 0:
-                clock = known[last[unit]].copy()
-                clock[unit] = last[unit]
-            wanted = [v for v in range(len(UNITS)) if v != unit and needed[v] > clock[v]]
-            kept = [v for v in wanted
-                    if not any(known[needed[other]][v] >= needed[v] for other in wanted if other != v)]
-            for v in kept:
-                edges.append((int(needed[v]), index))
-                clock = np.maximum(clock, known[needed[v]])
-                clock[v] = max(clock[v], needed[v])
-            known.append(clock)
-            last[unit] = index
-            history.record(op, unit, index)
-        return edges
-
-    def _place_semaphores(self) -> None:
-        for op in self.operations:
-            op.wait_mask = op.post_mask = 0
-        taken: dict[tuple[str, str], int] = {}
-        counts: dict[int, int] = {}
-        for producer, consumer in self.edges():
-            source, sink = self.operations[producer], self.operations[consumer]
-            semaphore = taken.setdefault((source.unit, sink.unit), len(taken))
-            counts[semaphore] = counts.get(semaphore, 0) + 1
-            if semaphore >= SEMAPHORES or counts[semaphore] > SEMAPHORE_MAX:
-                raise ProgramError(f"program '{self.name}' needs more than {SEMAPHORES} semaphores or more than {SEMAPHORE_MAX} "
-                                   f"posts of one, at '{sink.label}'; split it")
-            source.post_mask |= 1 << semaphore
-            sink.wait_mask |= 1 << semaphore
 
     def explain(self, index: int, code: str) -> tuple[str, str]:
         """Return (label, what to say) for an error `code` that the chip reported at descriptor `index`."""
-        if index >= len(self.operations):
-            label = f"descriptor {index}, beyond the program's last"
-            return label, "the program lacks a descriptor marked last"
-        op = self.operations[index]
-        shapes = "; ".join(f"operand {n} {t} at word {t.address} ({t.space}), ends at {t.address + t.words}"
-                           for n, t in sorted(op.operands.items()))
-        return op.label, _REMEDIES.get(code, "see docs/architecture.md").format(
-            words=self.layout.scratchpad_words, slot=self.layout.group.size if self.layout.group else 0,
-            word_bytes=2 * self.layout.lanes, memory=self.layout.memory.nbytes, fields=_show(op.fields),
-            wait=_bits(int(op.fields.get("wait_mask", 0)) | op.wait_mask)) + (f" [{shapes}]" if shapes else "")
+        return explain(self.operations, self.layout, index, code)
 
     def listing(self) -> str:
         """Return the program as a table: index, unit, waits, posts, label."""
         self.descriptors()
-        lines = [f"program '{self.name}': {len(self.operations)} descriptors, {self.macs} multiply-accumulates"]
-        for index, op in enumerate(self.operations):
-            waits, posts = _bits(op.wait_mask), _bits(op.post_mask)
-            lines.append(f"{index:4d} {op.unit:7s}{'wait ' + waits if waits else '':12s}{'post ' + posts if posts else '':12s}"
-                         f"{op.label}")
-        return "\n".join(lines)
-
-
-_POINTER = Access("pointer", slice(0, 1))
-
-_REMEDIES = {
-    "bad_unit": "no unit has this number: {fields}",
-    "bad_op": "the unit has no such operation: {fields}",
-    "bad_field": "two fields contradict each other or an unused one is set: {fields}",
-    "bad_shape": "a dimension is zero or above its limit (gemm k 16384, policy n 2 to 64), or a stride is shorter than a row: {fields}",
-    "out_of_scratchpad": "the scratchpad has {words} words, a slot of the weight group {slot}; an operand ends beyond: {fields}",
-    "misaligned": "memory addresses and strides must be multiples of {word_bytes} bytes: {fields}",
-    "program_overrun": "no descriptor up to the end of program memory is marked last",
-    "deadlock": "it waits for semaphore {wait}, which nobody will post; record it with the builder's methods, which pair waits and posts",
-    "memory": "outside memory has {memory} bytes and answered with an error; check the block's address: {fields}",
-    "semaphore_overflow": "a semaphore was posted more than 255 times without a wait",
-    "no_version": "no older version is kept: roll back at most (slots - 2) times after as many commits; a group of 2 slots keeps none",
-}
-
-
-def _show(fields: dict) -> str:
-    return ", ".join(f"{name}={value}" for name, value in fields.items() if value not in (0, "none", "absolute"))
-
-
-def _bits(mask: int) -> str:
-    return ",".join(str(bit) for bit in range(SEMAPHORES) if mask >> bit & 1)
-
-
-class _History:
-    """For every word and register, the last descriptor of each unit that wrote and that read it."""
-
-    def __init__(self, layout: Layout):
-        slot = layout.group.size if layout.group else 0
-        sizes = {"absolute": layout.scratchpad_words, "current": slot, "next": slot, "pointer": 1,
-                 "absolute exponent": ABSOLUTE_EXPONENTS, "current exponent": LOGICAL_EXPONENTS,
-                 "next exponent": LOGICAL_EXPONENTS}
-        self._wrote = {name: np.full((len(UNITS), size), -1) for name, size in sizes.items()}
-        self._read = {name: np.full((len(UNITS), size), -1) for name, size in sizes.items()}
-
-    def conflicts(self, op: Operation) -> np.ndarray:
-        """Return, for each unit, the last descriptor that `op` must come after (-1: none)."""
-        latest = np.full(len(UNITS), -1)
-        for access in [*op.reads, *op.writes]:
-            latest = np.maximum(latest, self._wrote[access.resource][:, access.where].max(axis=1, initial=-1))
-        for access in op.writes:
-            latest = np.maximum(latest, self._read[access.resource][:, access.where].max(axis=1, initial=-1))
-        return latest
-
-    def record(self, op: Operation, unit: int, index: int) -> None:
-        for access in op.reads:
-            self._read[access.resource][unit, access.where] = index
-        for access in op.writes:
-            self._wrote[access.resource][unit, access.where] = index
+        return (f"program '{self.name}': {len(self.operations)} descriptors, {self.macs} multiply-accumulates\n"
+                f"{table(self.operations)}")

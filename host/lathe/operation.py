@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A recorded operation, and the words and registers that it touches."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .allocator import Layout
+from .tensor import Tensor
+
+
+@dataclass(frozen=True)
+class Access:
+    """Words of one address space, registers of one kind, or the slot pointer, that an operation touches."""
+
+    resource: str
+    where: slice | np.ndarray
+
+    def meets(self, other: "Access") -> bool:
+        """Whether both touch a word or register."""
+        if self.resource != other.resource:
+            return False
+        if isinstance(self.where, slice) and isinstance(other.where, slice):
+            return max(self.where.start, other.where.start) < min(self.where.stop, other.where.stop)
+        return bool(np.isin(_indices(self.where), _indices(other.where)).any())
+
+
+def _indices(where: slice | np.ndarray) -> np.ndarray:
+    return np.arange(where.start, where.stop) if isinstance(where, slice) else where
+
+
+@dataclass
+class Operation:
+    """One recorded descriptor.
+
+    Attributes
+    ----------
+    label : str
+        What it computes, in terms of tensor names.
+    unit, op : str
+        Names as in docs/descriptors.md.
+    fields : dict
+        Descriptor fields except semaphores and `last`.
+    operands : dict of int to Tensor
+        By operand number.
+    reads, writes : list of Access
+    macs : int
+        Multiply-accumulates that the result needs.
+    words : int
+        Scratchpad words moved, roughly; bounds the time it may take.
+    """
+
+    label: str
+    unit: str
+    op: str
+    fields: dict
+    operands: dict[int, Tensor] = field(default_factory=dict)
+    reads: list[Access] = field(default_factory=list)
+    writes: list[Access] = field(default_factory=list)
+    macs: int = 0
+    words: int = 0
+    wait_mask: int = 0
+    post_mask: int = 0
+
+
+#: The pointer to the current slot of the weight group.
+POINTER = Access("pointer", slice(0, 1))
+
+
+def accesses(tensor: Tensor, layout: Layout) -> list[Access]:
+    """Return what an operation touches that reads or writes `tensor`: words, exponent register, slot pointer."""
+    if tensor.stride == tensor.row_words or tensor.rows == 1:
+        where = slice(tensor.address, tensor.address + tensor.words)
+    else:
+        rows = tensor.address + tensor.stride * np.arange(tensor.rows)
+        where = (rows[:, None] + np.arange(tensor.row_words)).ravel()
+    accesses = [Access(tensor.space, where)]
+    if tensor.exponent is not None and not tensor.static:
+        accesses.append(Access(f"{tensor.space} exponent", slice(tensor.exponent, tensor.exponent + 1)))
+    group = layout.group
+    if tensor.space == "absolute" and group is not None and group.placed:
+        end = group.base + group.slots * group.size
+        if tensor.address < end and tensor.address + tensor.words > group.base:
+            # Which slot this is depends on the version: it may be any.
+            accesses += [Access("current", slice(0, group.size)), Access("next", slice(0, group.size)), POINTER]
+    return accesses
