@@ -12,7 +12,7 @@ WAVES  ?= 0
 DEMO   := build/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test sim regress lint synth bench results generate clean
+.PHONY: help setup demo test sim regress lint synth fmax bench results generate clean
 
 help:  ## print this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -46,6 +46,9 @@ lint: setup  ## Verilator -Wall, slang, ruff, and freshness of what is generated
 
 synth: setup  ## map the chip for ECP5 (LANES=n), print resources per unit
 	$(TOOL) $(PY) scripts/synth.py --lanes $(LANES)
+
+fmax: setup  ## place and route the chip for ECP5 (LANES=n, SEED=n), or one unit (UNIT=gemm); names the critical path
+	$(TOOL) $(PY) scripts/fmax.py --lanes $(LANES) --seed $(SEED) $(if $(UNIT),--unit $(UNIT))
 
 bench: setup  ## cycle counts and simulation speed, into build/bench/*.json
 	$(TOOL) $(PY) scripts/bench.py

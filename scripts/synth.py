@@ -7,6 +7,8 @@ Fails when the design holds a latch or a combinational loop. Writes build/synth/
 import argparse
 import json
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 from sources import ROOT, rtl_sources
 
@@ -15,6 +17,48 @@ PART = {"luts": 83640, "ffs": 83640, "multipliers": 156, "block_rams": 208}
 # LUT4s a cell occupies: a CCU2C slice half uses two, a 16x4 distributed RAM four plus its write port's two.
 LUTS = {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 6}
 UNITS = {"u_ctrl": "ctrl", "u_scratchpad": "scratchpad", "u_gemm": "gemm", "u_policy": "policy", "u_update": "update", "u_dma": "dma"}
+FOLDER = ROOT / "build/synth"
+
+
+class Synthesis:
+    """One design in yosys: `step` runs a command on it."""
+
+    def __init__(self, top: str, parameters: dict[str, int]):
+        """Read and elaborate `top`; RuntimeError on a latch or a combinational loop."""
+        from pyosys import libyosys as ys
+
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        self.design = ys.Design()
+        self.step: Callable[[str], None] = lambda command: ys.run_pass(command, self.design)
+        names = " ".join(str(path) for path in rtl_sources())
+        values = " ".join(f"-G {name}={value}" for name, value in parameters.items())
+        self.step(f"read_slang --keep-hierarchy --top {top} -DSYNTHESIS {values} {names}")
+        self.step(f"hierarchy -check -top {top}")
+        self.step("proc")
+        self.step("select -assert-none t:$dlatch t:$adlatch t:$dlatchsr")
+        self.step("design -save elaborated")
+        self.step("flatten")
+        self.step("opt_clean")
+        self.step("check -assert")
+        self.step("design -load elaborated")
+
+    def instances(self) -> dict[str, str]:
+        """Return the module of each instance in the top module."""
+        return {str(cell.name).lstrip("\\"): str(cell.type).lstrip("\\") for cell in self.design.top_module().cells_.values()}
+
+    def keep(self, modules: list[str]) -> None:
+        """Keep these modules apart; everything inside them is flattened."""
+        for module in modules:
+            self.step(f"setattr -mod -set keep_hierarchy 1 {module}")
+
+    def map(self, top: str) -> None:
+        """Map for ECP5."""
+        self.step(f"synth_ecp5 -top {top}")
+
+    def statistics(self, file: Path) -> dict[str, dict]:
+        """Return yosys's statistics of each module, also written to `file`."""
+        self.step(f"tee -q -o {file} stat -json")
+        return {name.lstrip("\\"): body for name, body in json.loads(file.read_text())["modules"].items()}
 
 
 def count(modules: dict, name: str) -> dict[str, int]:
@@ -33,40 +77,12 @@ def count(modules: dict, name: str) -> dict[str, int]:
 
 
 def synthesize(lanes: int, banks: int) -> dict:
-    """Return the resources of each unit and of the chip.
-
-    Raises
-    ------
-    RuntimeError
-        When yosys finds a latch or a combinational loop.
-    """
-    from pyosys import libyosys as ys
-
-    folder = ROOT / "build/synth"
-    folder.mkdir(parents=True, exist_ok=True)
-    statistics = folder / f"stat_lanes{lanes}.json"
-    design = ys.Design()
-
-    def step(command: str) -> None:
-        ys.run_pass(command, design)
-
-    names = " ".join(str(path) for path in rtl_sources())
-    step(f"read_slang --keep-hierarchy --top lathe -DSYNTHESIS -G Lanes={lanes} -G Banks={banks} {names}")
-    step("hierarchy -check -top lathe")
-    step("proc")
-    step("select -assert-none t:$dlatch t:$adlatch t:$dlatchsr")
-    step("design -save elaborated")
-    step("flatten")
-    step("opt_clean")
-    step("check -assert")
-    step("design -load elaborated")
-    # Units stay apart, everything inside them is flattened.
-    cells = {str(cell.name).lstrip("\\"): str(cell.type).lstrip("\\") for cell in design.top_module().cells_.values()}
-    for instance in UNITS:
-        step(f"setattr -mod -set keep_hierarchy 1 {cells[instance]}")
-    step("synth_ecp5 -top lathe")
-    step(f"tee -q -o {statistics} stat -json")
-    modules = {name.lstrip("\\"): body for name, body in json.loads(statistics.read_text())["modules"].items()}
+    """Return the resources of each unit and of the chip."""
+    synthesis = Synthesis("lathe", {"Lanes": lanes, "Banks": banks})
+    cells = synthesis.instances()
+    synthesis.keep([cells[instance] for instance in UNITS])
+    synthesis.map("lathe")
+    modules = synthesis.statistics(FOLDER / f"stat_lanes{lanes}.json")
     report = {unit: count(modules, cells[instance]) for instance, unit in UNITS.items()}
     report["chip"] = count(modules, "lathe")
     return report
@@ -79,7 +95,7 @@ def main() -> int:
     args = parser.parse_args()
     report = synthesize(args.lanes, args.banks)
     rows = [{"unit": unit, "lanes": args.lanes, **used} for unit, used in report.items()]
-    (ROOT / f"build/synth/lanes{args.lanes}.json").write_text(
+    (FOLDER / f"lanes{args.lanes}.json").write_text(
         json.dumps({"meta": {"part": "ECP5 85k", "has": PART}, "rows": rows}, indent=1))
     print(f"{'unit':12}" + "".join(f"{key:>14}" for key in PART))
     for unit, used in report.items():
