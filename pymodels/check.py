@@ -23,10 +23,11 @@ class Operand(NamedTuple):
 
 
 #: Fields that only some operations use; all others must leave them zero.
-_OPTIONS = ("trans_a", "trans_b", "bias", "act", "dact", "stochastic", "greedy", "gshift", "mem_addr", "mem_stride")
+_GEMM = {"trans_a", "trans_b", "bias", "act", "dact", "stochastic", "int8", "int8_result", "accumulate", "colsum", "chain", "overlap"}
+_OPTIONS = _GEMM | {"greedy", "gshift", "mem_addr", "mem_stride"}
 #: (unit, op): (options used, dimensions used).
 _USES: dict[tuple[int, int], tuple[set[str], set[str]]] = {
-    (Unit.GEMM, GemmOp.MATMUL): ({"trans_a", "trans_b", "bias", "act", "dact", "stochastic"}, {"m", "n", "k"}),
+    (Unit.GEMM, GemmOp.MATMUL): (_GEMM, {"m", "n", "k"}),
     (Unit.POLICY, PolicyOp.SAMPLE): ({"greedy"}, {"m", "n"}),
     (Unit.POLICY, PolicyOp.LOSS): ({"stochastic", "gshift"}, {"m", "n"}),
     (Unit.UPDATE, UpdateOp.SGD): ({"stochastic"}, {"m", "n"}),
@@ -49,15 +50,18 @@ def operands(d: dict[str, int], lanes: int) -> dict[int, Operand]:
 
     kind = d["unit"], d["op"]
     if kind == (Unit.GEMM, GemmOp.MATMUL):
+        k = -(-k // 2) if d["int8"] else k
         used = {
             0: matrix(k, m) if d["trans_a"] else matrix(m, k),
             1: matrix(n, k) if d["trans_b"] else matrix(k, n),
-            2: matrix(m, n, result=True),
+            2: matrix(m, -(-n // 2) if d["int8_result"] else n, result=True),
         }
         if d["bias"]:
             used[3] = matrix(1, n)
-        if d["dact"]:
+        if d["dact"] or d["accumulate"]:
             used[4] = matrix(m, n)
+        elif d["colsum"]:
+            used[4] = matrix(1, n, result=True)
         return used
     if kind == (Unit.POLICY, PolicyOp.SAMPLE):
         return {0: matrix(m, n), 2: words(m, 1, result=True)}
@@ -80,6 +84,11 @@ def _bad_field(d: dict[str, int], used: dict[int, Operand]) -> bool:
         return True
     codes = set(Act)
     if d["act"] not in codes or d["dact"] not in codes or (d["act"] and d["dact"]):
+        return True
+    fourth = bool(d["dact"]) + d["accumulate"] + d["colsum"]  # uses of operand 4
+    if fourth > 1 or (d["bias"] and d["accumulate"]) or (d["int8_result"] and fourth):
+        return True
+    if (d["int8"] and (d["dact"] or d["colsum"])) or (d["chain"] and (d["trans_a"] or not d["overlap"])):
         return True
     load = (d["unit"], d["op"]) == (Unit.DMA, DmaOp.LOAD)
     for i in range(5):

@@ -56,16 +56,19 @@ class ExponentFile:
         """Exponent that the next write of physical register `index` uses."""
         return self.next[index if index < ABSOLUTE else ABSOLUTE + index % LOGICAL]
 
-    def retire(self, index: int, result: Result) -> None:
-        """Take up what a completed command reports about the tensor of physical register `index`."""
-        if result.write:
-            self.exp[index] = result.exp
+    def begin(self, index: int, fixed: int | None = None) -> int:
+        """Give physical register `index` the exponent of the write that starts, and return it."""
+        self.exp[index] = self.next_of(index) if fixed is None else fixed
+        return self.exp[index]
+
+    def retire(self, index: int, result: Result, int8: bool = False) -> None:
+        """Take up what a completed command reports about the tensor of physical register `index`, written as int16 or int8."""
         if result.track:
             logical = index if index < ABSOLUTE else ABSOLUTE + index % LOGICAL
             history = self.history[logical]
             history.append(result.top)
             if not self.static[logical]:
-                self.next[logical] = min(max(max(history) - 14, -64), 63)
+                self.next[logical] = min(max(max(history) - (6 if int8 else 14), -64), 63)
 
     def host_write(self, index: int, word: int) -> None:
         """Write word `index` of the EXPONENTS window: exp and next from bits 7:0, static from bit 16."""

@@ -1,15 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Matrix product with bias, activation or its derivative, and rounding (docs/numerics.md, section 6)."""
+"""Matrix product with addend, activation or its derivative, column sums, and rounding (docs/numerics.md, section 6)."""
 
 import numpy as np
 
 from pymodels.descriptor import Act
 from pymodels.functions import tanh_q
-from pymodels.numerics import Result, align, shift_round, store
+from pymodels.numerics import Result, Window, align, rand16_grid, saturate8
 
 MAX_K = 16384  #: keeps the accumulator within 2**44, and every partial sum of a float64 product exact
+MAX_K_FLOAT32 = 1024  #: up to it, every partial sum of an int8 product is exact in float32
+TANH_EXP, TANH8_EXP = -15, -7  #: exponents of a tanh result, int16 and int8
 _ONE = 1 << 16  #: factor 1
 _NONE, _RELU, _TANH = int(Act.NONE), int(Act.RELU), int(Act.TANH)
+_ARG = 1 << 18  #: the argument of tanh has 19 bits
+
+
+def fixed_exponent(act: int, int8_result: bool) -> int | None:
+    """Exponent of a result that does not take the one of its register: that of tanh."""
+    return (TANH8_EXP if int8_result else TANH_EXP) if act == _TANH else None
 
 
 def matmul(
@@ -20,31 +28,37 @@ def matmul(
     e_c: int,
     *,
     bias: np.ndarray | None = None,
-    e_bias: int = 0,
+    addend: np.ndarray | None = None,
+    e_addend: int = 0,
     act: int = Act.NONE,
     dact: int = Act.NONE,
     y: np.ndarray | None = None,
+    int8_result: bool = False,
     stochastic: bool = False,
     key: int = 0,
 ) -> tuple[np.ndarray, Result]:
-    """Multiply ``a @ b`` and round the result to int16.
+    """Multiply ``a @ b`` and round the result to int16 or int8.
 
     Parameters
     ----------
     a, b : numpy.ndarray
-        int16, shapes (M, K) and (K, N), K up to 16384; transposed operands are passed as views.
+        Both int16 or both int8 (not packed), shapes (M, K) and (K, N), K up to 16384; transposed operands are passed as views.
     e_a, e_b : int
         Exponents of `a` and `b`: value = mantissa * 2**e.
     e_c : int
-        Exponent of the result. Not used for ``act = TANH``, whose result always has -15.
+        Exponent of the result. Not used for ``act = TANH``, see `fixed_exponent`.
     bias : numpy.ndarray, optional
-        int16, shape (N,) or (1, N), exponent `e_bias`; added to every row.
+        int16, shape (N,) or (1, N), exponent `e_addend`; added to every row.
+    addend : numpy.ndarray, optional
+        int16, shape (M, N), exponent `e_addend`. Excludes `bias` and `dact`.
     act : Act
         Activation of the result.
     dact : Act
         Multiply with the derivative of this activation, whose output is `y`. Excludes `act`.
     y : numpy.ndarray, optional
         int16, shape (M, N); needed with `dact`. Its exponent is taken as -15.
+    int8_result : bool
+        Round to int8 instead of int16. Excludes `addend` and `dact`.
     stochastic : bool
         Round stochastically with the random bits of `key`; no effect with ``act = TANH``.
     key : int
@@ -53,38 +67,55 @@ def matmul(
     Returns
     -------
     c : numpy.ndarray
-        int16, shape (M, N).
+        int16 or int8 (not packed), shape (M, N).
     result : Result
-        Exponent, `top` and saturations of `c`.
+        `top` and saturations of `c`.
 
     Notes
     -----
-    The product runs in float64, where sums below 2**53 are exact. Rounding to `e_c` is exact to half a unit; tanh is
-    within 2.04 units of 2**-15, 1.54 of it from `tanh_q` and half a unit from rounding its argument (tests/test_models_gemm.py).
+    The product runs in float64, where sums below 2**53 are exact (short int8 ones in float32, exact below 2**24). Rounding
+    to `e_c` is exact to half a unit, plus 2**-16 units for an addend that was shifted right; tanh is within 2.04 units of
+    2**-15, 1.54 of it from `tanh_q` and half a unit from rounding its argument (tests/test_models_gemm.py).
     """
-    if not 1 <= a.shape[1] <= MAX_K:
-        raise ValueError(f"gemm: K = {a.shape[1]} is not in 1..{MAX_K}")
-    acc = np.matmul(a.astype(np.float64), b.astype(np.float64)).astype(np.int64)
-    e_acc = e_a + e_b
-    if bias is not None:
-        acc += align(bias.astype(np.int64), e_bias - e_acc, up=28)
+    k = a.shape[1]
+    if not 1 <= k <= MAX_K:
+        raise ValueError(f"gemm: K = {k} is not in 1..{MAX_K}")
+    kind = np.float32 if a.dtype == np.int8 and k <= MAX_K_FLOAT32 else np.float64
+    acc = np.matmul(a.astype(kind), b.astype(kind)).astype(np.int64)
+    e_to = TANH_EXP if act == _TANH else e_c
+    x = Window.of(acc, e_to - (e_a + e_b))
+    if bias is not None or addend is not None:
+        if bias is not None and addend is not None:
+            raise ValueError("gemm: bias and addend exclude each other")
+        z = bias if addend is None else addend
+        x = x.add(align(z.astype(np.int64), e_addend - e_to + 16, up=31))
     if dact != _NONE:
-        if act != _NONE:
-            raise ValueError("gemm: act and dact exclude each other")
+        if act != _NONE or addend is not None or int8_result:
+            raise ValueError("gemm: dact excludes act, an addend and an int8 result")
         if dact == _RELU:
-            acc *= y > 0
-            v = acc << 16
+            x = x.mask(y > 0)
         else:
             square = y.astype(np.int64)
             square *= square
-            v = acc * (_ONE - ((square + (1 << 13)) >> 14))
+            x = x.scale(_ONE - ((square + (1 << 13)) >> 14))
     elif act == _RELU:
-        v = np.maximum(acc, 0) << 16
-    else:
-        v = acc << 16
-    e_v = e_acc - 16
-    if act == _TANH:
-        arg = shift_round(v, -15 - e_v)
-        arg = np.minimum(np.maximum(arg, -(1 << 18)), (1 << 18) - 1)
-        return tanh_q(arg), Result(1, -15, 0, 0, 0)
-    return store(v, e_v, e_c, stochastic, key)
+        x = x.relu()
+    elif act == _TANH:
+        t = tanh_q(np.minimum(np.maximum(x.round(), -_ARG), _ARG - 1))
+        if not int8_result:
+            return t, Result()
+        c, saturations = saturate8((t.astype(np.int64) + 128) >> 8)
+        return c, Result(saturations=saturations)
+    r = rand16_grid(key, *acc.shape) if stochastic else 0
+    c, saturations = saturate8(x.round(stochastic, r)) if int8_result else x.round16(stochastic, r)
+    return c, Result(*x.tracked(e_to), saturations)
+
+
+def column_sums(
+    b: np.ndarray, e_b: int, e_to: int, *, stochastic: bool = False, key: int = 0, row: int = 0
+) -> tuple[np.ndarray, Result]:
+    """Sum up the columns of `b` (int16, shape (K, N)) and round to int16, shape (N,); `row` is M, which numbers the random bits."""
+    x = Window.of(b.sum(axis=0, dtype=np.int64), e_to - e_b)
+    r = rand16_grid(key, 1, b.shape[1], row)[0] if stochastic else 0
+    sums, saturations = x.round16(stochastic, r)
+    return sums, Result(*x.tracked(e_to), saturations)

@@ -13,12 +13,14 @@ from pymodels import gemm, policy, update
 from pymodels.check import Operand, check, operands
 from pymodels.descriptor import DmaOp, Error, PolicyOp, Space, Unit, UpdateOp, decode
 from pymodels.exponents import ExponentFile
-from pymodels.numerics import Result, op_key
+from pymodels.numerics import Result, op_key, pack_rows, unpack_cols, unpack_rows
 from pymodels.policy import Stats
 from pymodels.weights import WeightGroup
 
 #: A bound descriptor: takes its operation number, returns an error code.
 Execute = Callable[[int], int]
+#: A bound factor of a product: returns the matrix and its exponent.
+Factor = Callable[[], tuple[np.ndarray, int]]
 
 
 @dataclass
@@ -123,39 +125,73 @@ class Machine:
                    Unit.DMA: self._bind_dma}
         return binders[fields["unit"]](fields, operands(fields, self.lanes))
 
-    def _retire(self, register: int, result: Result) -> None:
-        self.exponent_file.retire(register, result)
+    def _retire(self, register: int, result: Result, int8: bool = False) -> None:
+        self.exponent_file.retire(register, result, int8)
         if result.saturations:
             self.saturations = (self.saturations + result.saturations) & 0xFFFFFFFF
 
     def _bind_gemm(self, fields: dict[str, int], used: dict[int, Operand]) -> Execute:
-        t0 = _Tensor(self, fields, 0, used[0], bool(fields["trans_a"]))
-        t1 = _Tensor(self, fields, 1, used[1], bool(fields["trans_b"]))
+        int8, int8_result = bool(fields["int8"]), bool(fields["int8_result"])
+        read_a = self._factor(fields, 0, used[0], fields["trans_a"], int8)
+        read_b = self._factor(fields, 1, used[1], fields["trans_b"], int8)
         t2 = _Tensor(self, fields, 2, used[2])
         t3 = _Tensor(self, fields, 3, used[3]) if 3 in used else None
         t4 = _Tensor(self, fields, 4, used[4]) if 4 in used else None
         act, dact, stochastic = fields["act"], fields["dact"], bool(fields["stochastic"])
+        accumulate, colsum, m = fields["accumulate"], fields["colsum"], fields["m"]
+        fixed = gemm.fixed_exponent(act, int8_result)
         file, settings = self.exponent_file, self.settings
 
         def execute(opnum: int) -> int:
-            a, _, a_register = t0.locate()
-            b, _, b_register = t1.locate()
-            c, pad, c_register = t2.locate()
-            bias, e_bias, y = None, 0, None
+            a, e_a = read_a()
+            b, e_b = read_b()
+            bias = addend = y = None
+            e_addend = 0
             if t3 is not None:
                 bias, _, register = t3.locate()
-                e_bias = file.exp[register]
-            if t4 is not None:
+                e_addend = file.exp[register]
+            if dact:
                 y = t4.locate()[0]
-            c[...], result = gemm.matmul(
-                a, b, file.exp[a_register], file.exp[b_register], file.next_of(c_register), bias=bias, e_bias=e_bias,
-                act=act, dact=dact, y=y, stochastic=stochastic, key=op_key(settings.seed, opnum) if stochastic else 0)
+            elif accumulate:
+                addend, _, register = t4.locate()
+                e_addend = file.exp[register]
+            c, pad, c_register = t2.locate()
+            key = op_key(settings.seed, opnum) if stochastic else 0
+            values, result = gemm.matmul(
+                a, b, e_a, e_b, file.begin(c_register, fixed), bias=bias, addend=addend, e_addend=e_addend, act=act,
+                dact=dact, y=y, int8_result=int8_result, stochastic=stochastic, key=key)
+            c[...] = pack_rows(values) if int8_result else values
             if pad is not None:
                 pad[...] = 0
-            self._retire(c_register, result)
+            self._retire(c_register, result, int8_result)
+            if colsum:
+                sums, pad, register = t4.locate()
+                sums[0], result = gemm.column_sums(b, e_b, file.begin(register), stochastic=stochastic, key=key, row=m)
+                if pad is not None:
+                    pad[...] = 0
+                self._retire(register, result)
             return 0
 
         return execute
+
+    def _factor(self, fields: dict[str, int], index: int, extent: Operand, transposed: int, int8: bool) -> Factor:
+        """Bind A (index 0) or B: a function that returns the matrix, as it is multiplied, and its exponent."""
+        file, k = self.exponent_file, fields["k"]
+        tensor = _Tensor(self, fields, index, extent, bool(transposed) and not int8)
+
+        def read() -> tuple[np.ndarray, int]:
+            values, _, register = tensor.locate()
+            return values, file.exp[register]
+
+        def read_int8() -> tuple[np.ndarray, int]:  # packed along k
+            stored, _, register = tensor.locate()
+            if bool(transposed) == (index == 1):  # along the rows
+                values = unpack_rows(stored, k)
+            else:
+                values = unpack_cols(stored, k)
+            return values.T if transposed else values, file.exp[register]
+
+        return read_int8 if int8 else read
 
     def _bind_policy(self, fields: dict[str, int], used: dict[int, Operand]) -> Execute:
         t0, t2 = _Tensor(self, fields, 0, used[0]), _Tensor(self, fields, 2, used[2])
@@ -179,7 +215,7 @@ class Machine:
             y, _, y_register = t0.locate()
             gradient, pad, register = t2.locate()
             gradient[...], result = policy.loss(
-                y, t1.locate()[0], file.exp[y_register], file.next_of(register), ratio_mode=settings.ratio_mode,
+                y, t1.locate()[0], file.exp[y_register], file.begin(register), ratio_mode=settings.ratio_mode,
                 ratio_lo=settings.ratio_lo, ratio_hi=settings.ratio_hi, entropy_coef=settings.entropy_coef,
                 value_coef=settings.value_coef, gshift=gshift, stochastic=stochastic,
                 key=op_key(settings.seed, opnum) if stochastic else 0, stats=self.stats)
@@ -208,8 +244,9 @@ class Machine:
         def execute_sgd(opnum: int) -> int:
             (w, _, rw), (g, _, rg), (w_next, _, rw_next), (m, _, rm), (m_next, _, rm_next) = (
                 tensor.locate() for tensor in tensors)
+            read = file.exp[rw], file.exp[rg], file.exp[rm]
             w_next[0], m_next[0], w_result, m_result = update.sgd(
-                w[0], g[0], m[0], file.exp[rw], file.exp[rg], file.exp[rm], file.next_of(rw_next), file.next_of(rm_next),
+                w[0], g[0], m[0], *read, file.begin(rw_next), file.begin(rm_next),
                 lr_mant=settings.lr_mant, lr_exp=settings.lr_exp, momentum=settings.momentum, stochastic=stochastic,
                 key=op_key(settings.seed, opnum) if stochastic else 0)
             self._retire(rw_next, w_result)

@@ -12,6 +12,8 @@ import numpy as np
 _M32 = 0xFFFFFFFF
 #: A value is limited to this magnitude before it is shifted left by up to 16, so that it stays in int64.
 _WIDE = 1 << 46
+_LIMIT = 1 << 34  #: clamp35 clamps to -_LIMIT.._LIMIT - 1
+_BELOW = 26  #: most bits that a Window keeps below 2**-16: its values stay in int64
 
 
 class Result(NamedTuple):
@@ -19,23 +21,17 @@ class Result(NamedTuple):
 
     Attributes
     ----------
-    write : int
-        1 if the exponent register takes `exp`.
-    exp : int
-        Exponent with which the result was stored.
     track : int
         1 if `top` enters the history of delayed scaling.
     top : int
         All values of the result are below 2**top in magnitude; 0 if not `track`.
     saturations : int
-        Values that were clamped to 16 bits.
+        Values that were clamped to 16 or 8 bits.
     """
 
-    write: int
-    exp: int
-    track: int
-    top: int
-    saturations: int
+    track: int = 0
+    top: int = 0
+    saturations: int = 0
 
 
 def bitlen(value: int) -> int:
@@ -90,13 +86,125 @@ def shift_round(v: np.ndarray, s: int, stochastic: bool = False, r: np.ndarray |
     return (v >> s) + ((((v & (1 << s) - 1) << 16 - s) + r) >> 16)
 
 
+def _saturate(v: np.ndarray, kind: type) -> tuple[np.ndarray, int]:
+    low, high = np.iinfo(kind).min, np.iinfo(kind).max
+    if int(v.min()) >= low and int(v.max()) <= high:
+        return v.astype(kind), 0
+    clamped = np.minimum(np.maximum(v, low), high)
+    return clamped.astype(kind), int(np.count_nonzero(clamped != v))
+
+
 def saturate16(v: np.ndarray) -> tuple[np.ndarray, int]:
     """Clamp to -32768..32767; return (int16 array, number of values changed)."""
-    low, high = int(v.min()), int(v.max())
-    if low >= -32768 and high <= 32767:
-        return v.astype(np.int16), 0
-    clamped = np.minimum(np.maximum(v, -32768), 32767)
-    return clamped.astype(np.int16), int(np.count_nonzero(clamped != v))
+    return _saturate(v, np.int16)
+
+
+def saturate8(v: np.ndarray) -> tuple[np.ndarray, int]:
+    """Clamp to -128..127; return (int8 array, number of values changed)."""
+    return _saturate(v, np.int8)
+
+
+def clamp35(v: np.ndarray) -> np.ndarray:
+    """Clamp to 35 bits signed."""
+    return np.minimum(np.maximum(v, -_LIMIT), _LIMIT - 1)
+
+
+class Window:
+    """Values x in units of 2**-16 of a result's last place, and what was lost below (section 2).
+
+    Attributes
+    ----------
+    bits : numpy.ndarray
+        int64; ``x = bits >> below``, clamped to 35 bits.
+    below : int
+        Bits of `bits` below x. A value has lost something where one of them is not zero.
+    """
+
+    def __init__(self, bits: np.ndarray, below: int = 0):
+        self.below, limit = below, _LIMIT << below
+        self._low, self._high = int(bits.min()), int(bits.max())
+        if self._high >= limit or self._low < -limit:  # what was lost stays lost
+            bits = clamp35(bits >> below) << below | bits & (1 << below) - 1
+            self._low, self._high = int(bits.min()), int(bits.max())
+        self.bits = bits
+
+    @classmethod
+    def of(cls, v: np.ndarray, s: int) -> "Window":
+        """``window(v, s)`` of int64 values, ``|v| <= 2**61``."""
+        s = min(max(s, -16), 62)
+        if s <= 16:
+            limit = _LIMIT >> 16 - s
+            return cls(np.minimum(np.maximum(v, -limit), limit) << 16 - s)
+        extra = max(s - 16 - _BELOW, 0)
+        if extra:  # what lies still lower is gathered in the last bit
+            v = v >> extra | ((v & (1 << extra) - 1) != 0)
+        return cls(v, s - 16 - extra)
+
+    def add(self, z: np.ndarray) -> "Window":
+        """Add terms that are aligned with x."""
+        return Window(self.bits + (clamp35(z) << self.below), self.below)
+
+    def mask(self, keep: np.ndarray) -> "Window":
+        """Zero, with nothing lost, where `keep` is False."""
+        return Window(self.bits * keep, self.below)
+
+    def relu(self) -> "Window":
+        """Zero, with nothing lost, where x is negative."""
+        return self if self._low >= 0 else Window(np.maximum(self.bits, 0), self.below)
+
+    def scale(self, d: np.ndarray) -> "Window":
+        """Multiply with factors 0..65536, LSB 2**-16."""
+        lost = (self.bits & (1 << self.below) - 1) != 0
+        return Window((self.bits >> self.below) * d << 1 | lost, 17)
+
+    def round(self, stochastic: bool = False, r: np.ndarray | int = 0) -> np.ndarray:
+        """Round to whole places, to even at the half, or stochastically with the uniform 16-bit numbers `r`."""
+        if stochastic:
+            return ((self.bits >> self.below) + r) >> 16
+        return shift_round(self.bits, 16 + self.below)
+
+    def round16(self, stochastic: bool = False, r: np.ndarray | int = 0) -> tuple[np.ndarray, int]:
+        """Round and clamp to 16 bits; return (int16 array, number of values changed)."""
+        rounded, place = self.round(stochastic, r), 16 + self.below
+        if self._low >> place >= -32768 and self._high >> place < 32767:
+            return rounded.astype(np.int16), 0
+        return saturate16(rounded)
+
+    def tracked(self, e_to: int) -> tuple[int, int]:
+        """Return (track, top) of a result with exponent `e_to`."""
+        bits = (max(self._high, ~self._low) >> self.below).bit_length()
+        if not bits and not (self.below and (self.bits & (1 << self.below) - 1).any()):
+            return 0, 0
+        return 1, min(max(e_to - 16 + bits, -127), 127)
+
+
+def pack_rows(m: np.ndarray) -> np.ndarray:
+    """Pack an int8 matrix along its rows into the int16 matrix that is stored; a pad byte is 0."""
+    rows, cols = m.shape
+    stored = np.zeros((rows, -(-cols // 2)), "<i2")
+    stored.view(np.int8)[:, :cols] = m
+    return stored.astype(np.int16, copy=False)
+
+
+def unpack_rows(stored: np.ndarray, cols: int) -> np.ndarray:
+    """The int8 matrix with `cols` columns that lies packed along its rows in an int16 matrix."""
+    return np.ascontiguousarray(stored, "<i2").view(np.int8)[:, :cols]
+
+
+def pack_cols(m: np.ndarray) -> np.ndarray:
+    """Pack an int8 matrix along its columns into the int16 matrix that is stored; a pad byte is 0."""
+    rows, cols = m.shape
+    stored = np.zeros((-(-rows // 2), cols), "<i2")
+    pairs = stored.view(np.int8).reshape(-1, cols, 2)
+    pairs[:, :, 0] = m[0::2]
+    pairs[: rows // 2, :, 1] = m[1::2]
+    return stored.astype(np.int16, copy=False)
+
+
+def unpack_cols(stored: np.ndarray, rows: int) -> np.ndarray:
+    """The int8 matrix with `rows` rows that lies packed along its columns in an int16 matrix."""
+    pairs = np.ascontiguousarray(stored, "<i2").view(np.int8).reshape(*stored.shape, 2)
+    return pairs.transpose(0, 2, 1).reshape(-1, stored.shape[1])[:rows]
 
 
 def align(x: np.ndarray, s: int, up: int) -> np.ndarray:
@@ -158,17 +266,36 @@ def _places(count: int) -> np.ndarray:
     return np.arange(count, dtype=np.uint32)
 
 
-def rand32_line(key: int, count: int) -> np.ndarray:
-    """`rand32` of elements 0..count-1 numbered as in update (row = i >> 16, col = i & 0xFFFF): uint32, shape (count,)."""
-    places = _places(count)
-    rows = mix32_array(_places((count >> 16) + 1) ^ np.uint32(key))
-    return mix32_array((rows[0] if count <= 1 << 16 else rows[places >> 16]) ^ (places & np.uint32(0xFFFF)))
+def _four(h: np.ndarray) -> np.ndarray:
+    """The random 16-bit numbers of the four columns that share each `h`: uint16, shape (..., 4)."""
+    four = np.empty((*h.shape, 4), np.uint16)
+    x, y, both, mixed = (four[..., i] for i in range(4))
+    x[...] = h & np.uint32(0xFFFF)
+    y[...] = h >> 16
+    np.bitwise_xor(x, y, out=both)
+    np.bitwise_xor(x, (y << 1) ^ (y >> 15) * np.uint16(0x2D), out=mixed)
+    return four
+
+
+def rand16_grid(key: int, rows: int, cols: int, first: int = 0) -> np.ndarray:
+    """Random numbers that round the elements of a matrix whose first row is number `first`: uint16, shape (rows, cols)."""
+    groups = -(-cols // 4)
+    h = mix32_array(mix32_array((_places(rows) + np.uint32(first)) ^ np.uint32(key))[:, None] ^ _places(groups))
+    return _four(h).reshape(rows, 4 * groups)[:, :cols]
+
+
+def rand16_line(key: int, count: int, first: int = 0) -> np.ndarray:
+    """The same of elements 0..count-1 numbered as in update (row = first + (i >> 16), col = i & 0xFFFF): uint16, shape (count,)."""
+    groups = _places(-(-count // 4))
+    rows = mix32_array((_places((count >> 16) + 1) + np.uint32(first)) ^ np.uint32(key))
+    h = mix32_array((rows[0] if count <= 1 << 16 else rows[groups >> 14]) ^ (groups & np.uint32(0x3FFF)))
+    return _four(h).reshape(-1)[:count]
 
 
 def store(v: np.ndarray, e_v: int, e_to: int, stochastic: bool, key: int) -> tuple[np.ndarray, Result]:
     """Round exact values ``v * 2**e_v`` (int64 matrix) to int16 with exponent `e_to` and report the result."""
     track, result_top = top(v, e_v)
     s = e_to - e_v
-    r = rand32_grid(key, *v.shape) & 0xFFFF if stochastic and s > 0 else 0
+    r = rand16_grid(key, *v.shape) if stochastic and s > 0 else 0
     c, saturations = saturate16(shift_round(v, s, stochastic, r))
-    return c, Result(1, e_to, track, result_top, saturations)
+    return c, Result(track, result_top, saturations)

@@ -12,7 +12,7 @@ from pymodels.numerics import Result, align, rand32, shift_round, store
 
 _NONE, _TRUNCATE, _PPO = int(RatioMode.NONE), int(RatioMode.TRUNCATE), int(RatioMode.PPO)
 #: What SAMPLE reports: records are raw integers without exponent.
-RECORDS = Result(0, 0, 0, 0, 0)
+RECORDS = Result()
 
 
 @dataclass
@@ -99,7 +99,7 @@ def sample(
     records : numpy.ndarray
         int16, shape (M, lanes): action, log-probability (LSB 2**-10), value (LSB 2**-10), version, zeros.
     result : Result
-        RECORDS: nothing for the exponent registers.
+        RECORDS: nothing for the histories.
 
     Notes
     -----
@@ -173,7 +173,7 @@ def loss(
     gradient : numpy.ndarray
         int16, shape (M, N).
     result : Result
-        Exponent, `top` and saturations of the gradient.
+        `top` and saturations of the gradient.
 
     Notes
     -----

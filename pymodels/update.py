@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from pymodels.numerics import Result, align, rand32_line, saturate16, shift_round, top
+from pymodels.numerics import Result, Window, align, clamp35, rand16_line
 
 
 def sgd(
@@ -53,16 +53,14 @@ def sgd(
     Each result is within half a unit of its exponent (one, if stochastic) of the exact sum of its terms, plus 2**-16
     units for each of two terms that were shifted right (tests/test_models_update.py).
     """
-    r_m = r_w = 0
-    if stochastic:
-        random = rand32_line(key, len(w))
-        r_m, r_w = random >> 16, random & 0xFFFF
-    vm = align(momentum * m.astype(np.int64), e_m - e_m_next, up=15)
-    vm += align(g.astype(np.int64), e_g - e_m_next + 16, up=31)
-    m_next, m_saturations = saturate16(shift_round(vm, 16, stochastic, r_m))
-    vw = align(w.astype(np.int64), e_w - e_w_next + 16, up=31)
-    vw -= align(lr_mant * m_next.astype(np.int64), e_m_next + lr_exp - e_w_next + 16, up=15)
-    w_next, w_saturations = saturate16(shift_round(vw, 16, stochastic, r_w))
-    w_result = Result(1, e_w_next, *top(vw, e_w_next - 16), w_saturations)
-    m_result = Result(1, e_m_next, *top(vm, e_m_next - 16), m_saturations)
-    return w_next, m_next, w_result, m_result
+    r_m = rand16_line(key, len(w)) if stochastic else 0
+    r_w = rand16_line(key, len(w), 1 << 31) if stochastic else 0
+    vm = clamp35(align(momentum * m.astype(np.int64), e_m - e_m_next, up=15))
+    vm += clamp35(align(g.astype(np.int64), e_g - e_m_next + 16, up=31))
+    vm = Window(vm)
+    m_next, m_saturations = vm.round16(stochastic, r_m)
+    vw = clamp35(align(w.astype(np.int64), e_w - e_w_next + 16, up=31))
+    vw -= clamp35(align(lr_mant * m_next.astype(np.int64), e_m_next + lr_exp - e_w_next + 16, up=15))
+    vw = Window(vw)
+    w_next, w_saturations = vw.round16(stochastic, r_w)
+    return w_next, m_next, Result(*vw.tracked(e_w_next), w_saturations), Result(*vm.tracked(e_m_next), m_saturations)
