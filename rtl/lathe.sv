@@ -65,7 +65,7 @@ module lathe #(
   localparam int unsigned WordW = Lanes * 16;
   localparam int unsigned NumRd = 8;
   localparam int unsigned NumWr = 5;
-  // Scratchpad ports
+  // Clients of the scratchpad: client c uses read port c mod 4, write port c mod 2
   localparam int unsigned RdGemmA = 0;
   localparam int unsigned RdGemmB = 1;
   localparam int unsigned RdGemmX = 2;
@@ -74,8 +74,8 @@ module lathe #(
   localparam int unsigned RdUpdateG = 5;
   localparam int unsigned RdUpdateM = 6;
   localparam int unsigned RdDma = 7;
-  localparam int unsigned WrGemm = 0;
-  localparam int unsigned WrPolicy = 1;
+  localparam int unsigned WrPolicy = 0;
+  localparam int unsigned WrGemm = 1;
   localparam int unsigned WrUpdateW = 2;
   localparam int unsigned WrUpdateM = 3;
   localparam int unsigned WrDma = 4;

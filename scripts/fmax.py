@@ -98,7 +98,8 @@ def critical_path(report: dict) -> list[dict]:
         routing = arc["type"] == "routing"
         cell = arc["from"]["cell"]
         name = arc.get("net", cell) if cell.startswith("$nextpnr") else cell  # the placer's own cells: by what they drive
-        step = {"module": steps[-1]["module"] if name.startswith("$nextpnr") and steps else owner(name), "delay_ns": arc["delay"], "what": arc["net"] if routing else arc["type"]}
+        module = steps[-1]["module"] if name.startswith("$nextpnr") and steps else owner(name)
+        step = {"module": module, "delay_ns": arc["delay"], "what": arc["net"] if routing else arc["type"]}
         if routing or not steps or arc["type"] != "logic":
             steps.append(step)
         else:

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// The scratchpad: Banks of 1,024 words, each with one read and one write port that round-robin arbiters share among all
-// requests. A read is answered exactly two cycles after it is granted; grants depend on requests only, never on data.
-// Does not buffer requests, order ports among each other or check addresses: see docs/architecture.md.
+// The scratchpad: Banks of 1,024 words, each with one read and one write port. Clients share RdPorts and WrPorts ports into
+// the banks: client c uses port c mod RdPorts (WrPorts), and of the clients of a port the lowest that asks goes first.
+// A read is answered exactly lathe_pkg::RdLatency cycles after it is granted; grants depend on requests only, never on data.
+// Does not buffer requests or check addresses: see docs/architecture.md.
 //
-//   cycle       t                           t+1                        t+2
-//   read    bank, arbiter, grant, row | word out of the bank     | rd_rvalid_o, rd_rdata_o
-//   write   bank, arbiter, grant      | word into the bank; a read of it granted now takes it from the side
+//   cycle     t                             t+1                    t+2                     t+3
+//   read    client, bank, arbiter, grant | row into the bank    | word out of the bank  | rd_rvalid_o, rd_rdata_o
+//   write   client, bank, arbiter, grant | word into the bank   | in the bank
 module lathe_scratchpad #(
   parameter int unsigned Lanes = 8,
-  parameter int unsigned Banks = 8,   // a power of two
-  parameter int unsigned NumRd = 8,
+  parameter int unsigned Banks = 8,     // a power of two
+  parameter int unsigned NumRd = 8,     // clients
   parameter int unsigned NumWr = 5,
+  parameter int unsigned RdPorts = 4,   // ports 0 and 1 go before the others
+  parameter int unsigned WrPorts = 2,
   localparam int unsigned AddrW = lathe_pkg::AddrW,
   localparam int unsigned WordW = Lanes * 16
 ) (
@@ -20,22 +23,23 @@ module lathe_scratchpad #(
   output logic [NumRd-1:0]            rd_ready_o,   // depends on rd_valid_i and rd_addr_i
   input  logic [NumRd-1:0][AddrW-1:0] rd_addr_i,
   output logic [NumRd-1:0]            rd_rvalid_o,
-  output logic [NumRd-1:0][WordW-1:0] rd_rdata_o,
+  output logic [NumRd-1:0][WordW-1:0] rd_rdata_o,   // the same for all clients of a port
   input  logic [NumWr-1:0]            wr_valid_i,
   output logic [NumWr-1:0]            wr_ready_o,   // depends on wr_valid_i and wr_addr_i
   input  logic [NumWr-1:0][AddrW-1:0] wr_addr_i,
   input  logic [NumWr-1:0][WordW-1:0] wr_data_i
 );
+  import lathe_pkg::RdLatency;
+
   localparam int unsigned Rows = 1024;
   localparam int unsigned RowW = $clog2(Rows);
   localparam int unsigned BankW = $clog2(Banks);
-  localparam int unsigned WrPortW = NumWr > 1 ? $clog2(NumWr) : 1;
 
   if (Banks < 2 || Banks > 64 || (Banks & (Banks - 1)) != 0) begin : g_check_banks
     $fatal(1, "lathe_scratchpad: Banks must be a power of two from 2 to 64");
   end
-  if (Lanes < 1 || NumRd < 1 || NumWr < 1) begin : g_check
-    $fatal(1, "lathe_scratchpad: Lanes, NumRd and NumWr must be at least 1");
+  if (Lanes < 1 || RdPorts < 2 || WrPorts < 1 || NumRd < RdPorts || NumWr < WrPorts || RdLatency != 3) begin : g_check
+    $fatal(1, "lathe_scratchpad: Lanes, NumRd, NumWr or ports");
   end
 
   // The XOR of all address digits of BankW bits: words that lie a power of two apart still spread over the banks.
@@ -46,102 +50,118 @@ module lathe_scratchpad #(
     return bank;
   endfunction
 
-  logic [BankW-1:0] rd_bank [NumRd];
-  logic [BankW-1:0] wr_bank [NumWr];
-  logic [RowW-1:0]  rd_row [NumRd];
-  logic [RowW-1:0]  wr_row [NumWr];
-  for (genvar p = 0; p < NumRd; p++) begin : g_rd_place
-    assign rd_bank[p] = bank_of(rd_addr_i[p]);
-    assign rd_row[p]  = rd_addr_i[p][BankW+:RowW];
-  end
-  for (genvar p = 0; p < NumWr; p++) begin : g_wr_place
-    assign wr_bank[p] = bank_of(wr_addr_i[p]);
-    assign wr_row[p]  = wr_addr_i[p][BankW+:RowW];
-  end
+  // ---- Requests ----
+  logic [NumRd-1:0]              rd_turn;             // no client before this one asks for the port
+  logic [NumWr-1:0]              wr_turn;
+  logic [RdPorts-1:0]            rd_req, rd_free;
+  logic [RdPorts-1:0][BankW-1:0] rd_bank;
+  logic [Banks-1:0]              rd_hit_q [RdPorts];  // one-hot: the bank that is read
+  logic [RowW-1:0]               rd_row_q [RdPorts];
+  logic [WrPorts-1:0]            wr_req, wr_free;
+  logic [WrPorts-1:0][BankW-1:0] wr_bank;
+  logic [Banks-1:0]              wr_hit_q [WrPorts];
+  logic [RowW-1:0]               wr_row_q [WrPorts];
+  logic [WordW-1:0]              wr_data_q [WrPorts];
 
-  // A granted write is kept for a cycle, so that no arbiter stands before the wide multiplexers.
-  logic [WordW-1:0] wr_data_q [NumWr];
-  for (genvar p = 0; p < NumWr; p++) begin : g_wr_keep
+  for (genvar p = 0; p < RdPorts; p++) begin : g_rd
+    logic [AddrW-1:0] addr;
+    always_comb begin
+      rd_req[p] = 1'b0;
+      addr = rd_addr_i[p];
+      for (int unsigned c = p; c < NumRd; c += RdPorts) begin
+        rd_turn[c] = !rd_req[p];
+        if (!rd_req[p]) addr = rd_addr_i[c];
+        rd_req[p] |= rd_valid_i[c];
+      end
+    end
+    assign rd_bank[p] = bank_of(addr);
+    for (genvar c = p; c < NumRd; c += RdPorts) begin : g_client
+      assign rd_ready_o[c] = rd_turn[c] && rd_free[p];
+    end
+
     always_ff @(posedge clk_i) begin
-      if (wr_valid_i[p]) wr_data_q[p] <= wr_data_i[p];
+      for (int unsigned b = 0; b < Banks; b++) rd_hit_q[p][b] <= rd_req[p] && rd_free[p] && rd_bank[p] == BankW'(b);
+      if (rd_req[p]) rd_row_q[p] <= addr[BankW+:RowW];
     end
   end
 
+  for (genvar p = 0; p < WrPorts; p++) begin : g_wr
+    logic [AddrW-1:0] addr;
+    logic [WordW-1:0] data;
+    always_comb begin
+      wr_req[p] = 1'b0;
+      addr = wr_addr_i[p];
+      data = wr_data_i[p];
+      for (int unsigned c = p; c < NumWr; c += WrPorts) begin
+        wr_turn[c] = !wr_req[p];
+        if (!wr_req[p]) addr = wr_addr_i[c];
+        if (!wr_req[p]) data = wr_data_i[c];
+        wr_req[p] |= wr_valid_i[c];
+      end
+    end
+    assign wr_bank[p] = bank_of(addr);
+    for (genvar c = p; c < NumWr; c += WrPorts) begin : g_client
+      assign wr_ready_o[c] = wr_turn[c] && wr_free[p];
+    end
+
+    always_ff @(posedge clk_i) begin
+      for (int unsigned b = 0; b < Banks; b++) begin
+        wr_hit_q[p][b] <= rst_ni && wr_req[p] && wr_free[p] && wr_bank[p] == BankW'(b);
+      end
+      if (wr_req[p]) begin
+        wr_row_q[p]  <= addr[BankW+:RowW];
+        wr_data_q[p] <= data;
+      end
+    end
+  end
+
+  lathe_bank_arb #(
+    .Num  (RdPorts),
+    .First(2),
+    .BankW(BankW)
+  ) u_rd_arb (
+    .clk_i,
+    .rst_ni,
+    .req_i  (rd_req),
+    .bank_i (rd_bank),
+    .ready_o(rd_free)
+  );
+
+  lathe_bank_arb #(
+    .Num  (WrPorts),
+    .First(0),
+    .BankW(BankW)
+  ) u_wr_arb (
+    .clk_i,
+    .rst_ni,
+    .req_i  (wr_req),
+    .bank_i (wr_bank),
+    .ready_o(wr_free)
+  );
+
   // ---- Banks ----
-  logic [NumRd-1:0] rd_grant [Banks];
-  logic [NumWr-1:0] wr_grant [Banks];
-  logic [Banks-1:0] passes_q;           // the answer is `passed_q`, just written, and not the bank's `read_word`
-  logic [WordW-1:0] passed_q [Banks];
   logic [WordW-1:0] read_word [Banks];
 
   for (genvar b = 0; b < Banks; b++) begin : g_bank
-    logic [NumRd-1:0]   rd_req;
-    logic [NumWr-1:0]   wr_req;
-    logic [RowW-1:0]    rd_row_b, wr_row_b, wr_row_q;
-    logic [WrPortW-1:0] wr_port, wr_port_q;
-    logic               writes_q;
-    logic [WordW-1:0]   write_word;
+    logic             reads, writes;
+    logic [RowW-1:0]  rd_row, wr_row;
+    logic [WordW-1:0] write_word;
 
     always_comb begin
-      rd_req = '0;
-      if (rd_valid_i != '0) begin
-        for (int unsigned p = 0; p < NumRd; p++) rd_req[p] = rd_valid_i[p] && rd_bank[p] == BankW'(b);
+      reads = 1'b0;
+      rd_row = rd_row_q[0];
+      for (int unsigned p = 0; p < RdPorts; p++) begin
+        reads |= rd_hit_q[p][b];
+        if (rd_hit_q[p][b]) rd_row = rd_row_q[p];
       end
-      wr_req = '0;
-      if (wr_valid_i != '0) begin
-        for (int unsigned p = 0; p < NumWr; p++) wr_req[p] = wr_valid_i[p] && wr_bank[p] == BankW'(b);
+      writes = 1'b0;
+      wr_row = wr_row_q[0];
+      write_word = wr_data_q[0];
+      for (int unsigned p = 0; p < WrPorts; p++) begin
+        writes |= wr_hit_q[p][b];
+        if (wr_hit_q[p][b]) wr_row = wr_row_q[p];
+        if (wr_hit_q[p][b]) write_word = wr_data_q[p];
       end
-    end
-
-    lathe_rr_arb #(
-      .Num(NumRd)
-    ) u_rd_arb (
-      .clk_i,
-      .rst_ni,
-      .req_i    (rd_req),
-      .advance_i(1'b1),
-      .grant_o  (rd_grant[b])
-    );
-
-    lathe_rr_arb #(
-      .Num(NumWr)
-    ) u_wr_arb (
-      .clk_i,
-      .rst_ni,
-      .req_i    (wr_req),
-      .advance_i(1'b1),
-      .grant_o  (wr_grant[b])
-    );
-
-    always_comb begin
-      rd_row_b = '0;
-      for (int unsigned p = 0; p < NumRd; p++) begin
-        if (rd_grant[b][p]) rd_row_b |= rd_row[p];
-      end
-      wr_row_b = '0;
-      wr_port  = '0;
-      for (int unsigned p = 0; p < NumWr; p++) begin
-        if (wr_grant[b][p]) begin
-          wr_row_b |= wr_row[p];
-          wr_port  |= WrPortW'(p);
-        end
-      end
-    end
-
-    always_ff @(posedge clk_i) begin
-      if (!rst_ni) writes_q <= 1'b0;
-      else writes_q <= wr_req != '0;
-    end
-
-    assign write_word = wr_data_q[wr_port_q];
-
-    always_ff @(posedge clk_i) begin
-      if (wr_req != '0) begin
-        wr_port_q <= wr_port;
-        wr_row_q  <= wr_row_b;
-      end
-      if (rd_req != '0) passes_q[b] <= writes_q && wr_row_q == rd_row_b;
-      if (writes_q) passed_q[b] <= write_word;
     end
 
     lathe_ram #(
@@ -150,50 +170,41 @@ module lathe_scratchpad #(
       .AnyOnCollision(1'b1)
     ) u_ram (
       .clk_i,
-      .wr_en_i  (writes_q),
-      .wr_addr_i(wr_row_q),
+      .wr_en_i  (writes),
+      .wr_addr_i(wr_row),
       .wr_data_i(write_word),
-      .rd_en_i  (rd_req != '0),
-      .rd_addr_i(rd_row_b),
+      .rd_en_i  (reads),
+      .rd_addr_i(rd_row),
       .rd_data_o(read_word[b])
     );
   end
 
-  always_comb begin
-    rd_ready_o = '0;
-    wr_ready_o = '0;
-    for (int unsigned b = 0; b < Banks; b++) begin
-      rd_ready_o |= rd_grant[b];
-      wr_ready_o |= wr_grant[b];
-    end
-  end
-
   // ---- Answers ----
-  logic [NumRd-1:0] rd_pending_q;
+  logic [NumRd-1:0] rd_taken_q [RdLatency];  // which clients' reads were granted, by age
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) begin
-      rd_pending_q <= '0;
-      rd_rvalid_o  <= '0;
-    end else begin
-      rd_pending_q <= rd_valid_i & rd_ready_o;
-      rd_rvalid_o  <= rd_pending_q;
-    end
+    if (!rst_ni) rd_taken_q <= '{default: '0};
+    else rd_taken_q <= '{rd_valid_i & rd_ready_o, rd_taken_q[0], rd_taken_q[1]};
   end
+  assign rd_rvalid_o = rd_taken_q[RdLatency-1];
 
-  for (genvar p = 0; p < NumRd; p++) begin : g_answer
+  for (genvar p = 0; p < RdPorts; p++) begin : g_answer
+    logic             coming_q;
     logic [Banks-1:0] from_q;  // one-hot: the bank that holds the answer
+    logic [WordW-1:0] word_q;
     always_ff @(posedge clk_i) begin
       logic [WordW-1:0] word;
-      if (rd_valid_i[p]) begin
-        for (int unsigned b = 0; b < Banks; b++) from_q[b] <= rd_grant[b][p];
-      end
-      if (rd_pending_q[p]) begin
+      from_q   <= rd_hit_q[p];
+      coming_q <= rd_hit_q[p] != '0;
+      if (coming_q) begin
         word = '0;
         for (int unsigned b = 0; b < Banks; b++) begin
-          if (from_q[b]) word |= passes_q[b] ? passed_q[b] : read_word[b];
+          if (from_q[b]) word |= read_word[b];
         end
-        rd_rdata_o[p] <= word;
+        word_q <= word;
       end
+    end
+    for (genvar c = p; c < NumRd; c += RdPorts) begin : g_client
+      assign rd_rdata_o[c] = word_q;
     end
   end
 

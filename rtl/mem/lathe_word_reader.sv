@@ -5,7 +5,7 @@ module lathe_word_reader
   import lathe_pkg::*;
 #(
   parameter int unsigned Lanes = 8,
-  parameter int unsigned Depth = 8   // words asked for and not yet taken; at least 6 for one word a cycle
+  parameter int unsigned Depth = 8   // words asked for and not yet taken; at least 7 for one word a cycle
 ) (
   input  logic                clk_i,
   input  logic                rst_ni,
@@ -28,7 +28,7 @@ module lathe_word_reader
 
   logic [CreditW-1:0] credits_q;
   logic request, take, grant, spill_ready, rd_tag, full_n;
-  logic [1:0] tag_q;  // rides beside the two cycles of a read
+  logic [RdLatency-1:0] tag_q;  // rides beside the cycles of a read
 
   assign req_ready_o = spill_ready && credits_q != '0;
   assign request = req_valid_i && req_ready_o;
@@ -54,7 +54,7 @@ module lathe_word_reader
     else if (request != take) credits_q <= request ? credits_q - 1'b1 : credits_q + 1'b1;
   end
 
-  always_ff @(posedge clk_i) tag_q <= {tag_q[0], grant && rd_tag};
+  always_ff @(posedge clk_i) tag_q <= {tag_q[RdLatency-2:0], grant && rd_tag};
 
   // verilator lint_off PINCONNECTEMPTY
   lathe_fifo #(
@@ -65,7 +65,7 @@ module lathe_word_reader
     .rst_ni,
     .in_valid_i (rd_rvalid_i),
     .in_ready_o (full_n),
-    .in_data_i  ({tag_q[1], rd_rdata_i}),
+    .in_data_i  ({tag_q[RdLatency-1], rd_rdata_i}),
     .out_valid_o(word_valid_o),
     .out_ready_i(word_ready_i),
     .out_data_o ({word_tag_o, word_data_o}),

@@ -29,7 +29,7 @@ class _Read:
         self.addr = getattr(dut, f"{stem}rd_addr_o")
         self.rvalid, self.rdata = getattr(dut, f"{stem}rd_rvalid_i"), getattr(dut, f"{stem}rd_rdata_i")
         self.stall, self.granting, self.held = stall, False, None
-        self.pipe: deque = deque([None])  # a word accepted in cycle t is driven in cycle t + 2
+        self.pipe: deque = deque([None, None])  # a word accepted in cycle t is driven in cycle t + 3
         self.driving = False
         self.ready.value = 0
         self.rvalid.value = 0
@@ -46,7 +46,7 @@ class _Write:
 
 
 class ScratchpadPorts:
-    """Scratchpad model: `memory[word, lane]` int16; reads answer exactly two cycles after they are accepted.
+    """Scratchpad model: `memory[word, lane]` int16; reads answer exactly three cycles after they are accepted.
 
     `reads`, `writes`: prefixes of the ports ("a" for a_rd_valid_o ..., "" for rd_valid_o ...). `stall`: probability of a
     refused grant, or a function that returns a stall pattern per port. Fails on an address outside `memory` and on a
@@ -77,7 +77,7 @@ class ScratchpadPorts:
             await edge
             if not int(reset_n.value):
                 for port in self._reads:
-                    port.pipe[0], port.held = None, None
+                    port.pipe, port.held = deque([None, None]), None
                     port.rvalid.value = 0
                     port.driving = False
                 for port in self._writes:
