@@ -118,6 +118,91 @@ package lathe_num_pkg;
     return shift_up(shift_fine(shift_coarse(v, shift_amount(s))), stochastic, r);
   endfunction
 
+  // ---- window, round, clamp35 (gemm, update) ----
+  // window in two steps: v * 2**(16-s) is v << 32, shifted right by `amount` from shift_amount.
+  typedef struct packed {
+    logic signed [49:0] window;    // after the multiple of 16
+    logic [3:0]         fine;
+    logic               lost;
+    logic               over;      // bits above the window differ from the sign
+    logic               negative;
+  } window_t;
+
+  typedef struct packed {
+    logic signed [34:0] x;
+    logic               lost;
+  } fixed_t;
+
+  function automatic window_t window_coarse(logic signed [45:0] v, logic [6:0] amount);
+    window_t r;
+    r.fine     = amount[3:0];
+    r.negative = v[45];
+    r.lost     = 1'b0;
+    r.over     = 1'b0;
+    unique case (amount[6:4])
+      3'd0: begin
+        r.window = {v[17:0], 32'd0};
+        r.over   = v[44:17] != {28{v[45]}};
+      end
+      3'd1: begin
+        r.window = {v[33:0], 16'd0};
+        r.over   = v[44:33] != {12{v[45]}};
+      end
+      3'd2: r.window = 50'(v);
+      3'd3: begin
+        r.window = 50'(signed'(v[45:16]));
+        r.lost   = |v[15:0];
+      end
+      default: begin
+        r.window = 50'(signed'(v[45:32]));
+        r.lost   = |v[31:0];
+      end
+    endcase
+    return r;
+  endfunction
+
+  function automatic fixed_t window_fine(window_t c);
+    logic signed [49:0] t;
+    logic [14:0]        below;
+    t     = c.window >>> c.fine;
+    below = c.window[14:0] & ~(15'h7fff << c.fine);
+    return '{x: (c.over || t[49:34] != {16{c.negative}}) ? {c.negative, {34{!c.negative}}} : t[34:0],
+             lost: c.lost || below != '0};
+  endfunction
+
+  function automatic logic signed [34:0] clamp35(logic signed [63:0] v);
+    return (v[62:34] != {29{v[63]}}) ? {v[63], {34{!v[63]}}} : v[34:0];
+  endfunction
+
+  // Adding this to x carries into x >> 16 exactly if `round` goes up; a rounding to nearest adds `tie` too.
+  function automatic logic [15:0] round_term(logic stochastic, logic [15:0] r);
+    return stochastic ? r : 16'h7fff;
+  endfunction
+
+  // term from round_term, tie = !stochastic && (lost || x[16]).
+  function automatic logic signed [19:0] round_add(logic signed [34:0] x, logic [15:0] term, logic tie);
+    logic [36:0] sum;
+    sum = {x[34], x, 1'b1} + {20'd0, term, tie};
+    return signed'(sum[36:17]);
+  endfunction
+
+  function automatic logic signed [19:0] round(logic signed [34:0] x, logic lost, logic stochastic, logic [15:0] r);
+    return round_add(x, round_term(stochastic, r), !stochastic && (lost || x[16]));
+  endfunction
+
+  // The number of column `col` of four that share the hash h.
+  function automatic logic [15:0] rand16(logic [31:0] h, logic [1:0] col);
+    logic [15:0] x, y;
+    x = h[15:0];
+    y = h[31:16];
+    unique case (col)
+      2'd0: return x;
+      2'd1: return y;
+      2'd2: return x ^ y;
+      default: return x ^ {y[14:0], 1'b0} ^ (y[15] ? 16'h002D : 16'h0000);
+    endcase
+  endfunction
+
   // ---- Clamps ----
   function automatic logic saturates16(logic signed [21:0] x);
     return x > 22'sd32767 || x < -22'sd32768;
