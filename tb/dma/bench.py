@@ -156,6 +156,11 @@ async def test_rate(dut):
         for kind in (bench.load, bench.store):
             await kind(2, 512, 7, 513, BASE, 512 * bench.bytes)
             assert bench.driver.cycles <= 1024 + 2 * latency + 40, f"{kind.__name__}: {bench.driver.cycles} cycles"
+    bench.axi.latency = 8
+    for kind in (bench.load, bench.store):  # a command alone, its start and end included
+        for rows in (1, 64):
+            await kind(rows, 512 // rows, 7, 512 // rows, BASE, 1024 * bench.bytes)
+            assert bench.driver.cycles <= 512 / 0.96, f"{kind.__name__} of {rows} rows: {bench.driver.cycles} cycles"
     bench.axi.latency = 0
     for channel, kind, name in (("r", bench.load, "operand"), ("w", bench.store, "result")):
         bench.axi.set_stall({channel: 0.8})
