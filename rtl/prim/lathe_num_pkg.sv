@@ -181,9 +181,7 @@ package lathe_num_pkg;
 
   // term from round_term, tie = !stochastic && (lost || x[16]).
   function automatic logic signed [19:0] round_add(logic signed [34:0] x, logic [15:0] term, logic tie);
-    logic [36:0] sum;
-    sum = {x[34], x, 1'b1} + {20'd0, term, tie};
-    return signed'(sum[36:17]);
+    return 20'(({x[34], x, 1'b1} + {20'd0, term, tie}) >> 17);
   endfunction
 
   function automatic logic signed [19:0] round(logic signed [34:0] x, logic lost, logic stochastic, logic [15:0] r);
