@@ -277,10 +277,15 @@ def _four(h: np.ndarray) -> np.ndarray:
     return four
 
 
+def _group_index(group: np.ndarray) -> np.ndarray:
+    """What enters the hash for the group of four columns number `group` (uint32)."""
+    return group
+
+
 def rand16_grid(key: int, rows: int, cols: int, first: int = 0) -> np.ndarray:
     """Random numbers that round the elements of a matrix whose first row is number `first`: uint16, shape (rows, cols)."""
     groups = -(-cols // 4)
-    h = mix32_array(mix32_array((_places(rows) + np.uint32(first)) ^ np.uint32(key))[:, None] ^ _places(groups))
+    h = mix32_array(mix32_array((_places(rows) + np.uint32(first)) ^ np.uint32(key))[:, None] ^ _group_index(_places(groups)))
     return _four(h).reshape(rows, 4 * groups)[:, :cols]
 
 
@@ -288,7 +293,7 @@ def rand16_line(key: int, count: int, first: int = 0) -> np.ndarray:
     """The same of elements 0..count-1 numbered as in update (row = first + (i >> 16), col = i & 0xFFFF): uint16, shape (count,)."""
     groups = _places(-(-count // 4))
     rows = mix32_array((_places((count >> 16) + 1) + np.uint32(first)) ^ np.uint32(key))
-    h = mix32_array((rows[0] if count <= 1 << 16 else rows[groups >> 14]) ^ (groups & np.uint32(0x3FFF)))
+    h = mix32_array((rows[0] if count <= 1 << 16 else rows[groups >> 14]) ^ _group_index(groups & np.uint32(0x3FFF)))
     return _four(h).reshape(-1)[:count]
 
 

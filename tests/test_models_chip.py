@@ -8,7 +8,7 @@ from pymodels import gemm, policy
 from pymodels.chip import Chip
 from pymodels.csr_map import MEMORIES, REGISTERS
 from pymodels.descriptor import Error, encode
-from pymodels.numerics import op_key
+from pymodels.numerics import op_key, pack_cols, pack_rows, unpack_rows
 
 COMMIT = dict(unit="update", op="commit")
 
@@ -195,6 +195,60 @@ def test_transposed_operands_are_the_same_product(host):
                                   t0_stride=a_stride, t1_addr=b_addr, t1_stride=b_stride, t2_addr=80, t2_stride=1)])[0] == 0
             host.exponent(0, 0)
             assert (pad[80:85, :7] == np.clip(a @ b, -32768, 32767)).all()
+
+
+@pytest.mark.parametrize("k, n", [(11, 7), (1, 1), (8, 16)])
+def test_int8_operands_are_packed_along_k(host, k, n):
+    rng = np.random.default_rng(3)
+    m = 5
+    a, b = rng.integers(-128, 128, (m, k)).astype(np.int8), rng.integers(-128, 128, (k, n)).astype(np.int8)
+    pad = host.chip.scratchpad
+    pad[:] = rng.integers(-32768, 32768, pad.shape)  # garbage in pad lanes
+
+    def put(place, stored):
+        words = -(-stored.shape[1] // 8)
+        view = pad[place : place + words * stored.shape[0]].reshape(stored.shape[0], -1)
+        view[:, : stored.shape[1]] = stored
+        return dict(addr=place, stride=words)
+
+    a_forms = {0: put(0, pack_rows(a)), 1: put(100, pack_cols(a.T))}
+    b_forms = {0: put(200, pack_cols(b)), 1: put(300, pack_rows(b.T))}
+    host.exponent(1, 3, static=1)
+    host.exponent(2, -5)
+    for trans_a, trans_b in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        product = dict(unit="gemm", m=m, n=n, k=k, trans_a=trans_a, trans_b=trans_b, int8=1, act="relu", t2_addr=400)
+        for i, where in ((0, a_forms[trans_a]), (1, b_forms[trans_b])):
+            product |= {f"t{i}_{name}": value for name, value in where.items()}
+        assert host.run([product | dict(t2_stride=-(-n // 8), t2_exp=1)])[0] == 0
+        exact = np.maximum(a.astype(int) @ b.astype(int), 0) / 8
+        wide = pad[400 : 400 + m * -(-n // 8)].reshape(m, -1)
+        assert (wide[:, :n] == np.rint(exact)).all() and not wide[:, n:].any()
+        host.exponent(2, 9)
+        words = -(-n // 16)
+        assert host.run([product | dict(int8_result=1, t2_stride=words, t2_exp=2)])[0] == 0
+        narrow = pad[400 : 400 + m * words].reshape(m, -1)
+        assert (unpack_rows(narrow, n) == np.rint(exact / 64)).all()
+        assert not narrow[:, (n + 1) // 2 :].any() and (n % 2 == 0 or not (narrow[:, n // 2].view(np.uint16) >> 8).any())
+        top = int(exact.max() * 8 * 2**16 // 512).bit_length() + 9 - 16
+        assert host.chip.exponents[2] == 9 | (((top - 6) & 0xFF) << 8 if exact.any() else 9 << 8)
+
+
+def test_accumulate_and_column_sums(host):
+    rng = np.random.default_rng(3)
+    pad = host.chip.scratchpad
+    pad[:] = rng.integers(-999, 999, pad.shape)
+    host.exponent(4, 2, static=1)
+    host.exponent(5, 1)
+    product = dict(unit="gemm", m=5, n=6, k=7, t0_stride=1, t1_addr=20, t1_stride=1, t2_addr=40, t2_stride=1, t2_exp=4)
+    host.exponent(4, 9, static=1)
+    exact = pad[:5, :7].astype(int) @ pad[20:27, :6].astype(int)
+    assert host.run([product | dict(accumulate=1, t4_addr=60, t4_stride=2, t4_exp=5)])[0] == 0
+    assert (pad[40:45, :6] == np.rint((exact + 2 * pad[60:70:2, :6]) / 512)).all()
+    assert host.run([product | dict(colsum=1, t4_addr=80, t4_stride=0, t4_exp=5)])[0] == 0
+    assert (pad[40:45, :6] == np.rint(exact / 512)).all() and (pad[80, :6] == np.rint(pad[20:27, :6].sum(axis=0) / 2)).all()
+    assert not pad[80, 6:].any()
+    sums = np.abs(pad[20:27, :6].sum(axis=0, dtype=int)).max()
+    assert host.chip.exponents[5] == 1 | (int(sums).bit_length() - 14 & 0xFF) << 8
 
 
 def test_statistics_are_read_through_registers(host):

@@ -3,30 +3,36 @@
 
 import random
 from fractions import Fraction
-from math import floor
 
 import numpy as np
 import pytest
 
 from pymodels import functions
 from pymodels.functions import exp_q, ln_q, tanh_q
-from pymodels.numerics import align, bitlen, mix32, mix32_array, op_key, rand32, rand32_grid, rand32_line, saturate16, shift_round, top
+from pymodels.numerics import (
+    Window,
+    align,
+    bitlen,
+    clamp35,
+    mix32,
+    mix32_array,
+    op_key,
+    pack_cols,
+    pack_rows,
+    rand16_grid,
+    rand16_line,
+    rand32,
+    saturate8,
+    saturate16,
+    shift_round,
+    top,
+    unpack_cols,
+    unpack_rows,
+)
+from tb.common import spec
 
 EDGES = sorted({sign * value for e in (0, 1, 2, 3, 14, 15, 16, 17, 31, 46, 60, 61) for value in
                 ((1 << e) - 1, 1 << e, (1 << e) + 1, 3 << max(e - 1, 0)) for sign in (1, -1) if value <= 1 << 61})
-
-
-def spec_shift_round(v: int, s: int, stochastic: bool, r: int) -> int:
-    """The sentences of docs/numerics.md, section 2, one by one in unbounded integers."""
-    s = min(max(s, -16), 62)
-    if s <= 0:
-        return v * 2**-s
-    q = v >> s
-    fraction = Fraction(v % 2**s * 2**16, 2**s)
-    f = floor(fraction)
-    if stochastic:
-        return q + ((f + r) >> 16)
-    return q + 1 if f > 0x8000 or (f == 0x8000 and (f != fraction or q & 1)) else q
 
 
 @pytest.mark.parametrize("stochastic", [False, True])
@@ -37,7 +43,7 @@ def test_shift_round_follows_the_specification(stochastic):
         usable = [v for v in values if s > 0 or abs(v) <= 1 << 46]
         r = [rng.choice((0, 1, 0x7FFF, 0x8000, 0xFFFF, rng.randrange(1 << 16))) for _ in usable]
         got = shift_round(np.array(usable, np.int64), s, stochastic, np.array(r, np.uint32))
-        assert got.tolist() == [spec_shift_round(v, s, stochastic, x) for v, x in zip(usable, r, strict=True)], s
+        assert got.tolist() == [spec.shift_round(v, s, stochastic, x) for v, x in zip(usable, r, strict=True)], s
 
 
 def test_shift_round_left_keeps_sign_and_saturation_of_wide_values():
@@ -68,7 +74,7 @@ def test_stochastic_rounding_has_the_stated_mean_error():
 @pytest.mark.parametrize("fraction", [0x0400, 0x3777, 0x8000, 0xE001])
 def test_stochastic_rounding_with_the_hash_has_a_mean_error_near_zero(fraction):
     v = np.full((128, 32), fraction, np.int64)
-    means = [shift_round(v, 16, True, rand32_grid(op_key(1, n), 128, 32) & 0xFFFF).mean() for n in range(400)]
+    means = [shift_round(v, 16, True, rand16_grid(op_key(1, n), 128, 32)).mean() for n in range(400)]
     p = fraction / 65536
     deviation = np.sqrt(p * (1 - p) / v.size)  # of one mean, were the draws independent
     # As good as independent: the mean over all operations within four of its deviations, each mean's scatter within 15 %.
@@ -90,6 +96,80 @@ def test_bitlen_and_top():
     assert top(np.array([[-4, 3]]), -2) == (1, 0)
     assert top(np.array([[1 << 60]]), 100) == (1, 127)
     assert top(np.array([[1]]), -200) == (1, -127)
+
+
+def test_saturate8_and_clamp35():
+    values, count = saturate8(np.array([-(1 << 60), -129, -128, 0, 127, 128], np.int64))
+    assert values.dtype == np.int8 and values.tolist() == [-128, -128, -128, 0, 127, 127] and count == 3
+    limit = 1 << 34
+    assert clamp35(np.array([-limit - 1, -limit, limit - 1, limit])).tolist() == [-limit, -limit, limit - 1, limit - 1]
+
+
+@pytest.mark.parametrize("stochastic", [False, True])
+def test_window_and_what_follows_are_the_specification(stochastic):
+    rng = random.Random(2)
+    values = EDGES + [rng.randrange(-(1 << b), 1 << b) for b in range(1, 62) for _ in range(4)]
+    z, d = ([rng.randrange(-(1 << b), 1 << b) for b in rng.choices(range(36), k=len(values))],
+            [rng.choice((0, 1, 32768, 65535, 65536, rng.randrange(65537))) for _ in values])
+    r = [rng.choice((0, 1, 0x7FFF, 0x8000, 0xFFFF, rng.randrange(1 << 16))) for _ in values]
+
+    def compare(window, wanted):
+        lost = (window.bits & (1 << window.below) - 1) != 0
+        assert list(zip((window.bits >> window.below).tolist(), lost.tolist(), strict=True)) == wanted
+        assert window.round(stochastic, np.array(r)).tolist() == [
+            spec.round_window(*w, stochastic, x) for w, x in zip(wanted, r, strict=True)]
+        assert window.tracked(-9) == spec.tracked(wanted, -9)
+
+    for s in range(-20, 66):
+        window, wanted = Window.of(np.array(values, np.int64), s), [spec.window(v, s) for v in values]
+        compare(window, wanted)
+        compare(window.relu(), [(x, lost) if x >= 0 else (0, False) for x, lost in wanted])
+        window = window.add(np.array(z))
+        wanted = [(spec.clamp(x + spec.clamp(t, 35), 35), lost) for (x, lost), t in zip(wanted, z, strict=True)]
+        compare(window, wanted)
+        keep = [t % 3 > 0 for t in r]
+        compare(window.mask(np.array(keep)), [w if k else (0, False) for w, k in zip(wanted, keep, strict=True)])
+        compare(window.scale(np.array(d)), [
+            (x * f >> 16, lost or x * f % 65536 != 0) for (x, lost), f in zip(wanted, d, strict=True)])
+
+
+def test_tracked_knows_what_was_lost():
+    for values, s, expected in (([0, -1], 16, (0, 0)), ([0, -1], 17, (1, -16)), ([0, -2], 17, (0, 0)), ([0, 1], 17, (1, -16)),
+                                ([1], 16, (1, -15)), ([1 << 60], 17, (1, 18)), ([-(1 << 60)], 0, (1, 18))):
+        assert Window.of(np.array(values, np.int64), s).tracked(0) == expected, (values, s)
+    assert Window.of(np.array([1 << 60]), 0).tracked(120) == (1, 127)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7])
+@pytest.mark.parametrize("cols", [1, 2, 5, 8])
+def test_int8_matrices_survive_packing(rows, cols):
+    m = np.random.default_rng(1).integers(-128, 128, (rows, cols)).astype(np.int8)
+    along_rows, along_cols = pack_rows(m), pack_cols(m)
+    assert along_rows.dtype == along_cols.dtype == np.int16
+    assert along_rows.shape == (rows, (cols + 1) // 2) and along_cols.shape == ((rows + 1) // 2, cols)
+    assert (unpack_rows(along_rows, cols) == m).all() and (unpack_cols(along_cols, rows) == m).all()
+    assert (pack_cols(m.T.copy()).T == along_rows).all()
+    for i in range(rows):
+        for j in range(cols):
+            assert (int(along_rows[i, j // 2]) >> 8 * (j % 2)) & 0xFF == int(m[i, j]) & 0xFF
+    garbage = along_rows | (np.int16(0x7100) if cols % 2 else np.int16(0)) * (np.arange((cols + 1) // 2) == cols // 2)
+    assert (unpack_rows(garbage, cols) == m).all()  # a pad byte does not count
+    assert (unpack_rows(np.repeat(along_rows, 2, axis=0)[::2], cols) == m).all()
+
+
+def test_neighbors_share_no_randomness():
+    """Numbers of an 8x8 block over 10,000 keys: uniform, and no two of them correlated by more than chance allows."""
+    blocks = np.array([rand16_grid(op_key(5, n), 8, 8).ravel() for n in range(10_000)], float)
+    correlation = np.corrcoef(blocks.T) - np.eye(64)
+    pairs = np.abs(correlation[np.triu_indices(64, 1)])  # 2,016, deviation 0.01 each
+    assert np.sort(pairs)[-9] < 0.05 and pairs.max() < 0.25  # above: second columns of neighboring groups, one pair a row
+    assert pairs.mean() < 0.0095 and np.abs(blocks.mean(axis=0) - 32767.5).max() < 4.5 * 189.2
+    for element in range(64):
+        histogram = np.bincount((blocks[:, element] // 2048).astype(int), minlength=32)
+        assert ((histogram - 312.5) ** 2).sum() / 312.5 < 75  # 31 degrees of freedom
+    for bit in range(16):  # of the sharing columns' bits none is another's copy
+        ones = (blocks[:, :4].astype(int) >> bit & 1).astype(float)
+        assert np.abs(np.corrcoef(ones.T) - np.eye(4)).max() < 0.05
 
 
 def test_align_shifts_both_ways_and_stops():
@@ -118,10 +198,14 @@ def test_mix32_is_a_permutation_and_its_array_form_agrees():
 def test_random_bits_depend_on_row_and_column_alone():
     key = op_key(7, 3)
     assert key == mix32(7 ^ mix32(3))
-    grid = rand32_grid(key, 5, 7)
-    assert all(grid[i, j] == mix32(mix32(key ^ i) ^ j) == rand32(key, i, j) for i in range(5) for j in range(7))
-    line = rand32_line(key, 65540)
-    assert all(line[i] == mix32(mix32(key ^ i >> 16) ^ (i & 0xFFFF)) for i in (0, 1, 65535, 65536, 65539))
+    grid = rand16_grid(key, 5, 7)
+    assert all(grid[i, j] == spec.rand16(key, i, j) for i in range(5) for j in range(7))
+    assert rand16_grid(key, 1, 9, 77)[0].tolist() == [spec.rand16(key, 77, j) for j in range(9)]
+    for first in (0, 1 << 31):
+        line = rand16_line(key, 65541, first)
+        assert all(line[i] == spec.rand16(key, first + (i >> 16), i & 0xFFFF) for i in (0, 1, 2, 3, 65535, 65536, 65540))
+        assert (rand16_line(key, 100, first) == line[:100]).all()
+    assert all(rand32(key, i, j)[()] == spec.rand32(key, i, j) for i in range(3) for j in (0, 5, 65535))
     assert rand32(key, np.arange(3), 0).tolist() == [mix32(mix32(key ^ i)) for i in range(3)]
     assert len({op_key(1, n) for n in range(1000)} | {op_key(2, n) for n in range(1000)}) == 2000
 

@@ -9,43 +9,29 @@ from pymodels.exponents import ExponentFile
 from pymodels.numerics import Result, align, mix32
 from pymodels.update import sgd
 from pymodels.weights import WeightGroup
-
-
-def spec_align(x, s, up):
-    s = min(s, up)
-    return x << s if s >= 0 else x >> min(-s, 63)
-
-
-def spec_round16(v, stochastic, r):
-    if stochastic:
-        q = (v >> 16) + (((v & 0xFFFF) + r) >> 16)
-    else:
-        q = v >> 16
-        f = v & 0xFFFF
-        q += f > 0x8000 or (f == 0x8000 and q & 1)
-    return min(max(q, -32768), 32767), q
-
-
-def spec_top(values, e_v):
-    bits = max((v if v >= 0 else -1 - v).bit_length() for v in values)
-    return (1, min(max(bits + e_v, -127), 127)) if bits else (0, 0)
+from tb.common import spec
 
 
 def spec_sgd(w, g, m, e_w, e_g, e_m, e_wn, e_mn, lr_mant, lr_exp, momentum, stochastic, key):
+    """Section 9 element by element in unbounded integers."""
     w_next, m_next, all_w, all_m, sat_w, sat_m = [], [], [], [], 0, 0
     for i in range(len(w)):
-        r = mix32(mix32(key) ^ i)
-        vm = spec_align(momentum * int(m[i]), e_m - e_mn, 15) + spec_align(int(g[i]), e_g - e_mn + 16, 31)
-        value, q = spec_round16(vm, stochastic, r >> 16)
+        row, col = i >> 16, i & 0xFFFF
+        vm = spec.clamp(spec.align(momentum * int(m[i]), e_m - e_mn, 15), 35)
+        vm = spec.clamp(vm + spec.clamp(spec.align(int(g[i]), e_g - e_mn + 16, 31), 35), 35)
+        q = spec.round_window(vm, False, stochastic, spec.rand16(key, row, col))
+        value = spec.clamp(q, 16)
         sat_m += q != value
         m_next.append(value)
-        vw = spec_align(int(w[i]), e_w - e_wn + 16, 31) - spec_align(lr_mant * value, e_mn + lr_exp - e_wn + 16, 15)
-        new, q = spec_round16(vw, stochastic, r & 0xFFFF)
+        vw = spec.clamp(spec.align(int(w[i]), e_w - e_wn + 16, 31), 35)
+        vw = spec.clamp(vw - spec.clamp(spec.align(lr_mant * value, e_mn + lr_exp - e_wn + 16, 15), 35), 35)
+        q = spec.round_window(vw, False, stochastic, spec.rand16(key, row + 2**31, col))
+        new = spec.clamp(q, 16)
         sat_w += q != new
         w_next.append(new)
-        all_w.append(vw)
-        all_m.append(vm)
-    return w_next, m_next, (1, e_wn, *spec_top(all_w, e_wn - 16), sat_w), (1, e_mn, *spec_top(all_m, e_mn - 16), sat_m)
+        all_w.append((vw, False))
+        all_m.append((vm, False))
+    return w_next, m_next, (*spec.tracked(all_w, e_wn), sat_w), (*spec.tracked(all_m, e_mn), sat_m)
 
 
 def draw(rng, n, kind):
@@ -84,7 +70,8 @@ def test_sgd_against_float64(stochastic):
         exact_w = w * 2.0**e_w - 41943 * 2.0**-22 * (m_next * 2.0**e_mn)
         fits = np.abs(exact_w) < 32766 * 2.0**e_wn
         assert np.abs(w_next * 2.0**e_wn - exact_w)[fits].max() <= (half + 2.0**-15) * 2.0**e_wn
-        assert np.abs(exact_m).max() <= 2.0**m_result.top and np.abs(exact_w).max() <= 2.0**w_result.top
+        for exact, result, e in ((exact_m, m_result, e_mn), (exact_w, w_result, e_wn)):  # top sees no further than the window
+            assert min(np.abs(exact).max(), 2.0 ** (int(e) + 18)) <= 2.0**result.top
 
 
 def test_stochastic_updates_reach_the_goal_that_rounding_never_leaves():
@@ -109,24 +96,27 @@ def test_a_wrong_model_would_be_noticed(monkeypatch, wrong):
 
 def test_delayed_scaling_follows_the_largest_of_16():
     file = ExponentFile()
-    file.retire(3, Result(1, -9, 1, 5, 0))
-    assert (file.exp[3], file.next_of(3)) == (-9, 5 - 14)
-    file.retire(3, Result(1, -9, 1, 2, 0))
+    file.retire(3, Result(1, 5, 0))
+    assert (file.exp[3], file.next_of(3)) == (0, 5 - 14)
+    assert file.begin(3) == -9 == file.exp[3]
+    file.retire(3, Result(1, 2, 0))
     assert file.next_of(3) == -9
-    file.retire(3, Result(1, -15, 0, 99, 0))  # nothing to track: next stays
-    assert (file.exp[3], file.next_of(3)) == (-15, -9)
+    assert file.begin(3, fixed=-15) == -15 == file.exp[3]
+    file.retire(3, Result(0, 99, 0))  # nothing to track: next stays
+    assert file.next_of(3) == -9
     for _ in range(14):
-        file.retire(3, Result(1, -9, 1, 1, 0))
+        file.retire(3, Result(1, 1, 0))
     assert file.next_of(3) == -9
-    file.retire(3, Result(1, -9, 1, 1, 0))  # the 5 leaves: now it is the 2
+    file.retire(3, Result(1, 1, 0))  # the 5 leaves: now it is the 2
     assert file.next_of(3) == 2 - 14
-    file.retire(3, Result(1, -9, 1, 1, 0))
+    file.retire(3, Result(1, 1, 0), int8=True)
+    assert file.next_of(3) == 1 - 6
+    file.retire(3, Result(1, 1, 0))
     assert file.next_of(3) == 1 - 14
-    file.retire(4, Result(1, 0, 1, 127, 0))
-    file.retire(5, Result(1, 0, 1, -127, 0))
-    assert (file.next_of(4), file.next_of(5)) == (63, -64)
-    file.retire(6, Result(0, 7, 0, 0, 0))
-    assert file.exp[6] == 0
+    for top, int8, expected in ((127, False, 63), (-127, False, -64), (70, True, 63), (-59, True, -64), (-58, True, -64)):
+        file.host_write(4, 0)
+        file.retire(4, Result(1, top, 0), int8)
+        assert file.next_of(4) == expected
 
 
 def test_exponents_of_slots_share_what_comes_next():
@@ -135,13 +125,16 @@ def test_exponents_of_slots_share_what_comes_next():
     assert (current, following, file.physical(2, 0, 1, 2)) == (64 + 16 + 2, 64 + 32 + 2, 2)
     file.host_write(current, 0x1_33_F2)  # static, exp = next = -14
     assert [file.host_read(i) for i in (current, following)] == [0x1_F2_F2, 0x1_F2_00]
-    file.retire(following, Result(1, -14, 1, 9, 0))
+    assert file.begin(following) == -14
+    assert [file.host_read(i) for i in (current, following)] == [0x1_F2_F2, 0x1_F2_F2]
+    file.retire(following, Result(1, 9, 0))
     assert [file.host_read(i) for i in (current, following)] == [0x1_F2_F2, 0x1_F2_F2]
     file.host_write(following, 0x05)
     assert not file.history[64 + 2]
     assert [file.host_read(i) for i in (current, following)] == [0x5_F2, 0x5_05]
-    file.retire(current, Result(1, 5, 1, 9, 0))
-    assert file.host_read(following) == 0x00_FB_05
+    file.begin(current)
+    file.retire(current, Result(1, 9, 0))
+    assert file.host_read(following) == 0x00_FB_05 and file.host_read(current) == 0x00_FB_05
 
 
 @pytest.mark.parametrize("slots", [2, 3, 4])
