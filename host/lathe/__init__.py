@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lathe: an accelerator that keeps learning while it runs, and the host that drives it."""
 
-from .allocator import Block, Layout, WeightGroup
+from .allocator import Layout, WeightGroup
 from .device import Device
 from .errors import (
                      BackendError,
@@ -14,8 +14,9 @@ from .errors import (
                      SettingsError,
                      TensorError,
 )
+from .matrix import Block, Matrix
 from .program import Program
 from .tensor import Tensor
 
 __all__ = ["BackendError", "Block", "CapacityError", "Device", "DeviceError", "DeviceTimeout", "LatheError", "Layout",
-           "MismatchError", "Program", "ProgramError", "SettingsError", "Tensor", "TensorError", "WeightGroup"]
+           "Matrix", "MismatchError", "Program", "ProgramError", "SettingsError", "Tensor", "TensorError", "WeightGroup"]

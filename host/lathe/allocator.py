@@ -1,41 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Places things: tensors in the scratchpad, exponent registers, the weight group, blocks of outside memory."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from .errors import CapacityError, ProgramError
-from .tensor import EXPONENT_MAX, EXPONENT_MIN, Tensor
+from .matrix import Block, Matrix
+from .tensor import EXPONENT_MAX, EXPONENT_MIN, PACKINGS, Tensor, stored_shape
 
 ABSOLUTE_EXPONENTS = 64
 LOGICAL_EXPONENTS = 16
 BANK_WORDS = 1024
 MAX_DIMENSION = 65535
-#: First exponent of a tensor whose scale nobody named.
+#: First exponent of an int16 tensor whose scale nobody named; int8 has 8 bits less.
 RESULT_EXPONENT = -10
-
-
-@dataclass(frozen=True, eq=False)
-class Block:
-    """A piece of outside memory that one side writes and the other reads.
-
-    Attributes
-    ----------
-    name : str
-    address : int
-        Byte address.
-    data : ndarray of int16
-        View of that memory, shape (rows, words of a row * lanes); a row is stored as in the scratchpad.
-    """
-
-    name: str
-    address: int
-    data: np.ndarray
-
-    @property
-    def row_bytes(self) -> int:
-        return 2 * self.data.shape[1]
 
 
 class Layout:
@@ -56,7 +33,10 @@ class Layout:
         self.memory_limit = memory.nbytes
         self.tensors: list[Tensor] = []
         self.group: WeightGroup | None = None
+        self.constants: dict[Tensor, np.ndarray] = {}  # what the device loads before the next program
+        self.static_exponents: dict[tuple[int, int], int] = {}  # (exponent, copy) -> register
         self._words_used = 0
+        self._workspace = (0, 0)  # address and words
         self._exponents_used = 0
         self._bytes_used = 0
 
@@ -67,7 +47,7 @@ class Layout:
         return self.scratchpad_words - self._words_used
 
     def tensor(self, name: str, rows: int, columns: int, exponent: int | None = None, static: bool = False,
-               raw: bool = False) -> Tensor:
+               raw: bool = False, dtype: str = "int16", packed: str | None = None) -> Tensor:
         """Reserve room for a tensor and an exponent register for it.
 
         Scaling is delayed: a program's write uses the exponent that follows from the last writes of that tensor, not from
@@ -78,30 +58,32 @@ class Layout:
         Parameters
         ----------
         exponent : int, optional
-            First content of its exponent register: -10 (values of +-32 in steps of 0.001) unless given, 0 if `static`.
+            First content of its exponent register: -10 (values of +-32 in steps of 0.001; int8: -2) unless given, 0 if `static`.
         static : bool
             Keep that exponent instead of following the data.
         raw : bool
             Words without an exponent, such as records.
+        dtype : str
+            ``int16`` or ``int8``. Only matmul takes and makes int8.
+        packed : str
+            For int8: ``rows`` (unless given) or ``columns``, the direction in which two elements share a lane. A product sums
+            along it: a left operand and a `trans_b` one are packed along rows, a right and a `trans_a` one along columns.
 
         Raises
         ------
         CapacityError
             It does not fit; the message says what is needed and free.
         """
+        packed = self._check_packing(name, dtype, packed, raw)
         if exponent is None:
-            exponent = 0 if static or raw else RESULT_EXPONENT
+            exponent = 0 if static or raw else RESULT_EXPONENT + 8 * (dtype == "int8")
         self._check_shape(name, rows, columns, exponent)
-        stride = -(-columns // self.lanes)
-        address = self._take_words(f"tensor '{name}' {rows} x {columns}", rows * stride)
-        register = None
-        if not raw:
-            if self._exponents_used == ABSOLUTE_EXPONENTS:
-                raise CapacityError(f"no exponent register is left for tensor '{name}': the chip has {ABSOLUTE_EXPONENTS} "
-                                    "outside the weight group; use fewer layers or share tensors between programs")
-            register = self._exponents_used
-            self._exponents_used += 1
-        tensor = Tensor(name, rows, columns, address, stride, self.lanes, register, exponent, static, layout=self)
+        stored_rows, stored_columns = stored_shape(rows, columns, packed)
+        stride = -(-stored_columns // self.lanes)
+        address = self._take_words(f"tensor '{name}' {rows} x {columns}", stored_rows * stride)
+        register = None if raw else self._take_exponent(f"tensor '{name}'")
+        tensor = Tensor(name, rows, columns, address, stride, self.lanes, register, exponent, static, layout=self,
+                        packed=packed)
         self.tensors.append(tensor)
         return tensor
 
@@ -109,9 +91,60 @@ class Layout:
         """Reserve one raw word for each of `rows` samples."""
         return self.tensor(name, rows, self.lanes, raw=True)
 
+    def identity(self, size: int) -> Tensor:
+        """Return the identity matrix of that size, int16 with exponent 0; one is kept for all who ask."""
+        whole = next((tensor for tensor in self.constants if tensor.rows >= size), None)
+        if whole is None:
+            whole = self.tensor(f"identity of {size}", size, size, 0, static=True)
+            self.constants[whole] = np.eye(size)
+        return whole.view(slice(0, size), slice(0, size), f"identity {size}")
+
+    @staticmethod
+    def _check_packing(name: str, dtype: str, packed: str | None, raw: bool) -> str | None:
+        if dtype not in ("int16", "int8") or packed not in (None, *PACKINGS) or (packed and dtype == "int16") or (raw and dtype == "int8"):
+            raise ProgramError(f"tensor '{name}': dtype {dtype!r}, packed {packed!r}, raw {raw}; int16 and raw tensors take no packed, "
+                               "int8 ones packed='rows' or 'columns'")
+        return packed or "rows" if dtype == "int8" else None
+
+    def _take_exponent(self, what: str) -> int:
+        if self._exponents_used == ABSOLUTE_EXPONENTS:
+            raise CapacityError(f"no exponent register is left for {what}: the chip has {ABSOLUTE_EXPONENTS} "
+                                "outside the weight group; use fewer layers or share tensors between programs")
+        self._exponents_used += 1
+        return self._exponents_used - 1
+
+    def static_exponent(self, exponent: int, copy: int = 0) -> int:
+        """Return a register that always holds `exponent`, the same for all who ask.
+
+        An operation waits until no other one under way writes the same register; results that are to follow each other
+        without a gap take different copies.
+        """
+        if (exponent, copy) not in self.static_exponents:
+            self.static_exponents[exponent, copy] = self._take_exponent(f"the exponent {exponent} of a matrix in outside memory")
+        return self.static_exponents[exponent, copy]
+
+    @property
+    def workspace_free(self) -> int:
+        """Words that `workspace` can give."""
+        address, words = self._workspace
+        return self.words_free + words if address + words == self._words_used else max(self.words_free, words)
+
+    def workspace(self, words: int) -> int:
+        """Return the address of that many words that all products of outside matrices share."""
+        address, held = self._workspace
+        if words > held:
+            if address + held == self._words_used:  # nothing lies behind it: let it grow
+                self._words_used -= held
+            self._workspace = self._take_words("the workspace of products of outside matrices", words), words
+        return self._workspace[0]
+
     def _check_shape(self, name: str, rows: int, columns: int, exponent: int) -> None:
         if not (1 <= rows <= MAX_DIMENSION and 1 <= columns <= MAX_DIMENSION):
             raise CapacityError(f"tensor '{name}' is {rows} x {columns}; both dimensions must be 1 to {MAX_DIMENSION}")
+        self._check_exponent(name, exponent)
+
+    @staticmethod
+    def _check_exponent(name: str, exponent: int) -> None:
         if not EXPONENT_MIN <= exponent <= EXPONENT_MAX:
             raise CapacityError(f"tensor '{name}': exponent {exponent} is outside {EXPONENT_MIN} to {EXPONENT_MAX}")
 
@@ -165,7 +198,16 @@ class Layout:
 
     def block_for(self, tensor: Tensor, name: str | None = None) -> Block:
         """Reserve outside memory of a tensor's size."""
-        return self.block(name or tensor.name, tensor.rows, tensor.row_words)
+        return self.block(name or tensor.name, tensor.stored[0], tensor.row_words)
+
+    def matrix(self, name: str, rows: int, columns: int, exponent: int, dtype: str = "int16", packed: str | None = None) -> Matrix:
+        """Reserve outside memory for a matrix of any size with a fixed exponent; `dtype` and `packed` as of `tensor`."""
+        packed = self._check_packing(name, dtype, packed, raw=False)
+        self._check_exponent(name, exponent)
+        stored_rows, stored_columns = stored_shape(rows, columns, packed)
+        row_words = -(-stored_columns // self.lanes)
+        form = Tensor(name, rows, columns, 0, row_words, self.lanes, 0, exponent, True, packed=packed)
+        return Matrix(form, self.block(name, stored_rows, row_words))
 
 
 class WeightGroup:

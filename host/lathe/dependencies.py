@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which descriptor must wait for which, from what they read and write, and the semaphores that make them wait."""
+"""Which descriptor must wait for which, from what they read and write: semaphores between units, overlap within gemm."""
 
 import numpy as np
 
 from .allocator import ABSOLUTE_EXPONENTS, LOGICAL_EXPONENTS, Layout
 from .errors import ProgramError
-from .operation import Operation
+from .operation import Operation, overlap, places
 from .registers import UNITS
 
 SEMAPHORES = 16
 SEMAPHORE_MAX = 255
+MAX_OVERLAP = 3
 
 
 def edges(operations: list[Operation], layout: Layout) -> list[tuple[int, int]]:
@@ -17,7 +18,9 @@ def edges(operations: list[Operation], layout: Layout) -> list[tuple[int, int]]:
 
     A descriptor must start after the end of everything earlier that wrote what it reads or writes, or read what it
     writes. Units work in order, so of each unit only the last such descriptor counts, and an edge that follows
-    from others is left out.
+    from others is left out. gemm works on several commands at a time, but ends them in order, and a wait is taken before
+    the command is handed to the unit: who waits for its last command has waited for all before it, and what a command
+    waited for has ended for all after it. So order within gemm counts here as if one command ended before the next began.
     """
     history = _History(layout)
     known: list[np.ndarray] = []  # for each descriptor, the last descriptor of each unit that ended before it starts
@@ -67,6 +70,38 @@ def place_semaphores(name: str, operations: list[Operation], layout: Layout) -> 
                                f"posts of one, at '{sink.label}'; split it")
         source.post_mask |= 1 << semaphore
         sink.wait_mask |= 1 << semaphore
+
+
+def place_overlap(operations: list[Operation], layout: Layout) -> None:
+    """Set `overlap` and `chain` of the gemm operations.
+
+    `overlap` is how many of the gemm descriptors just before may be unfinished when this one starts to read: as many (up to
+    3) as write no word that this one reads. `chain`: the left operand is exactly the result of the one just before, and is
+    read as it is written. gemm reads, multiplies and writes in order, so that writing what an earlier one reads or writes
+    needs no care.
+    """
+    before: list[Operation] = []  # newest first
+    for op in operations:
+        if op.unit != "gemm":
+            continue
+        if op.op == "matmul":
+            chain = bool(before) and _chains(before[0], op)
+            reads = [place for number, tensor in op.operands.items() if number not in op.results and not (chain and number == 0)
+                     for place in places(tensor, layout)]
+            depth = 0
+            while depth < len(before) and before[depth].op == "matmul" and not overlap(
+                    reads, [place for number in before[depth].results for place in places(before[depth].operands[number], layout)]):
+                depth += 1
+            op.fields |= {"overlap": depth, "chain": int(chain and depth > 0)}
+        before = [op, *before][:MAX_OVERLAP]
+
+
+def _chains(producer: Operation, op: Operation) -> bool:
+    """Whether the left operand of `op` is what `producer` writes, stored in the same way."""
+    if producer.op != "matmul" or op.fields["trans_a"]:
+        return False
+    c, a = producer.operands[2], op.operands[0]
+    return all(getattr(c, name) == getattr(a, name) for name in ("space", "address", "stride", "rows", "columns", "packed"))
 
 
 class _History:

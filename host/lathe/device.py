@@ -16,9 +16,10 @@ import numpy as np
 from pymodels.csr_map import REGISTERS
 from pymodels.descriptor import Error
 
-from .allocator import ABSOLUTE_EXPONENTS, BANK_WORDS, LOGICAL_EXPONENTS, Block, Layout
+from .allocator import ABSOLUTE_EXPONENTS, BANK_WORDS, LOGICAL_EXPONENTS, Layout
 from .backends import Backend, Closed, open_backend
 from .errors import BackendError, CapacityError, DeviceError, DeviceTimeout, LatheError, ProgramError, SettingsError
+from .matrix import Block
 from .program import Program
 from .registers import PROGRAM_DESCRIPTORS, STATISTICS, UNITS, Registers
 from .tensor import Tensor, dequantize, fitting_exponent, quantize
@@ -26,6 +27,8 @@ from .tensor import Tensor, dequantize, fitting_exponent, quantize
 DEFAULT_MEMORY_BYTES = 1 << 20
 IDENTITY = REGISTERS["ID"].fields["value"].reset
 LANES = (4, 8, 16)
+#: Fewest descriptors of a piece of a program that is longer than program memory.
+SHORTEST_PIECE = 16
 
 #: The last descriptors of program memory: one for transfers by the device, one for whoever watches it (verify.py).
 TRANSFER_INDEX, WATCHER_INDEX = PROGRAM_DESCRIPTORS - 2, PROGRAM_DESCRIPTORS - 1
@@ -87,7 +90,7 @@ class Device:
             self.backend.layout = self.layout
         self._programs: dict[Program, int] = {}
         self._program_end = 0
-        self._prepared = 0
+        self._prepared = self._constants = self._static_exponents = 0
         self._group_open = self._rate_set = False
         self._start_pc: int | None = None
         self._closed = False
@@ -128,13 +131,14 @@ class Device:
         """
         self._check_tensor(tensor)
         self._prepare()
-        values = tensor.check(values)
-        if tensor.exponent is None:
-            mantissas = values
-        else:
-            exponent = tensor.initial if tensor.static or not np.any(values) else fitting_exponent(values)
+        self._put(tensor, tensor.check(values))
+
+    def _put(self, tensor: Tensor, values: np.ndarray) -> None:
+        mantissas = values
+        if tensor.exponent is not None:
+            exponent = tensor.initial if tensor.static or not np.any(values) else fitting_exponent(values, tensor.bits)
             self.registers.write_exponent(self.exponent_index(tensor), exponent, tensor.static)
-            mantissas = quantize(values, exponent)
+            mantissas = quantize(values, exponent, tensor.bits)
         program = Program(f"load {tensor.name}", self.layout)
         block = self._staging_block(tensor)
         block.data[:] = tensor.pack(mantissas)
@@ -155,15 +159,13 @@ class Device:
         program.store(tensor, block)
         self._transfer(program)
         exponent = None if tensor.exponent is None else self.registers.read_exponent(self.exponent_index(tensor))[0]
-        return block.data[:, :tensor.columns].copy(), exponent
+        return tensor.unpack(block.data), exponent
 
     def install(self, program: Program) -> None:
         """Write a program into program memory, where it stays. `run` does this when needed."""
-        self._check_open(f"program '{program.name}' cannot be installed")
+        self._check_program(program)
         if program in self._programs:
             return
-        if program.layout is not self.layout:
-            raise ProgramError(f"program '{program.name}' was recorded for the layout of another device")
         self._prepare()
         descriptors = program.descriptors()
         free = TRANSFER_INDEX - self._program_end
@@ -194,12 +196,33 @@ class Device:
             It did not end; the message holds the chip's state.
         """
         first = self._programs.get(program)
+        if not self._rate_set:
+            self._check_rate(program)
+        if first is None and len(program.operations) > TRANSFER_INDEX:
+            self._run_in_pieces(program)
+            return
         if first is None:
             self.install(program)
             first = self._programs[program]
-        if not self._rate_set:
-            self._check_rate(program)
         self._execute(program, first)
+
+    def _run_in_pieces(self, program: Program) -> None:
+        """Run a program that is longer than program memory: while one piece runs, the next is written behind or before it."""
+        self._check_program(program)
+        free = TRANSFER_INDEX - self._program_end
+        if free < 2 * SHORTEST_PIECE:
+            raise CapacityError(f"program '{program.name}' has {len(program.operations)} descriptors and runs in pieces; {free} of "
+                                f"{TRANSFER_INDEX} descriptors are free in program memory, which takes at least {2 * SHORTEST_PIECE}")
+        self._prepare()
+        program.frozen = True
+        places = (self._program_end, self._program_end + free // 2)
+        pieces = program.pieces(free // 2)
+        self.registers.write_program(places[0], pieces[0].descriptors())
+        for number, piece in enumerate(pieces):
+            self._start(piece, places[number % 2])
+            if number + 1 < len(pieces):
+                self.registers.write_program(places[(number + 1) % 2], pieces[number + 1].descriptors())
+            self._finish(piece, places[number % 2])
 
     def set_optimizer(self, learning_rate: float, momentum: float = 0.0) -> None:
         """Set what sgd steps use from now on: ``m <- momentum m + g; w <- w - learning_rate m``.
@@ -281,8 +304,9 @@ class Device:
     # inside
 
     def _staging_block(self, tensor: Tensor) -> Block:
-        size = tensor.rows * tensor.row_words * 2 * tensor.lanes
-        data = self.memory[self._staging:self._staging + size].view(np.int16).reshape(tensor.rows, -1)
+        rows = tensor.stored[0]
+        size = rows * tensor.row_words * 2 * tensor.lanes
+        data = self.memory[self._staging:self._staging + size].view(np.int16).reshape(rows, -1)
         return Block(f"transfer of {tensor.name}", self._staging, data)
 
     def _transfer(self, program: Program) -> None:
@@ -290,7 +314,7 @@ class Device:
         self._execute(program, TRANSFER_INDEX)
 
     def _prepare(self) -> None:
-        """Set the registers of what was placed since the last time: the weight group and new exponents."""
+        """Set what was placed since the last time: registers of the weight group, exponents, constants."""
         self._check_open("no tensor can be moved")
         layout = self.layout
         if layout.group is not None and layout.group.placed and not self._group_open:
@@ -308,12 +332,23 @@ class Device:
             for index in indices:
                 self.registers.write_exponent(index, tensor.initial, tensor.static)
         self._prepared = len(layout.tensors)
+        for (exponent, _), index in list(layout.static_exponents.items())[self._static_exponents:]:
+            self._static_exponents += 1
+            self.registers.write_exponent(index, exponent, True)
+        for tensor, values in list(layout.constants.items())[self._constants:]:
+            self._constants += 1
+            self._put(tensor, values)
 
     def _check_tensor(self, tensor: Tensor) -> None:
         if not isinstance(tensor, Tensor):
             raise ProgramError(f"a tensor is expected, not {type(tensor).__name__!r}; make one with device.layout.tensor")
         if tensor.layout is not None and tensor.layout is not self.layout:
             raise ProgramError(f"tensor {tensor} belongs to the layout of another device; make it with this device's layout")
+
+    def _check_program(self, program: Program) -> None:
+        self._check_open(f"program '{program.name}' cannot be installed")
+        if program.layout is not self.layout:
+            raise ProgramError(f"program '{program.name}' was recorded for the layout of another device")
 
     def _check_rate(self, program: Program) -> None:
         step = next((op.label for op in program.operations if op.op == "sgd"), None)
@@ -329,12 +364,19 @@ class Device:
             raise BackendError(f"{refused}: the device is closed; open a new one")
 
     def _execute(self, program: Program, first: int) -> None:
+        self._start(program, first)
+        self._finish(program, first)
+
+    def _start(self, program: Program, first: int) -> None:
         self._check_open(f"program '{program.name}' cannot run")
         backend = self.backend
         if first != self._start_pc:
             backend.csr_write(_START_PC, first)
             self._start_pc = first
         backend.csr_write(_CONTROL, _START)
+
+    def _finish(self, program: Program, first: int) -> None:
+        backend = self.backend
         try:
             backend.run(program.cycle_limit)
         except TimeoutError as error:

@@ -7,7 +7,8 @@ import numpy as np
 
 from .allocator import Layout, WeightGroup
 from .errors import ProgramError, SettingsError
-from .program import MAX_OUTPUTS, TANH_EXPONENT, Program
+from .products import TANH_EXPONENT
+from .program import MAX_OUTPUTS, Program
 from .tensor import Tensor
 
 #: First exponents of tensors whose scale is not known yet; delayed scaling follows the data from the first write on.
@@ -52,12 +53,11 @@ class Activations:
 
 @dataclass(frozen=True)
 class Gradients:
-    """Gradients with respect to every layer's output, weight and bias, and a row of ones that sums over the batch."""
+    """Gradients with respect to every layer's output, weight and bias."""
 
     outputs: list[Tensor]
     weights: list[Tensor]
     biases: list[Tensor]
-    ones: Tensor
 
 
 class MLP:
@@ -129,7 +129,7 @@ class MLP:
         return Activations(x, outputs)
 
     def gradients(self, batch: int, prefix: str) -> Gradients:
-        """Make the tensors that a backward pass of `batch` rows needs; `ones` must be loaded with ones."""
+        """Make the tensors that a backward pass of `batch` rows needs."""
         make = self.layout.tensor
         count = len(self.layers)
         names = [f"dh{number}" for number in range(1, count)] + ["dy"]
@@ -137,8 +137,7 @@ class MLP:
             [make(f"{prefix}.{name}", batch, layer.weight.columns, GRADIENT_EXPONENT)
              for name, layer in zip(names, self.layers, strict=True)],
             [make(f"{prefix}.d{layer.weight.name}", *layer.weight.shape, GRADIENT_EXPONENT) for layer in self.layers],
-            [make(f"{prefix}.d{layer.bias.name}", *layer.bias.shape, GRADIENT_EXPONENT) for layer in self.layers],
-            make(f"{prefix}.ones", 1, batch, 0, static=True))
+            [make(f"{prefix}.d{layer.bias.name}", *layer.bias.shape, GRADIENT_EXPONENT) for layer in self.layers])
 
     def forward(self, program: Program, acts: Activations) -> None:
         """Record all layers from ``acts.x`` to ``acts.y`` with the current weights."""
@@ -152,6 +151,8 @@ class MLP:
                  stochastic: bool = True) -> None:
         """Record the gradients of all weights from ``grads.outputs[-1]``, the gradient of the loss with respect to ``acts.y``.
 
+        Each layer hands its gradient down before its weights' gradient is made, so that the array has work in between.
+
         Parameters
         ----------
         update : bool
@@ -160,15 +161,14 @@ class MLP:
         stochastic : bool
             Round weights and momentum stochastically.
         """
-        if acts.x.rows != grads.ones.columns:
-            raise ProgramError(f"activations {acts.x} and gradients {grads.ones} belong to different batches")
+        if acts.y.rows != grads.outputs[-1].rows:
+            raise ProgramError(f"activations {acts.y} and gradients {grads.outputs[-1]} belong to different batches")
         for index in reversed(range(len(self.layers))):
             layer, dy = self.layers[index], grads.outputs[index]
             x = acts.outputs[index - 1] if index else acts.x
-            program.matmul(x, dy, grads.weights[index], trans_a=True)
-            program.matmul(grads.ones, dy, grads.biases[index])
+            if index:
+                program.matmul(dy, layer.weight, grads.outputs[index - 1], trans_b=True, derivative=self.activation, y=x)
+            program.matmul(x, dy, grads.weights[index], trans_a=True, colsum=grads.biases[index])
             if update:
                 program.sgd(layer.weight, grads.weights[index], layer.weight_momentum, stochastic)
                 program.sgd(layer.bias, grads.biases[index], layer.bias_momentum, stochastic)
-            if index:
-                program.matmul(dy, layer.weight, grads.outputs[index - 1], trans_b=True, derivative=self.activation, y=x)

@@ -43,6 +43,8 @@ class Operation:
         Descriptor fields except semaphores and `last`.
     operands : dict of int to Tensor
         By operand number.
+    results : tuple of int
+        Numbers of the operands that are written.
     reads, writes : list of Access
     macs : int
         Multiply-accumulates that the result needs.
@@ -55,6 +57,7 @@ class Operation:
     op: str
     fields: dict
     operands: dict[int, Tensor] = field(default_factory=dict)
+    results: tuple[int, ...] = ()
     reads: list[Access] = field(default_factory=list)
     writes: list[Access] = field(default_factory=list)
     macs: int = 0
@@ -69,10 +72,10 @@ POINTER = Access("pointer", slice(0, 1))
 
 def accesses(tensor: Tensor, layout: Layout) -> list[Access]:
     """Return what an operation touches that reads or writes `tensor`: words, exponent register, slot pointer."""
-    if tensor.stride == tensor.row_words or tensor.rows == 1:
+    if tensor.contiguous:
         where = slice(tensor.address, tensor.address + tensor.words)
     else:
-        rows = tensor.address + tensor.stride * np.arange(tensor.rows)
+        rows = tensor.address + tensor.stride * np.arange(tensor.stored[0])
         where = (rows[:, None] + np.arange(tensor.row_words)).ravel()
     accesses = [Access(tensor.space, where)]
     if tensor.exponent is not None and not tensor.static:
@@ -84,3 +87,13 @@ def accesses(tensor: Tensor, layout: Layout) -> list[Access]:
             # Which slot this is depends on the version: it may be any.
             accesses += [Access("current", slice(0, group.size)), Access("next", slice(0, group.size)), POINTER]
     return accesses
+
+
+def places(tensor: Tensor, layout: Layout) -> list[Access]:
+    """Return the words among its `accesses`."""
+    return [access for access in accesses(tensor, layout) if access.resource in ("absolute", "current", "next")]
+
+
+def overlap(first: list[Access], second: list[Access]) -> bool:
+    """Whether any of one list meets any of the other."""
+    return any(a.meets(b) for a in first for b in second)

@@ -183,7 +183,6 @@ class Trainer:
         # 2**gshift; what is left of the mean over the minibatch goes into the learning rate.
         acts, grads = net.activations(s.minibatch, "batch", self.encoder.exponent), net.gradients(s.minibatch, "batch")
         records = layout.records("batch.records", s.minibatch)
-        self.ones = grads.ones
         self.batch_x, self.batch_records = layout.block_for(acts.x), layout.block_for(records)
         gshift = math.ceil(math.log2(s.minibatch))
         self.rate_factor = 2**gshift / s.minibatch
@@ -205,7 +204,6 @@ class Trainer:
         registers.set("VALUE_COEF", round(s.value_weight * 65536))
         for tensor, values in self.net.initial_values(self.rng).items():
             self.device.load(tensor, values)
-        self.device.load(self.ones, np.ones(self.ones.shape))
         for program in (self.step_program, self.update_program, self.warmup_program):
             self.device.install(program)
 

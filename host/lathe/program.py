@@ -6,18 +6,18 @@ Users name tensors; which descriptor must wait for which follows from what they 
 
 import numpy as np
 
-from .allocator import Block, Layout
-from .dependencies import place_semaphores
+from .allocator import Layout
+from .dependencies import place_overlap, place_semaphores
 from .encoding import encode_operations, explain, table
 from .errors import ProgramError
-from .operation import POINTER, Operation, accesses
+from .matrix import Block, Matrix
+from .operation import POINTER, Operation, accesses, overlap, places
+from .outside import Plan, record
+from .products import Product
 from .registers import PROGRAM_DESCRIPTORS
 from .tensor import Tensor
 
-MAX_INNER = 16384
 MAX_OUTPUTS = 64
-TANH_EXPONENT = -15
-ACTIVATIONS = ("none", "relu", "tanh")
 
 
 class Program:
@@ -42,6 +42,7 @@ class Program:
         self.operations: list[Operation] = []
         self.frozen = False  # on a chip already
         self._compiled: np.ndarray | None = None
+        self._pieces: tuple[int, list[Program]] | None = None
 
     # gemm
 
@@ -52,54 +53,93 @@ class Program:
 
     def matmul(self, a: Tensor, b: Tensor, out: Tensor, *, trans_a: bool = False, trans_b: bool = False,
                bias: Tensor | None = None, activation: str = "none", derivative: str = "none", y: Tensor | None = None,
-               stochastic: bool = False, label: str | None = None) -> None:
-        """Record ``out = activation(a b + bias)`` or ``out = (a b) * derivative(y)``.
+               accumulate: Tensor | None = None, colsum: Tensor | None = None, stochastic: bool = False,
+               label: str | None = None) -> None:
+        """Record ``out = activation(a b + bias)``, ``out = (a b) * derivative(y)`` or ``out = activation(a b + accumulate)``.
 
         Parameters
         ----------
         a, b, out : Tensor
-            M x K, K x N and M x N; `trans_a`: a is stored K x M, `trans_b`: b is stored N x K.
+            M x K, K x N and M x N; `trans_a`: a is stored K x M, `trans_b`: b is stored N x K. Both factors int16, or both
+            int8 and packed along K; `out` int16, or int8 packed along its rows.
         bias : Tensor, optional
             1 x N, added to every row.
         activation : str
             none, relu or tanh.
         derivative : str
             none, relu or tanh: multiply by the derivative of that activation, whose output is `y` (M x N).
+        accumulate : Tensor, optional
+            M x N, added to the product; not `out` itself.
+        colsum : Tensor, optional
+            1 x N, receives the column sums of b: with ``b = dY`` the gradient of the bias.
         stochastic : bool
             Round the result stochastically instead of half to even.
         """
-        m, k = a.shape[::-1] if trans_a else a.shape
-        k_b, n = b.shape[::-1] if trans_b else b.shape
-        name = f"{a.name}{'^T' if trans_a else ''} {b.name}{'^T' if trans_b else ''}"
-        name += f" + {bias.name}" if bias else ""
-        name = f"{activation}({name})" if activation != "none" else name
-        name += f" * {derivative}'({y.name})" if derivative != "none" and y else ""
-        label = label or f"{out.name} = {name}"
-        for kind, value in (("activation", activation), ("derivative", derivative)):
-            if value not in ACTIVATIONS:
-                raise ProgramError(f"'{label}': {kind} {value!r} is none of {', '.join(ACTIVATIONS)}")
-        if activation != "none" and derivative != "none":
-            raise ProgramError(f"'{label}': a result takes either an activation or a derivative, not both")
-        if (derivative != "none") != (y is not None):
-            raise ProgramError(f"'{label}': a derivative needs y, the output of that activation, and nothing else does")
-        if k != k_b:
-            raise ProgramError(f"'{label}': the inner dimensions differ: {a}{' transposed' if trans_a else ''} gives {k}, "
-                               f"{b}{' transposed' if trans_b else ''} gives {k_b}")
-        if k > MAX_INNER:
-            raise ProgramError(f"'{label}': inner dimension {k} is above {MAX_INNER}; split the product")
-        for tensor, shape in ((out, (m, n)), (bias, (1, n)), (y, (m, n))):
-            if tensor is not None and tensor.shape != shape:
-                raise ProgramError(f"'{label}': tensor {tensor} should be {shape[0]} x {shape[1]}")
-        for tensor, holds in ((out, activation), (y, derivative)):
-            if holds == "tanh" and not (tensor.static and tensor.initial == TANH_EXPONENT):
-                raise ProgramError(f"'{label}': tensor {tensor} holds tanh, whose exponent is always {TANH_EXPONENT}; make it "
-                                   f"with exponent={TANH_EXPONENT}, static=True")
-        op = self._operation(label, "gemm", "matmul", {0: a, 1: b, 2: out, 3: bias, 4: y}, results=(2,))
-        op.fields |= {"trans_a": int(trans_a), "trans_b": int(trans_b), "bias": int(bias is not None), "act": activation,
-                      "dact": derivative, "stochastic": int(stochastic), "m": m, "n": n, "k": k}
-        op.fields.pop("t4_exp", None)  # the derivative takes y's exponent as given
-        op.macs = m * n * k
-        op.words = out.words * (k + 16)
+        product = Product(a, b, out, trans_a, trans_b, bias, activation, derivative, y, accumulate, colsum)
+        label = label or product.label
+        product.check(label)
+        op = self._operation(label, "gemm", "matmul", {0: a, 1: b, 2: out, 3: bias, 4: product.fourth},
+                             results=(2, 4) if colsum else (2,))
+        op.fields |= product.fields() | {"stochastic": int(stochastic)}
+        if y is not None:
+            op.fields.pop("t4_exp", None)  # the derivative takes y's exponent as given
+        op.macs = product.m * product.n * product.k
+        op.words = out.words * (product.k + 16)
+
+    def quantize(self, x: Tensor, x8: Tensor, *, transpose: bool = False, stochastic: bool = False, label: str | None = None) -> None:
+        """Record ``x8 = x`` or, with `transpose`, ``x8 = x^T``, rounded to int8.
+
+        The array does it, as a product with an identity matrix that the layout keeps once (n rows of n int16, n the columns
+        of x, its rows with `transpose`). It takes as long as any product of that shape: rows * columns * n / lanes**2 cycles
+        and at least one a word of the result. A weight matrix W (K x N) needs `transpose`, which packs it along K: then
+        ``matmul(x8, w8, out, trans_b=True)``.
+        """
+        label = label or f"{x8.name} = int8({x.name}{'^T' if transpose else ''})"
+        for tensor, wanted in ((x, "int16"), (x8, "int8")):
+            if tensor.dtype != wanted:
+                raise ProgramError(f"'{label}': tensor {tensor} is {tensor.dtype} and should be {wanted}")
+        shape = x.shape[::-1] if transpose else x.shape
+        if x8.shape != shape:
+            raise ProgramError(f"'{label}': tensor {x8} should be {shape[0]} x {shape[1]}")
+        identity = self.layout.identity(shape[1])
+        self.matmul(x, identity, x8, trans_a=transpose, stochastic=stochastic, label=label)
+        self.operations[-1].macs = 0  # nobody asked for a product
+
+    def matmul_outside(self, a: Matrix, b: Matrix, c: Matrix, *, trans_a: bool = False, trans_b: bool = False,
+                       bias: Tensor | None = None, activation: str = "none", derivative: str = "none", y: Matrix | None = None,
+                       accumulate: Matrix | None = None, stochastic: bool = False, words: int | None = None,
+                       inner: int | None = None) -> Plan:
+        """Record a `matmul` of matrices in outside memory (`Layout.matrix`), which need not fit on the chip.
+
+        It is cut into blocks; transfers run beside the products. The blocks take scratchpad words that all such products
+        share and keep, so make the tensors of the program first. A program of more descriptors than program memory holds
+        is cut too: `Device.run` writes the next part while one runs.
+
+        Parameters
+        ----------
+        bias : Tensor, optional
+            1 x N, on the chip.
+        y, accumulate : Matrix, optional
+            M x N, in outside memory.
+        words : int, optional
+            Scratchpad words that it may use; all free ones unless given.
+        inner : int, optional
+            Largest slice of the inner dimension. Unless given the inner dimension is whole if that fits. Every further slice
+            rounds the sum once more to c's exponent (up to half a unit of its last place, or one if `stochastic`), and sums
+            that are not complete must not exceed its range.
+
+        Returns
+        -------
+        Plan
+            How it was cut, with the predicted `cycles`.
+
+        Raises
+        ------
+        CapacityError
+            Not even the smallest blocks fit.
+        """
+        return record(self, a, b, c, trans_a=trans_a, trans_b=trans_b, bias=bias, activation=activation, derivative=derivative, y=y,
+                      accumulate=accumulate, stochastic=stochastic, words=words, inner=inner)
 
     # policy
 
@@ -131,6 +171,8 @@ class Program:
         op.words = y.words * 200
 
     def _check_policy(self, label: str, y: Tensor, records: Tensor) -> None:
+        if y.packed:
+            raise ProgramError(f"'{label}': {y} is int8; the policy unit takes int16, let the last product write int16")
         if not 2 <= y.columns <= MAX_OUTPUTS:
             raise ProgramError(f"'{label}': {y} has {y.columns} columns; the policy unit takes 2 to {MAX_OUTPUTS} "
                                f"(at most {MAX_OUTPUTS - 1} actions and the value)")
@@ -149,8 +191,10 @@ class Program:
             if tensor.space != "current":
                 raise ProgramError(f"'{label}': tensor {tensor} is not in the weight group; make it with WeightGroup.tensor")
         for tensor in (w, gradient, momentum):
-            if tensor.stride != tensor.row_words:
+            if not tensor.contiguous:
                 raise ProgramError(f"'{label}': rows of tensor {tensor} are not contiguous")
+            if tensor.packed:
+                raise ProgramError(f"'{label}': tensor {tensor} is int8; an update takes int16")
         op = self._operation(label, "update", "sgd", {0: w, 1: gradient, 2: w.next, 3: momentum, 4: momentum.next},
                              results=(2, 4))
         for operand in range(5):
@@ -212,11 +256,12 @@ class Program:
     def _transfer(self, label: str, op_name: str, tensor: Tensor, block: Block, operand: int) -> None:
         if not np.may_share_memory(block.data, self.layout.memory):
             raise ProgramError(f"'{label}': block '{block.name}' lies in the memory of another device; make it with this one's layout")
-        if block.data.shape != (tensor.rows, tensor.row_words * self.layout.lanes):
+        rows, elements = tensor.stored[0], tensor.row_words * self.layout.lanes
+        if block.data.shape != (rows, elements):
             raise ProgramError(f"'{label}': block '{block.name}' has the shape {block.data.shape}, tensor {tensor} needs "
-                               f"({tensor.rows}, {tensor.row_words * self.layout.lanes})")
+                               f"({rows}, {elements})")
         op = self._operation(label, "dma", op_name, {operand: tensor}, results=(2,), exponents=False)
-        op.fields |= {"m": tensor.rows, "n": tensor.row_words, "mem_addr": block.address, "mem_stride": block.row_bytes}
+        op.fields |= {"m": rows, "n": tensor.row_words, "mem_addr": block.address, "mem_stride": block.row_bytes}
         op.words = 20 * tensor.words
 
     def raw(self, label: str, **fields) -> None:
@@ -227,28 +272,25 @@ class Program:
 
     def _operation(self, label: str, unit: str, op_name: str, operands: dict[int, Tensor | None], results: tuple[int, ...] = (),
                    exponents: bool = True) -> Operation:
-        op = Operation(label, unit, op_name, {"unit": unit, "op": op_name})
+        operands = {number: tensor for number, tensor in operands.items() if tensor is not None}
+        op = Operation(label, unit, op_name, {"unit": unit, "op": op_name}, operands, tuple(n for n in results if n in operands))
         for number, tensor in operands.items():
-            if tensor is None:
-                continue
             self._check_place(label, tensor, number in results and op_name != "load")
-            op.operands[number] = tensor
             op.fields |= {f"t{number}_addr": tensor.address, f"t{number}_stride": tensor.stride, f"t{number}_space": tensor.space}
             if exponents and tensor.exponent is not None:
                 op.fields[f"t{number}_exp"] = tensor.exponent
             (op.writes if number in results else op.reads).extend(accesses(tensor, self.layout))
             if tensor.space != "absolute":
                 op.reads.append(POINTER)
-        self._check_overlap(op, results)
+        self._check_overlap(op)
         self._append(op)
         return op
 
-    def _check_overlap(self, op: Operation, results: tuple[int, ...]) -> None:
-        places = {number: [a for a in accesses(tensor, self.layout) if a.resource in ("absolute", "current", "next")]
-                  for number, tensor in op.operands.items()}
-        for result in op.operands.keys() & set(results):
+    def _check_overlap(self, op: Operation) -> None:
+        where = {number: places(tensor, self.layout) for number, tensor in op.operands.items()}
+        for result in op.results:
             for number, tensor in op.operands.items():
-                if number != result and any(a.meets(b) for a in places[result] for b in places[number]):
+                if number != result and overlap(where[result], where[number]):
                     raise ProgramError(f"'{op.label}': the result {op.operands[result]} overlaps the operand {tensor}, which the "
                                        "chip reads while it writes; put the result into a tensor of its own")
 
@@ -256,7 +298,7 @@ class Program:
         if self.frozen:
             raise ProgramError(f"'{op.label}' comes too late: program '{self.name}' is already on the chip; record a new one")
         self.operations.append(op)
-        self._compiled = None
+        self._compiled = self._pieces = None
 
     def _check_place(self, label: str, tensor: Tensor, written: bool) -> None:
         layout, group = self.layout, self.layout.group
@@ -273,7 +315,7 @@ class Program:
             limit, of = group.size, "a slot of the weight group"
         if tensor.address + tensor.words > limit:
             raise ProgramError(f"'{label}': tensor {tensor} ends at word {tensor.address + tensor.words}, {of} has {limit}")
-        if tensor.stride < tensor.row_words and tensor.rows > 1:
+        if tensor.stride < tensor.row_words and tensor.stored[0] > 1:
             raise ProgramError(f"'{label}': tensor {tensor} has a stride of {tensor.stride} words, a row takes {tensor.row_words}")
         if written and tensor.space == "current":
             raise ProgramError(f"'{label}': tensor {tensor} belongs to the current weights, which no program may write; "
@@ -297,7 +339,7 @@ class Program:
         Raises
         ------
         ProgramError
-            It is empty, too long, or needs more semaphores than there are.
+            It is empty, longer than program memory (see `pieces`), or needs more semaphores than there are.
         """
         if self._compiled is None:
             if not self.operations:
@@ -306,8 +348,20 @@ class Program:
                 raise ProgramError(f"program '{self.name}' has {len(self.operations)} descriptors, program memory holds "
                                    f"{PROGRAM_DESCRIPTORS}; split it")
             place_semaphores(self.name, self.operations, self.layout)
+            place_overlap(self.operations, self.layout)
             self._compiled = encode_operations(self.name, self.operations)
         return self._compiled
+
+    def pieces(self, length: int) -> list["Program"]:
+        """Cut it into programs of at most `length` descriptors each, to be run one after the other."""
+        if self._pieces is None or self._pieces[0] != length:
+            parts = []
+            for start in range(0, len(self.operations), length):
+                part = Program(f"{self.name}, from descriptor {start}", self.layout)
+                part.operations = self.operations[start:start + length]
+                parts.append(part)
+            self._pieces = (length, parts)
+        return self._pieces[1]
 
     def explain(self, index: int, code: str) -> tuple[str, str]:
         """Return (label, what to say) for an error `code` that the chip reported at descriptor `index`."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tensors on the chip, and the conversion of numbers to and from their int16 mantissas for transport."""
+"""Tensors on the chip, and the conversion of numbers to and from their int16 or int8 mantissas for transport."""
 
 from dataclasses import dataclass, field, replace
 
@@ -7,12 +7,17 @@ import numpy as np
 
 from .errors import TensorError
 
-MANTISSA_MIN, MANTISSA_MAX = -32768, 32767
+PACKINGS = ("rows", "columns")
 EXPONENT_MIN, EXPONENT_MAX = -64, 63
 
 
-def quantize(values, exponent: int) -> np.ndarray:
-    """Convert numbers to mantissas: ``round(values / 2**exponent)``, half to even, clamped to int16.
+def mantissa_range(bits: int) -> tuple[int, int]:
+    """Return the smallest and the largest mantissa of that many bits."""
+    return -(1 << bits - 1), (1 << bits - 1) - 1
+
+
+def quantize(values, exponent: int, bits: int = 16) -> np.ndarray:
+    """Convert numbers to mantissas: ``round(values / 2**exponent)``, half to even, clamped to `bits` (16 or 8).
 
     Parameters
     ----------
@@ -28,7 +33,7 @@ def quantize(values, exponent: int) -> np.ndarray:
     scaled = np.rint(np.ldexp(np.asarray(values, np.float64), -exponent))
     if np.isnan(scaled).any():
         raise TensorError("NaN has no mantissa; check the observations or weights that are being loaded")
-    return np.clip(scaled, MANTISSA_MIN, MANTISSA_MAX).astype(np.int16)
+    return np.clip(scaled, *mantissa_range(bits)).astype(np.int16)
 
 
 def dequantize(mantissas, exponent: int) -> np.ndarray:
@@ -36,20 +41,20 @@ def dequantize(mantissas, exponent: int) -> np.ndarray:
     return np.ldexp(np.asarray(mantissas, np.float64), exponent)
 
 
-def fitting_exponent(values) -> int:
-    """Return the smallest exponent at which no value saturates."""
+def fitting_exponent(values, bits: int = 16) -> int:
+    """Return the smallest exponent at which no value saturates in `bits`."""
     largest = float(np.max(np.abs(values), initial=0.0))
     if largest == 0.0:
         return EXPONENT_MIN
-    exponent = int(np.frexp(largest)[1]) - 15
-    if np.rint(np.ldexp(largest, -exponent)) > MANTISSA_MAX:
+    exponent = int(np.frexp(largest)[1]) - (bits - 1)
+    if np.rint(np.ldexp(largest, -exponent)) > mantissa_range(bits)[1]:
         exponent += 1
     return min(max(exponent, EXPONENT_MIN), EXPONENT_MAX)
 
 
 @dataclass(frozen=True, eq=False)
 class Tensor:
-    """A matrix in the scratchpad: ``rows x columns`` int16 mantissas with one exponent.
+    """A matrix in the scratchpad: ``rows x columns`` int16 or int8 mantissas with one exponent.
 
     Attributes
     ----------
@@ -60,7 +65,7 @@ class Tensor:
     address : int
         Word address of its first row; relative to the slot unless `space` is absolute.
     stride : int
-        Words from one row to the next.
+        Words from one stored row to the next.
     lanes : int
         Elements of a word.
     exponent : int or None
@@ -73,6 +78,8 @@ class Tensor:
         Slots of the weight group that hold it (0 for absolute tensors).
     layout : Layout or None
         The layout that made it, which no other device's program may use.
+    packed : str or None
+        None: int16. ``rows`` or ``columns``: int8, two neighbors of a row or of a column in each 16-bit lane.
     """
 
     name: str
@@ -87,20 +94,39 @@ class Tensor:
     space: str = "absolute"
     slots: int = 0
     layout: object | None = field(default=None, repr=False)
+    packed: str | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
         return self.rows, self.columns
 
     @property
+    def dtype(self) -> str:
+        return "int8" if self.packed else "int16"
+
+    @property
+    def bits(self) -> int:
+        return 8 if self.packed else 16
+
+    @property
+    def stored(self) -> tuple[int, int]:
+        """Rows and columns of 16-bit lanes in which it is stored."""
+        return stored_shape(self.rows, self.columns, self.packed)
+
+    @property
     def row_words(self) -> int:
-        """Words that hold the elements of one row."""
-        return -(-self.columns // self.lanes)
+        """Words that hold one stored row."""
+        return -(-self.stored[1] // self.lanes)
 
     @property
     def words(self) -> int:
         """Words from the first of the first row to the last of the last row."""
-        return (self.rows - 1) * self.stride + self.row_words
+        return (self.stored[0] - 1) * self.stride + self.row_words
+
+    @property
+    def contiguous(self) -> bool:
+        """Whether its stored rows follow each other without a gap."""
+        return self.stride == self.row_words or self.stored[0] == 1
 
     @property
     def next(self) -> "Tensor":
@@ -108,6 +134,37 @@ class Tensor:
         if self.space == "absolute":
             raise ValueError(f"tensor '{self.name}' is not in the weight group and has no next version")
         return replace(self, space="next")
+
+    def view(self, rows: slice = slice(None), columns: slice = slice(None), name: str | None = None) -> "Tensor":
+        """Return a part of this tensor, which shares its words and its exponent register.
+
+        Columns begin at a multiple of `lanes` (int8 packed along rows: twice that), rows of an int8 tensor packed along
+        columns at an even number. A part that ends within a word shares that word with what follows: a product that writes
+        it puts zeros there, so do not write two parts of one word.
+
+        Raises
+        ------
+        TensorError
+            It would begin within a word, end outside this tensor, hold nothing, or have a step.
+        """
+        (top, bottom), (left, right) = (self._range(part, size, what) for part, size, what in
+                                        ((rows, self.rows, "rows"), (columns, self.columns, "columns")))
+        step = self.lanes * (2 if self.packed == "rows" else 1)
+        if left % step:
+            raise TensorError(f"a view of tensor {self} cannot begin at column {left}: words hold {step} columns; begin at a "
+                              "multiple of that, and leave room up to the next multiple between parts")
+        if self.packed == "columns" and top % 2:
+            raise TensorError(f"a view of tensor {self} cannot begin at row {top}: rows {top - 1} and {top} share their lanes")
+        stored_top = top // 2 if self.packed == "columns" else top
+        return replace(self, name=name or f"{self.name}[{top}:{bottom},{left}:{right}]", rows=bottom - top, columns=right - left,
+                       address=self.address + stored_top * self.stride + left // step)
+
+    def _range(self, part: slice, size: int, what: str) -> tuple[int, int]:
+        start, stop = 0 if part.start is None else part.start, size if part.stop is None else part.stop
+        if part.step not in (None, 1) or not 0 <= start < stop <= size:
+            raise TensorError(f"tensor {self} has no {what} {part.start} to {part.stop} in steps of {part.step or 1}; "
+                              f"0 <= start < stop <= {size}, step 1")
+        return start, stop
 
     def __str__(self) -> str:
         return f"'{self.name}' {self.rows} x {self.columns}"
@@ -129,20 +186,21 @@ class Tensor:
             raise TensorError(f"tensor {self} was given values of type {array.dtype}; it holds real numbers, convert them first")
         if array.shape != self.shape:
             raise TensorError(f"tensor {self} was given an array of shape {array.shape}")
+        low, high = mantissa_range(self.bits)
         if self.exponent is None:
-            self._refuse(array, (array != np.floor(array)) | (array < MANTISSA_MIN) | (array > MANTISSA_MAX),
-                         f"is no integer from {MANTISSA_MIN} to {MANTISSA_MAX}, as a raw tensor holds; round and clip it first")
+            self._refuse(array, (array != np.floor(array)) | (array < low) | (array > high),
+                         f"is no integer from {low} to {high}, as a raw tensor holds; round and clip it first")
             return array.astype(np.int16)
         array = array.astype(np.float64)
         self._refuse(array, ~np.isfinite(array), "is not finite; check where it comes from")
         exponent = self.initial if self.static else EXPONENT_MAX
         mantissas = np.rint(np.ldexp(array, -exponent))
-        fitting = fitting_exponent(array)
+        fitting = fitting_exponent(array, self.bits)
         remedy = (f"make the tensor with exponent={fitting} or clip the values" if self.static and fitting < EXPONENT_MAX
                   else "scale the values down")
-        self._refuse(array, (mantissas < MANTISSA_MIN) | (mantissas > MANTISSA_MAX),
+        self._refuse(array, (mantissas < low) | (mantissas > high),
                      f"does not fit its {'static' if self.static else 'largest'} exponent {exponent}, at which it holds "
-                     f"{MANTISSA_MIN * 2.0**exponent:g} to {MANTISSA_MAX * 2.0**exponent:g}; {remedy}")
+                     f"{low * 2.0**exponent:g} to {high * 2.0**exponent:g}; {remedy}")
         return array
 
     def _refuse(self, array: np.ndarray, wrong: np.ndarray, why: str) -> None:
@@ -151,10 +209,33 @@ class Tensor:
             raise TensorError(f"tensor {self}: the value {array[row, column]} in row {row}, column {column} {why}")
 
     def pack(self, mantissas) -> np.ndarray:
-        """Return int16 (rows, row_words * lanes): `mantissas` (rows, columns) with zero pad lanes."""
+        """Return `mantissas` (rows, columns) as they are stored: int16 (stored rows, row_words * lanes), pads zero."""
         mantissas = np.asarray(mantissas)
         if mantissas.shape != self.shape:
             raise TensorError(f"tensor {self} was given an array of shape {mantissas.shape}")
-        packed = np.zeros((self.rows, self.row_words * self.lanes), np.int16)
-        packed[:, :self.columns] = mantissas
+        rows, columns = self.stored
+        packed = np.zeros((rows, self.row_words * self.lanes), np.int16)
+        if self.packed is None:
+            packed[:, :columns] = mantissas
+        elif self.packed == "rows":
+            packed.view(np.int8)[:, :self.columns] = mantissas
+        else:
+            even, odd = mantissas[0::2].astype(np.int16), mantissas[1::2].astype(np.int16)
+            packed[:, :columns] = even & 0xFF
+            packed[:len(odd), :columns] |= odd << 8
         return packed
+
+    def unpack(self, stored: np.ndarray) -> np.ndarray:
+        """Return the mantissas, int16 (rows, columns), of what `pack` returns."""
+        columns = self.stored[1]
+        if self.packed is None:
+            return stored[:, :columns].copy()
+        if self.packed == "rows":
+            return np.ascontiguousarray(stored).view(np.int8)[:, :self.columns].astype(np.int16)
+        pairs = np.stack([stored[:, :columns].astype(np.int8), (stored[:, :columns] >> 8).astype(np.int8)], axis=1)
+        return pairs.reshape(-1, columns)[:self.rows].astype(np.int16)
+
+
+def stored_shape(rows: int, columns: int, packed: str | None) -> tuple[int, int]:
+    """Return the rows and columns of 16-bit lanes that hold a tensor."""
+    return (-(-rows // 2) if packed == "columns" else rows), (-(-columns // 2) if packed == "rows" else columns)

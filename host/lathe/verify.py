@@ -23,6 +23,7 @@ EXPONENT_REGISTERS = 128
 #: Registers whose content depends on time, which the back ends need not share.
 _TIMED = {offset.offset for name, offset in REGISTERS.items()
           if name.startswith(("CYCLES", "MAC_STEPS")) or name.endswith(("_BUSY", "_WAIT", "_STALL_OPERAND", "_STALL_RESULT"))}
+_CONTROL = REGISTERS["CONTROL"]
 
 
 class Lockstep:
@@ -65,6 +66,9 @@ class Lockstep:
         return max(chip.cycles for chip in self._chips)
 
     def csr_write(self, address: int, value: int) -> None:
+        if address == _CONTROL.offset and _CONTROL.unpack(value)["start"]:
+            for chip in self._chips[1:]:
+                chip.memory[:] = self.memory
         for chip in self._chips:
             chip.csr_write(address, value)
 
@@ -79,8 +83,6 @@ class Lockstep:
         return values[0]
 
     def run(self, max_cycles: int) -> None:
-        for chip in self._chips[1:]:
-            chip.memory[:] = self.memory
         for chip in self._chips:
             chip.run(max_cycles)
         self.programs += 1
