@@ -3,8 +3,8 @@
 // elements per cycle; COMMIT and ROLLBACK are pulses to lathe_weights. Never writes what it was not given as a result,
 // so a reset at any time leaves the current slot whole.
 //
-// An element word starts when w, g and m are there and both result FIFOs have a place left for it (credits), then
-// runs through lathe_update_sgd without stalling. Further optimizers: another datapath beside it, selected by `op`.
+// An element word starts when w, g and m are there, then runs through lathe_update_sgd; all words inside take a step when both
+// results can be taken. w is taken only where it is needed. Further optimizers: another datapath beside it, selected by `op`.
 module lathe_update #(
   parameter int unsigned Lanes = 8
 ) (
@@ -52,11 +52,7 @@ module lathe_update #(
   import lathe_desc_pkg::*;
 
   localparam int unsigned WordW = Lanes * 16;
-  // Places in the result FIFOs: the stages, the way through the FIFO and back to the credits, and some slack
-  localparam int unsigned MDepth = 16;
-  localparam int unsigned WDepth = 32;
-  localparam int unsigned MCreditW = $clog2(MDepth + 1);
-  localparam int unsigned WCreditW = $clog2(WDepth + 1);
+  localparam int unsigned WDepth = 16;  // words of w that wait, from the start of their element on
 
   if (Lanes != 4 && Lanes != 8 && Lanes != 16) begin : g_check
     $fatal(1, "lathe_update: Lanes must be 4, 8 or 16");
@@ -65,27 +61,28 @@ module lathe_update #(
   // ---- Control ----
   typedef enum logic [2:0] {Idle, Setup, Run, Point, Finish, Done} state_e;
   state_e      state_q, state_d;
-  cmd_t        cmd_q;
+  // verilator lint_off UNUSEDSIGNAL
+  cmd_t        cmd_q;  // has fields of other units too
+  // verilator lint_on UNUSEDSIGNAL
   update_cfg_t cfg_q;
   error_e      error_q;
   logic        accept, setup, written;
-  logic        unused_cmd;
 
-  assign cmd_ready_o = state_q == Idle;
+  assign cmd_ready_o = state_q == Idle || state_q == Done;
   assign accept = cmd_valid_i && cmd_ready_o;
   assign setup = state_q == Setup;
-  assign unused_cmd = ^{cmd_q.trans_a, cmd_q.trans_b, cmd_q.bias, cmd_q.act, cmd_q.dact, cmd_q.greedy, cmd_q.gshift,
-                        cmd_q.m, cmd_q.k, cmd_q.mem_addr, cmd_q.mem_stride};
 
   always_comb begin
     state_d = state_q;
     unique case (state_q)
-      Idle:    if (cmd_valid_i) state_d = (cmd_i.op == UpdateSgd) ? Setup : Point;
-      Setup:   state_d = Run;
-      Run:     if (written) state_d = Finish;
-      Point:   state_d = Done;
-      Finish:  state_d = Done;
-      default: state_d = Idle;
+      Idle, Done: begin
+        state_d = Idle;
+        if (cmd_valid_i) state_d = (cmd_i.op == UpdateSgd) ? Setup : Point;
+      end
+      Setup: state_d = Run;
+      Run: if (written) state_d = Finish;
+      Point: state_d = Done;
+      default: state_d = Done;  // Finish
     endcase
   end
 
@@ -114,11 +111,13 @@ module lathe_update #(
   assign rollback_o = state_q == Point && cmd_q.op == UpdateRollback && rollback_ok_i;
 
   // ---- Operands ----
-  logic [2:0]            in_valid, in_busy, rd_valid, rd_ready, rd_rvalid;
+  localparam int unsigned W = 0, G = 1, M = 2;
+  logic [2:0]            in_valid, in_busy, rd_valid, rd_ready, rd_rvalid, take;
   logic [2:0][AddrW-1:0] rd_addr;
   logic [WordW-1:0]      rd_rdata [3], in_data [3];
   logic [1:0]            operand [3];
-  logic                  start;
+  logic [4:0]            w_there_q;  // words of w that came, of elements not yet started
+  logic                  start, operands_there;
 
   assign operand = '{2'd0, 2'd1, 2'd3};
   assign {m_rd_valid_o, g_rd_valid_o, w_rd_valid_o} = rd_valid;
@@ -128,17 +127,15 @@ module lathe_update #(
   assign rd_rdata = '{w_rd_rdata_i, g_rd_rdata_i, m_rd_rdata_i};
 
   for (genvar i = 0; i < 3; i++) begin : g_read
-    lathe_row_reader #(
-      .Lanes(Lanes)
+    lathe_update_read #(
+      .Lanes(Lanes),
+      .Depth(i == W ? WDepth : 8)
     ) u_reader (
       .clk_i,
       .rst_ni,
       .start_i(setup),
       .addr_i(cmd_q.t[operand[i]].addr),
-      .stride_i(cmd_q.t[operand[i]].stride),
-      .rows_i(DimW'(1)),
       .words_i(cmd_q.n),
-      .clear_i(1'b0),
       .busy_o(in_busy[i]),
       .rd_valid_o(rd_valid[i]),
       .rd_ready_i(rd_ready[i]),
@@ -146,34 +143,28 @@ module lathe_update #(
       .rd_rvalid_i(rd_rvalid[i]),
       .rd_rdata_i(rd_rdata[i]),
       .out_valid_o(in_valid[i]),
-      .out_ready_i(start),
+      .out_ready_i(take[i]),
       .out_data_o(in_data[i])
     );
   end
 
-  // ---- Datapath: a word starts when its operands and places for its results are there ----
-  logic [MCreditW-1:0] m_credit_q;
-  logic [WCreditW-1:0] w_credit_q;
-  logic                room, mn_valid, wn_valid, mn_taken, wn_taken, running, in_flight;
-  logic [WordW-1:0]    mn_word, wn_word;
-  logic [31:0]         saturations;
-  result_t             mn_result, wn_result;
-
-  assign room = m_credit_q != '0 && w_credit_q != '0;
-  assign start = (&in_valid) && room;
-  assign running = state_q == Run && (|in_busy);
-  assign stall_operand_o = running && room && !(&in_valid);
-  assign stall_result_o = running && !room;
-
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) begin
-      m_credit_q <= MCreditW'(MDepth);
-      w_credit_q <= WCreditW'(WDepth);
-    end else begin
-      m_credit_q <= m_credit_q - MCreditW'(start) + MCreditW'(mn_taken);
-      w_credit_q <= w_credit_q - WCreditW'(start) + WCreditW'(wn_taken);
-    end
+    if (!rst_ni) w_there_q <= '0;
+    else w_there_q <= w_there_q + 5'(rd_rvalid[W]) - 5'(start);
   end
+
+  // ---- Datapath ----
+  logic             ready, move, mn_valid, wn_valid, running, in_flight, w_take;
+  logic [WordW-1:0] mn_word, wn_word;
+  logic [31:0]      saturations;
+  result_t          mn_result, wn_result;
+
+  assign operands_there = w_there_q != '0 && in_valid[G] && in_valid[M];
+  assign start = ready && move && operands_there;
+  assign take = {start, start, w_take};  // M, G, W
+  assign running = state_q == Run && (|in_busy);
+  assign stall_operand_o = running && ready && move && !operands_there;
+  assign stall_result_o = running && !move;
 
   lathe_update_sgd #(
     .Lanes(Lanes)
@@ -186,10 +177,13 @@ module lathe_update #(
     .cfg_i(cfg_q),
     .setup_i(setup),
     .finish_i(state_q == Finish),
+    .move_i(move),
+    .ready_o(ready),
     .in_valid_i(start),
-    .w_i(in_data[0]),
-    .g_i(in_data[1]),
-    .m_i(in_data[2]),
+    .g_i(in_data[G]),
+    .m_i(in_data[M]),
+    .w_take_o(w_take),
+    .w_i(in_data[W]),
     .mn_valid_o(mn_valid),
     .mn_o(mn_word),
     .wn_valid_o(wn_valid),
@@ -210,55 +204,42 @@ module lathe_update #(
     end
   end
 
-  // ---- Results ----
-  logic mn_busy, wn_busy, mn_room, wn_room;
-  assign written = !mn_busy && !wn_busy;
-  assign mn_taken = mn_wr_valid_o && mn_wr_ready_i;
-  assign wn_taken = wn_wr_valid_o && wn_wr_ready_i;
+  // ---- Results: w' is result 0, m' result 1 ----
+  logic [1:0]            out_valid, out_ready, wr_valid, wr_ready;
+  logic [1:0][AddrW-1:0] wr_addr;
+  logic [WordW-1:0]      out_data [2], wr_data [2];
 
-  lathe_row_writer #(
-    .Lanes(Lanes),
-    .Depth(MDepth)
-  ) u_mn (
-    .clk_i,
-    .rst_ni,
-    .start_i(setup),
-    .addr_i(cmd_q.t[4].addr),
-    .stride_i(cmd_q.t[4].stride),
-    .rows_i(DimW'(1)),
-    .words_i(cmd_q.n),
-    .clear_i(1'b0),
-    .busy_o(mn_busy),
-    .in_valid_i(mn_valid),
-    .in_ready_o(mn_room),
-    .in_data_i(mn_word),
-    .wr_valid_o(mn_wr_valid_o),
-    .wr_ready_i(mn_wr_ready_i),
-    .wr_addr_o(mn_wr_addr_o),
-    .wr_data_o(mn_wr_data_o)
-  );
+  assign out_valid = {mn_valid, wn_valid};
+  assign out_data = '{wn_word, mn_word};
+  assign move = &out_ready;
+  assign written = in_busy == '0 && !in_flight && wr_valid == '0;
+  assign {mn_wr_valid_o, wn_wr_valid_o} = wr_valid;
+  assign {mn_wr_addr_o, wn_wr_addr_o} = wr_addr;
+  assign wn_wr_data_o = wr_data[0];
+  assign mn_wr_data_o = wr_data[1];
+  assign wr_ready = {mn_wr_ready_i, wn_wr_ready_i};
 
-  lathe_row_writer #(
-    .Lanes(Lanes),
-    .Depth(WDepth)
-  ) u_wn (
-    .clk_i,
-    .rst_ni,
-    .start_i(setup),
-    .addr_i(cmd_q.t[2].addr),
-    .stride_i(cmd_q.t[2].stride),
-    .rows_i(DimW'(1)),
-    .words_i(cmd_q.n),
-    .clear_i(1'b0),
-    .busy_o(wn_busy),
-    .in_valid_i(wn_valid),
-    .in_ready_o(wn_room),
-    .in_data_i(wn_word),
-    .wr_valid_o(wn_wr_valid_o),
-    .wr_ready_i(wn_wr_ready_i),
-    .wr_addr_o(wn_wr_addr_o),
-    .wr_data_o(wn_wr_data_o)
-  );
+  for (genvar i = 0; i < 2; i++) begin : g_write
+    logic [AddrW-1:0] addr_q;
+
+    always_ff @(posedge clk_i) begin
+      if (setup) addr_q <= cmd_q.t[i == 0 ? 2 : 4].addr;
+      else if (out_valid[i] && move) addr_q <= addr_q + AddrW'(1);
+    end
+
+    lathe_spill #(
+      .Width(AddrW + WordW)
+    ) u_spill (
+      .clk_i,
+      .rst_ni,
+      .in_valid_i(out_valid[i] && move),
+      .in_ready_o(out_ready[i]),
+      .in_data_i({addr_q, out_data[i]}),
+      .out_valid_o(wr_valid[i]),
+      .out_ready_i(wr_ready[i]),
+      .out_data_o({wr_addr[i], wr_data[i]})
+    );
+  end
 
 `ifndef SYNTHESIS
   logic checking_q;  // false before the first reset, when registers hold anything
@@ -266,10 +247,8 @@ module lathe_update #(
   always @(posedge clk_i) if (!rst_ni) checking_q <= 1'b1;
 
   always_ff @(posedge clk_i) begin
-    if (checking_q && rst_ni && mn_valid) assert (mn_room) else $error("no place for m'");
-    if (checking_q && rst_ni && wn_valid) assert (wn_room) else $error("no place for w'");
+    if (checking_q && rst_ni && w_take) assert (in_valid[W]) else $error("w is not there");
     if (checking_q && rst_ni && setup) assert (cmd_q.m == 16'd1 && cmd_q.n != '0) else $error("shape");
-    if (checking_q && rst_ni && state_q == Run && written) assert (!in_flight) else $error("written before all came");
   end
 `endif
 endmodule

@@ -3,7 +3,7 @@ import pytest
 
 from tb.common.runner import BenchFailed, run
 
-LANE, UNIT = "rtl/update/lathe_update_lane.sv", "rtl/update/lathe_update.sv"
+LANE, ALIGN, SETUP, SGD, UNIT = (f"rtl/update/lathe_update{name}.sv" for name in ("_lane", "_align", "_setup", "_sgd", ""))
 
 
 @pytest.mark.parametrize("lanes", [4, 8, 16])
@@ -12,9 +12,14 @@ def test_update(lanes):
 
 
 @pytest.mark.parametrize("file, old, new, testcase", [
-    (LANE, "rand_i[31:16]", "rand_i[30:15]", "test_corners"),                       # other random bits
-    (LANE, "{v[31], {15{!v[31]}}}", "{v[31], {14{!v[31]}}, 1'b1}", "test_corners"),  # saturates to -32767
-    (UNIT, "localparam int unsigned MDepth = 16", "localparam int unsigned MDepth = 8", "test_rate"),  # too few places
+    (LANE, "{v[20], {15{!v[20]}}}", "{v[20], {14{!v[20]}}, 1'b1}", "test_corners"),  # saturates to -32767
+    (LANE, "to_even && v[16]", "1'b0", "test_corners"),                             # ties round down
+    (ALIGN, "over && !sign : sign", "over : sign", "test_corners"),                 # clamps what is too low at the top
+    (ALIGN, "if (over_q) last_q <= '0;", "if (1'b0) last_q <= '0;", "test_corners"),  # bits of what was clamped
+    (SETUP, "!(product ? reached[i+33]", "!(product ? reached[i+32]", "test_shifts"),  # a shift of 16 loses the lowest bit
+    (SGD, "new_row_q <= 1'b1;", "new_row_q <= 1'b0;", "test_long"),                 # stays in the first row
+    (SGD, "longest_q[r][34] || longest_q[r][33]", "longest_q[r][33]", "test_corners"),  # top of a sum that was clamped
+    (UNIT, "move = &out_ready", "move = out_ready[0]", "test_random"),              # m' is lost while it may not be written
 ])
 def test_update_detects_a_planted_error(file, old, new, testcase):
     with pytest.raises(BenchFailed, match=testcase):
