@@ -5,6 +5,8 @@ package lathe_gemm_pkg;
   import lathe_pkg::DimW;
 
   localparam int unsigned BlockW = 14;      // index of a block of Lanes rows or columns
+  localparam int unsigned EdgeW = 32;       // a sum of the array's edge row or column
+  localparam int unsigned ResultTiles = 8;  // tiles of Lanes rows that lathe_gemm_collect has room for
 
   // A command's last indices, in stored elements. In blocks of Lanes: the upper bits count the blocks after the first,
   // the lower bits are the last index within the last block.
