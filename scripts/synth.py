@@ -21,7 +21,7 @@ FOLDER = ROOT / "build/synth"
 
 
 class Synthesis:
-    """One design in yosys: `step` runs a command on it."""
+    """One design in yosys: `step` runs a command on it; what it says goes to build/synth/<top>.log."""
 
     def __init__(self, top: str, parameters: dict[str, int]):
         """Read and elaborate `top`; RuntimeError on a latch or a combinational loop."""
@@ -29,10 +29,13 @@ class Synthesis:
 
         FOLDER.mkdir(parents=True, exist_ok=True)
         self.design = ys.Design()
-        self.step: Callable[[str], None] = lambda command: ys.run_pass(command, self.design)
-        names = " ".join(str(path) for path in rtl_sources())
+        log = FOLDER / f"{top}.log"
+        log.unlink(missing_ok=True)
+        self.step: Callable[[str], None] = lambda command: ys.run_pass(f"tee -q -a {log} {command}", self.design)
+        names = FOLDER / f"{top}.f"
+        names.write_text("\n".join(str(path) for path in rtl_sources()))
         values = " ".join(f"-G {name}={value}" for name, value in parameters.items())
-        self.step(f"read_slang --keep-hierarchy --top {top} -DSYNTHESIS {values} {names}")
+        self.step(f"read_slang --keep-hierarchy --top {top} -DSYNTHESIS {values} -f {names}")
         self.step(f"hierarchy -check -top {top}")
         self.step("proc")
         self.step("select -assert-none t:$dlatch t:$adlatch t:$dlatchsr")
