@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lathe import CapacityError, Layout, Program, ProgramError, WeightGroup
+from lathe import CapacityError, Layout, Program, ProgramError, TensorError, WeightGroup
+from lathe.networks import MLP
 from lathe.registers import UNITS
 from pymodels.check import check, operands
 from pymodels.descriptor import DmaOp, Error, PolicyOp, Space, Unit, UpdateOp, decode
@@ -31,7 +32,7 @@ def touched(fields: dict[str, int], layout: Layout) -> tuple[set, set]:
     static = {(t.space != "absolute", t.exponent) for t in layout.tensors if t.static}
     for number, extent in operands(fields, layout.lanes).items():
         space = fields[f"t{number}_space"]
-        written = number in (2, 4) and extent.result
+        written = extent.result
         places = set()
         for row in range(extent.rows):
             first = fields[f"t{number}_addr"] + row * fields[f"t{number}_stride"]
@@ -43,7 +44,7 @@ def touched(fields: dict[str, int], layout: Layout) -> tuple[set, set]:
             reads.add("slot pointer")
         register = fields[f"t{number}_exp"]
         raw = unit == Unit.DMA or (unit == Unit.POLICY and (op == PolicyOp.SAMPLE and number == 2 or number == 1))
-        fixed = (space != Space.ABSOLUTE, register) in static or (number == 4 and unit == Unit.GEMM)
+        fixed = (space != Space.ABSOLUTE, register) in static or (number == 4 and fields["dact"])
         if not raw and not fixed:
             places.add(("exponent", space, register))
         (writes if written else reads).update(places)
@@ -103,6 +104,7 @@ def random_program(rng: np.random.Generator, length: int) -> tuple[Program, Layo
     if rng.random() < 0.3:
         squares.append(alias)
     results = [t for t in squares if t is not tanh]
+    rows = [layout.tensor("row", 1, SIDE), replace(whole[2], name="row of t2", rows=1)]
 
     def pick(tensors):
         return tensors[rng.integers(len(tensors))]
@@ -121,6 +123,13 @@ def random_program(rng: np.random.Generator, length: int) -> tuple[Program, Layo
                            trans_b=bool(rng.integers(2)))
         elif kind == 3:
             program.matmul(pick(squares), pick(weights), tanh, activation="tanh")
+        elif kind == 9:
+            program.matmul(pick(squares), pick(squares), pick(results), accumulate=pick(squares))
+        elif kind == 10:
+            program.matmul(pick(squares), pick(squares), pick(results), trans_a=True, colsum=pick(rows))
+        elif kind == 11:  # its left operand is what the last product made
+            last = next((op for op in reversed(program.operations) if op.unit == "gemm"), None)
+            program.matmul(last.operands[2] if last else whole[0], pick(squares), pick(results), bias=pick(rows))
         elif kind == 4:
             program.matmul(pick(squares), pick(weights).next, pick(results), trans_b=True, derivative="tanh", y=tanh)
         elif kind == 5:
@@ -141,7 +150,7 @@ def random_program(rng: np.random.Generator, length: int) -> tuple[Program, Layo
 
     while len(program.operations) < length:
         try:
-            add(rng.integers(9))
+            add(rng.integers(12))
         except ProgramError as error:  # a draw whose result lies on its own operand
             assert "overlaps the operand" in str(error)
     return program, layout
@@ -194,6 +203,59 @@ def test_last_is_set_once():
     program, _ = random_program(np.random.default_rng(4), 30)
     last = [decode(words)["last"] for words in program.descriptors()]
     assert last == [0] * 29 + [1]
+
+
+def words_of(fields: dict[str, int], numbers, layout: Layout) -> dict[int, set]:
+    """Places in the scratchpad of some operands; one in the weight group by its absolute address lies in any slot."""
+    found = {}
+    group = range(layout.group.base, layout.group.base + layout.group.slots * layout.group.size)
+    for number, extent in operands(fields, layout.lanes).items():
+        if number in numbers(extent):
+            places = {(fields[f"t{number}_space"], fields[f"t{number}_addr"] + row * fields[f"t{number}_stride"] + word)
+                      for row in range(extent.rows) for word in range(extent.words)}
+            if any(space == Space.ABSOLUTE and word in group for space, word in places):
+                places |= {(space, word) for space in (Space.CURRENT, Space.NEXT) for word in range(layout.group.size)}
+            found[number] = places
+    return found
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_overlap_and_chain_against_brute_force(seed):
+    """No command may read what one of the `overlap` before it writes, but for the left operand of a chain, and one more would."""
+    program, layout = random_program(np.random.default_rng(100 + seed), 60)
+    decoded = [decode(words) for words in program.descriptors()]
+    gemms = [fields for fields in decoded if fields["unit"] == Unit.GEMM]
+    assert all(not fields["overlap"] and not fields["chain"] for fields in decoded if fields["unit"] != Unit.GEMM)
+    results = [words_of(fields, lambda extent: range(5) if extent.result else (), layout) for fields in gemms]
+    reads = [words_of(fields, lambda extent: () if extent.result else range(5), layout) for fields in gemms]
+    chains = 0
+    for j, fields in enumerate(gemms):
+        before = [set().union(*results[i].values()) for i in range(j - 1, max(j - 4, -1), -1)]
+        same = j > 0 and not fields["trans_a"] and (fields["m"], fields["k"]) == (gemms[j - 1]["m"], gemms[j - 1]["n"]) and all(
+            fields[f"t0_{what}"] == gemms[j - 1][f"t2_{what}"] for what in ("addr", "stride", "space"))
+        taken = set().union(*(places for number, places in reads[j].items() if not (same and number == 0)))
+        depth = next((d for d, written in enumerate(before) if written & taken), len(before))
+        assert fields["overlap"] == depth
+        assert fields["chain"] == (same and depth > 0)
+        chains += fields["chain"]
+    assert chains or len(gemms) < 24
+
+
+def test_overlap_of_a_network():
+    """Forward is a chain; in backward each layer's gradient goes down while that of the weights is made."""
+    layout = make_layout()
+    net = MLP(layout, 4, (16, 16), 2)
+    acts, grads = net.activations(32, "batch", -12), net.gradients(32, "batch")
+    program = Program("p", layout)
+    net.forward(program, acts)
+    program.loss(acts.y, layout.records("r", 32), grads.outputs[-1], 5)
+    net.backward(program, acts, grads, update=True)
+    program.commit()
+    gemms = [fields for fields in map(decode, program.descriptors()) if fields["unit"] == Unit.GEMM]
+    assert [fields["chain"] for fields in gemms] == [0, 1, 1] + [0] * 5
+    # h1, h2, y; dh2 and dW3 read h2; dh1 and dW2 read dh2; dW1 reads dh1
+    assert [fields["overlap"] for fields in gemms] == [0, 1, 2, 1, 2, 1, 2, 1]
+    assert "chain    batch.h2 = tanh(batch.h1 W2 + b2)" in program.listing()
 
 
 # messages name the tensor, the shape, the limit and the remedy
@@ -314,3 +376,60 @@ def test_program_length(layout):
         program.commit()
     with pytest.raises(ProgramError, match="257 descriptors, program memory holds 256"):
         program.descriptors()
+
+
+def test_forbidden_combinations_say_what_to_do(layout):
+    make = layout.tensor
+    a, b, c, row = make("a", 8, 8), make("b", 8, 8), make("c", 8, 8), make("row", 1, 8)
+    by_rows, by_columns = make("ar", 8, 8, dtype="int8"), make("bc", 8, 8, dtype="int8", packed="columns")
+    small = make("c8", 8, 8, dtype="int8")
+    raw = make("raw", 8, 8, raw=True)
+    program = Program("p", layout)
+    for message, operands_, options in (
+            ("derivative and colsum exclude each other.*two products", (a, b, c), {"derivative": "relu", "y": a, "colsum": row}),
+            ("accumulate and colsum exclude each other", (a, b, c), {"accumulate": a, "colsum": row}),
+            ("bias and accumulate exclude each other; add 'row' 1 x 8 in the product", (a, b, c), {"accumulate": a, "bias": row}),
+            ("int8 tensors takes no colsum; use int16 copies", (by_rows, by_columns, c), {"colsum": row}),
+            ("an int8 result takes no accumulate; write an int16 tensor, then Program.quantize", (a, b, small), {"accumulate": a}),
+            ("'b' 8 x 8 is int16, make an int8 copy with Program.quantize", (by_rows, b, c), {}),
+            ("'ar' 8 x 8 is packed along its rows, but this product sums along its columns.*packed='columns'.*trans_a=False",
+             (by_rows, by_columns, c), {"trans_a": True}),
+            ("'ar' 8 x 8 is packed along its rows.*columns.*trans_b=True", (by_rows, by_rows, c), {}),
+            ("'bc' 8 x 8 is packed along its columns.*its rows.*trans_b=False", (by_rows, by_columns, c), {"trans_b": True}),
+            ("an int8 result along its rows; make 'bc' 8 x 8 with packed='rows'", (a, b, by_columns), {}),
+            ("'ar' 8 x 8 is int8; only the two factors and the result", (a, b, c), {"accumulate": by_rows}),
+            ("exponent is always -7 in int8; make it with exponent=-7", (a, b, small), {"activation": "tanh"}),
+            ("'raw' 8 x 8 is raw and has no exponent", (raw, b, c), {}),
+            ("'c' 8 x 8 should be 1 x 8", (a, b, make("d", 8, 8)), {"colsum": c}),
+            ("the result 'c' 8 x 8 overlaps the operand 'c' 8 x 8", (a, b, c), {"accumulate": c})):
+        with pytest.raises(ProgramError, match=message):
+            program.matmul(*operands_, **options)
+    with pytest.raises(ProgramError, match="'a' 8 x 8 is int16 and should be int8"):
+        program.quantize(c, a)
+    with pytest.raises(ProgramError, match="'c8' 8 x 8 should be 5 x 8"):
+        program.quantize(make("five", 8, 5), small, transpose=True)
+    with pytest.raises(ProgramError, match="'c8' 8 x 8 is int8; the policy unit takes int16"):
+        program.sample(small, layout.records("r", 8))
+    with pytest.raises(ProgramError, match="int16 and raw tensors take no packed"):
+        make("x", 4, 4, packed="rows")
+    with pytest.raises(ProgramError, match="dtype 'int4'"):
+        make("x", 4, 4, dtype="int4")
+    assert not program.operations
+
+
+def test_views(layout):
+    x, x8, c8 = layout.tensor("x", 20, 40), layout.tensor("x8", 20, 40, dtype="int8"), layout.tensor(
+        "c8", 20, 40, dtype="int8", packed="columns")
+    view = x.view(slice(3, 9), slice(16, 37))
+    assert (view.shape, view.address, view.stride, view.exponent) == ((6, 21), x.address + 3 * 5 + 2, 5, x.exponent)
+    assert view.words == 5 * 5 + 3 and x.view().words == x.words
+    assert x8.view(slice(1, 2), slice(16, 40)).address == x8.address + x8.stride + 1
+    assert c8.view(slice(4, 9)).address == c8.address + 2 * c8.stride
+    for tensor, rows, columns, message in ((x, slice(None), slice(4, 8), "cannot begin at column 4: words hold 8 columns"),
+                                           (x8, slice(None), slice(8, 16), "words hold 16 columns"),
+                                           (c8, slice(3, 5), slice(None), "rows 2 and 3 share their lanes"),
+                                           (x, slice(0, 21), slice(None), "has no rows 0 to 21"),
+                                           (x, slice(4, 4), slice(None), "0 <= start < stop <= 20"),
+                                           (x, slice(0, 4, 2), slice(None), "in steps of 2")):
+        with pytest.raises(TensorError, match=message):
+            tensor.view(rows, columns)

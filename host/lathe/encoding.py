@@ -63,9 +63,14 @@ def explain(operations: list[Operation], layout: Layout, index: int, code: str) 
 
 
 def table(operations: list[Operation]) -> str:
-    """Return a line for each operation: index, unit, waits, posts, label."""
+    """Return a line for each operation: index, unit, waits, posts, what gemm overlaps (`chain` or a number), label."""
     lines = []
     for index, op in enumerate(operations):
-        waits, posts = _bits(op.wait_mask), _bits(op.post_mask)
-        lines.append(f"{index:4d} {op.unit:7s}{'wait ' + waits if waits else '':12s}{'post ' + posts if posts else '':12s}{op.label}")
+        waits, posts = (f"{what} {_bits(mask)}" if mask else "" for what, mask in (("wait", op.wait_mask), ("post", op.post_mask)))
+        lines.append(f"{index:4d} {op.unit:7s}{waits:12s}{posts:12s}{_flow(op):9s}{op.label}")
     return "\n".join(lines)
+
+
+def _flow(op: Operation) -> str:
+    """How a gemm operation follows those before it."""
+    return "chain" if op.fields.get("chain") else f"over {op.fields['overlap']}" if op.fields.get("overlap") else ""

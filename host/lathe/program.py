@@ -279,7 +279,8 @@ class Program:
             op.fields |= {f"t{number}_addr": tensor.address, f"t{number}_stride": tensor.stride, f"t{number}_space": tensor.space}
             if exponents and tensor.exponent is not None:
                 op.fields[f"t{number}_exp"] = tensor.exponent
-            (op.writes if number in results else op.reads).extend(accesses(tensor, self.layout))
+            (op.writes if number in results else op.reads).extend(
+                access for access in accesses(tensor, self.layout) if exponents or not access.resource.endswith("exponent"))
             if tensor.space != "absolute":
                 op.reads.append(POINTER)
         self._check_overlap(op)
