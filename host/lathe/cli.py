@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command `lathe`: train, info, verify. A mistake of the user's ends with one line and exit code 2."""
+"""The command `lathe`: train, info, verify, trace. A mistake of the user's ends with one line and exit code 2."""
 
 import argparse
 import math
@@ -16,6 +16,9 @@ from .ppo import Progress, Settings, Trainer
 
 #: Settings that `lathe verify` starts from: the demonstration's programs, but short rollouts, so that updates come soon.
 VERIFY_DEFAULTS = {"rollout": 16}
+
+#: Settings that `lathe trace` starts from: a short rollout and one update before it, so that no exponent is a guess.
+TRACE_DEFAULTS = {"backend": "verilator", "rollout": 16}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -56,6 +59,15 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--backends", default="golden,verilator", help="back ends to compare, separated by commas")
     verify.add_argument("--updates", type=int, default=20, help="minibatch updates to run")
     verify.set_defaults(command=_verify)
+
+    trace = commands.add_parser("trace", help="show what every unit does in every cycle of training's programs",
+                                formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    _add_settings(trace, without=("steps", "target"), defaults=TRACE_DEFAULTS)
+    trace.add_argument("--program", choices=("rollout", "update", "all"), default="all",
+                       help="one rollout step, one minibatch update, or both")
+    trace.add_argument("--out", type=Path, default=Path("build/trace/trace.json"),
+                       help="timeline for ui.perfetto.dev; the picture gets the same name with .png")
+    trace.set_defaults(command=_trace)
     return parser
 
 
@@ -208,6 +220,22 @@ def _verify(arguments: argparse.Namespace) -> int:
     done = verify(names, arguments.updates, settings)
     print(f"{' and '.join(names)} agree in every bit, seed {settings.seed}: {done.updates} updates, {done.programs} programs, "
           f"{done.words:,} scratchpad words, weight version {done.version}")
+    return 0
+
+
+def _trace(arguments: argparse.Namespace) -> int:
+    from .trace import capture
+
+    with Trainer(_settings(arguments)) as trainer:
+        capture(trainer.device, [])  # refuses a back end without a clock before it has trained
+        trainer.iteration(max_updates=1)
+        programs = {"rollout": trainer.step_program, "update": trainer.update_program}
+        timeline = capture(trainer.device, [programs[name] for name in programs if arguments.program in (name, "all")])
+    picture = arguments.out.with_suffix(".png")
+    timeline.write(arguments.out)
+    timeline.draw(picture)
+    print(timeline.summary())
+    print(f"wrote {arguments.out} (open it in ui.perfetto.dev) and {picture}")
     return 0
 
 

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <deque>
 #include <memory>
+#include <vector>
 
 #include "Vlathe.h"
 #include "verilated.h"
@@ -14,11 +15,23 @@ namespace {
 constexpr int kOkay = 0, kDecodeError = 3;
 constexpr uint64_t kAxiLiteTimeout = 10000;
 
+// What the trace port showed from a cycle on.
+struct TraceChange {
+  uint64_t cycle, value;
+};
+
 struct Burst {
   uint64_t address;
   unsigned beats;
   uint64_t ready_at;  // first cycle in which the memory may answer
 };
+
+// 0 for a chip without a trace port.
+template <class Top>
+uint64_t trace_port(const Top& top) {
+  if constexpr (requires { top.trace_o; }) return top.trace_o;
+  return 0;
+}
 
 class Sim {
  public:
@@ -112,6 +125,14 @@ class Sim {
 
   uint64_t cycles() const { return cycles_; }
 
+  // On: forget what was recorded and record every change of the trace port from now on.
+  void trace(bool on) {
+    if (on) trace_.clear();
+    tracing_ = on;
+  }
+
+  const std::vector<TraceChange>& changes() const { return trace_; }
+
  private:
   void idle_inputs() {
     top_->s_axil_awvalid = top_->s_axil_wvalid = top_->s_axil_bready = 0;
@@ -130,8 +151,14 @@ class Sim {
 
   bool outside(uint64_t address) const { return address + word_ > bytes_; }
 
+  void record() {
+    const uint64_t value = trace_port(*top_);
+    if (trace_.empty() || trace_.back().value != value) trace_.push_back({cycles_, value});
+  }
+
   // The rising edge: what the memory sees before it decides what the memory drives after it.
   void edge() {
+    if (tracing_) record();
     const bool ar = top_->m_axi_arvalid && top_->m_axi_arready;
     const bool aw = top_->m_axi_awvalid && top_->m_axi_awready;
     const bool w = top_->m_axi_wvalid && top_->m_axi_wready;
@@ -212,6 +239,8 @@ class Sim {
   int write_response_ = kOkay;
   std::deque<Burst> reads_, writes_;
   std::deque<Response> responses_;
+  bool tracing_ = false;
+  std::vector<TraceChange> trace_;
 };
 
 }  // namespace
@@ -226,5 +255,11 @@ int lathe_sim_write(void* sim, uint32_t address, uint32_t data) { return static_
 int lathe_sim_read(void* sim, uint32_t address, uint32_t* data) { return static_cast<Sim*>(sim)->read(address, data); }
 int lathe_sim_run(void* sim, uint64_t max_cycles) { return static_cast<Sim*>(sim)->run(max_cycles); }
 void lathe_sim_advance(void* sim, uint64_t count) { static_cast<Sim*>(sim)->advance(count); }
+void lathe_sim_trace(void* sim, int on) { static_cast<Sim*>(sim)->trace(on != 0); }
+uint64_t lathe_sim_trace_size(void* sim) { return static_cast<Sim*>(sim)->changes().size(); }
+void lathe_sim_trace_read(void* sim, void* changes) {
+  const auto& trace = static_cast<Sim*>(sim)->changes();
+  std::memcpy(changes, trace.data(), trace.size() * sizeof(trace[0]));
+}
 uint64_t lathe_sim_cycles(void* sim) { return static_cast<Sim*>(sim)->cycles(); }
 }

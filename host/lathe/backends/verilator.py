@@ -41,6 +41,10 @@ class VerilatorBackend:
         self._lib.lathe_sim_read.argtypes = [ctypes.c_void_p, ctypes.c_uint32, ctypes.POINTER(ctypes.c_uint32)]
         self._lib.lathe_sim_run.argtypes = [ctypes.c_void_p, ctypes.c_uint64]
         self._lib.lathe_sim_advance.argtypes = [ctypes.c_void_p, ctypes.c_uint64]
+        self._lib.lathe_sim_trace.argtypes = [ctypes.c_void_p, ctypes.c_int]
+        self._lib.lathe_sim_trace_size.argtypes = [ctypes.c_void_p]
+        self._lib.lathe_sim_trace_size.restype = ctypes.c_uint64
+        self._lib.lathe_sim_trace_read.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
         self._lib.lathe_sim_cycles.argtypes = [ctypes.c_void_p]
         self._lib.lathe_sim_cycles.restype = ctypes.c_uint64
         self._sim = self._lib.lathe_sim_new(memory.ctypes.data, memory.nbytes, seed & 0xFFFFFFFF, latency)
@@ -72,6 +76,17 @@ class VerilatorBackend:
     def advance(self, cycles: int) -> None:
         """Let that many clock cycles pass."""
         self._lib.lathe_sim_advance(self._sim, cycles)
+
+    def start_trace(self) -> None:
+        """Record every change of the chip's trace port from now on."""
+        self._lib.lathe_sim_trace(self._sim, 1)
+
+    def stop_trace(self) -> np.ndarray:
+        """Return what was recorded, uint64 (changes, 2): a cycle and what the port shows from then on."""
+        self._lib.lathe_sim_trace(self._sim, 0)
+        changes = np.empty((self._lib.lathe_sim_trace_size(self._sim), 2), np.uint64)
+        self._lib.lathe_sim_trace_read(self._sim, changes.ctypes.data)
+        return changes
 
     def reset(self, power_on: bool = False) -> None:
         """Reset the chip; weights, their version and exponents survive unless `power_on`."""
