@@ -1,189 +1,205 @@
 // SPDX-License-Identifier: Apache-2.0
-// The front of the gemm unit: fetches both operands, steps the array through the tiles and gives rows of finished sums.
-// All Lanes rows of each tile come, also those beyond M; lanes and rows beyond the edges hold garbage.
+// The front of the gemm unit: reads both operands of one command after the other and steps the array through their tiles.
+// Lanes of A beyond M and of B beyond N hold garbage; what comes out of the array is not known here, only its room.
 module lathe_gemm_feed
   import lathe_pkg::*;
   import lathe_gemm_pkg::*;
 #(
-  parameter int unsigned Lanes = 8
+  parameter int unsigned Lanes = 8,
+  parameter int unsigned RoomRows = 32  // rows of sums that have room behind the array
 ) (
-  input  logic                       clk_i,
-  input  logic                       rst_ni,
-  input  shape_t                     shape_i,
+  input  logic                clk_i,
+  input  logic                rst_ni,
+  // The next command; its shape in steps.
+  input  logic                cmd_valid_i,
+  output logic                cmd_ready_o,
   // verilator lint_off UNUSEDSIGNAL
-  input  cmd_t                       cmd_i,           // only operands 0 and 1, trans_a and trans_b
+  input  cmd_t                cmd_i,            // only operands 0 and 1 and their form
   // verilator lint_on UNUSEDSIGNAL
-  input  logic                       start_i,
-  output logic                       a_rd_valid_o,
-  input  logic                       a_rd_ready_i,
-  output logic [AddrW-1:0]           a_rd_addr_o,
-  input  logic                       a_rd_rvalid_i,
-  input  logic [Lanes*16-1:0]        a_rd_rdata_i,
-  output logic                       b_rd_valid_o,
-  input  logic                       b_rd_ready_i,
-  output logic [AddrW-1:0]           b_rd_addr_o,
-  input  logic                       b_rd_rvalid_i,
-  input  logic [Lanes*16-1:0]        b_rd_rdata_i,
-  output logic                       row_valid_o,
-  input  logic                       row_ready_i,
-  output logic [Lanes-1:0][AccW-1:0] row_data_o,
-  output logic                       stall_operand_o,
-  output logic                       stall_result_o,
-  output logic                       mac_step_o
+  input  shape_t              shape_i,
+  // How far the commands before the one that is read are.
+  input  logic [2:0]          unfinished_i,     // number of commands in the unit, cmd_i's included
+  input  logic                finish_i,         // the oldest one is finished
+  input  logic [15:0]         blocks_i,         // blocks that the oldest one has written
+  output logic                a_rd_valid_o,
+  input  logic                a_rd_ready_i,
+  output logic [AddrW-1:0]    a_rd_addr_o,
+  input  logic                a_rd_rvalid_i,
+  input  logic [Lanes*16-1:0] a_rd_rdata_i,
+  output logic                b_rd_valid_o,
+  input  logic                b_rd_ready_i,
+  output logic [AddrW-1:0]    b_rd_addr_o,
+  input  logic                b_rd_rvalid_i,
+  input  logic [Lanes*16-1:0] b_rd_rdata_i,
+  // Steps of the array.
+  output logic                step_o,
+  output logic                step_last_o,      // of its tile
+  output logic                step_int8_o,
+  output logic                step_colsum_o,    // the tile's column sums are wanted too
+  output logic [Lanes*16-1:0] step_a_o,
+  output logic [Lanes*16-1:0] step_b_o,
+  input  logic                row_taken_i,      // a row of sums has left: room for another
+  output logic                stall_operand_o,
+  output logic                stall_result_o
 );
-  localparam int unsigned ResultRows = 4 * Lanes;  // rows of sums between array and drain
-  localparam int unsigned RoomW = $clog2(ResultRows + 1);
+  localparam int unsigned LaneW = $clog2(Lanes);
+  localparam int unsigned RoomW = $clog2(RoomRows + 1);
+  localparam int unsigned GapW = $clog2(Lanes + 1);
+
+  // The command that is read: both operands begin together, so that the faster one leads by what its buffer holds.
+  logic start, a_idle, b_idle;
+  shape_t shape_q;
+  logic int8_q, odd_q, colsum_q, chain_q;
+  logic [2:0] before_q;  // unfinished commands before it
+
+  assign cmd_ready_o = a_idle && b_idle && unfinished_i <= 3'(cmd_i.overlap) + 3'd1;
+  assign start = cmd_valid_i && cmd_ready_o;
+
+  always_ff @(posedge clk_i) begin
+    if (start) begin
+      shape_q <= shape_i;
+      int8_q <= cmd_i.int8;
+      odd_q <= cmd_i.int8 && cmd_i.k[0];
+      colsum_q <= cmd_i.colsum;
+      before_q <= unfinished_i - 3'd1 - 3'(finish_i);
+    end else if (finish_i && before_q != '0) begin
+      before_q <= before_q - 1'b1;
+    end
+  end
+
+  // A chained command reads a group of A when the command before it has written it: in its first column of tiles it comes
+  // by all of that command's blocks, in their order.
+  logic a_open, a_first_row, a_first_col, written_q;
+  logic [15:0] next_block_q;
+
+  always_ff @(posedge clk_i) begin
+    if (start) begin
+      chain_q <= cmd_i.chain;
+      next_block_q <= '0;
+      written_q <= 1'b0;
+    end else begin
+      chain_q <= chain_q && before_q != '0;
+      if (a_open && a_first_col) next_block_q <= next_block_q + 1'b1;
+      written_q <= before_q == 3'd1 && !finish_i && blocks_i > next_block_q && !a_open;
+    end
+  end
 
   // Operands.
-  logic a_valid, b_valid, step;
-  logic [Lanes*16-1:0] a_data, b_data;
+  logic a_valid, b_valid, a_int8, a_odd, a_colsum, tile_last, cmd_last, close;
+  logic [LaneW-1:0] index_q, index_last;
+  logic [Lanes*16-1:0] a_data;
 
   lathe_gemm_fetch #(
     .Lanes(Lanes),
-    .IsA  (1'b1)
+    .IsA  (1'b1),
+    .TagW (3)
   ) u_fetch_a (
     .clk_i,
     .rst_ni,
-    .shape_i,
+    .start_i     (start),
+    .next_shape_i(shape_i),
     .base_i      (cmd_i.t[0].addr),
     .stride_i    (cmd_i.t[0].stride),
     .along_k_i   (!cmd_i.trans_a),
-    .start_i,
+    .idle_o      (a_idle),
+    .shape_i     (shape_q),
+    .tag_i       ({int8_q, odd_q, colsum_q && a_first_row}),
+    .may_open_i  (!chain_q || !a_first_col || written_q),
+    .open_o      (a_open),
+    .first_row_o (a_first_row),
+    .first_col_o (a_first_col),
     .rd_valid_o  (a_rd_valid_o),
     .rd_ready_i  (a_rd_ready_i),
     .rd_addr_o   (a_rd_addr_o),
     .rd_rvalid_i (a_rd_rvalid_i),
     .rd_rdata_i  (a_rd_rdata_i),
-    .step_valid_o(a_valid),
-    .step_ready_i(step),
-    .step_data_o (a_data)
+    .step_i      (index_q),
+    .valid_o     (a_valid),
+    .data_o      (a_data),
+    .step_last_o (index_last),
+    .tile_last_o (tile_last),
+    .cmd_last_o  (cmd_last),
+    .tag_o       ({a_int8, a_odd, a_colsum}),
+    .close_i     (close)
   );
 
+  // verilator lint_off PINCONNECTEMPTY
   lathe_gemm_fetch #(
     .Lanes(Lanes),
     .IsA  (1'b0)
   ) u_fetch_b (
     .clk_i,
     .rst_ni,
-    .shape_i,
+    .start_i     (start),
+    .next_shape_i(shape_i),
     .base_i      (cmd_i.t[1].addr),
     .stride_i    (cmd_i.t[1].stride),
     .along_k_i   (cmd_i.trans_b),
-    .start_i,
+    .idle_o      (b_idle),
+    .shape_i     (shape_q),
+    .tag_i       (1'b0),
+    .may_open_i  (1'b1),
+    .open_o      (),
+    .first_row_o (),
+    .first_col_o (),
     .rd_valid_o  (b_rd_valid_o),
     .rd_ready_i  (b_rd_ready_i),
     .rd_addr_o   (b_rd_addr_o),
     .rd_rvalid_i (b_rd_rvalid_i),
     .rd_rdata_i  (b_rd_rdata_i),
-    .step_valid_o(b_valid),
-    .step_ready_i(step),
-    .step_data_o (b_data)
-  );
-
-  // Steps: the last step of a tile waits until the tile's sums have room and meet no other rows on the column buses.
-  logic feeding_q, last, last_tile, room, apart, operands;
-  logic [DimW-1:0] k_q;  // steps of the tile after this one
-  logic first_q;
-  logic [$clog2(Lanes)-1:0] gap_q;
-  logic [RoomW-1:0] room_q;
-
-  // verilator lint_off PINCONNECTEMPTY
-  lathe_gemm_tiles #(
-    .Lanes(Lanes)
-  ) u_tiles (
-    .clk_i,
-    .shape_i,
-    .start_i,
-    .next_i    (step && last),
-    .row_last_o(),
-    .col_last_o(),
-    .last_o    (last_tile)
+    .step_i      (index_q),
+    .valid_o     (b_valid),
+    .data_o      (step_b_o),
+    .step_last_o (),
+    .tile_last_o (),
+    .cmd_last_o  (),
+    .tag_o       (),
+    .close_i     (close)
   );
   // verilator lint_on PINCONNECTEMPTY
 
-  assign last = k_q == '0;
-  assign room = room_q >= RoomW'(Lanes);
-  assign apart = gap_q == '0;
-  assign operands = a_valid && b_valid;
-  assign step = feeding_q && operands && (!last || (room && apart));
+  // Steps: the last one of a tile waits until the tile's sums have room and meet no other rows behind the array.
+  logic group_end, last, room_q, apart;
+  logic [RoomW-1:0] rows_q;   // rows of sums that have room
+  logic [GapW-1:0] gap_q;     // counts down from the last step of a tile
+  logic [2:0] stepping_q;     // commands that were begun and want more steps
+
+  assign group_end = index_q == index_last;
+  assign last = group_end && tile_last;
+  assign apart = gap_q == '0 || (gap_q == GapW'(1) && !a_colsum);
+  assign step_o = a_valid && b_valid && (!last || (room_q && apart));
+  assign close = step_o && group_end;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
-      feeding_q <= 1'b0;
+      index_q <= '0;
+      rows_q <= RoomW'(RoomRows);
+      room_q <= 1'b1;
       gap_q <= '0;
-      room_q <= RoomW'(ResultRows);
+      stepping_q <= '0;
     end else begin
-      if (start_i) feeding_q <= 1'b1;
-      else if (step && last && last_tile) feeding_q <= 1'b0;
-      if (step && last) gap_q <= '1;
-      else if (!apart) gap_q <= gap_q - 1'b1;
-      room_q <= room_q - ((step && last) ? RoomW'(Lanes) : '0) + RoomW'(row_valid_o && row_ready_i);
+      if (step_o) index_q <= group_end ? '0 : index_q + 1'b1;
+      if (step_o && last) rows_q <= rows_q - RoomW'(Lanes) - RoomW'(a_colsum) + RoomW'(row_taken_i);
+      else if (row_taken_i) rows_q <= rows_q + 1'b1;
+      room_q <= rows_q > RoomW'(Lanes);  // for the next tile, which ends later
+      if (step_o && last) gap_q <= GapW'(Lanes);
+      else if (gap_q != '0) gap_q <= gap_q - 1'b1;
+      if (start != (close && cmd_last)) stepping_q <= start ? stepping_q + 1'b1 : stepping_q - 1'b1;
     end
   end
 
-  always_ff @(posedge clk_i) begin
-    if (start_i || (step && last)) begin
-      k_q <= shape_i.k_last;
-      first_q <= 1'b1;
-    end else if (step) begin
-      k_q <= k_q - 1'b1;
-      first_q <= 1'b0;
+  assign stall_operand_o = stepping_q != '0 && !(a_valid && b_valid);
+  assign stall_result_o = a_valid && b_valid && last && !room_q;
+
+  // The upper half of the last pair is no element if K is odd.
+  assign step_last_o = last;
+  assign step_int8_o = a_int8;
+  assign step_colsum_o = a_colsum;
+
+  always_comb begin
+    step_a_o = a_data;
+    if (a_odd && last) begin
+      for (int unsigned l = 0; l < Lanes; l++) step_a_o[16*l+8+:8] = '0;
     end
   end
-
-  assign mac_step_o = step;
-  assign stall_operand_o = feeding_q && !operands;
-  assign stall_result_o = feeding_q && operands && last && !room;
-
-  logic [Lanes-1:0] col_valid, col_out_valid;
-  logic [Lanes-1:0][AccW-1:0] col_data;
-
-  lathe_gemm_array #(
-    .Lanes(Lanes)
-  ) u_array (
-    .clk_i,
-    .rst_ni,
-    .valid_i    (step),
-    .first_i    (first_q),
-    .last_i     (last),
-    .a_i        (a_data),
-    .b_i        (b_data),
-    .col_valid_o(col_valid),
-    .col_data_o (col_data)
-  );
-
-`ifndef SYNTHESIS
-  logic live_q;  // after a reset, when registers no longer hold what they powered up with
-  initial live_q = 1'b0;
-  always @(posedge clk_i) live_q <= rst_ni;
-`endif
-
-  // One FIFO a column: they deskew, since a row is taken when its last column has arrived.
-  for (genvar j = 0; j < Lanes; j++) begin : gen_result
-    logic has_room;
-
-    // verilator lint_off PINCONNECTEMPTY
-    lathe_fifo #(
-      .Width(AccW),
-      .Depth(ResultRows)
-    ) u_fifo (
-      .clk_i,
-      .rst_ni,
-      .in_valid_i (col_valid[j]),
-      .in_ready_o (has_room),
-      .in_data_i  (col_data[j]),
-      .out_valid_o(col_out_valid[j]),
-      .out_ready_i(row_valid_o && row_ready_i),
-      .out_data_o (row_data_o[j]),
-      .level_o    ()
-    );
-    // verilator lint_on PINCONNECTEMPTY
-
-`ifndef SYNTHESIS
-    always @(posedge clk_i) begin
-      if (live_q && col_valid[j]) assert (has_room) else $error("no room for a sum of column %0d", j);
-    end
-`endif
-  end
-  assign row_valid_o = col_out_valid[Lanes-1];
 endmodule

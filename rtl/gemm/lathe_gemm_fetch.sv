@@ -1,144 +1,150 @@
 // SPDX-License-Identifier: Apache-2.0
-// One operand path: reads the words of the tiles in order and gives one k-step (Lanes elements with the same k) a cycle.
-// If k runs along the stored rows, groups of Lanes rows pass through the transposer, else words are used as they are.
-// Lanes beyond the operand's edge carry whatever was stored; steps beyond K do not appear.
+// One operand path: reads the words of the tiles in order, command after command, and gives the elements of any step of the
+// oldest group. A group is Lanes steps; if k runs along the stored rows, Lanes rows make it, else its words are the steps.
+// Lanes beyond the operand's edge carry whatever was stored; which step is taken when is decided outside.
 module lathe_gemm_fetch
   import lathe_pkg::*;
   import lathe_gemm_pkg::*;
 #(
   parameter int unsigned Lanes = 8,
-  parameter bit          IsA = 1'b1  // A: one block of rows per row block; B: one block of columns per tile
+  parameter bit          IsA = 1'b1,  // A: one block of rows per row block; B: one block of columns per tile
+  parameter int unsigned TagW = 1,
+  localparam int unsigned LaneW = $clog2(Lanes)
 ) (
   input  logic                clk_i,
   input  logic                rst_ni,
-  input  shape_t              shape_i,
+  // The next command, taken with start_i; only if idle_o.
+  input  logic                start_i,
+  input  shape_t              next_shape_i,
   input  logic [AddrW-1:0]    base_i,
   input  logic [AddrW-1:0]    stride_i,
-  input  logic                along_k_i,   // k runs along the stored rows: transpose
-  input  logic                start_i,
+  input  logic                along_k_i,    // k runs along the stored rows
+  output logic                idle_o,       // the last request goes out or has gone out
+  // The command that is read.
+  input  shape_t              shape_i,
+  input  logic [TagW-1:0]     tag_i,
+  input  logic                may_open_i,   // the next group may be read
+  output logic                open_o,       // it is begun
+  output logic                first_row_o,  // in the first row block
+  output logic                first_col_o,  // in the first column block
   output logic                rd_valid_o,
   input  logic                rd_ready_i,
   output logic [AddrW-1:0]    rd_addr_o,
   input  logic                rd_rvalid_i,
   input  logic [Lanes*16-1:0] rd_rdata_i,
-  output logic                step_valid_o,
-  input  logic                step_ready_i,
-  output logic [Lanes*16-1:0] step_data_o
+  // The oldest group.
+  input  logic [LaneW-1:0]    step_i,       // step of the group that is wanted
+  output logic                valid_o,
+  output logic [Lanes*16-1:0] data_o,
+  output logic [LaneW-1:0]    step_last_o,  // its last step
+  output logic                tile_last_o,  // last group of its tile
+  output logic                cmd_last_o,   // of its command
+  output logic [TagW-1:0]     tag_o,
+  input  logic                close_i
 );
-  localparam int unsigned LaneW = $clog2(Lanes);
+  // Addresses: a group is a sequence of words `stride` apart. Along k the next group is one word further, else it goes on.
+  logic active_q, along_q, row_last, col_last, all_last, group_last, word_last, block_last;
+  logic push, tile_end, room, spill_ready;
+  logic [AddrW-1:0] base_q, stride_q, block_q, group_q, addr_q, next_block, next_group;
+  logic [LaneW-1:0] word_q, last_word, last_step;
+  logic [BlockW-1:0] groups_q;  // groups of the tile after this one
+  shape_t reload;               // of the command that is read after this cycle
 
-  // Addresses: a tile is a sequence of groups, a group a sequence of words `stride_i` apart.
-  //   along_k: ceil(K / Lanes) groups, one word apart, of the block's rows;  else: one group of K words.
-  logic active_q, row_last, col_last, tile_last, block_last, next_tile;
-  logic [AddrW-1:0] block_q, group_q, addr_q, next_block, block_step;
-  logic [DimW-1:0] word_q;            // word of the group
-  logic [BlockW-1:0] group_left_q;    // groups after this one
-  logic [DimW-1:0] last_word;
-  logic [LaneW-1:0] last_line;
-  logic word_last, group_last, request;
+  assign reload = start_i ? next_shape_i : shape_i;
 
   lathe_gemm_tiles #(
     .Lanes(Lanes)
   ) u_tiles (
     .clk_i,
-    .shape_i,
+    .shape_i   (reload),
     .start_i,
-    .next_i    (next_tile),
+    .next_i    (tile_end),
     .row_last_o(row_last),
     .col_last_o(col_last),
-    .last_o    (tile_last)
+    .last_o    (all_last)
   );
 
-  logic [BlockW-1:0] groups_after;
-  assign groups_after = along_k_i ? BlockW'(shape_i.k_last >> LaneW) : '0;
-  assign block_step = along_k_i ? stride_i << LaneW : AddrW'(1);
   assign block_last = IsA ? row_last : col_last;
-  assign last_line = !block_last ? '1 : IsA ? shape_i.m_last[LaneW-1:0] : shape_i.n_last[LaneW-1:0];
-  assign last_word = along_k_i ? DimW'(last_line) : shape_i.k_last;
+  assign group_last = groups_q == '0;
+  assign last_step = group_last ? shape_i.k_last[LaneW-1:0] : '1;
+  assign last_word = !along_q ? last_step : !block_last ? '1 : IsA ? shape_i.m_last[LaneW-1:0] : shape_i.n_last[LaneW-1:0];
   assign word_last = word_q == last_word;
-  assign group_last = group_left_q == '0;
-  assign next_tile = request && word_last && group_last;
+  assign push = active_q && spill_ready && (word_q != '0 || (room && may_open_i));
+  assign open_o = push && word_q == '0;
+  assign tile_end = push && word_last && group_last;
+  assign idle_o = !active_q || (tile_end && all_last);
 
   always_comb begin
-    next_block = block_q + block_step;
+    next_block = block_q + (along_q ? stride_q << LaneW : AddrW'(1));
     if (IsA && !col_last) next_block = block_q;
-    if (!IsA && col_last) next_block = base_i;
+    if (!IsA && col_last) next_block = base_q;
+    next_group = group_last ? next_block : group_q + 1'b1;
   end
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) active_q <= 1'b0;
     else if (start_i) active_q <= 1'b1;
-    else if (next_tile && tile_last) active_q <= 1'b0;
+    else if (idle_o) active_q <= 1'b0;
   end
 
   always_ff @(posedge clk_i) begin
     if (start_i) begin
+      along_q <= along_k_i;
+      stride_q <= stride_i;
+      base_q <= base_i;
       block_q <= base_i;
       group_q <= base_i;
       addr_q <= base_i;
       word_q <= '0;
-      group_left_q <= groups_after;
-    end else if (request) begin
+      first_row_o <= 1'b1;
+      first_col_o <= 1'b1;
+      groups_q <= BlockW'(reload.k_last >> LaneW);
+    end else if (push) begin
       word_q <= word_last ? '0 : word_q + 1'b1;
-      addr_q <= addr_q + stride_i;
+      addr_q <= word_last && (along_q || group_last) ? next_group : addr_q + stride_q;
       if (word_last) begin
-        group_left_q <= group_last ? groups_after : group_left_q - 1'b1;
-        group_q <= group_last ? next_block : group_q + 1'b1;
-        addr_q <= group_last ? next_block : group_q + 1'b1;
-        if (group_last) block_q <= next_block;
+        groups_q <= group_last ? BlockW'(reload.k_last >> LaneW) : groups_q - 1'b1;
+        group_q <= next_group;
+        if (group_last) begin
+          block_q <= next_block;
+          first_row_o <= first_row_o && !col_last;
+          first_col_o <= col_last;
+        end
       end
     end
   end
 
-  logic req_ready, word_valid, word_ready, word_last_of_group;
-  logic [Lanes*16-1:0] word;
-  assign request = active_q && req_ready;
-
-  // verilator lint_off PINCONNECTEMPTY
-  lathe_word_reader #(
-    .Lanes(Lanes),
-    .Depth(16)
-  ) u_reader (
+  lathe_spill #(
+    .Width(AddrW)
+  ) u_spill (
     .clk_i,
     .rst_ni,
-    .req_valid_i (active_q),
-    .req_ready_o (req_ready),
-    .req_addr_i  (addr_q),
-    .req_tag_i   (word_last),
-    .rd_valid_o,
-    .rd_ready_i,
-    .rd_addr_o,
-    .rd_rvalid_i,
-    .rd_rdata_i,
-    .word_valid_o(word_valid),
-    .word_ready_i(word_ready),
-    .word_data_o (word),
-    .word_tag_o  (word_last_of_group),
-    .busy_o      ()
+    .in_valid_i (push),
+    .in_ready_o (spill_ready),
+    .in_data_i  (addr_q),
+    .out_valid_o(rd_valid_o),
+    .out_ready_i(rd_ready_i),
+    .out_data_o (rd_addr_o)
   );
-  // verilator lint_on PINCONNECTEMPTY
 
-  logic column_valid, line_ready;
-  logic [Lanes*16-1:0] column;
-
+  // Room for a group is taken before its first word is asked for, so words that come back are always taken.
   lathe_transpose #(
-    .Lanes (Lanes),
-    .CountW(DimW)
+    .Lanes(Lanes),
+    .TagW (TagW + LaneW + 2)
   ) u_transpose (
     .clk_i,
     .rst_ni,
-    .start_i,
-    .last_column_i (shape_i.k_last),
-    .line_valid_i  (word_valid && along_k_i),
-    .line_ready_o  (line_ready),
-    .line_data_i   (word),
-    .line_last_i   (word_last_of_group),
-    .column_valid_o(column_valid),
-    .column_ready_i(step_ready_i),
-    .column_data_o (column)
+    .room_o      (room),
+    .open_i      (open_o),
+    .open_last_i (last_word),
+    .open_lines_i(!along_q),
+    .open_tag_i  ({tag_i, last_step, group_last, group_last && all_last}),
+    .line_valid_i(rd_rvalid_i),
+    .line_data_i (rd_rdata_i),
+    .index_i     (step_i),
+    .valid_o,
+    .data_o,
+    .tag_o       ({tag_o, step_last_o, tile_last_o, cmd_last_o}),
+    .close_i
   );
-
-  assign word_ready = along_k_i ? line_ready : step_ready_i;
-  assign step_valid_o = along_k_i ? column_valid : word_valid;
-  assign step_data_o = along_k_i ? column : word;
 endmodule

@@ -1,89 +1,116 @@
 // SPDX-License-Identifier: Apache-2.0
-// Transposes groups of up to Lanes words: lines go in, columns come out, one of each a cycle, from two halves in turn.
-// A tile is one or more groups side by side, only its last group may have fewer columns than Lanes. Missing lines of a
-// short group leave their lanes undefined.
+// Buffers groups of up to Lanes lines and gives their columns, or the lines as they came, one of each a cycle. The owner
+// opens a group before its lines come and closes the oldest when done with it. Missing lines leave their lanes undefined.
 module lathe_transpose #(
   parameter int unsigned Lanes = 8,   // a power of 2
   parameter int unsigned Width = 16,  // of an element
-  parameter int unsigned CountW = 16  // of a number of columns
+  parameter int unsigned Groups = 4,  // a power of 2
+  parameter int unsigned TagW = 1,
+  localparam int unsigned LaneW = $clog2(Lanes)
 ) (
   input  logic                   clk_i,
   input  logic                   rst_ni,
-  input  logic                   start_i,
-  input  logic [CountW-1:0]      last_column_i,  // of a tile; holds from start_i on
+  // A new group, after those that are open.
+  output logic                   room_o,
+  input  logic                   open_i,
+  input  logic [LaneW-1:0]       open_last_i,   // its last line
+  input  logic                   open_lines_i,  // give its lines, not its columns
+  input  logic [TagW-1:0]        open_tag_i,    // comes out with it
+  // Its lines, in order.
   input  logic                   line_valid_i,
-  output logic                   line_ready_o,
   input  logic [Lanes*Width-1:0] line_data_i,
-  input  logic                   line_last_i,    // last line of the group
-  output logic                   column_valid_o,
-  input  logic                   column_ready_i,
-  output logic [Lanes*Width-1:0] column_data_o
+  // The oldest group.
+  input  logic [LaneW-1:0]       index_i,       // column or line that is wanted
+  output logic                   valid_o,       // it is there
+  output logic [Lanes*Width-1:0] data_o,
+  output logic [TagW-1:0]        tag_o,
+  input  logic                   close_i
 );
-  if (Lanes < 2 || Lanes != 1 << $clog2(Lanes) || CountW <= $clog2(Lanes)) begin : g_check
-    $fatal(1, "lathe_transpose: Lanes must be a power of 2, CountW wide enough to count them");
+  if (Lanes < 2 || Lanes != 1 << LaneW || Groups < 2 || Groups != 1 << $clog2(Groups)) begin : g_check
+    $fatal(1, "lathe_transpose: Lanes and Groups must be powers of 2");
   end
 
-  // Stored on the diagonal, so that a line and a column both touch every memory once: element (line i, column k) is
-  // in memory (i + k) mod Lanes at address i.
-  localparam int unsigned LaneW = $clog2(Lanes);
-  localparam int unsigned GroupW = CountW - LaneW;
+  localparam int unsigned GroupW = $clog2(Groups);
   typedef logic [LaneW-1:0] lane_t;
+  typedef logic [Lanes-1:0][Width-1:0] word_t;
 
-  logic [1:0] full_q;
-  logic in_half_q, out_half_q, push, pop, column_last;
-  lane_t line_q, column_q;
-  logic [GroupW-1:0] left_q;  // groups of the tile after the one that comes out
+  logic [GroupW-1:0] open_q, in_q, out_q;  // groups that is opened next, gets lines, comes out
+  logic [GroupW:0] used_q, full_q;         // groups that are open, that have all lines
+  lane_t line_q;
+  lane_t last_q [Groups];
+  logic [Groups-1:0] lines_q;
+  logic [TagW-1:0] tag_q [Groups];
+  logic line_last;
 
-  assign line_ready_o = !full_q[in_half_q];
-  assign column_valid_o = full_q[out_half_q];
-  assign push = line_valid_i && line_ready_o;
-  assign pop = column_valid_o && column_ready_i;
-  assign column_last = column_q == (left_q == '0 ? last_column_i[LaneW-1:0] : '1);
+  assign room_o = !used_q[GroupW];
+  assign line_last = line_valid_i && line_q == last_q[in_q];
+  assign tag_o = tag_q[out_q];
+  // A line is there as soon as it came, a column with the last line.
+  assign valid_o = full_q != '0 || (used_q != '0 && lines_q[out_q] && index_i != line_q);
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
+      open_q <= '0;
+      in_q <= '0;
+      out_q <= '0;
+      used_q <= '0;
       full_q <= '0;
-      in_half_q <= 1'b0;
-      out_half_q <= 1'b0;
+      line_q <= '0;
     end else begin
-      if (push && line_last_i) begin
-        full_q[in_half_q] <= 1'b1;
-        in_half_q <= !in_half_q;
-      end
-      if (pop && column_last) begin
-        full_q[out_half_q] <= 1'b0;
-        out_half_q <= !out_half_q;
-      end
+      if (open_i) open_q <= open_q + 1'b1;
+      if (line_valid_i) line_q <= line_last ? '0 : line_q + 1'b1;
+      if (line_last) in_q <= in_q + 1'b1;
+      if (close_i) out_q <= out_q + 1'b1;
+      if (open_i != close_i) used_q <= open_i ? used_q + 1'b1 : used_q - 1'b1;
+      if (line_last != close_i) full_q <= line_last ? full_q + 1'b1 : full_q - 1'b1;
     end
   end
 
   always_ff @(posedge clk_i) begin
-    if (start_i) begin
-      line_q <= '0;
-      column_q <= '0;
-      left_q <= last_column_i[CountW-1:LaneW];
-    end else begin
-      if (push) line_q <= line_last_i ? '0 : line_q + 1'b1;
-      if (pop) begin
-        column_q <= column_last ? '0 : column_q + 1'b1;
-        if (column_last) left_q <= left_q == '0 ? last_column_i[CountW-1:LaneW] : left_q - 1'b1;
-      end
+    if (open_i) begin
+      last_q[open_q] <= open_last_i;
+      lines_q[open_q] <= open_lines_i;
+      tag_q[open_q] <= open_tag_i;
     end
   end
 
-  logic [Lanes-1:0][Width-1:0] line, column, diagonal;
-  assign line = line_data_i;
+  // Lane l of the result is lane l + by of the word.
+  function automatic word_t rotate(word_t word, lane_t by);
+    for (int unsigned s = 0; s < LaneW; s++) begin
+      if (by[s]) word = (word >> ((1 << s) * Width)) | (word << ((Lanes - (1 << s)) * Width));
+    end
+    return word;
+  endfunction
+
+  // Stored on the diagonal, so that a line and a column both touch every memory once: element (line i, column k) is
+  // in memory (i + k) mod Lanes at address i.
+  word_t line, diagonal;
+  assign line = rotate(line_data_i, -line_q);
 
   for (genvar m = 0; m < Lanes; m++) begin : gen_memory
-    logic [Width-1:0] mem_q [2*Lanes];
+    logic [Width-1:0] mem_q [Groups*Lanes];
+    lane_t address;
 
     always_ff @(posedge clk_i) begin
-      if (push) mem_q[{in_half_q, line_q}] <= line[lane_t'(m) - line_q];
+      if (line_valid_i) mem_q[{in_q, line_q}] <= line[m];
     end
 
-    assign diagonal[m] = mem_q[{out_half_q, lane_t'(m) - column_q}];
-    assign column[m] = diagonal[lane_t'(m) + column_q];
+    assign address = lines_q[out_q] ? index_i : lane_t'(m) - index_i;
+    assign diagonal[m] = mem_q[{out_q, address}];
   end
 
-  assign column_data_o = column;
+  assign data_o = rotate(diagonal, index_i);
+
+`ifndef SYNTHESIS
+  logic live_q;  // after a reset, when registers no longer hold what they powered up with
+  initial live_q = 1'b0;
+  always @(posedge clk_i) begin
+    live_q <= rst_ni;
+    if (live_q && rst_ni) begin
+      assert (!open_i || room_o) else $error("a group is opened without room");
+      assert (!line_valid_i || used_q > full_q) else $error("a line without a group");
+      assert (!close_i || full_q != '0) else $error("a group is closed before its last line came");
+    end
+  end
+`endif
 endmodule
