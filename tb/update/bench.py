@@ -119,6 +119,8 @@ async def test_corners(dut):
             await bench.sgd(w, g, m, exps, momentum=momentum, lr_mant=lr_mant, lr_exp=lr_exp, stochastic=stochastic)
     zeros = np.zeros(bench.lanes, int)
     await bench.sgd(zeros, zeros, zeros, (5, 5, 5, 5, 5), momentum=65535, lr_mant=65535, lr_exp=0, stochastic=True)
+    same = [np.full(bench.lanes, x) for x in (0, 1, 32767)]  # m' is 2**34: clamped, but no term alone has its length
+    await bench.sgd(*same, (0, -16, 15, 0, 0), momentum=65535, lr_mant=0, lr_exp=0)
     bench.seen.require(product("wm", ("saturated", "untracked")))
 
 
