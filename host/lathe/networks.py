@@ -7,7 +7,7 @@ import numpy as np
 
 from .allocator import Layout, WeightGroup
 from .errors import ProgramError, SettingsError
-from .products import TANH_EXPONENT
+from .products import TANH_EXPONENT, TANH_EXPONENT_INT8
 from .program import MAX_OUTPUTS, Program
 from .tensor import Tensor
 
@@ -172,3 +172,46 @@ class MLP:
             if update:
                 program.sgd(layer.weight, grads.weights[index], layer.weight_momentum, stochastic)
                 program.sgd(layer.bias, grads.biases[index], layer.bias_momentum, stochastic)
+
+
+class Sampler:
+    """An int8 copy of a network, to act with: weights and activations int8, biases and the last layer's outputs int16.
+
+    Parameters
+    ----------
+    net : MLP
+        The network that is copied, whenever a program recorded with `publish` runs.
+
+    The weights lie transposed, packed along the inner dimension. Their exponents follow the data from the second
+    publication on; at the first, one step is 2**8 of the network's.
+    """
+
+    def __init__(self, net: MLP):
+        self.net, make = net, net.layout.tensor
+        self.weights = [make(f"{w.name}.int8", w.columns, w.rows, w.initial + 8, dtype="int8") for w, _ in self._pairs()]
+        self.biases = [make(f"{b.name}.copy", 1, b.columns, b.initial, static=True) for _, b in self._pairs()]
+
+    def _pairs(self) -> list[tuple[Tensor, Tensor]]:
+        return [(layer.weight, layer.bias) for layer in self.net.layers]
+
+    def publish(self, program: Program) -> None:
+        """Record the copy of the current weights; the identity matrices take up to the widest layer's width squared."""
+        for (weight, bias), weight8, copy in zip(self._pairs(), self.weights, self.biases, strict=True):
+            program.quantize(weight, weight8, transpose=True)
+            program.copy(bias, copy)
+
+    def activations(self, batch: int, prefix: str, input_exponent: int) -> Activations:
+        """Make the tensors that a forward pass of `batch` rows needs; `input_exponent` is that of int8 observations."""
+        make, net = self.net.layout.tensor, self.net
+        tanh = net.activation == "tanh"
+        hidden = [make(f"{prefix}.h{number}", batch, width, TANH_EXPONENT_INT8 if tanh else RELU_EXPONENT + 8, static=tanh, dtype="int8")
+                  for number, width in enumerate(net.sizes[1:-1], 1)]
+        return Activations(make(f"{prefix}.x", batch, net.inputs, input_exponent, static=True, dtype="int8"),
+                           [*hidden, make(f"{prefix}.y", batch, net.outputs, OUTPUT_EXPONENT)])
+
+    def forward(self, program: Program, acts: Activations) -> None:
+        """Record all layers with the weights last published."""
+        x = acts.x
+        for weight, bias, out in zip(self.weights, self.biases, acts.outputs, strict=True):
+            program.matmul(x, weight, out, trans_b=True, bias=bias, activation="none" if out is acts.y else self.net.activation)
+            x = out

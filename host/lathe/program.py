@@ -105,6 +105,11 @@ class Program:
         self.matmul(x, identity, x8, trans_a=transpose, stochastic=stochastic, label=label)
         self.operations[-1].macs = 0  # nobody asked for a product
 
+    def copy(self, x: Tensor, out: Tensor, label: str | None = None) -> None:
+        """Record ``out = x``, rounded to the exponent of `out`; costs what `quantize` costs."""
+        self.matmul(x, self.layout.identity(x.columns), out, label=label or f"{out.name} = {x.name}")
+        self.operations[-1].macs = 0
+
     def matmul_outside(self, a: Matrix, b: Matrix, c: Matrix, *, trans_a: bool = False, trans_b: bool = False,
                        bias: Tensor | None = None, activation: str = "none", derivative: str = "none", y: Matrix | None = None,
                        accumulate: Matrix | None = None, stochastic: bool = False, words: int | None = None,
