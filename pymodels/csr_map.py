@@ -67,7 +67,7 @@ REGISTERS: dict[str, Register] = {
     "BUILD": Register("BUILD", 0x0004, "ro", {
         "lanes": Field(0, 8, False, "ro", None, "16-bit elements of a scratchpad word"),
         "log2_banks": Field(8, 8, False, "ro", None, "binary logarithm of the number of scratchpad banks"),
-        "version": Field(16, 16, False, "ro", 1, "version of the register map"),
+        "version": Field(16, 16, False, "ro", 2, "version of the register map"),
     }, "What was built."),
     "CONTROL": Register("CONTROL", 0x0008, "wo", {
         "start": Field(0, 1, False, "wo", 0,
@@ -157,54 +157,6 @@ REGISTERS: dict[str, Register] = {
     "MAC_STEPS_HI": Register("MAC_STEPS_HI", 0x0090, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     }, "k-steps of the gemm array, bits 63:32."),
-    "GEMM_BUSY": Register("GEMM_BUSY", 0x00A0, "ro", {
-        "value": Field(0, 32, False, "ro", None, ""),
-    }, "Cycles in which gemm executes a command."),
-    "GEMM_WAIT": Register("GEMM_WAIT", 0x00A4, "ro", {
-        "value": Field(0, 32, False, "ro", None, ""),
-    }, "Cycles in which gemm is idle and the head of its queue waits for a semaphore."),
-    "GEMM_STALL_OPERAND": Register("GEMM_STALL_OPERAND", 0x00A8, "ro", {
-        "value": Field(0, 32, False, "ro", None, ""),
-    }, "Cycles in which gemm waits for operand words."),
-    "GEMM_STALL_RESULT": Register("GEMM_STALL_RESULT", 0x00AC, "ro", {
-        "value": Field(0, 32, False, "ro", None, ""),
-    }, "Cycles in which gemm waits for room to write."),
-    "POLICY_BUSY": Register("POLICY_BUSY", 0x00B0, "ro", {
-        "value": Field(0, 32, False, "ro", None, ""),
-    }, "Cycles in which policy executes a command."),
-    "POLICY_WAIT": Register("POLICY_WAIT", 0x00B4, "ro", {
-        "value": Field(0, 32, False, "ro", None, ""),
-    }, "Cycles in which policy is idle and the head of its queue waits for a semaphore."),
-    "POLICY_STALL_OPERAND": Register("POLICY_STALL_OPERAND", 0x00B8, "ro", {
-        "value": Field(0, 32, False, "ro", None, ""),
-    }, "Cycles in which policy waits for operand words."),
-    "POLICY_STALL_RESULT": Register("POLICY_STALL_RESULT", 0x00BC, "ro", {
-        "value": Field(0, 32, False, "ro", None, ""),
-    }, "Cycles in which policy waits for room to write."),
-    "UPDATE_BUSY": Register("UPDATE_BUSY", 0x00C0, "ro", {
-        "value": Field(0, 32, False, "ro", None, ""),
-    }, "Cycles in which update executes a command."),
-    "UPDATE_WAIT": Register("UPDATE_WAIT", 0x00C4, "ro", {
-        "value": Field(0, 32, False, "ro", None, ""),
-    }, "Cycles in which update is idle and the head of its queue waits for a semaphore."),
-    "UPDATE_STALL_OPERAND": Register("UPDATE_STALL_OPERAND", 0x00C8, "ro", {
-        "value": Field(0, 32, False, "ro", None, ""),
-    }, "Cycles in which update waits for operand words."),
-    "UPDATE_STALL_RESULT": Register("UPDATE_STALL_RESULT", 0x00CC, "ro", {
-        "value": Field(0, 32, False, "ro", None, ""),
-    }, "Cycles in which update waits for room to write."),
-    "DMA_BUSY": Register("DMA_BUSY", 0x00D0, "ro", {
-        "value": Field(0, 32, False, "ro", None, ""),
-    }, "Cycles in which dma executes a command."),
-    "DMA_WAIT": Register("DMA_WAIT", 0x00D4, "ro", {
-        "value": Field(0, 32, False, "ro", None, ""),
-    }, "Cycles in which dma is idle and the head of its queue waits for a semaphore."),
-    "DMA_STALL_OPERAND": Register("DMA_STALL_OPERAND", 0x00D8, "ro", {
-        "value": Field(0, 32, False, "ro", None, ""),
-    }, "Cycles in which dma waits for operand words."),
-    "DMA_STALL_RESULT": Register("DMA_STALL_RESULT", 0x00DC, "ro", {
-        "value": Field(0, 32, False, "ro", None, ""),
-    }, "Cycles in which dma waits for room to write."),
     "STAT_COUNT": Register("STAT_COUNT", 0x0100, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     }, "Samples."),
@@ -260,6 +212,106 @@ REGISTERS: dict[str, Register] = {
     "STAT_MIN_X": Register("STAT_MIN_X", 0x0144, "ro", {
         "value": Field(0, 32, True, "ro", None, ""),
     }, "Smallest log-ratio, LSB 2**-10; 65535 before the first sample."),
+    "GEMM_IDLE": Register("GEMM_IDLE", 0x0200, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Cycles without a command, and none to come."),
+    "GEMM_BUSY": Register("GEMM_BUSY", 0x0204, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    },
+        "Cycles of work: a command is in the unit and does not stall (gemm: the array takes a k-step)."),
+    "GEMM_WAIT": Register("GEMM_WAIT", 0x0208, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Cycles without a command; the head of the queue waits for a semaphore."),
+    "GEMM_STALL_OPERAND": Register("GEMM_STALL_OPERAND", 0x020C, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Cycles in a command that waits for operand words."),
+    "GEMM_STALL_RESULT": Register("GEMM_STALL_RESULT", 0x0210, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Cycles in a command that waits for room to write."),
+    "GEMM_OVERHEAD": Register("GEMM_OVERHEAD", 0x0214, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    },
+        "Cycles in a command that neither works nor stalls: its stream has not begun or has ended (gemm "
+        "only)."),
+    "GEMM_FETCH": Register("GEMM_FETCH", 0x0218, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    },
+        "Cycles without a command while the program is still read or the next command is made ready."),
+    "POLICY_IDLE": Register("POLICY_IDLE", 0x0220, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Cycles without a command, and none to come."),
+    "POLICY_BUSY": Register("POLICY_BUSY", 0x0224, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    },
+        "Cycles of work: a command is in the unit and does not stall (gemm: the array takes a k-step)."),
+    "POLICY_WAIT": Register("POLICY_WAIT", 0x0228, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Cycles without a command; the head of the queue waits for a semaphore."),
+    "POLICY_STALL_OPERAND": Register("POLICY_STALL_OPERAND", 0x022C, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Cycles in a command that waits for operand words."),
+    "POLICY_STALL_RESULT": Register("POLICY_STALL_RESULT", 0x0230, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Cycles in a command that waits for room to write."),
+    "POLICY_OVERHEAD": Register("POLICY_OVERHEAD", 0x0234, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    },
+        "Cycles in a command that neither works nor stalls: its stream has not begun or has ended (gemm "
+        "only)."),
+    "POLICY_FETCH": Register("POLICY_FETCH", 0x0238, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    },
+        "Cycles without a command while the program is still read or the next command is made ready."),
+    "UPDATE_IDLE": Register("UPDATE_IDLE", 0x0240, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Cycles without a command, and none to come."),
+    "UPDATE_BUSY": Register("UPDATE_BUSY", 0x0244, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    },
+        "Cycles of work: a command is in the unit and does not stall (gemm: the array takes a k-step)."),
+    "UPDATE_WAIT": Register("UPDATE_WAIT", 0x0248, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Cycles without a command; the head of the queue waits for a semaphore."),
+    "UPDATE_STALL_OPERAND": Register("UPDATE_STALL_OPERAND", 0x024C, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Cycles in a command that waits for operand words."),
+    "UPDATE_STALL_RESULT": Register("UPDATE_STALL_RESULT", 0x0250, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Cycles in a command that waits for room to write."),
+    "UPDATE_OVERHEAD": Register("UPDATE_OVERHEAD", 0x0254, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    },
+        "Cycles in a command that neither works nor stalls: its stream has not begun or has ended (gemm "
+        "only)."),
+    "UPDATE_FETCH": Register("UPDATE_FETCH", 0x0258, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    },
+        "Cycles without a command while the program is still read or the next command is made ready."),
+    "DMA_IDLE": Register("DMA_IDLE", 0x0260, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Cycles without a command, and none to come."),
+    "DMA_BUSY": Register("DMA_BUSY", 0x0264, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    },
+        "Cycles of work: a command is in the unit and does not stall (gemm: the array takes a k-step)."),
+    "DMA_WAIT": Register("DMA_WAIT", 0x0268, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Cycles without a command; the head of the queue waits for a semaphore."),
+    "DMA_STALL_OPERAND": Register("DMA_STALL_OPERAND", 0x026C, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Cycles in a command that waits for operand words."),
+    "DMA_STALL_RESULT": Register("DMA_STALL_RESULT", 0x0270, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Cycles in a command that waits for room to write."),
+    "DMA_OVERHEAD": Register("DMA_OVERHEAD", 0x0274, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    },
+        "Cycles in a command that neither works nor stalls: its stream has not begun or has ended (gemm "
+        "only)."),
+    "DMA_FETCH": Register("DMA_FETCH", 0x0278, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    },
+        "Cycles without a command while the program is still read or the next command is made ready."),
 }
 
 MEMORIES: dict[str, Memory] = {

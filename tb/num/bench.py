@@ -6,6 +6,7 @@ import random
 import cocotb
 from cocotb.triggers import Timer
 
+from tb.common import spec
 from tb.common.actors import Coverage
 
 WINDOW = 1 << 18  # results are compared after a clamp to 19 bits, the widest that a unit uses
@@ -13,27 +14,6 @@ WINDOW = 1 << 18  # results are compared after a clamp to 19 bits, the widest th
 
 def clamp(x, limit):
     return min(max(x, -limit), limit - 1)
-
-
-def shift_round(v, s, stochastic, r):
-    s = min(max(s, -16), 62)
-    if s <= 0:
-        return v << -s
-    q, rest = v >> s, v & ((1 << s) - 1)
-    if stochastic:
-        return q + ((((rest << 16) >> s) + r) >> 16)
-    twice = 2 * rest - (1 << s)
-    return q + (twice > 0 or (twice == 0 and q & 1))
-
-
-def mix32(x):
-    m = 0xFFFFFFFF
-    x = (~x + (x << 15)) & m
-    x ^= x >> 12
-    x = (x + (x << 2)) & m
-    x ^= x >> 4
-    x = (x + (x << 3) + (x << 11)) & m
-    return x ^ (x >> 16)
 
 
 def cases(generator, count):
@@ -64,7 +44,7 @@ async def test_functions(dut):
         dut.v_i.value, dut.s_i.value, dut.stochastic_i.value, dut.r_i.value, dut.up_i.value = v, s, stochastic, r, up
         await Timer(1, "ns")
         case = f"v={v:#x} s={s} stochastic={stochastic} r={r:#x} up={up}"
-        wanted = shift_round(v, s, stochastic, r)
+        wanted = spec.shift_round(v, s, stochastic, r)
         got = dut.round_o.value.to_signed()
         assert clamp(got, WINDOW) == clamp(wanted, WINDOW), case
         assert dut.clamp_o.value.to_signed() == clamp(wanted, 32768), case
@@ -72,13 +52,26 @@ async def test_functions(dut):
         seen.hit(("clamped", clamp(wanted, 32768) != wanted))
         seen.hit("exact", -WINDOW <= wanted < WINDOW and s <= 0)
         seen.hit("tie", 0 < s < 62 and v & ((1 << s) - 1) == 1 << (s - 1) and not stochastic)
-        t = min(s, up)
-        aligned = v << t if t >= 0 else v >> min(-t, 63)
+        aligned = spec.align(v, s, up)
         if abs(aligned) < 1 << 63:
             assert dut.align_o.value.to_signed() == aligned, case
-            seen.hit("left", t > 0)
-        bits = (v if v >= 0 else -1 - v).bit_length()
+            seen.hit("left", min(s, up) > 0)
+        low = (v + (1 << 45)) % (1 << 46) - (1 << 45)
+        x, lost = spec.window(low, s)
+        assert (dut.window_o.value.to_signed(), bool(dut.lost_o.value)) == (x, lost), case
+        assert dut.window_round_o.value.to_signed() == spec.round_window(x, lost, stochastic, r), case
+        assert dut.clamp35_o.value.to_signed() == spec.clamp(v, 35), case
+        half = x & 0xFFFF == 0x8000 and not stochastic
+        for name, when in (("window clamped", abs(x) >= (1 << 34) - 1), ("lost above half", half and lost), ("even", half and not lost),
+                           ("clamp35", abs(v) > 1 << 34)):
+            seen.hit(name, when)
+        h = v & 0xFFFFFFFF
+        words = int(dut.rand16_o.value)
+        for column in range(4):
+            wanted16 = (h & 0xFFFF, h >> 16, (h ^ h >> 16) & 0xFFFF, (h ^ h >> 15 & 0xFFFE ^ (0x2D if h >> 31 else 0)) & 0xFFFF)[column]
+            assert words >> 16 * column & 0xFFFF == wanted16, f"{case} column {column}"
+        bits = spec.magnitude(v).bit_length()
         assert int(dut.bits_o.value) == bits, case
         assert dut.top_o.value.to_signed() == min(max(bits + s, -127), 127), case
-        assert int(dut.mix_o.value) == mix32(v & 0xFFFFFFFF), case
-    seen.require([("clamped", True), ("clamped", False), "exact", "tie", "left"])
+        assert int(dut.mix_o.value) == spec.mix32(v & 0xFFFFFFFF), case
+    seen.require([("clamped", True), ("clamped", False), "exact", "tie", "left", "window clamped", "lost above half", "even", "clamp35"])

@@ -15,6 +15,11 @@ module num_harness
   output logic signed [15:0] clamp_o,
   output logic               clamped_o,
   output logic signed [63:0] align_o,
+  output logic signed [34:0] window_o,       // of the lower 46 bits of v
+  output logic               lost_o,
+  output logic signed [19:0] window_round_o,
+  output logic signed [34:0] clamp35_o,
+  output logic [3:0][15:0]   rand16_o,       // of the lower 32 bits of v, for the four columns
   output logic [6:0]         bits_o,
   output logic signed [7:0]  top_o
 );
@@ -25,6 +30,16 @@ module num_harness
   assign align_o   = align(v_i, s_i, up_i);
   assign bits_o    = bit_length(magnitude(v_i));
   assign top_o     = top_of(bits_o, s_i);
+
+  fixed_t fixed;
+  assign fixed          = window_fine(window_coarse(v_i[45:0], shift_amount(s_i)));
+  assign window_o       = fixed.x;
+  assign lost_o         = fixed.lost;
+  assign window_round_o = round(fixed.x, fixed.lost, stochastic_i, r_i);
+  assign clamp35_o      = clamp35(v_i);
+  for (genvar c = 0; c < 4; c++) begin : gen_column
+    assign rand16_o[c] = rand16(v_i[31:0], 2'(c));
+  end
 
   logic unused;
   assign unused = &{1'b0, clk_i, rst_ni};
