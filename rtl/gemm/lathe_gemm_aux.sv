@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads what the drain needs besides the sums, in the order in which it needs them: the bias word of each tile, then
-// the y word of each of its rows. Gives the bare words; the drain knows which is which.
+// the word of operand 4 (y or addend) of each of its rows. Gives the bare words; the drain knows which is which.
 module lathe_gemm_aux
   import lathe_pkg::*;
   import lathe_gemm_pkg::*;
@@ -9,12 +9,10 @@ module lathe_gemm_aux
 ) (
   input  logic                clk_i,
   input  logic                rst_ni,
-  input  shape_t              shape_i,
-  input  logic                bias_i,        // bias words are needed
-  input  logic                y_i,           // y words are needed
-  input  logic [AddrW-1:0]    bias_base_i,
-  input  logic [AddrW-1:0]    y_base_i,
-  input  logic [AddrW-1:0]    y_stride_i,
+  // verilator lint_off UNUSEDSIGNAL
+  input  drain_ctx_t          ctx_i,         // constant while a command's words are read
+  // verilator lint_on UNUSEDSIGNAL
+  input  logic                rows_i,        // words of operand 4 are needed
   input  logic                start_i,
   output logic                rd_valid_o,
   input  logic                rd_ready_i,
@@ -25,27 +23,27 @@ module lathe_gemm_aux
   input  logic                word_ready_i,
   output logic [Lanes*16-1:0] word_data_o
 );
-  localparam int unsigned LaneW = $clog2(Lanes);
-
   logic active_q, bias_done_q;
   logic want_bias, req_valid, req_ready, step, tile_first, last;
-  logic [AddrW-1:0] y_addr, req_addr;
-  logic [DimW-1:0] col;
+  logic [AddrW-1:0] row_addr, req_addr;
+  logic [BlockW-1:0] col_block;
 
   // verilator lint_off PINCONNECTEMPTY
   lathe_gemm_walk #(
     .Lanes(Lanes)
   ) u_walk (
     .clk_i,
-    .shape_i,
-    .base_i      (y_base_i),
-    .stride_i    (y_stride_i),
+    .shape_i     (ctx_i.shape),
+    .base_i      (ctx_i.aux_base),
+    .stride_i    (ctx_i.aux_stride),
+    .pair_i      (1'b0),
     .start_i,
     .step_i      (step),
-    .addr_o      (y_addr),
+    .addr_o      (row_addr),
     .row_o       (),
-    .col_o       (col),
+    .col_block_o (col_block),
     .row_end_o   (),
+    .row_first_o (),
     .tile_first_o(tile_first),
     .tile_last_o (),
     .col_last_o  (),
@@ -53,18 +51,18 @@ module lathe_gemm_aux
   );
   // verilator lint_on PINCONNECTEMPTY
 
-  // With y, a tile's first row takes two requests; without, the walk goes through the rows and asks only at the first.
-  assign want_bias = bias_i && tile_first && !bias_done_q;
-  assign req_valid = active_q && (want_bias || y_i);
-  assign req_addr = want_bias ? bias_base_i + AddrW'(col >> LaneW) : y_addr;
-  assign step = active_q && (y_i ? !want_bias && req_ready : !want_bias || req_ready);
+  // With rows, a tile's first row takes two requests; without, the walk goes through the rows and asks only at the first.
+  assign want_bias = ctx_i.lane.bias && tile_first && !bias_done_q;
+  assign req_valid = active_q && (want_bias || rows_i);
+  assign req_addr = want_bias ? ctx_i.bias_base + AddrW'(col_block) : row_addr;
+  assign step = active_q && (rows_i ? !want_bias && req_ready : !want_bias || req_ready);
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       active_q <= 1'b0;
       bias_done_q <= 1'b0;
     end else begin
-      if (start_i) active_q <= bias_i || y_i;
+      if (start_i) active_q <= ctx_i.lane.bias || rows_i;
       else if (step && last) active_q <= 1'b0;
       bias_done_q <= (bias_done_q || (active_q && want_bias && req_ready)) && !step;
     end

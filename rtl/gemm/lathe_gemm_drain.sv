@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Takes the rows of finished sums, one a cycle, through the lanes' arithmetic and writes them; keeps the saturation
-// count and the largest magnitude. Rows beyond M are dropped, lanes beyond N are written as zero and counted nowhere.
+// Takes the rows of finished sums of one command after the other, one a cycle, through the lanes' arithmetic, writes them,
+// and reports. Rows beyond M are dropped; lanes beyond N are written as zero and counted nowhere.
 module lathe_gemm_drain
   import lathe_pkg::*;
+  import lathe_desc_pkg::*;
   import lathe_gemm_pkg::*;
   import lathe_num_pkg::*;
 #(
@@ -10,116 +11,175 @@ module lathe_gemm_drain
 ) (
   input  logic                       clk_i,
   input  logic                       rst_ni,
-  // verilator lint_off UNUSEDSIGNAL
-  input  shape_t                     shape_i,        // not K
-  // verilator lint_on UNUSEDSIGNAL
-  input  lane_cfg_t                  cfg_i,
-  input  logic                       tanh_i,         // the result is a tanh
-  input  logic [31:0]                key_i,
-  input  logic [AddrW-1:0]           base_i,
-  input  logic [AddrW-1:0]           stride_i,
-  input  logic                       start_i,
-  output logic                       idle_o,         // everything written
-  // Rows of sums; all Lanes rows of each tile come.
+  // The command whose rows come next. Taken when those of the one before have gone through the lanes.
+  input  logic                       ctx_valid_i,
+  output logic                       ctx_ready_o,
+  input  drain_ctx_t                 ctx_i,
+  // Rows of sums: of each tile its column sums, if ctx_i.colsum and it is in the first row block, then all Lanes rows.
   input  logic                       row_valid_i,
   output logic                       row_ready_o,
   input  logic [Lanes-1:0][AccW-1:0] row_data_i,
-  // Bias word of each tile, then the y words of its rows.
-  input  logic                       aux_valid_i,
-  output logic                       aux_ready_o,
-  input  logic [Lanes*16-1:0]        aux_data_i,
+  // Bias, y and addend words.
+  output logic                       rd_valid_o,
+  input  logic                       rd_ready_i,
+  output logic [AddrW-1:0]           rd_addr_o,
+  input  logic                       rd_rvalid_i,
+  input  logic [Lanes*16-1:0]        rd_rdata_i,
   output logic                       wr_valid_o,
   input  logic                       wr_ready_i,
   output logic [AddrW-1:0]           wr_addr_o,
   output logic [Lanes*16-1:0]        wr_data_o,
-  output logic [31:0]                saturations_o,
-  output logic [ValueW-1:0]          magnitude_o     // OR of v (v < 0: -1 - v)
+  output logic                       block_o,       // a block of C (one column of words of a row block) has been accepted
+  output logic                       block_last_o,  // with block_o: the last one of its command
+  output logic                       done_valid_o,  // all words of a command have been accepted
+  output done_t                      done_o
 );
-  localparam int unsigned OutDepth = 32;  // more than the pipeline holds, so it runs at full rate
+  localparam int unsigned OutDepth = 16;  // more than the pipeline holds, so it runs at full rate
   localparam int unsigned OutW = $clog2(OutDepth + 1);
   localparam int unsigned LaneW = $clog2(Lanes);
   localparam int unsigned CountW = $clog2(Lanes + 1);
+  localparam int unsigned Groups = Lanes / 4;  // of lanes that share a hash
 
+  // A row's way through the pipeline.
   typedef struct packed {
     logic [AddrW-1:0] addr;
-    logic [Lanes-1:0] mask;  // lanes within N
+    logic [LaneW-1:0] row;        // within its tile
+    logic             write;      // else kept for the odd tile (int8)
+    logic             odd;        // the odd tile of two (int8)
+    logic             block_end;  // last word of a block
+    logic             cmd_end;    // last word of the command
   } meta_t;
 
-  // Walk over the rows that are written; the rest of a tile's rows is skipped.
-  logic issue, skip, take_y, load_bias, need_y;
-  logic tile_last, col_last, last, active_q;
+  // Command.
+  drain_ctx_t ctx_q;
+  logic idle_q, start_q, issuing_q, empty, report_ready, take_ctx;
+  logic need_rows;
+
+  assign ctx_ready_o = idle_q;
+  assign take_ctx = ctx_valid_i && idle_q;
+  assign need_rows = ctx_q.lane.accumulate || ctx_q.lane.dact_relu || ctx_q.lane.dact_tanh;
+
+  always_ff @(posedge clk_i) if (take_ctx) ctx_q <= ctx_i;
+
+  // Walk over the rows that are taken; the rest of a tile's rows is skipped.
+  logic issue, skip, is_sum_q, sum_next, bias_load, bias_valid_q;
   logic [AddrW-1:0] addr;
-  logic [DimW-1:0] row, col;
+  logic [DimW-1:0] row;
+  logic [BlockW-1:0] col_block;
   logic [LaneW-1:0] row_end, skip_q;
+  logic row_first, tile_first, tile_last, col_last, last;
   logic [OutW-1:0] room_q;  // of the output FIFO, less what is in the pipeline
-  logic bias_valid_q;
-  logic [Lanes-1:0][15:0] bias_q;
+  logic aux_valid, writes, room;
+  logic [Lanes*16-1:0] aux_data;
   logic [NumStages-1:0] load, valid_q;
 
-  // verilator lint_off PINCONNECTEMPTY
   lathe_gemm_walk #(
     .Lanes(Lanes)
   ) u_walk (
     .clk_i,
-    .shape_i,
-    .base_i,
-    .stride_i,
-    .start_i,
-    .step_i      (issue),
+    .shape_i     (ctx_q.shape),
+    .base_i      (ctx_q.base),
+    .stride_i    (ctx_q.stride),
+    .pair_i      (ctx_q.lane.int8_result),
+    .start_i     (start_q),
+    .step_i      (issue && !is_sum_q),
     .addr_o      (addr),
     .row_o       (row),
-    .col_o       (col),
+    .col_block_o (col_block),
     .row_end_o   (row_end),
-    .tile_first_o(),
+    .row_first_o (row_first),
+    .tile_first_o(tile_first),
     .tile_last_o (tile_last),
     .col_last_o  (col_last),
     .last_o      (last)
   );
-  // verilator lint_on PINCONNECTEMPTY
 
-  assign need_y = cfg_i.dact_relu || cfg_i.dact_tanh;
+  lathe_gemm_aux #(
+    .Lanes(Lanes)
+  ) u_aux (
+    .clk_i,
+    .rst_ni,
+    .ctx_i       (ctx_q),
+    .rows_i      (need_rows),
+    .start_i     (start_q),
+    .rd_valid_o,
+    .rd_ready_i,
+    .rd_addr_o,
+    .rd_rvalid_i,
+    .rd_rdata_i,
+    .word_valid_o(aux_valid),
+    .word_ready_i(bias_load || (issue && need_rows)),
+    .word_data_o (aux_data)
+  );
+
+  // A row of column sums is never a tanh: it would overtake such rows.
+  assign writes = !ctx_q.lane.int8_result || col_block[0] || col_last;
+  assign room = room_q != '0 || !writes;
   assign skip = skip_q != '0;
-  assign issue = active_q && !skip && row_valid_i && room_q != '0 && (!cfg_i.bias || bias_valid_q) &&
-                 (!need_y || aux_valid_i);
-  assign take_y = issue && need_y;
-  // The word at the head is the bias if none is held, or if this row is the last that needs the one held.
-  assign load_bias = cfg_i.bias && aux_valid_i && (!bias_valid_q || (issue && tile_last && !need_y));
-  assign aux_ready_o = take_y || load_bias;
+  assign issue = issuing_q && !skip && row_valid_i && room &&
+                 (is_sum_q ? !(ctx_q.lane.act_tanh && valid_q != '0) :
+                  (!ctx_q.lane.bias || !tile_first || bias_valid_q) && (!need_rows || aux_valid));
   assign row_ready_o = issue || skip;
+  // The bias of the next tile waits in the lanes' first stage until that tile's first row has gone to the second one.
+  assign bias_load = ctx_q.lane.bias && aux_valid && !bias_valid_q && (!need_rows || tile_first);
+  // The row after this one opens a tile with column sums.
+  assign sum_next = ctx_q.colsum && row_first && tile_last && !col_last;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
-      active_q <= 1'b0;
+      idle_q <= 1'b1;
+      start_q <= 1'b0;
+      issuing_q <= 1'b0;
       bias_valid_q <= 1'b0;
       skip_q <= '0;
       room_q <= OutW'(OutDepth);
     end else begin
-      if (start_i) active_q <= 1'b1;
-      else if (issue && last) active_q <= 1'b0;
-      if (load_bias) bias_valid_q <= 1'b1;
-      else if (issue && tile_last) bias_valid_q <= 1'b0;
-      if (issue && tile_last) skip_q <= ~row_end;
+      if (take_ctx) idle_q <= 1'b0;
+      else if (empty && report_ready) idle_q <= 1'b1;
+      start_q <= take_ctx;
+      if (start_q) issuing_q <= 1'b1;
+      else if (issue && !is_sum_q && last) issuing_q <= 1'b0;
+      if (bias_load) bias_valid_q <= 1'b1;
+      else if (issue && !is_sum_q && tile_first) bias_valid_q <= 1'b0;
+      if (issue && !is_sum_q && tile_last) skip_q <= ~row_end;
       else if (skip && row_valid_i) skip_q <= skip_q - 1'b1;
-      if (issue != (wr_valid_o && wr_ready_i)) room_q <= issue ? room_q - 1'b1 : room_q + 1'b1;
+      if ((issue && writes) != (wr_valid_o && wr_ready_i)) begin
+        room_q <= (issue && writes) ? room_q - 1'b1 : room_q + 1'b1;
+      end
     end
   end
 
-  always_ff @(posedge clk_i) if (load_bias) bias_q <= aux_data_i;
+  // Nothing of the command is to come, and nothing on its way to the statistics.
+  logic or_valid_q, count_valid_q;
+  assign empty = !idle_q && !start_q && !issuing_q && !skip && valid_q == '0 && !or_valid_q && !count_valid_q;
 
-  assign idle_o = !active_q && !skip && room_q == OutW'(OutDepth) && valid_q == '0;
+  always_ff @(posedge clk_i) begin
+    if (start_q) is_sum_q <= ctx_q.colsum;
+    else if (issue) is_sum_q <= !is_sum_q && sum_next;
+  end
 
-  // Pipeline: valid bits, then address and mask of each stage's row.
+  // Pipeline: valid bits, then what rides along. A row of column sums has no addend and no activation.
+  meta_t meta, out_meta;
   meta_t meta_q [NumStages];
-  meta_t meta;
-  logic [31:0] row_key;         // of the row in stage 3: its part of the random bits
-  logic [31:0] row_key_q [2];
-  logic [15:0] rand_col_q [5];
+  logic [RoundStage:0] sum_q;    // the row in this stage is one of column sums
+  logic first_q;                 // the row in stage 0 is the first one of its tile
+  logic [Lanes-1:0] mask, mask_q [2];
+  logic has_addend, out_tanh, out_valid;
 
-  // Stages after RoundStage work for tanh only.
-  assign load = {valid_q[TanhStage-1:RoundStage] & {(TanhStage - RoundStage){tanh_i}},
+  function automatic logic is_tanh(logic act_tanh, logic is_sum);
+    return act_tanh && !is_sum;
+  endfunction
+
+  assign load = {valid_q[TanhStage-1:RoundStage+1], valid_q[RoundStage] && is_tanh(ctx_q.lane.act_tanh, sum_q[RoundStage]),
                  valid_q[RoundStage-1:0], issue};
-  assign meta.addr = addr;
-  assign meta.mask = col_last ? (Lanes'(2) << shape_i.n_last[LaneW-1:0]) - 1'b1 : '1;  // lanes 0 to n_last
+  assign meta.addr = is_sum_q ? ctx_q.aux_base + AddrW'(col_block) : addr;
+  assign meta.row = row[LaneW-1:0];
+  assign meta.write = writes;
+  assign meta.odd = col_block[0];
+  assign meta.block_end = !is_sum_q && tile_last && writes;
+  assign meta.cmd_end = !is_sum_q && last;
+  assign mask = col_last ? (Lanes'(2) << ctx_q.shape.n_last[LaneW-1:0]) - 1'b1 : '1;  // lanes 0 to n_last
+  assign has_addend = ctx_q.lane.bias || ctx_q.lane.accumulate;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) valid_q <= '0;
@@ -127,100 +187,151 @@ module lathe_gemm_drain
   end
 
   always_ff @(posedge clk_i) begin
-    for (int unsigned s = 0; s < NumStages; s++) begin
-      if (load[s]) meta_q[s] <= s == 0 ? meta : meta_q[s-1];
+    sum_q <= {sum_q[RoundStage-1:0], is_sum_q};
+    if (issue) first_q <= tile_first;
+    if (load[0]) begin
+      meta_q[0] <= meta;
+      mask_q[0] <= mask;
     end
-    if (cfg_i.stochastic) begin
-      for (int unsigned s = 0; s < 5; s++) begin
-        if (load[s]) begin
-          rand_col_q[s] <= s == 0 ? col : rand_col_q[s-1];
-        end
-      end
+    if (load[1]) mask_q[1] <= mask_q[0];
+    for (int unsigned s = 1; s < NumStages; s++) begin
+      if (load[s]) meta_q[s] <= meta_q[s-1];
     end
   end
 
+  // Random bits: the row's key, then a hash for every four lanes, then the lanes' numbers.
+  logic [DimW-1:0] row_index;
+  logic [31:0] row_key;
+  logic [31:0] hash [Groups];
+  logic [BlockW-1:0] col_block_q [2];
+  logic [Lanes-1:0][15:0] term_q;
+
+  assign row_index = is_sum_q ? ctx_q.shape.m_last + 1'b1 : row;
+
   lathe_rng #(
-    .Stages(3)
+    .Stages(2)
   ) u_row_key (
     .clk_i,
-    .en_i(cfg_i.stochastic && (|load[2:0])),
-    .key_i,
-    .index_i(32'(row)),
-    .rand_o(row_key)
+    .en_i   (ctx_q.lane.stochastic && (|load[1:0])),
+    .key_i  (ctx_q.key),
+    .index_i(32'(row_index)),
+    .rand_o (row_key)
   );
+
+  for (genvar g = 0; g < Groups; g++) begin : gen_hash
+    lathe_rng #(
+      .Stages(2)
+    ) u_rng (
+      .clk_i,
+      .en_i   (ctx_q.lane.stochastic && (|load[3:2])),
+      .key_i  (row_key),
+      .index_i(32'(col_block_q[1]) * 32'(Groups) | 32'(g)),
+      .rand_o (hash[g])
+    );
+  end
+
   always_ff @(posedge clk_i) begin
-    if (cfg_i.stochastic && load[3]) row_key_q[0] <= row_key;
-    if (cfg_i.stochastic && load[4]) row_key_q[1] <= row_key_q[0];
+    if (ctx_q.lane.stochastic && load[0]) col_block_q[0] <= col_block;
+    if (ctx_q.lane.stochastic && load[1]) col_block_q[1] <= col_block_q[0];
   end
 
   // Lanes.
-  logic [Lanes-1:0] sat;
-  logic signed [ValueW-1:0] value [Lanes];
+  logic [Lanes-1:0] sat, lost;
+  logic signed [34:0] x [Lanes];
   logic [Lanes-1:0][15:0] result;
+  logic [Lanes-1:0][7:0] bytes;
+  logic stochastic3, stochastic4;  // of the rows in these stages
+
+  assign stochastic3 = ctx_q.lane.stochastic && !is_tanh(ctx_q.lane.act_tanh, sum_q[3]);
+  assign stochastic4 = ctx_q.lane.stochastic && !is_tanh(ctx_q.lane.act_tanh, sum_q[4]);
 
   for (genvar l = 0; l < Lanes; l++) begin : gen_lane
-    // verilator lint_off UNUSEDSIGNAL
-    logic [31:0] rand32;  // the lower half rounds
-    // verilator lint_on UNUSEDSIGNAL
-    logic signed [15:0] rounded, tanh;
-
-    lathe_rng #(
-      .Stages(3)
-    ) u_rng (
-      .clk_i,
-      .en_i  (cfg_i.stochastic && (|load[7:5])),
-      .key_i  (row_key_q[1]),
-      .index_i(32'(rand_col_q[4] | 16'(l))),
-      .rand_o(rand32)
-    );
+    always_ff @(posedge clk_i) begin
+      if (load[4]) term_q[l] <= round_term(stochastic3, rand16(hash[l/4], 2'(l)));
+    end
 
     lathe_gemm_lane u_lane (
       .clk_i,
-      .cfg_i,
-      .load_i  (load),
-      .acc_i   (row_data_i[l]),
-      .bias_i  (bias_q[l]),
-      .y_i     (aux_data_i[16*l+:16]),
-      .rand_i  (rand32[15:0]),
-      .value_o (value[l]),
-      .sat_o   (sat[l]),
-      .result_o(rounded),
-      .tanh_o  (tanh)
+      .cfg_i        (ctx_q.lane),
+      .load_i       (load),
+      .acc_i        (row_data_i[l]),
+      .amount_i     (is_sum_q ? ctx_q.colsum_shift : ctx_q.lane.shift),
+      .aux_i        (aux_data[16*l+:16]),
+      .addend_load_i(bias_load || (issue && ctx_q.lane.accumulate)),
+      .addend_new_i (ctx_q.lane.accumulate || first_q),
+      .addend_none_i(!has_addend || sum_q[0]),
+      .keep_i       (mask_q[1][l]),
+      .plain_i      (sum_q[1]),
+      .nearest_i    (!stochastic4),
+      .term_i       (term_q[l]),
+      .x_o          (x[l]),
+      .lost_o       (lost[l]),
+      .tanh_i       (out_tanh),
+      .sat_o        (sat[l]),
+      .result_o     (result[l])
     );
 
-    assign result[l] = tanh_i ? (meta_q[TanhStage].mask[l] ? tanh : '0) :
-                       (meta_q[RoundStage].mask[l] ? rounded : '0);
+    assign bytes[l] = result[l][7:0];
+  end
+
+  // Results. Of two int8 tiles beside each other the even one's rows wait for those of the odd one.
+  logic [Lanes*8-1:0] even [Lanes];
+  logic [Lanes*16-1:0] word;
+  logic block_end, cmd_end;
+
+  assign out_tanh = valid_q[TanhStage];
+  assign out_valid = out_tanh || (valid_q[RoundStage] && !load[RoundStage+1]);
+  assign out_meta = out_tanh ? meta_q[TanhStage] : meta_q[RoundStage];
+
+  always_comb begin
+    if (!ctx_q.lane.int8_result) word = result;
+    else if (out_meta.odd) word = {bytes, even[out_meta.row]};
+    else word = {{Lanes*8{1'b0}}, bytes};
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (out_valid && !out_meta.write) even[out_meta.row] <= bytes;
   end
 
   // verilator lint_off PINCONNECTEMPTY
   lathe_fifo #(
-    .Width(AddrW + Lanes * 16),
+    .Width(2 + AddrW + Lanes * 16),
     .Depth(OutDepth)
   ) u_out (
     .clk_i,
     .rst_ni,
-    .in_valid_i (tanh_i ? valid_q[TanhStage] : valid_q[RoundStage]),
+    .in_valid_i (out_valid && out_meta.write),
     .in_ready_o (),
-    .in_data_i  ({tanh_i ? meta_q[TanhStage].addr : meta_q[RoundStage].addr, result}),
+    .in_data_i  ({out_meta.block_end, out_meta.cmd_end, out_meta.addr, word}),
     .out_valid_o(wr_valid_o),
     .out_ready_i(wr_ready_i),
-    .out_data_o ({wr_addr_o, wr_data_o}),
+    .out_data_o ({block_end, cmd_end, wr_addr_o, wr_data_o}),
     .level_o    ()
   );
   // verilator lint_on PINCONNECTEMPTY
 
-  // What the exponent and the statistics need.
-  logic or_valid_q, count_valid_q;
-  logic [ValueW-1:0] or_d, or_q, magnitude_q;
+  assign block_o = wr_valid_o && wr_ready_i && block_end;
+  assign block_last_o = cmd_end;
+
+  // Statistics of C and of the column sums (index 1): the OR of magnitudes, whether anything was lost, saturations.
+  typedef struct packed {
+    logic        lost;
+    logic [33:0] magnitude;
+  } seen_t;
+
+  logic or_sum_q, hand_over;
+  seen_t or_d, or_q;
+  seen_t [1:0] seen_q;
   logic [CountW-1:0] count_d, count_q;
   logic [31:0] saturations_q;
 
   always_comb begin
     or_d = '0;
+    or_d.lost = |lost;
     count_d = '0;
     for (int unsigned l = 0; l < Lanes; l++) begin
-      if (meta_q[5].mask[l]) or_d |= ValueW'(magnitude(64'(value[l])));
-      count_d += CountW'(sat[l] && meta_q[RoundStage].mask[l]);
+      or_d.magnitude |= x[l][33:0] ^ {34{x[l][34]}};
+      count_d += CountW'(sat[l]);
     end
   end
 
@@ -229,23 +340,97 @@ module lathe_gemm_drain
       or_valid_q <= 1'b0;
       count_valid_q <= 1'b0;
     end else begin
-      or_valid_q <= load[6];
-      count_valid_q <= valid_q[RoundStage] && !tanh_i;
+      or_valid_q <= load[RoundStage] && !is_tanh(ctx_q.lane.act_tanh, sum_q[RoundStage-1]);
+      count_valid_q <= out_valid;
     end
   end
 
   always_ff @(posedge clk_i) begin
-    if (load[6]) or_q <= or_d;
-    if (valid_q[RoundStage]) count_q <= count_d;
-    if (start_i) begin
-      magnitude_q <= '0;
+    if (load[RoundStage]) begin
+      or_q <= or_d;
+      or_sum_q <= sum_q[RoundStage-1];
+    end
+    if (out_valid) count_q <= count_d;
+    if (start_q) begin
+      seen_q <= '0;
       saturations_q <= '0;
     end else begin
-      if (or_valid_q) magnitude_q <= magnitude_q | or_q;
+      if (or_valid_q) seen_q[or_sum_q] <= seen_q[or_sum_q] | or_q;
       if (count_valid_q) saturations_q <= saturations_q + 32'(count_q);
     end
   end
 
-  assign saturations_o = saturations_q;
-  assign magnitude_o = magnitude_q;
+  // Report, while the next command's rows may already be in the lanes: the bit length of the OR in two steps (the highest
+  // 16 bits that are not zero, then within them), for the column sums too; then the last word's acceptance.
+  typedef enum logic [1:0] {Idle, Part, Length, Wait} report_e;
+  report_e report_q;
+  seen_t [1:0] report_seen_q;
+  logic [31:0] report_saturations_q;
+  logic signed [1:0][9:0] report_exp_q;
+  logic report_colsum_q, which_q;
+  logic [1:0] part_index, part_index_q, written_q;
+  logic [15:0] part_q;
+  result_t [1:0] result_q;
+  logic [6:0] length;
+
+  assign report_ready = report_q == Idle;
+  assign hand_over = empty && report_ready;
+  assign part_index = (|report_seen_q[0].magnitude[33:32]) ? 2'd2 : (|report_seen_q[0].magnitude[31:16]) ? 2'd1 : 2'd0;
+  assign length = bit_length(64'(part_q)) + {1'b0, part_index_q, 4'd0};
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      report_q <= Idle;
+      written_q <= '0;
+    end else begin
+      unique case (report_q)
+        Idle:    if (hand_over) report_q <= Part;
+        Part:    report_q <= Length;
+        Length:  report_q <= report_colsum_q && !which_q ? Part : Wait;
+        default: if (written_q != '0) report_q <= Idle;
+      endcase
+      if ((wr_valid_o && wr_ready_i && cmd_end) != done_valid_o) begin
+        written_q <= done_valid_o ? written_q - 1'b1 : written_q + 1'b1;
+      end
+    end
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (hand_over) begin
+      report_seen_q <= seen_q;
+      report_saturations_q <= saturations_q;
+      report_exp_q <= {ctx_q.colsum_exp, ctx_q.value_exp};
+      report_colsum_q <= ctx_q.colsum;
+      which_q <= 1'b0;
+      result_q <= '0;
+    end
+    if (report_q == Part) begin
+      part_index_q <= part_index;
+      part_q <= 16'(report_seen_q[0].magnitude >> {part_index, 4'd0});
+    end
+    if (report_q == Length) begin
+      if (report_seen_q[0] != '0) begin
+        result_q[which_q] <= '{track: 1'b1, top: top_of(length, signed'(report_exp_q[0]))};
+      end
+      report_seen_q[0] <= report_seen_q[1];
+      report_exp_q[0] <= report_exp_q[1];
+      which_q <= 1'b1;
+    end
+  end
+
+  assign done_valid_o = report_q == Wait && written_q != '0;
+  always_comb begin
+    done_o.error = ErrNone;
+    done_o.saturations = report_saturations_q;
+    done_o.result = result_q;
+  end
+
+`ifndef SYNTHESIS
+  logic live_q;  // after a reset, when registers no longer hold what they powered up with
+  initial live_q = 1'b0;
+  always @(posedge clk_i) begin
+    live_q <= rst_ni;
+    if (live_q) assert (!(out_tanh && valid_q[RoundStage] && !load[RoundStage+1])) else $error("two rows leave the lanes");
+  end
+`endif
 endmodule

@@ -1,119 +1,160 @@
 // SPDX-License-Identifier: Apache-2.0
-// Arithmetic of one lane of the drain: acc + bias, times the derivative factor, shift_round, saturate, or tanh
-// (numerics.md, sections 2, 3 and 6). A pipeline that never stalls; the stage valids come from outside.
+// Arithmetic of one lane of the drain: window, addend, activation or derivative factor, round and saturate, or tanh
+// (numerics.md, sections 2 and 6). A pipeline that never stalls; the stage valids come from outside.
 module lathe_gemm_lane
   import lathe_pkg::*;
   import lathe_gemm_pkg::*;
   import lathe_num_pkg::*;
 (
-  input  logic                       clk_i,
-  input  lane_cfg_t                  cfg_i,
-  input  logic [NumStages-1:0]       load_i,    // bit s: stage s takes a value
-  input  logic signed [AccW-1:0]     acc_i,     // at load_i[0]
-  input  logic signed [15:0]         bias_i,
-  input  logic signed [15:0]         y_i,
-  input  logic [15:0]                rand_i,    // at load_i[RoundStage]
-  output logic signed [ValueW-1:0]   value_o,   // v, in stage 5
-  output logic                       sat_o,     // in stage RoundStage
-  output logic signed [15:0]         result_o,  // in stage RoundStage
-  output logic signed [15:0]         tanh_o     // in stage TanhStage
+  input  logic                    clk_i,
+  // verilator lint_off UNUSEDSIGNAL
+  input  lane_cfg_t               cfg_i,          // not shift and stochastic, which go by rows
+  // verilator lint_on UNUSEDSIGNAL
+  input  logic [NumStages-1:0]    load_i,         // bit s: stage s takes a value
+  // At load_i[0]
+  input  logic signed [AccW-1:0]  acc_i,
+  input  logic [6:0]              amount_i,       // of the window
+  input  logic signed [15:0]      aux_i,          // addend or y
+  input  logic                    addend_load_i,  // takes an addend; at load_i[0] or, for a row to come, before it
+  // At load_i[1]
+  input  logic                    addend_new_i,   // the row is the first one that has the addend taken last
+  input  logic                    addend_none_i,  // neither this row nor those up to the next new one have an addend
+  // At load_i[2]
+  input  logic                    keep_i,         // not a pad lane
+  input  logic                    plain_i,        // column sums: no activation
+  // At load_i[RoundStage]
+  input  logic                    nearest_i,
+  input  logic [15:0]             term_i,         // round_term
+  output logic signed [34:0]      x_o,            // in stage RoundStage - 1
+  output logic                    lost_o,
+  input  logic                    tanh_i,         // result_o is the one in TanhStage, else the one in RoundStage
+  output logic                    sat_o,
+  output logic signed [15:0]      result_o        // int8: in the low byte
 );
-  // Stage 0: align the bias.
-  localparam int unsigned BiasW = 44;  // 16 bits shifted left by 28 at most
-  logic signed [AccW-1:0] acc0_q, sum1_q, sum2_q;
-  logic signed [BiasW-1:0] bias0_q;
-  logic signed [15:0] y0_q, y1_q;
-  logic signed [BiasW-1:0] bias_aligned;
-
-  assign bias_aligned = cfg_i.bias ? BiasW'(align_shift(64'(bias_i), cfg_i.bias_shift)) : '0;
-
-  // Stages 1 and 2: add, find the derivative factor d.
-  logic [31:0] yy1_q;
-  logic [16:0] d2_d, d2_q;
-  logic [16:0] quotient;
-
-  assign quotient = 17'((yy1_q + 32'd8192) >> 14);
+  // Stages 0 and 1: window; addend, shifted left by the fine amount and then by a multiple of 16; y*y.
+  window_t window0_q;
+  fixed_t fixed1_q;
+  logic signed [30:0] addend0_q;
+  logic signed [34:0] addend1_q, addend1_d;
+  logic signed [15:0] y0_q;
+  logic [18:0] square1_q;  // upper bits
+  logic positive1_q;
 
   always_comb begin
-    d2_d = 17'h10000;
-    if (cfg_i.dact_tanh) d2_d = 17'h10000 - quotient;
-    else if (cfg_i.dact_relu) d2_d = (y1_q > 0) ? 17'h10000 : '0;
-    else if (cfg_i.act_relu) d2_d = (sum1_q > 0) ? 17'h10000 : '0;
+    unique case (cfg_i.addend_shift[5:4])
+      2'd0: addend1_d = 35'(signed'(addend0_q[30:15]));
+      2'd1: addend1_d = 35'(addend0_q) <<< 1;
+      default: addend1_d = addend0_q[30:17] == {14{addend0_q[30]}} ? {addend0_q[17:0], 17'd0} :
+                           {addend0_q[30], {34{!addend0_q[30]}}};
+    endcase
   end
 
-  // Stages 3 to 5: v = sum * d from three limbs of 16 bits.
-  logic [32:0] low3_q, middle3_q;
-  logic signed [ValueW-33:0] high3_q, high4_q;
-  logic [49:0] lower4_q;
-  logic signed [ValueW-1:0] v5_q;
+  // Stage 2: sum, relu, derivative factor. For tanh the factor makes the magnitude.
+  logic signed [35:0] sum;
+  logic signed [34:0] x2_q, clamped;
+  logic lost2_q, negative2_q;
+  logic signed [17:0] d2_d, d2_q;
+  // verilator lint_off UNUSEDSIGNAL
+  logic [18:0] factor;  // (2**30 + 2**13 - 1 - y*y) >> 13; its last bit is dropped
+  // verilator lint_on UNUSEDSIGNAL
 
-  // Stages 6 to 8: shift_round in the steps of lathe_num_pkg, saturate.
-  coarse_t coarse6_q;
-  split_t split7_q;
-  logic signed [21:0] rounded;
-  logic signed [15:0] result8_q;
-  logic signed [18:0] arg8_q;
-  logic sat8_q;
+  assign sum = 36'(fixed1_q.x) + 36'(addend1_q);
+  assign clamped = sum[35] != sum[34] ? {sum[35], {34{!sum[35]}}} : sum[34:0];
+  assign factor = 19'h20001 + ~square1_q;
 
-  assign rounded = shift_up(split7_q, cfg_i.stochastic, rand_i);
+  always_comb begin
+    d2_d = 18'h10000;
+    if (cfg_i.dact_tanh) d2_d = 18'(factor[17:1]);
+    d2_d[17] = cfg_i.act_tanh && !plain_i && sum[35];
+  end
+
+  // Stages 3 and 4: the product of 35 and 17 bits from two of 18.
+  logic signed [33:0] high3_q;
+  logic signed [35:0] low3_q;
+  logic lost3_q, lost4_q, negative3_q, negative4_q;
+  logic signed [34:0] x4_q;
+
+  // RoundStage. A magnitude that lost something lies below its value, not above it.
+  logic tie, saturates;
+  logic signed [19:0] rounded;
+  logic signed [15:0] result5_q;
+  logic [17:0] arg5_q;
+  logic sat5_q, negative5_q;
+
+  assign tie = nearest_i && (negative4_q ? !lost4_q && x4_q[16] : lost4_q || x4_q[16]);
+  assign rounded = round_add(x4_q, term_i, tie);
+  assign saturates = rounded[19:15] != {5{rounded[19]}} || (cfg_i.int8_result && rounded[14:7] != {8{rounded[19]}});
 
   always_ff @(posedge clk_i) begin
-    if (load_i[0]) begin
-      acc0_q <= acc_i;
-      bias0_q <= bias_aligned;
-      y0_q <= y_i;
-    end
+    if (load_i[0]) window0_q <= window_coarse(acc_i, amount_i);
+    if (addend_load_i) addend0_q <= 31'(aux_i) <<< cfg_i.addend_shift[3:0];
+    if (load_i[0] && (cfg_i.dact_relu || cfg_i.dact_tanh)) y0_q <= aux_i;
     if (load_i[1]) begin
-      sum1_q <= acc0_q + AccW'(bias0_q);
-      y1_q <= y0_q;
-      if (cfg_i.dact_tanh) yy1_q <= unsigned'(32'(y0_q) * 32'(y0_q));
+      fixed1_q <= window_fine(window0_q);
+      if (addend_none_i) addend1_q <= '0;
+      else if (addend_new_i) addend1_q <= addend1_d;
+      positive1_q <= y0_q > 0;
+      if (cfg_i.dact_tanh) square1_q <= 19'(unsigned'(32'(y0_q) * 32'(y0_q)) >> 13);
     end
     if (load_i[2]) begin
-      sum2_q <= sum1_q;
+      if (!keep_i || (cfg_i.act_relu && !plain_i && sum[35]) || (cfg_i.dact_relu && !positive1_q)) begin
+        x2_q <= '0;
+        lost2_q <= 1'b0;
+      end else begin
+        x2_q <= clamped;
+        lost2_q <= fixed1_q.lost;
+      end
       d2_q <= d2_d;
+      negative2_q <= d2_d[17];
     end
     if (load_i[3]) begin
-      low3_q <= 33'(sum2_q[15:0]) * 33'(d2_q);
-      middle3_q <= 33'(sum2_q[31:16]) * 33'(d2_q);
-      high3_q <= (ValueW-32)'(signed'(sum2_q[AccW-1:32])) * signed'((ValueW-32)'(d2_q));
+      high3_q <= 34'(36'(signed'(x2_q[34:17])) * 36'(d2_q));
+      low3_q <= 36'(signed'({1'b0, x2_q[16:0]})) * 36'(d2_q);
+      lost3_q <= lost2_q;
+      negative3_q <= negative2_q;
     end
     if (load_i[4]) begin
-      lower4_q <= 50'(low3_q) + {1'b0, middle3_q, 16'd0};
-      high4_q <= high3_q;
+      x4_q <= {high3_q, 1'b0} + 35'(signed'(low3_q[35:16]));
+      lost4_q <= lost3_q || low3_q[15:0] != '0;
+      negative4_q <= negative3_q;
     end
-    if (load_i[5]) v5_q <= {high4_q, 32'd0} + ValueW'(lower4_q);
-    if (load_i[6]) coarse6_q <= shift_coarse(64'(v5_q), cfg_i.shift);
-    if (load_i[7]) split7_q <= shift_fine(coarse6_q);
     if (load_i[RoundStage]) begin
-      result8_q <= saturate16(rounded);
-      sat8_q <= saturates16(rounded);
-      if (rounded[21:18] == '0 || rounded[21:18] == '1) arg8_q <= rounded[18:0];
-      else arg8_q <= {rounded[21], {18{!rounded[21]}}};
+      result5_q <= rounded[15:0];
+      if (saturates) begin
+        result5_q[14:0] <= {15{!rounded[19]}};
+        result5_q[15] <= rounded[19];
+        if (cfg_i.int8_result) result5_q[7] <= rounded[19];
+      end
+      sat5_q <= saturates;
+      negative5_q <= negative4_q;
+      if (cfg_i.act_tanh) begin
+        if (rounded[18]) arg5_q <= '1;
+        else arg5_q <= rounded[17:0];
+      end
     end
   end
+
+  // tanh; as int8 rounded half up to 8 bits, where only the largest values saturate.
+  logic signed [15:0] tanh;
+  logic tanh_sat;
 
   lathe_gemm_tanh u_tanh (
     .clk_i,
-    .load_i(load_i[TanhStage-:4]),
-    .arg_i (arg8_q),
-    .y_o   (tanh_o)
+    .load_i(load_i[TanhStage-:3]),
+    .sign_i(negative5_q),
+    .arg_i (arg5_q),
+    .y_o   (tanh)
   );
 
-  assign value_o = v5_q;
-  assign sat_o = sat8_q;
-  assign result_o = result8_q;
+  assign tanh_sat = cfg_i.int8_result && tanh[15:7] == 9'h0ff;
 
-`ifndef SYNTHESIS
-  // The limbs together are the plain product.
-  logic signed [ValueW-1:0] plain_q [2];
-  logic [1:0] plain_valid_q;
-  initial plain_valid_q = '0;
-  always @(posedge clk_i) begin
-    plain_valid_q <= {load_i[4], load_i[3]};
-    if (load_i[3]) plain_q[0] <= ValueW'(sum2_q) * signed'(ValueW'(d2_q));
-    if (load_i[4]) plain_q[1] <= plain_q[0];
-    if (load_i[5] && plain_valid_q == '1) assert (plain_q[1] == ValueW'({high4_q, 32'd0} + ValueW'(lower4_q)))
-      else $error("the product's limbs do not add up");
+  always_comb begin
+    if (!tanh_i) result_o = result5_q;
+    else if (cfg_i.int8_result) result_o = {tanh[15:8], tanh[15:8] + 8'(tanh[7] && !tanh_sat)};
+    else result_o = tanh;
   end
-`endif
+
+  assign x_o = x4_q;
+  assign lost_o = lost4_q;
+  assign sat_o = tanh_i ? tanh_sat : sat5_q;
 endmodule

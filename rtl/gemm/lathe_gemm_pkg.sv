@@ -8,6 +8,11 @@ package lathe_gemm_pkg;
   localparam int unsigned EdgeW = 32;       // a sum of the array's edge row or column
   localparam int unsigned ResultTiles = 8;  // tiles of Lanes rows that lathe_gemm_collect has room for
 
+  // Stages of the drain's lanes whose results are written.
+  localparam int unsigned RoundStage = 5;
+  localparam int unsigned TanhStage = 8;
+  localparam int unsigned NumStages = 9;
+
   // A command's last indices, in stored elements. In blocks of Lanes: the upper bits count the blocks after the first,
   // the lower bits are the last index within the last block.
   typedef struct packed {
@@ -20,14 +25,14 @@ package lathe_gemm_pkg;
   typedef struct packed {
     logic        bias;        // the addend is a bias word, one a tile
     logic        accumulate;  // the addend is a word of operand 4, one a row
-    logic [5:0]  addend_shift;  // align(z, s, 31) as the lane wants it
+    logic [5:0]  addend_shift;  // align(z, s, 31) is (z << this) >> 15
     logic        act_relu;
     logic        act_tanh;
     logic        dact_relu;
     logic        dact_tanh;
     logic        int8_result;
     logic [6:0]  shift;       // of window: s clamped to -16..62, plus 16
-    logic        stochastic;  // never together with act_tanh
+    logic        stochastic;
   } lane_cfg_t;
 
   // What the drain needs of a command.

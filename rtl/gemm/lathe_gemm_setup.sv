@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Derives from a command what stays constant while it runs: last indices and the settings of the lanes. Combinational.
+// Derives from a command what stays constant while it runs: last indices and what the drain needs. Combinational.
 module lathe_gemm_setup
   import lathe_pkg::*;
   import lathe_desc_pkg::*;
@@ -8,30 +8,50 @@ module lathe_gemm_setup
 (
   // Fields of other units are not looked at.
   // verilator lint_off UNUSEDSIGNAL
-  input  cmd_t              cmd_i,
+  input  cmd_t       cmd_i,
   // verilator lint_on UNUSEDSIGNAL
-  output shape_t            shape_o,
-  output lane_cfg_t         cfg_o,
-  output logic              tanh_o,      // the result is a tanh
-  output logic signed [9:0] value_exp_o  // e_v
+  output shape_t     shape_o,
+  output drain_ctx_t ctx_o
 );
-  logic signed [9:0] acc_exp, target;  // e_acc; exponent that the result is rounded to
+  logic signed [9:0] acc_exp, target, addend_exp;  // e_acc; e_T
+  logic [DimW-1:0] k_last;
 
   assign acc_exp = 10'(cmd_i.t[0].exp) + 10'(cmd_i.t[1].exp);
-  assign target = tanh_o ? -10'sd15 : 10'(cmd_i.t[2].exp);
-  assign tanh_o = cmd_i.act == ActTanh;
-  assign value_exp_o = acc_exp - 10'sd16;
+  assign target = cmd_i.act == ActTanh ? -10'sd15 : 10'(cmd_i.t[2].exp);
+  assign addend_exp = cmd_i.accumulate ? 10'(cmd_i.t[4].exp) : 10'(cmd_i.t[3].exp);
+  assign k_last = cmd_i.k - 1'b1;
+
+  // align(z, s, up = 31) as (z << shift) >> 15, s at least -15: further right only the sign is left, as at -15.
+  function automatic logic [5:0] addend_shift(logic signed [9:0] s);
+    if (s > 10'sd31) return 6'd46;
+    if (s < -10'sd15) return 6'd0;
+    return 6'(s + 10'sd15);
+  endfunction
 
   always_comb begin
     shape_o.m_last = cmd_i.m - 1'b1;
     shape_o.n_last = cmd_i.n - 1'b1;
-    shape_o.k_last = cmd_i.k - 1'b1;
-    cfg_o.bias = cmd_i.bias;
-    cfg_o.bias_shift = align_amount(10'(cmd_i.t[3].exp) - acc_exp, 7'sd28);
-    cfg_o.act_relu = cmd_i.act == ActRelu;
-    cfg_o.dact_relu = cmd_i.dact == ActRelu;
-    cfg_o.dact_tanh = cmd_i.dact == ActTanh;
-    cfg_o.shift = shift_amount(target - value_exp_o);
-    cfg_o.stochastic = cmd_i.stochastic && !tanh_o;
+    shape_o.k_last = cmd_i.int8 ? k_last >> 1 : k_last;
+    ctx_o.shape = shape_o;
+    ctx_o.lane.bias = cmd_i.bias;
+    ctx_o.lane.accumulate = cmd_i.accumulate;
+    ctx_o.lane.addend_shift = addend_shift(addend_exp - target + 10'sd16);
+    ctx_o.lane.act_relu = cmd_i.act == ActRelu;
+    ctx_o.lane.act_tanh = cmd_i.act == ActTanh;
+    ctx_o.lane.dact_relu = cmd_i.dact == ActRelu;
+    ctx_o.lane.dact_tanh = cmd_i.dact == ActTanh;
+    ctx_o.lane.int8_result = cmd_i.int8_result;
+    ctx_o.lane.shift = shift_amount(target - acc_exp);
+    ctx_o.lane.stochastic = cmd_i.stochastic;
+    ctx_o.key = cmd_i.key;
+    ctx_o.base = cmd_i.t[2].addr;
+    ctx_o.stride = cmd_i.t[2].stride;
+    ctx_o.bias_base = cmd_i.t[3].addr;
+    ctx_o.aux_base = cmd_i.t[4].addr;
+    ctx_o.aux_stride = cmd_i.t[4].stride;
+    ctx_o.colsum = cmd_i.colsum;
+    ctx_o.colsum_shift = shift_amount(10'(cmd_i.t[4].exp) - 10'(cmd_i.t[1].exp));
+    ctx_o.value_exp = target - 10'sd16;
+    ctx_o.colsum_exp = 10'(cmd_i.t[4].exp) - 10'sd16;
   end
 endmodule

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Walks a tensor of the result's shape word by word, tile after tile, and gives each word's address and indices.
-// Rows beyond M are not visited.
+// Walks a tensor of the result's shape word by word, tile after tile (row blocks outside, column blocks inside), and gives
+// each word's address and indices. Rows beyond M are not visited.
 module lathe_gemm_walk
   import lathe_pkg::*;
   import lathe_gemm_pkg::*;
@@ -8,67 +8,60 @@ module lathe_gemm_walk
   parameter int unsigned Lanes = 8,
   localparam int unsigned LaneW = $clog2(Lanes)
 ) (
-  input  logic             clk_i,
+  input  logic              clk_i,
   // verilator lint_off UNUSEDSIGNAL
-  input  shape_t           shape_i,       // not K
+  input  shape_t            shape_i,       // not K
   // verilator lint_on UNUSEDSIGNAL
-  input  logic [AddrW-1:0] base_i,
-  input  logic [AddrW-1:0] stride_i,
-  input  logic             start_i,       // go to the first word
-  input  logic             step_i,        // go to the next word
-  output logic [AddrW-1:0] addr_o,
-  output logic [DimW-1:0]  row_o,         // row of the word
-  output logic [DimW-1:0]  col_o,         // column of its lane 0
-  output logic [LaneW-1:0] row_end_o,     // last row of this tile that is visited, within the tile
-  output logic             tile_first_o,  // first row of its tile
-  output logic             tile_last_o,   // last row of its tile
-  output logic             col_last_o,    // in the last column block
-  output logic             last_o         // last word of all
+  input  logic [AddrW-1:0]  base_i,
+  input  logic [AddrW-1:0]  stride_i,
+  input  logic              pair_i,        // two tiles beside each other share their words (int8)
+  input  logic              start_i,       // go to the first word
+  input  logic              step_i,        // go to the next word
+  output logic [AddrW-1:0]  addr_o,
+  output logic [DimW-1:0]   row_o,         // row of the word
+  output logic [BlockW-1:0] col_block_o,
+  output logic [LaneW-1:0]  row_end_o,     // last row of this tile that is visited, within the tile
+  output logic              row_first_o,   // in the first row block
+  output logic              tile_first_o,  // first row of its tile
+  output logic              tile_last_o,   // last row of its tile
+  output logic              col_last_o,    // in the last column block
+  output logic              last_o         // last word of all
 );
-  logic row_last, next, all_last;
+  logic row_last;
   logic [AddrW-1:0] row_block_q, tile_q, addr_q;  // start of the row block, of the tile, this word
-  logic [AddrW-1:0] next_row_block;
+  logic [AddrW-1:0] next_tile;
   logic [DimW-1:0] row_q;
-  logic [BlockW-1:0] col_block_q;
+  logic [BlockW-1:0] col_block_q, cols_q;         // blocks before and after this one
+  logic next;
 
-  lathe_gemm_tiles #(
-    .Lanes(Lanes)
-  ) u_tiles (
-    .clk_i,
-    .shape_i,
-    .start_i,
-    .next_i    (next),
-    .row_last_o(row_last),
-    .col_last_o,
-    .last_o    (all_last)
-  );
-
+  assign row_first_o = row_q[DimW-1:LaneW] == '0;
+  assign row_last = row_q[DimW-1:LaneW] == shape_i.m_last[DimW-1:LaneW];
+  assign row_end_o = row_last ? shape_i.m_last[LaneW-1:0] : '1;
   assign tile_first_o = row_q[LaneW-1:0] == '0;
   assign tile_last_o = row_q[LaneW-1:0] == row_end_o;
-  assign row_end_o = row_last ? shape_i.m_last[LaneW-1:0] : '1;
+  assign col_last_o = cols_q == '0;
+  assign last_o = row_last && col_last_o && tile_last_o;
   assign next = step_i && tile_last_o;
-  assign next_row_block = row_block_q + (stride_i << LaneW);
+  assign next_tile = col_last_o ? row_block_q + (stride_i << LaneW) : tile_q + AddrW'(!pair_i || col_block_q[0]);
 
   always_ff @(posedge clk_i) begin
+    if (start_i || (next && col_last_o)) begin
+      col_block_q <= '0;
+      cols_q <= BlockW'(shape_i.n_last >> LaneW);
+    end else if (next) begin
+      col_block_q <= col_block_q + 1'b1;
+      cols_q <= cols_q - 1'b1;
+    end
     if (start_i) begin
       row_block_q <= base_i;
       tile_q <= base_i;
       addr_q <= base_i;
       row_q <= '0;
-      col_block_q <= '0;
     end else if (next) begin
-      if (col_last_o) begin
-        row_block_q <= next_row_block;
-        tile_q <= next_row_block;
-        addr_q <= next_row_block;
-        row_q <= {row_q[DimW-1:LaneW] + 1'b1, {LaneW{1'b0}}};
-        col_block_q <= '0;
-      end else begin
-        tile_q <= tile_q + 1'b1;
-        addr_q <= tile_q + 1'b1;
-        row_q <= {row_q[DimW-1:LaneW], {LaneW{1'b0}}};
-        col_block_q <= col_block_q + 1'b1;
-      end
+      if (col_last_o) row_block_q <= next_tile;
+      tile_q <= next_tile;
+      addr_q <= next_tile;
+      row_q <= {row_q[DimW-1:LaneW] + (DimW-LaneW)'(col_last_o), {LaneW{1'b0}}};
     end else if (step_i) begin
       addr_q <= addr_q + stride_i;
       row_q <= row_q + 1'b1;
@@ -77,6 +70,5 @@ module lathe_gemm_walk
 
   assign addr_o = addr_q;
   assign row_o = row_q;
-  assign col_o = DimW'({col_block_q, {LaneW{1'b0}}});
-  assign last_o = all_last && tile_last_o;
+  assign col_block_o = col_block_q;
 endmodule
