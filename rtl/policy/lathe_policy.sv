@@ -126,6 +126,36 @@ module lathe_policy
     .out_o(elem)
   );
 
+  // Random numbers: one a row (SAMPLE), or one for four columns (LOSS).
+  logic [15:0]     random_row_q;
+  logic [31:0]     row_key, random;
+  logic [ColW-3:0] grad_random_col;
+  logic            grad_row_end;
+
+  always_ff @(posedge clk_i) begin
+    if (start_q) random_row_q <= '0;
+    else if (loss ? grad_row_end : sum_valid) random_row_q <= random_row_q + 16'd1;
+  end
+
+  lathe_rng #(
+    .Stages(2)
+  ) u_row_key (
+    .clk_i,
+    .en_i(run_q),
+    .key_i(cmd_q.key),
+    .index_i(32'(random_row_q)),
+    .rand_o(row_key)
+  );
+  lathe_rng #(
+    .Stages(2)
+  ) u_random (
+    .clk_i,
+    .en_i(run_q),
+    .key_i(row_key),
+    .index_i(loss ? 32'(grad_random_col) : '0),
+    .rand_o(random)
+  );
+
   // What is known per sample.
   logic     ctx_valid, sample_valid;
   context_t ctx;
@@ -137,7 +167,7 @@ module lathe_policy
     .start_i(start_q),
     .loss_i(loss),
     .cfg_i(cfg_q),
-    .key_i(cmd_q.key),
+    .random_i(random[31:8]),
     .sum_valid_i(sum_valid),
     .sum_i(sum),
     .early_valid_i(early_valid),
@@ -177,7 +207,6 @@ module lathe_policy
     .clk_i,
     .rst_ni,
     .start_i(start_q),
-    .key_i(cmd_q.key),
     .stochastic_i(cmd_q.stochastic),
     .shift_i(10'(cmd_q.t[2].exp) - e_v),
     .entropy_coef_i(cfg_q.entropy_coef),
@@ -189,6 +218,9 @@ module lathe_policy
     .ctx_i(ctx),
     .room_i(room),
     .take_o(grad_take),
+    .row_end_o(grad_row_end),
+    .random_col_o(grad_random_col),
+    .random_i(random),
     .out_valid_o(grad_valid),
     .out_last_o(grad_last),
     .out_o(grad),
@@ -243,15 +275,10 @@ module lathe_policy
 
   always_ff @(posedge clk_i) begin
     if (finished) begin
-      done_o <= '0;  // no error, and a record's register stays as it is
+      done_o <= '0;  // no error, and a record is not tracked
       if (loss) begin
         done_o.saturations <= saturations;
-        done_o.result[0] <= '{
-            write: 1'b1,
-            exp: cmd_q.t[2].exp,
-            track: bits != '0,
-            top: lathe_num_pkg::top_of(bits, e_v)
-        };
+        done_o.result[0] <= '{track: bits != '0, top: lathe_num_pkg::top_of(bits, e_v)};
       end
     end
   end

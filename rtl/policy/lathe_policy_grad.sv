@@ -10,7 +10,6 @@ module lathe_policy_grad
   input  logic                   clk_i,
   input  logic                   rst_ni,
   input  logic                   start_i,
-  input  logic [31:0]            key_i,
   input  logic                   stochastic_i,
   input  logic signed [9:0]      shift_i,      // e_dY - e_v
   input  logic [17:0]            entropy_coef_i,
@@ -23,6 +22,10 @@ module lathe_policy_grad
   input  context_t               ctx_i,
   input  logic                   room_i,
   output logic                   take_o,
+
+  output logic                   row_end_o,    // the last element of a row asks for its random number
+  output logic [ColW-3:0]        random_col_o, // the number's column / 4, 2 cycles later
+  input  logic [31:0]            random_i,     // another 2 cycles later
 
   output logic                   out_valid_o,
   output logic                   out_last_o,
@@ -120,21 +123,22 @@ module lathe_policy_grad
   // 9: the value before rounding; 10-13: shift, shift, round, saturate.
   logic signed [43:0]     v_q;
   logic [43:0]            magnitude_q;  // OR of all
-  lathe_num_pkg::coarse_t coarse_q;
-  lathe_num_pkg::split_t  split_q;
-  logic signed [21:0]     rounded_q;
+  lathe_num_pkg::window_t coarse_q;
+  lathe_num_pkg::fixed_t  fine_q;
+  logic signed [19:0]     rounded_q;
   logic [6:0]             amount_q;
-  logic [31:0]            random;
-  logic [15:0]            row_q;
-  logic [ColW-1:0]        rcol_q;
+  logic [ColW-1:0]        rcol_q, rcol_8_q, rcol_9_q;
+  logic [1:0]             rcol_10_q, rcol_11_q;
 
   always_ff @(posedge clk_i) begin
     if (start_i) amount_q <= lathe_num_pkg::shift_amount(shift_i);
     if (valid_q[8]) v_q <= rest_8_q + 44'(side_8);
-    if (valid_q[9]) coarse_q <= lathe_num_pkg::shift_coarse(64'(v_q), amount_q);
-    if (valid_q[10]) split_q <= lathe_num_pkg::shift_fine(coarse_q);
-    if (valid_q[11]) rounded_q <= lathe_num_pkg::shift_up(split_q, stochastic_i, random[15:0]);
-    if (valid_q[12]) out_o <= lathe_num_pkg::saturate16(rounded_q);
+    if (valid_q[9]) coarse_q <= lathe_num_pkg::window_coarse(46'(v_q), amount_q);
+    if (valid_q[10]) fine_q <= lathe_num_pkg::window_fine(coarse_q);
+    if (valid_q[11]) begin
+      rounded_q <= lathe_num_pkg::round(fine_q.x, fine_q.lost, stochastic_i, lathe_num_pkg::rand16(random_i, rcol_11_q));
+    end
+    if (valid_q[12]) out_o <= lathe_num_pkg::saturate16(22'(rounded_q));
   end
 
   always_ff @(posedge clk_i) begin
@@ -145,45 +149,21 @@ module lathe_policy_grad
     end else begin
       if (valid_q[9]) magnitude_q <= magnitude_q | 44'(lathe_num_pkg::magnitude(64'(v_q)));
       if (valid_q[10]) bits_o <= lathe_num_pkg::bit_length(64'(magnitude_q));
-      if (valid_q[12] && lathe_num_pkg::saturates16(rounded_q)) saturations_o <= saturations_o + 32'd1;
+      if (valid_q[12] && lathe_num_pkg::saturates16(22'(rounded_q))) saturations_o <= saturations_o + 32'd1;
     end
   end
 
-  // The random number of the element in stage 11, asked for two stages earlier, its row's key two before that.
-  logic [31:0]     row_key;
-  logic [ColW-1:0] rcol_8_q, rcol_9_q;
-
-  lathe_rng #(
-    .Stages(2)
-  ) u_row_key (
-    .clk_i,
-    .en_i(stochastic_i),
-    .key_i,
-    .index_i(32'(row_q)),
-    .rand_o(row_key)
-  );
-  lathe_rng #(
-    .Stages(2)
-  ) u_rng (
-    .clk_i,
-    .en_i(stochastic_i),
-    .key_i(row_key),
-    .index_i(32'(rcol_9_q)),
-    .rand_o(random)
-  );
+  // The random number of the element in stage 11, asked for four stages earlier.
   always_ff @(posedge clk_i) begin
+    if (start_i) rcol_q <= '0;
+    else if (valid_q[7]) rcol_q <= last_q[7] ? '0 : rcol_q + 1'b1;
     rcol_8_q <= rcol_q;
     rcol_9_q <= rcol_8_q;
+    rcol_10_q <= rcol_9_q[1:0];
+    rcol_11_q <= rcol_10_q;
   end
-  always_ff @(posedge clk_i) begin
-    if (start_i) begin
-      row_q <= '0;
-      rcol_q <= '0;
-    end else if (valid_q[7]) begin
-      row_q <= row_q + 16'(last_q[7]);
-      rcol_q <= last_q[7] ? '0 : rcol_q + 1'b1;
-    end
-  end
+  assign row_end_o = valid_q[7] && last_q[7];
+  assign random_col_o = rcol_9_q[ColW-1:2];
 
   assign out_valid_o = valid_q[Stages];
   assign out_last_o = last_q[Stages];

@@ -147,7 +147,7 @@ module lathe_policy_read
   logic               advance, take, picked_valid_q, picked_last_q, wide_valid_q, wide_last_q;
   logic [ColW-1:0]    col_q;
   logic signed [15:0] picked_q;
-  logic signed [47:0] wide_q;
+  logic signed [39:0] wide_q;
   logic signed [9:0]  shift;
   logic [4:0]         up_q, down_q;
   logic               shift_down_q;
@@ -170,7 +170,7 @@ module lathe_policy_read
     if (start_i) begin
       col_q <= '0;
       shift_down_q <= shift < 10'sd0;
-      up_q <= shift > 10'sd31 ? 5'd31 : 5'(shift);
+      up_q <= shift > 10'sd24 ? 5'd24 : 5'(shift);            // beyond 24 all but zero is too large
       down_q <= shift < -10'sd16 ? 5'd16 : 5'(-shift);  // beyond 16 only the sign is left
     end else if (take) begin
       col_q <= col_q == last_col ? '0 : col_q + 1'b1;
@@ -178,11 +178,11 @@ module lathe_policy_read
       picked_last_q <= col_q == last_col;
     end
     if (advance && picked_valid_q) begin
-      wide_q <= shift_down_q ? 48'(picked_q) >>> down_q : 48'(picked_q) <<< up_q;
+      wide_q <= shift_down_q ? 40'(picked_q) >>> down_q : 40'(picked_q) <<< up_q;
       wide_last_q <= picked_last_q;
     end
     if (advance && wide_valid_q) begin
-      z_o <= &wide_q[47:23] || ~|wide_q[47:23] ? wide_q[23:0] : {wide_q[47], {23{~wide_q[47]}}};
+      z_o <= &wide_q[39:23] || ~|wide_q[39:23] ? wide_q[23:0] : {wide_q[39], {23{~wide_q[39]}}};
       z_last_o <= wide_last_q;
     end
   end

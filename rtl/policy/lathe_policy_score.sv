@@ -13,7 +13,7 @@ module lathe_policy_score
   input  logic                   start_i,
   input  logic                   loss_i,
   input  lathe_pkg::policy_cfg_t cfg_i,
-  input  logic [31:0]            key_i,
+  input  logic [23:0]            random_i,       // SAMPLE: of a row, 4 cycles after its sum
 
   input  logic                   sum_valid_i,
   input  logic [21:0]            sum_i,
@@ -109,6 +109,7 @@ module lathe_policy_score
     .mode_i(cfg_i.ratio_mode),
     .lo_i(cfg_i.ratio_lo),
     .hi_i(cfg_i.ratio_hi),
+    .start_i,
     .valid_i(scored_valid_q),
     .x_i(scored_q.x),
     .adv_i(scored_q.adv),
@@ -156,37 +157,13 @@ module lathe_policy_score
     .data_o(clip_head)
   );
 
-  // SAMPLE, per row: a random number.
-  logic [15:0] row_q;
-  logic [31:0] random;
-  logic [31:0] row_key;
+  // SAMPLE, per row: the sum waits for its random number.
   logic [3:0]  draw_q;
   logic [21:0] draw_sum_q [4];
-
-  lathe_rng #(
-    .Stages(2)
-  ) u_row_key (
-    .clk_i,
-    .en_i(!loss_i),
-    .key_i,
-    .index_i(32'(row_q)),
-    .rand_o(row_key)
-  );
-  lathe_rng #(
-    .Stages(2)
-  ) u_rng (
-    .clk_i,
-    .en_i(!loss_i),
-    .key_i(row_key),
-    .index_i('0),
-    .rand_o(random)
-  );
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) draw_q <= '0;
     else draw_q <= {draw_q[2:0], sum_valid_i && !loss_i};
-    if (start_i) row_q <= '0;
-    else if (sum_valid_i) row_q <= row_q + 16'd1;
     draw_sum_q[0] <= sum_i;
     for (int unsigned s = 1; s < 4; s++) draw_sum_q[s] <= draw_sum_q[s-1];
   end
@@ -228,7 +205,7 @@ module lathe_policy_score
       end
     endcase
     if (!loss_i) begin
-      op_a = {1'b0, random[31:8]};
+      op_a = {1'b0, random_i};
       op_b = {3'b0, draw_sum_q[3]};
     end
   end

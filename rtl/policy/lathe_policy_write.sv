@@ -26,43 +26,42 @@ module lathe_policy_write #(
   localparam int unsigned LaneW = $clog2(Lanes);
   localparam int unsigned Depth = 16;
 
-  logic [Lanes*16-1:0] word_q, word;
+  logic [Lanes*16-1:0] word_q;
   logic [LaneW-1:0]    lane_q;
   logic [15:0]         row_addr_q, addr_q;
-  logic                push, last, ready;
+  logic                push_q, last_q, ready;
   logic [4:0]          taken_q, level;
 
-  always_comb begin
-    word = word_q;
-    word[16*lane_q +: 16] = elem_i;
-    if (rec_valid_i) word = (Lanes*16)'(rec_i);
-  end
-
-  assign push = rec_valid_i || (elem_valid_i && (elem_last_i || &lane_q));
-  assign last = rec_valid_i || elem_last_i;
-  assign row_done_o = push && last;
+  assign row_done_o = push_q && last_q;
   assign room_o = taken_q != 5'(Depth);
   assign empty_o = level == '0;
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) taken_q <= '0;
-    else taken_q <= taken_q + 5'(take_i) - 5'(wr_valid_o && wr_ready_i);
+    if (!rst_ni) begin
+      taken_q <= '0;
+      push_q <= 1'b0;
+    end else begin
+      taken_q <= taken_q + 5'(take_i) - 5'(wr_valid_o && wr_ready_i);
+      push_q <= rec_valid_i || (elem_valid_i && (elem_last_i || (&lane_q)));
+    end
   end
 
   always_ff @(posedge clk_i) begin
+    for (int unsigned i = 0; i < Lanes; i++) begin
+      if (elem_valid_i && lane_q == LaneW'(i)) word_q[16*i+:16] <= elem_i;
+      else if (elem_valid_i && lane_q == '0) word_q[16*i+:16] <= '0;
+    end
+    if (rec_valid_i) word_q <= (Lanes*16)'(rec_i);
+    last_q <= rec_valid_i || elem_last_i;
     if (start_i) begin
-      word_q <= '0;
       lane_q <= '0;
       row_addr_q <= dst_i.addr + dst_i.stride;
       addr_q <= dst_i.addr;
     end else begin
-      if (elem_valid_i) begin
-        word_q <= push ? '0 : word;
-        lane_q <= push ? '0 : lane_q + 1'b1;
-      end
-      if (push) begin
-        addr_q <= last ? row_addr_q : addr_q + 16'd1;
-        if (last) row_addr_q <= row_addr_q + dst_i.stride;
+      if (elem_valid_i) lane_q <= elem_last_i ? '0 : lane_q + 1'b1;
+      if (push_q) begin
+        addr_q <= last_q ? row_addr_q : addr_q + 16'd1;
+        if (last_q) row_addr_q <= row_addr_q + dst_i.stride;
       end
     end
   end
@@ -73,9 +72,9 @@ module lathe_policy_write #(
   ) u_fifo (
     .clk_i,
     .rst_ni,
-    .in_valid_i(push),
+    .in_valid_i(push_q),
     .in_ready_o(ready),
-    .in_data_i({addr_q, word}),
+    .in_data_i({addr_q, word_q}),
     .out_valid_o(wr_valid_o),
     .out_ready_i(wr_ready_i),
     .out_data_o({wr_addr_o, wr_data_o}),
@@ -85,7 +84,7 @@ module lathe_policy_write #(
 `ifndef SYNTHESIS  // registers are random at time 0
   always_ff @(posedge clk_i) begin
     if (rst_ni && $time != 0) begin
-      assert (!push || ready) else $error("policy_write: word without room");
+      assert (!push_q || ready) else $error("policy_write: word without room");
       assert (!(elem_valid_i && rec_valid_i)) else $error("policy_write: element and record");
       assert (!take_i || room_o) else $error("policy_write: taken without room");
     end

@@ -2,13 +2,14 @@
 // The coefficient of a sample's policy gradient from its log importance ratio: the place where a
 // method (none, ratio, truncate, ppo, ...) is chosen. One sample a cycle, fixed latency, no
 // back-pressure. Does not multiply by the advantage and keeps no statistics. Mode and bounds must
-// hold still while samples are inside; modes without a name act as ratio.
+// hold still from start_i on, which makes the ratio at the upper bound; modes without a name act as ratio.
 module lathe_ratio_clip (
   input  logic                        clk_i,
   input  logic                        rst_ni,
   input  lathe_desc_pkg::ratio_mode_e mode_i,
   input  logic signed [15:0]          lo_i,       // log bounds, LSB 2**-10, inclusive
   input  logic signed [15:0]          hi_i,
+  input  logic                        start_i,    // pulse before the first sample
   input  logic                        valid_i,
   input  logic signed [16:0]          x_i,        // log ratio, LSB 2**-10
   input  logic signed [15:0]          adv_i,      // advantage, only its sign matters
@@ -24,17 +25,19 @@ module lathe_ratio_clip (
   localparam logic [20:0] One = 21'd65536;
 
   typedef struct packed {
+    logic bound;   // no sample, but the upper bound
     logic high;
     logic low;
     logic zeroed;  // ppo: the clipped surrogate has no gradient here
   } flags_t;
 
   flags_t             flags, flags_q, flags_late;
-  logic signed [16:0] x_q, x_capped_q;
-  logic [20:0]        ratio, ratio_capped;
+  logic signed [16:0] x_q;
+  logic [20:0]        ratio, bound_q;  // exp of the upper bound
   logic               valid_q, late_valid;
 
   always_comb begin
+    flags.bound = start_i;
     flags.high = x_i > 17'(hi_i);
     flags.low = x_i < 17'(lo_i);
     flags.zeroed = (flags.high && adv_i > 16'sd0) || (flags.low && adv_i < 16'sd0);
@@ -42,13 +45,12 @@ module lathe_ratio_clip (
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) valid_q <= 1'b0;
-    else valid_q <= valid_i;
+    else valid_q <= valid_i || start_i;
   end
 
   always_ff @(posedge clk_i) begin
-    if (valid_i) begin
-      x_q <= x_i;
-      x_capped_q <= flags.high ? 17'(hi_i) : x_i;
+    if (valid_i || start_i) begin
+      x_q <= start_i ? 17'(hi_i) : x_i;
       flags_q <= flags;
     end
   end
@@ -66,24 +68,13 @@ module lathe_ratio_clip (
     .tag_o(flags_late)
   );
 
-  logic unused_valid, unused_tag;
-  lathe_exp_q u_exp_capped (
-    .clk_i,
-    .rst_ni,
-    .valid_i(valid_q && mode_i == RatioTruncate),
-    .x_i(26'(x_capped_q) <<< 6),
-    .tag_i(1'b0),
-    .valid_o(unused_valid),
-    .y_o(ratio_capped),
-    .tag_o(unused_tag)
-  );
-
   always_ff @(posedge clk_i) begin
     if (!rst_ni) valid_o <= 1'b0;
-    else valid_o <= late_valid;
+    else valid_o <= late_valid && !flags_late.bound;
   end
 
   always_ff @(posedge clk_i) begin
+    if (late_valid && flags_late.bound) bound_q <= ratio;
     if (late_valid) begin
       ratio_o <= ratio;
       high_o <= flags_late.high;
@@ -92,7 +83,7 @@ module lathe_ratio_clip (
       unique case (mode_i)
         RatioNone: coef_o <= One;
         RatioTruncate: begin
-          coef_o <= ratio_capped;
+          coef_o <= flags_late.high ? bound_q : ratio;
           clipped_o <= flags_late.high;
         end
         RatioPpo: begin

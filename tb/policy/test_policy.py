@@ -16,7 +16,7 @@ def test_policy(lanes):
     ("score", "44'sd32768", "44'sd0", "test_shapes"),                                      # floor in the entropy
     ("score", "(25'(rec_i.ret) <<< 6)", "(25'(rec_i.ret) <<< 5)", "test_shapes"),          # scale of the return
     ("grad", "magnitude_q <= '0;", "", "test_random"),                                     # top of the operation before
-    ("write", "word_q <= push ? '0 : word;", "word_q <= word;", "test_shapes"),            # pad lanes keep old values
+    ("write", "lane_q == '0) word_q", "1'b0) word_q", "test_shapes"),                       # pad lanes keep old values
     ("read", "in_flight_q != 6'(MaxRows)", "in_flight_q != 6'(MaxRows + 9)", "test_backlog"),  # more samples than fit
     ("stats", "stats_q.sum_k3 + ", "stats_q.sum_k3 - ", "test_shapes"),
 ])

@@ -56,6 +56,9 @@ class Bench:
         """Send (x, adv) pairs under one configuration and wait for all results."""
         dut, stall = self.dut, stalls(gaps, rng(5))
         dut.mode_i.value, dut.lo_i.value, dut.hi_i.value = mode, lo, hi
+        dut.start_i.value = 1
+        await cycle(dut)
+        dut.start_i.value = 0
         for x, adv in samples:
             while next(stall):
                 dut.valid_i.value, dut.x_i.value = 0, -1

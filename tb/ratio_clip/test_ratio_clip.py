@@ -12,6 +12,7 @@ def test_ratio_clip():
 
 @pytest.mark.parametrize("old, new", [
     ("x_i > 17'(hi_i)", "x_i >= 17'(hi_i)"),      # the bound itself is kept
+    ("flags_late.high ? bound_q : ratio", "ratio"),  # not capped
     ("flags.low && adv_i <", "flags.high && adv_i <"),  # the wrong side for negative advantages
 ])
 def test_ratio_clip_detects_a_planted_error(old, new):
