@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// gemm: C = act(A * B + bias) * act'(y) on a Lanes x Lanes array (docs/numerics.md, section 6), one command at a time.
-// Does not check the command: dimensions and addresses are right when it arrives.
+// gemm: C = act(A * B + addend) * act'(y) on a Lanes x Lanes array (docs/numerics.md, section 6). Up to four commands are
+// under way as a pipeline: read and step (lathe_gemm_feed), multiply (array, collect), write and report (drain).
+// Does not check a command: dimensions and addresses are right when it arrives.
 module lathe_gemm
   import lathe_pkg::*;
-  import lathe_desc_pkg::*;
   import lathe_gemm_pkg::*;
-  import lathe_num_pkg::*;
 #(
   parameter int unsigned Lanes = 8
 ) (
@@ -26,7 +25,7 @@ module lathe_gemm
   output logic [AddrW-1:0]    b_rd_addr_o,
   input  logic                b_rd_rvalid_i,
   input  logic [Lanes*16-1:0] b_rd_rdata_i,
-  output logic                x_rd_valid_o,      // bias and y
+  output logic                x_rd_valid_o,      // bias, y and addend
   input  logic                x_rd_ready_i,
   output logic [AddrW-1:0]    x_rd_addr_o,
   input  logic                x_rd_rvalid_i,
@@ -43,100 +42,83 @@ module lathe_gemm
     $fatal(1, "lathe_gemm: Lanes must be 4, 8 or 16");
   end
 
-  // Command.
-  typedef enum logic [2:0] {Idle, Setup, Start, Run, Part, Length, Top, Done} state_e;
-  state_e state_q;
-  cmd_t cmd_q;
-  shape_t shape_d, shape_q;
-  lane_cfg_t cfg_d, cfg_q;
-  result_t result_d, result_q;
-  logic start, drain_idle;
-  logic [31:0] saturations;
-  logic [ValueW-1:0] value_or;
-  logic [1:0] part_index, part_index_q;
-  logic [15:0] part_q;
-  logic [6:0] length_q;
-  logic tanh_d, tanh_q;
-  logic signed [9:0] value_exp_d, value_exp_q;
+  // Commands: one waits in cmd_q until the feed begins with it; what the drain needs then goes to it through a FIFO.
+  localparam logic [2:0] MaxCommands = 3'd4;
 
-  assign start = state_q == Start;
+  cmd_t cmd_q;
+  logic cmd_valid_q, begun, block, block_last;
+  logic [2:0] unfinished_q, unwritten_q;  // commands in the unit; those whose results are not all written
+  shape_t shape;
+  drain_ctx_t ctx;
+
+  assign cmd_ready_o = !cmd_valid_q && unfinished_q != MaxCommands;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
-      state_q <= Idle;
+      cmd_valid_q <= 1'b0;
+      unfinished_q <= '0;
+      unwritten_q <= '0;
     end else begin
-      unique case (state_q)
-        Idle:    if (cmd_valid_i) state_q <= Setup;
-        Setup:   state_q <= Start;
-        Start:   state_q <= Run;
-        Run:     if (drain_idle) state_q <= Part;
-        Part:    state_q <= Length;
-        Length:  state_q <= Top;
-        Top:     state_q <= Done;
-        default: state_q <= Idle;
-      endcase
+      cmd_valid_q <= (cmd_valid_i && cmd_ready_o) || (cmd_valid_q && !begun);
+      unfinished_q <= unfinished_q + 3'(cmd_valid_i && cmd_ready_o) - 3'(done_valid_o);
+      unwritten_q <= unwritten_q + 3'(cmd_valid_i && cmd_ready_o) - 3'(block && block_last);
+    end
+  end
+
+  always_ff @(posedge clk_i) if (cmd_valid_i && cmd_ready_o) cmd_q <= cmd_i;
+
+  lathe_gemm_setup u_setup (
+    .cmd_i  (cmd_q),
+    .shape_o(shape),
+    .ctx_o  (ctx)
+  );
+
+  // Block RAM: the settings are wide, and the drain wants them later than two cycles from now.
+  localparam int unsigned PtrW = $clog2(MaxCommands);
+  (* ram_style = "block" *) drain_ctx_t ctx_mem_q [MaxCommands];
+  drain_ctx_t drain_ctx_q;
+  logic [PtrW:0] ctx_wr_q, ctx_rd_q;
+  logic ctx_valid_q, ctx_ready, ctx_read;
+
+  assign ctx_read = ctx_wr_q != ctx_rd_q && (!ctx_valid_q || ctx_ready);
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      ctx_wr_q <= '0;
+      ctx_rd_q <= '0;
+      ctx_valid_q <= 1'b0;
+    end else begin
+      if (begun) ctx_wr_q <= ctx_wr_q + 1'b1;
+      if (ctx_read) ctx_rd_q <= ctx_rd_q + 1'b1;
+      ctx_valid_q <= ctx_read || (ctx_valid_q && !ctx_ready);
     end
   end
 
   always_ff @(posedge clk_i) begin
-    if (state_q == Idle && cmd_valid_i) cmd_q <= cmd_i;
-    if (state_q == Setup) begin
-      shape_q <= shape_d;
-      cfg_q <= cfg_d;
-      tanh_q <= tanh_d;
-      value_exp_q <= value_exp_d;
-    end
-    if (state_q == Part) begin
-      part_index_q <= part_index;
-      part_q <= 16'(value_or >> {part_index, 4'd0});
-    end
-    if (state_q == Length) length_q <= bit_length(64'(part_q)) + {1'b0, part_index_q, 4'd0};
-    if (state_q == Top) result_q <= result_d;
+    if (begun) ctx_mem_q[ctx_wr_q[PtrW-1:0]] <= ctx;
+    if (ctx_read) drain_ctx_q <= ctx_mem_q[ctx_rd_q[PtrW-1:0]];
   end
 
-  lathe_gemm_setup u_setup (
-    .cmd_i      (cmd_q),
-    .shape_o    (shape_d),
-    .cfg_o      (cfg_d),
-    .tanh_o     (tanh_d),
-    .value_exp_o(value_exp_d)
-  );
+  // Steps.
+  logic feed_ready, step_last, step_int8, step_colsum, row_valid, row_ready;
+  logic [Lanes*16-1:0] step_a, step_b;
 
-  // The bit length of the OR of all values in two steps: the highest 16 bits that are not zero, then within them.
-  assign part_index = (|value_or[ValueW-1:48]) ? 2'd3 : (|value_or[47:32]) ? 2'd2 : (|value_or[31:16]) ? 2'd1 : 2'd0;
-
-  always_comb begin
-    result_d = '0;
-    result_d.write = 1'b1;
-    result_d.exp = -8'sd15;
-    if (!tanh_q) begin
-      result_d.exp = cmd_q.t[2].exp;
-      result_d.track = length_q != '0;
-      if (result_d.track) result_d.top = top_of(length_q, value_exp_q);
-    end
-  end
-
-  assign cmd_ready_o = state_q == Idle;
-  assign done_valid_o = state_q == Done;
-  always_comb begin
-    done_o = '0;
-    done_o.error = ErrNone;
-    done_o.saturations = saturations;
-    done_o.result[0] = result_q;
-  end
-
-  // Operands and sums.
-  logic row_valid, row_ready;
-  logic [Lanes-1:0][AccW-1:0] row_data;
+  assign begun = cmd_valid_q && feed_ready;
 
   lathe_gemm_feed #(
-    .Lanes(Lanes)
+    .Lanes   (Lanes),
+    .RoomRows(ResultTiles * Lanes)
   ) u_feed (
     .clk_i,
     .rst_ni,
-    .shape_i    (shape_q),
-    .cmd_i      (cmd_q),
-    .start_i    (start),
+    .cmd_valid_i  (cmd_valid_q),
+    .cmd_ready_o  (feed_ready),
+    .cmd_i        (cmd_q),
+    .shape_i      (shape),
+    .unfinished_i (unfinished_q),
+    .unwritten_i  (unwritten_q),
+    .block_i      (block),
+    .block_last_i (block_last),
     .a_rd_valid_o,
     .a_rd_ready_i,
     .a_rd_addr_o,
@@ -147,64 +129,83 @@ module lathe_gemm
     .b_rd_addr_o,
     .b_rd_rvalid_i,
     .b_rd_rdata_i,
-    .row_valid_o(row_valid),
-    .row_ready_i(row_ready),
-    .row_data_o (row_data),
+    .step_o       (mac_step_o),
+    .step_last_o  (step_last),
+    .step_int8_o  (step_int8),
+    .step_colsum_o(step_colsum),
+    .step_a_o     (step_a),
+    .step_b_o     (step_b),
+    .row_taken_i  (row_valid && row_ready),
     .stall_operand_o,
-    .stall_result_o,
-    .mac_step_o
+    .stall_result_o
+  );
+
+  // Sums.
+  logic [Lanes-1:0] col_valid, colsum_valid;
+  logic [Lanes-1:0][AccW-1:0] col_data, row_data;
+  logic [Lanes-1:0][EdgeW-1:0] edge_data;
+  logic side_valid;
+  logic [EdgeW-1:0] side_data;
+
+  lathe_gemm_array #(
+    .Lanes(Lanes)
+  ) u_array (
+    .clk_i,
+    .rst_ni,
+    .valid_i       (mac_step_o),
+    .last_i        (step_last),
+    .int8_i        (step_int8),
+    .colsum_i      (step_colsum),
+    .a_i           (step_a),
+    .b_i           (step_b),
+    .row_valid_o   (col_valid),
+    .row_data_o    (col_data),
+    .colsum_valid_o(colsum_valid),
+    .edge_data_o   (edge_data),
+    .side_valid_o  (side_valid),
+    .side_data_o   (side_data)
+  );
+
+  lathe_gemm_collect #(
+    .Lanes(Lanes)
+  ) u_collect (
+    .clk_i,
+    .rst_ni,
+    .row_valid_i   (col_valid),
+    .row_data_i    (col_data),
+    .colsum_valid_i(colsum_valid),
+    .edge_data_i   (edge_data),
+    .side_valid_i  (side_valid),
+    .side_data_i   (side_data),
+    .row_valid_o   (row_valid),
+    .row_ready_i   (row_ready),
+    .row_data_o    (row_data)
   );
 
   // Results.
-  logic aux_valid, aux_ready;
-  logic [Lanes*16-1:0] aux_data;
-
-  lathe_gemm_aux #(
-    .Lanes(Lanes)
-  ) u_aux (
-    .clk_i,
-    .rst_ni,
-    .shape_i     (shape_q),
-    .bias_i      (cfg_q.bias),
-    .y_i         (cfg_q.dact_relu || cfg_q.dact_tanh),
-    .bias_base_i (cmd_q.t[3].addr),
-    .y_base_i    (cmd_q.t[4].addr),
-    .y_stride_i  (cmd_q.t[4].stride),
-    .start_i     (start),
-    .rd_valid_o  (x_rd_valid_o),
-    .rd_ready_i  (x_rd_ready_i),
-    .rd_addr_o   (x_rd_addr_o),
-    .rd_rvalid_i (x_rd_rvalid_i),
-    .rd_rdata_i  (x_rd_rdata_i),
-    .word_valid_o(aux_valid),
-    .word_ready_i(aux_ready),
-    .word_data_o (aux_data)
-  );
-
   lathe_gemm_drain #(
     .Lanes(Lanes)
   ) u_drain (
     .clk_i,
     .rst_ni,
-    .shape_i      (shape_q),
-    .cfg_i        (cfg_q),
-    .tanh_i       (tanh_q),
-    .key_i        (cmd_q.key),
-    .base_i       (cmd_q.t[2].addr),
-    .stride_i     (cmd_q.t[2].stride),
-    .start_i      (start),
-    .idle_o       (drain_idle),
-    .row_valid_i  (row_valid),
-    .row_ready_o  (row_ready),
-    .row_data_i   (row_data),
-    .aux_valid_i  (aux_valid),
-    .aux_ready_o  (aux_ready),
-    .aux_data_i   (aux_data),
+    .ctx_valid_i (ctx_valid_q),
+    .ctx_ready_o (ctx_ready),
+    .ctx_i       (drain_ctx_q),
+    .row_valid_i (row_valid),
+    .row_ready_o (row_ready),
+    .row_data_i  (row_data),
+    .rd_valid_o  (x_rd_valid_o),
+    .rd_ready_i  (x_rd_ready_i),
+    .rd_addr_o   (x_rd_addr_o),
+    .rd_rvalid_i (x_rd_rvalid_i),
+    .rd_rdata_i  (x_rd_rdata_i),
     .wr_valid_o,
     .wr_ready_i,
     .wr_addr_o,
     .wr_data_o,
-    .saturations_o(saturations),
-    .magnitude_o  (value_or)
+    .block_o     (block),
+    .block_last_o(block_last),
+    .done_valid_o,
+    .done_o
   );
 endmodule

@@ -6,7 +6,7 @@ module lathe_gemm_feed
   import lathe_gemm_pkg::*;
 #(
   parameter int unsigned Lanes = 8,
-  parameter int unsigned RoomRows = 32  // rows of sums that have room behind the array
+  parameter int unsigned RoomRows = 64  // rows of sums that have room behind the array
 ) (
   input  logic                clk_i,
   input  logic                rst_ni,
@@ -17,10 +17,11 @@ module lathe_gemm_feed
   input  cmd_t                cmd_i,            // only operands 0 and 1 and their form
   // verilator lint_on UNUSEDSIGNAL
   input  shape_t              shape_i,
-  // How far the commands before the one that is read are.
+  // How far the commands before are.
   input  logic [2:0]          unfinished_i,     // number of commands in the unit, cmd_i's included
-  input  logic                finish_i,         // the oldest one is finished
-  input  logic [15:0]         blocks_i,         // blocks that the oldest one has written
+  input  logic [2:0]          unwritten_i,      // those of them whose results are not all written
+  input  logic                block_i,          // the oldest one of these has written a block
+  input  logic                block_last_i,     // its last one
   output logic                a_rd_valid_o,
   input  logic                a_rd_ready_i,
   output logic [AddrW-1:0]    a_rd_addr_o,
@@ -50,10 +51,12 @@ module lathe_gemm_feed
   logic start, a_idle, b_idle;
   shape_t shape_q;
   logic int8_q, odd_q, colsum_q, chain_q;
-  logic [2:0] before_q;  // unfinished commands before it
+  logic [2:0] before_q;  // unwritten commands before it
+  logic written;         // one of them has written all
 
   assign cmd_ready_o = a_idle && b_idle && unfinished_i <= 3'(cmd_i.overlap) + 3'd1;
   assign start = cmd_valid_i && cmd_ready_o;
+  assign written = block_i && block_last_i;
 
   always_ff @(posedge clk_i) begin
     if (start) begin
@@ -61,26 +64,31 @@ module lathe_gemm_feed
       int8_q <= cmd_i.int8;
       odd_q <= cmd_i.int8 && cmd_i.k[0];
       colsum_q <= cmd_i.colsum;
-      before_q <= unfinished_i - 3'd1 - 3'(finish_i);
-    end else if (finish_i && before_q != '0) begin
+      before_q <= unwritten_i - 3'd1 - 3'(written);
+    end else if (written && before_q != '0) begin
       before_q <= before_q - 1'b1;
     end
   end
 
   // A chained command reads a group of A when the command before it has written it: in its first column of tiles it comes
   // by all of that command's blocks, in their order.
-  logic a_open, a_first_row, a_first_col, written_q;
-  logic [15:0] next_block_q;
+  logic a_open, a_first_row, a_first_col, may_open_q;
+  logic [15:0] blocks_q, next_block_q;  // blocks written by the oldest unwritten command; block that is wanted next
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) blocks_q <= '0;
+    else if (block_i) blocks_q <= block_last_i ? '0 : blocks_q + 1'b1;
+  end
 
   always_ff @(posedge clk_i) begin
     if (start) begin
       chain_q <= cmd_i.chain;
       next_block_q <= '0;
-      written_q <= 1'b0;
+      may_open_q <= 1'b0;
     end else begin
       chain_q <= chain_q && before_q != '0;
       if (a_open && a_first_col) next_block_q <= next_block_q + 1'b1;
-      written_q <= before_q == 3'd1 && !finish_i && blocks_i > next_block_q && !a_open;
+      may_open_q <= before_q == 3'd1 && !written && blocks_q > next_block_q && !a_open;
     end
   end
 
@@ -104,7 +112,7 @@ module lathe_gemm_feed
     .idle_o      (a_idle),
     .shape_i     (shape_q),
     .tag_i       ({int8_q, odd_q, colsum_q && a_first_row}),
-    .may_open_i  (!chain_q || !a_first_col || written_q),
+    .may_open_i  (!chain_q || !a_first_col || may_open_q),
     .open_o      (a_open),
     .first_row_o (a_first_row),
     .first_col_o (a_first_col),
@@ -175,7 +183,7 @@ module lathe_gemm_feed
       index_q <= '0;
       rows_q <= RoomW'(RoomRows);
       room_q <= 1'b1;
-      gap_q <= '0;
+      gap_q <= GapW'(Lanes);
       stepping_q <= '0;
     end else begin
       if (step_o) index_q <= group_end ? '0 : index_q + 1'b1;
