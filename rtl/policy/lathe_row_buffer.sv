@@ -53,7 +53,8 @@ module lathe_row_buffer #(
   lathe_ram #(
     .Width(Width),
     .Words(Depth),
-    .AnyOnCollision(1'b1)
+    .AnyOnCollision(1'b1),
+    .Block(1'b1)
   ) u_ram (
     .clk_i,
     .wr_en_i(push_i),

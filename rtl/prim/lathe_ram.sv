@@ -6,6 +6,10 @@ module lathe_ram #(
   parameter int unsigned Words = 1024,
   // 1: nobody uses a word read in the cycle of a write to its address; saves the logic that makes it the old word.
   parameter bit AnyOnCollision = 1'b0,
+  // 1: in block RAM however small; only with AnyOnCollision.
+  // verilator lint_off UNUSEDPARAM
+  parameter bit Block = 1'b0,  // (an attribute uses it)
+  // verilator lint_on UNUSEDPARAM
   localparam int unsigned AddrW = Words > 1 ? $clog2(Words) : 1
 ) (
   input  logic             clk_i,
@@ -21,7 +25,7 @@ module lathe_ram #(
   end
 
   if (AnyOnCollision) begin : g_any
-    (* no_rw_check *) logic [Width-1:0] mem_q [Words];
+    (* no_rw_check, ram_style = Block ? "block" : "auto" *) logic [Width-1:0] mem_q [Words];
     always_ff @(posedge clk_i) begin
       if (wr_en_i) mem_q[wr_addr_i] <= wr_data_i;
       if (rd_en_i) rd_data_o <= mem_q[rd_addr_i];
