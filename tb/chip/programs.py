@@ -21,6 +21,8 @@ class Step:
     label: str
     reads: set = field(default_factory=set)
     writes: set = field(default_factory=set)
+    result: set = field(default_factory=set)     # gemm: of `writes` what belongs to operand 2
+    unchained: set = field(default_factory=set)  # gemm with `chain`: of `reads` what does not belong to operand 0
 
     def conflicts(self, other: "Step") -> bool:
         return bool(self.writes & other.writes or self.writes & other.reads or self.reads & other.writes)
@@ -94,24 +96,47 @@ class Generator:
         return min(value, most)
 
     # -- one generator for each operation ----------------------------------------------------------------------
-    def gemm(self) -> Step:
+    def gemm(self, before: Step | None = None) -> Step:
+        """A product; `before` is the gemm step just before, onto whose result it may be chained."""
         rng = self.rng
+        flip = lambda p=0.5: int(rng.random() < p)  # noqa: E731
         m, n, k = (self._dimension(40 if self.space.words > 4000 else 20) for _ in range(3))
-        ta, tb = (int(v) for v in rng.integers(0, 2, 2))
-        act = int(rng.choice([0, 1, 2]))
-        dact = int(rng.choice([0, 1, 2])) if act == 0 else 0
-        bias = int(rng.random() < 0.5)
-        step = Step({"unit": 1, "op": 0, "m": m, "n": n, "k": k, "trans_a": ta, "trans_b": tb, "act": act, "dact": dact,
-                     "bias": bias, "stochastic": int(rng.integers(0, 2))}, f"gemm {m}x{k}x{n}")
+        ta, tb, int8, bias = flip(), flip(), flip(0.4), flip()
+        chain = before is not None and before.fields["t2_space"] == ABSOLUTE and flip(0.4)
+        if chain:
+            ta, m, k, int8 = 0, before.fields["m"], before.fields["n"], before.fields.get("int8_result", 0)
+        act, fourth = int(rng.integers(0, 3)), rng.choice(["", "dact", "accumulate", "colsum", "int8_result"])
+        if fourth == "dact":
+            act = 0
+        if fourth == "accumulate":
+            bias = 0
+        if int8 and fourth in ("dact", "colsum"):
+            fourth = "int8_result"
+        step = Step({"unit": 1, "op": 0, "m": m, "n": n, "k": k, "trans_a": ta, "trans_b": tb, "act": act, "bias": bias, "int8": int8,
+                     "stochastic": flip()}, f"gemm {m}x{k}x{n} {fourth}{' chained' if chain else ''}")
+        if fourth:
+            step.fields[fourth] = int(rng.choice([1, 2])) if fourth == "dact" else 1
         anywhere = (ABSOLUTE, ABSOLUTE, CURRENT, NEXT)
-        self._operand(step, 0, *((k, self._words(m)) if ta else (m, self._words(k))), write=False)
-        self._operand(step, 1, *((n, self._words(k)) if tb else (k, self._words(n))), write=False, spaces=anywhere)
+        inner = -(-k // 2) if int8 else k
+        self._operand(step, 1, *((n, self._words(inner)) if tb else (inner, self._words(n))), write=False, spaces=anywhere)
         if bias:
             self._operand(step, 3, 1, self._words(n), write=False, spaces=anywhere)
-        if dact:
+        if fourth == "dact":
             self._operand(step, 4, m, self._words(n), write=False, exponent=False)  # its exponent is taken as given
             step.fields["t4_exp"] = int(rng.integers(0, 16))
-        self._operand(step, 2, m, self._words(n), write=True, spaces=(ABSOLUTE, ABSOLUTE, ABSOLUTE, NEXT))
+        elif fourth == "accumulate":
+            self._operand(step, 4, m, self._words(n), write=False, spaces=anywhere)
+        if chain:
+            step.fields |= {"chain": 1} | {f"t0_{name}": before.fields[f"t2_{name}"] for name in ("addr", "stride", "exp", "space")}
+            step.unchained = set(step.reads)
+            step.reads |= before.result
+        else:
+            self._operand(step, 0, *((inner, self._words(m)) if ta else (m, self._words(inner))), write=False)
+        results = (ABSOLUTE, ABSOLUTE, ABSOLUTE, NEXT)
+        self._operand(step, 2, m, self._words(-(-n // 2) if fourth == "int8_result" else n), write=True, spaces=results)
+        step.result = set(step.writes)
+        if fourth == "colsum":
+            self._operand(step, 4, 1, self._words(n), write=True, spaces=results)
         return step
 
     def policy(self) -> Step:
@@ -165,17 +190,20 @@ class Generator:
     def program(self, length: int) -> list[Step]:
         """Return `length` descriptors, ordered by semaphores where they must be, the last one marked."""
         makers = (self.gemm, self.gemm, self.policy, self.update, self.dma)
-        steps = [makers[int(self.rng.integers(0, len(makers)))]() for _ in range(length)]
+        steps: list[Step] = []
+        for _ in range(length):
+            make = makers[int(self.rng.integers(0, len(makers)))]
+            gemms = [step for step in steps if step.fields["unit"] == UNITS["gemm"]]
+            steps.append(make(gemms[-1]) if make == self.gemm and gemms else make())
         order(steps)
+        overlap(steps, self.rng)
         steps[-1].fields["last"] = 1
         return steps
 
 
-
-
 def order(steps: list[Step]) -> None:
     """Set wait and post masks: semaphore 4*producer + consumer joins two units, one token for each needed order."""
-    aliases = [_aliased(step) for step in steps]
+    aliases = [_aliased(step, step.reads) for step in steps]
     synced: dict[tuple[int, int], int] = {}
     for later, step in enumerate(steps):
         consumer = step.fields["unit"]
@@ -191,8 +219,23 @@ def order(steps: list[Step]) -> None:
                 step.fields["wait_mask"] = step.fields.get("wait_mask", 0) | bit
 
 
-def _aliased(step: Step) -> tuple[set, set]:
-    """Slot-relative resources, named so that current and next of any slot are one resource.
+def overlap(steps: list[Step], rng: np.random.Generator) -> None:
+    """Let gemm steps overlap those before them of which they need nothing; a chained one needs its operand 0 block by block."""
+    gemms = [step for step in steps if step.fields["unit"] == UNITS["gemm"]]
+    for index, step in enumerate(gemms):
+        most = 0
+        for earlier in reversed(gemms[max(index - 3, 0):index]):
+            chained = step.fields.get("chain") and not most
+            if _conflict(_aliased(earlier, earlier.reads), _aliased(step, step.unchained if chained else step.reads)):
+                if chained:
+                    del step.fields["chain"]
+                break
+            most += 1
+        step.fields["overlap"] = int(rng.integers(1 if step.fields.get("chain") else 0, most + 1))
+
+
+def _aliased(step: Step, reads: set) -> tuple[set, set]:
+    """`reads` and what a step writes; slot-relative resources are named so that current and next of any slot are one.
 
     Which slot is meant depends on the commits before, so every slot-relative word with the same offset is
     treated as the same word; this orders a little more than needed and never less.
@@ -208,7 +251,7 @@ def _aliased(step: Step) -> tuple[set, set]:
                 renamed.add(item)
         return renamed
 
-    return rename(step.reads), rename(step.writes)
+    return rename(reads), rename(step.writes)
 
 
 def _conflict(a: tuple[set, set], b: tuple[set, set]) -> bool:
@@ -222,6 +265,9 @@ ILLEGAL = {
     "no operation": ({"op": 9}, "bad_op"),
     "act and dact": ({"act": 1, "dact": 1}, "bad_field"),
     "act 3": ({"act": 3}, "bad_field"),
+    "two uses of operand 4": ({"accumulate": 1, "colsum": 1}, "bad_field"),
+    "int8 with a derivative": ({"int8": 1, "dact": 1}, "bad_field"),
+    "chain without overlap": ({"chain": 1}, "bad_field"),
     "greedy gemm": ({"greedy": 1}, "bad_field"),
     "memory address in gemm": ({"mem_addr": 64}, "bad_field"),
     "result in the current slot": ({"t2_space": 1}, "bad_field"),
