@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Lets at most one request into each bank: ports 0 .. First-1 go before the others; within either group the port that was
-// granted longest ago goes first. Compares ports with each other and so costs the same for any number of banks.
+// Lets at most one request into each bank: ports 0 .. First-1 go before the others; within either group the port that
+// was granted longest ago goes first. Compares ports with each other and so costs the same for any number of banks.
 // Combinational from request to ready; a port of the second group gets every slot that the first leaves, and no other.
 module lathe_bank_arb #(
   parameter int unsigned Num = 4,

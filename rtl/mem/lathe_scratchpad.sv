@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The scratchpad: Banks of 1,024 words, each with one read and one write port. Clients share RdPorts and WrPorts ports into
-// the banks: client c uses port c mod RdPorts (WrPorts), and of the clients of a port the lowest that asks goes first.
-// A read is answered exactly lathe_pkg::RdLatency cycles after it is granted; grants depend on requests only, never on data.
+// The scratchpad: Banks of 1,024 words, each with one read and one write port. Clients share RdPorts and WrPorts ports
+// into the banks: client c uses port c mod RdPorts (WrPorts), and of the clients of a port the lowest that asks goes first.
+// A read is answered exactly lathe_pkg::RdLatency cycles after its grant; grants depend on requests only, never on data.
 // Does not buffer requests or check addresses: see docs/architecture.md.
 //
 //   cycle     t                             t+1                    t+2                     t+3
 //   read    client, bank, arbiter, grant | row into the bank    | word out of the bank  | rd_rvalid_o, rd_rdata_o
 //   write   client, bank, arbiter, grant | word into the bank   | in the bank
+//
+// With RdLatency = 4 a bank's word has a cycle of its own before a port chooses it: faster, and a cycle later.
 module lathe_scratchpad #(
   parameter int unsigned Lanes = 8,
   parameter int unsigned Banks = 8,     // a power of two
@@ -38,7 +40,8 @@ module lathe_scratchpad #(
   if (Banks < 2 || Banks > 64 || (Banks & (Banks - 1)) != 0) begin : g_check_banks
     $fatal(1, "lathe_scratchpad: Banks must be a power of two from 2 to 64");
   end
-  if (Lanes < 1 || RdPorts < 2 || WrPorts < 1 || NumRd < RdPorts || NumWr < WrPorts || RdLatency != 3) begin : g_check
+  if (Lanes < 1 || RdPorts < 2 || WrPorts < 1 || NumRd < RdPorts || NumWr < WrPorts ||
+      RdLatency < 3 || RdLatency > 4) begin : g_check
     $fatal(1, "lathe_scratchpad: Lanes, NumRd, NumWr or ports");
   end
 
@@ -145,7 +148,7 @@ module lathe_scratchpad #(
   for (genvar b = 0; b < Banks; b++) begin : g_bank
     logic             reads, writes;
     logic [RowW-1:0]  rd_row, wr_row;
-    logic [WordW-1:0] write_word;
+    logic [WordW-1:0] ram_word, write_word;
 
     always_comb begin
       reads = 1'b0;
@@ -175,26 +178,42 @@ module lathe_scratchpad #(
       .wr_data_i(write_word),
       .rd_en_i  (reads),
       .rd_addr_i(rd_row),
-      .rd_data_o(read_word[b])
+      .rd_data_o(ram_word)
     );
+
+    if (RdLatency == 4) begin : g_late
+      logic reads_q;
+      always_ff @(posedge clk_i) begin
+        reads_q <= reads;
+        if (reads_q) read_word[b] <= ram_word;
+      end
+    end else begin : g_early
+      assign read_word[b] = ram_word;
+    end
   end
 
   // ---- Answers ----
   logic [NumRd-1:0] rd_taken_q [RdLatency];  // which clients' reads were granted, by age
   always_ff @(posedge clk_i) begin
+    rd_taken_q[0] <= rd_valid_i & rd_ready_o;
+    for (int unsigned i = 1; i < RdLatency; i++) rd_taken_q[i] <= rd_taken_q[i-1];
     if (!rst_ni) rd_taken_q <= '{default: '0};
-    else rd_taken_q <= '{rd_valid_i & rd_ready_o, rd_taken_q[0], rd_taken_q[1]};
   end
   assign rd_rvalid_o = rd_taken_q[RdLatency-1];
 
   for (genvar p = 0; p < RdPorts; p++) begin : g_answer
     logic             coming_q;
-    logic [Banks-1:0] from_q;  // one-hot: the bank that holds the answer
+    logic [Banks-1:0] hit, from_q;  // one-hot: the bank that holds the answer
     logic [WordW-1:0] word_q;
+    if (RdLatency == 4) begin : g_late
+      always_ff @(posedge clk_i) hit <= rd_hit_q[p];
+    end else begin : g_early
+      assign hit = rd_hit_q[p];
+    end
     always_ff @(posedge clk_i) begin
       logic [WordW-1:0] word;
-      from_q   <= rd_hit_q[p];
-      coming_q <= rd_hit_q[p] != '0;
+      from_q   <= hit;
+      coming_q <= hit != '0;
       if (coming_q) begin
         word = '0;
         for (int unsigned b = 0; b < Banks; b++) begin

@@ -5,7 +5,7 @@ module lathe_word_reader
   import lathe_pkg::*;
 #(
   parameter int unsigned Lanes = 8,
-  parameter int unsigned Depth = 8   // words asked for and not yet taken; at least 7 for one word a cycle
+  parameter int unsigned Depth = 8   // words asked for and not yet taken; at least RdLatency + 4 for one word a cycle
 ) (
   input  logic                clk_i,
   input  logic                rst_ni,

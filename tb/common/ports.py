@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """A scratchpad for benches of single units: memory behind any number of the unit's read and write ports."""
 
+import re
 from collections import Counter, deque
 from collections.abc import Iterable
+from pathlib import Path
 
 import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge
 
 from tb.common.actors import rng, stalls
+
+PACKAGE = Path(__file__).resolve().parents[2] / "rtl/ctrl/lathe_pkg.sv"
+READ_LATENCY = int(re.search(r"RdLatency = (\d+);", PACKAGE.read_text())[1])
 
 
 def to_word(row: np.ndarray) -> int:
@@ -29,7 +34,7 @@ class _Read:
         self.addr = getattr(dut, f"{stem}rd_addr_o")
         self.rvalid, self.rdata = getattr(dut, f"{stem}rd_rvalid_i"), getattr(dut, f"{stem}rd_rdata_i")
         self.stall, self.granting, self.held = stall, False, None
-        self.pipe: deque = deque([None, None])  # a word accepted in cycle t is driven in cycle t + 3
+        self.pipe: deque = deque([None] * (READ_LATENCY - 1))  # a word accepted in cycle t is driven in cycle t + READ_LATENCY
         self.driving = False
         self.ready.value = 0
         self.rvalid.value = 0
@@ -46,7 +51,7 @@ class _Write:
 
 
 class ScratchpadPorts:
-    """Scratchpad model: `memory[word, lane]` int16; reads answer exactly three cycles after they are accepted.
+    """Scratchpad model: `memory[word, lane]` int16; reads answer exactly READ_LATENCY cycles after they are accepted.
 
     `reads`, `writes`: prefixes of the ports ("a" for a_rd_valid_o ..., "" for rd_valid_o ...). `stall`: probability of a
     refused grant, or a function that returns a stall pattern per port. Fails on an address outside `memory` and on a
@@ -77,7 +82,7 @@ class ScratchpadPorts:
             await edge
             if not int(reset_n.value):
                 for port in self._reads:
-                    port.pipe, port.held = deque([None, None]), None
+                    port.pipe, port.held = deque([None] * (READ_LATENCY - 1)), None
                     port.rvalid.value = 0
                     port.driving = False
                 for port in self._writes:

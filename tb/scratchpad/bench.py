@@ -8,6 +8,7 @@ from cocotb.triggers import RisingEdge
 
 from tb.common.actors import Coverage, cycle, rng, stalls, start_clock_and_reset
 from tb.common.actors import reset as pull_reset
+from tb.common.ports import READ_LATENCY
 
 
 def bank_of(address, banks):
@@ -91,7 +92,7 @@ class Bench:
         self.reads = Side(dut, "rd", int(dut.NumRd.value), int(dut.RdPorts.value), 2, self.banks)
         self.writes = Side(dut, "wr", int(dut.NumWr.value), int(dut.WrPorts.value), 0, self.banks)
         self.memory, self.seen, self.generator = {}, Coverage(), rng(1)
-        self.due = deque([{}, {}, {}])  # answers of the next three cycles
+        self.due = deque({} for _ in range(READ_LATENCY))  # answers of the next cycles
         self.compared = self.cycles = 0
         cocotb.start_soon(self._run())
 
@@ -104,7 +105,7 @@ class Bench:
         while True:
             await edge
             if not int(dut.rst_ni.value):
-                self.due = deque([{}, {}, {}])
+                self.due = deque({} for _ in range(READ_LATENCY))
                 for side in (self.reads, self.writes):
                     side.now, side.waited = [None] * side.ports, [0] * side.ports
                     side.valid.value = 0
@@ -207,7 +208,7 @@ async def test_rate(dut):
         for port in range(ports):
             bench.read(port, (i ^ port) % bench.banks + bench.banks * (i // bench.banks % 4))
     await bench.idle()
-    assert bench.cycles - start <= 100 + 6, f"{bench.cycles - start} cycles for 100 words a port"
+    assert bench.cycles - start <= 100 + 3 + READ_LATENCY, f"{bench.cycles - start} cycles for 100 words a port"
     bench.seen.require(["rd all banks"])
     for i in range(100):
         for port in range(bench.reads.ports):
@@ -224,7 +225,7 @@ async def test_rate(dut):
         for port, row in enumerate(rows):
             bench.read(port, row)
         await bench.idle()
-        assert bench.cycles - start <= 6, f"rows {1 << shift} words apart share a bank"
+        assert bench.cycles - start <= 3 + READ_LATENCY, f"rows {1 << shift} words apart share a bank"
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
