@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checks one descriptor: unit, operation, fields, shapes, and where each operand ends. Ten cycles, one
-// multiplier: the operands pass one after another through a pipeline that finds the last word of each.
+// Checks one descriptor while it is read: unit, operation, fields, shapes, and where each operand ends. Two operands a
+// cycle pass through a pipeline that finds the last word of each; the verdict stands six cycles after the start.
 // Reports the first of bad_unit, bad_op, bad_field, bad_shape, out_of_scratchpad, misaligned.
 module lathe_desc_check
   import lathe_pkg::*;
@@ -12,16 +12,17 @@ module lathe_desc_check
   input  logic        clk_i,
   input  logic        rst_ni,
 
+  // Words 8 to 11 are there with start_i, 0 to 3 one cycle later, 4 to 7 two, 12 to 15 three; they stay to the verdict.
   input  logic        start_i,       // pulse, not while a check runs
-  input  desc_t       desc_i,        // stable from start_i to done_o
+  input  desc_t       desc_i,
   input  logic [15:0] group_size_i,  // words of a weight slot
 
   output logic        done_o,        // pulse
-  output error_e      error_o        // valid with done_o
+  output error_e      error_o        // from done_o until the next start_i
 );
   localparam int unsigned WordBytes = 2 * Lanes;
   localparam int unsigned LaneW = $clog2(Lanes);
-  localparam logic [3:0]  LastStep = 4'd9;
+  localparam int unsigned Cycles = 6;
 
   if (Lanes != 4 && Lanes != 8 && Lanes != 16) begin : gen_bad_lanes
     initial $fatal(1, "Lanes must be 4, 8 or 16");
@@ -30,11 +31,18 @@ module lathe_desc_check
     initial $fatal(1, "Banks must be a power of two from 2 to 64");
   end
 
+  logic [Cycles:1] at_q;  // bit i: i cycles after the start
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) at_q <= '0;
+    else at_q <= {at_q[Cycles-1:1], start_i};
+  end
+  assign done_o = at_q[Cycles];
+
   // ---- What the operation uses ----
   typedef struct packed {
     logic                   unit_ok;
     logic                   op_ok;
-    logic                   gemm;        // trans_a, trans_b, bias, act, dact
+    logic                   gemm;        // the options of gemm alone
     logic                   stochastic;
     logic                   greedy;
     logic                   gshift;
@@ -54,8 +62,8 @@ module lathe_desc_check
       UnitGemm: begin
         uses.op_ok = desc_i.op == GemmMatmul;
         {uses.gemm, uses.stochastic, uses.mn, uses.k} = '1;
-        uses.used = {desc_i.dact != ActNone, desc_i.bias, 3'b111};
-        uses.keep = 5'b00100;
+        uses.used = {desc_i.dact != ActNone || desc_i.accumulate || desc_i.colsum, desc_i.bias, 3'b111};
+        uses.keep = {desc_i.colsum, 4'b0100};
       end
       UnitPolicy: begin
         uses.op_ok = desc_i.op == PolicySample || desc_i.op == PolicyLoss;
@@ -91,9 +99,10 @@ module lathe_desc_check
   assign space = {desc_i.t4_space, desc_i.t3_space, desc_i.t2_space, desc_i.t1_space, desc_i.t0_space};
   assign exp = {desc_i.t4_exp, desc_i.t3_exp, desc_i.t2_exp, desc_i.t1_exp, desc_i.t0_exp};
 
-  // ---- Fields and shape: step 1 finds, step 2 combines ----
+  // ---- Fields and shape, when all words are there ----
   logic [NumOperands-1:0] operand_bad;
-  logic                   reserved_bad, flags_bad, dims_bad, shape_bad;
+  logic                   reserved_bad, flags_bad, dims_bad, shape_bad, dact;
+  assign dact = desc_i.dact != ActNone;
   always_comb begin
     for (int unsigned i = 0; i < NumOperands; i++) begin
       if (!uses.used[i]) operand_bad[i] = {addr[i], stride[i], space[i], exp[i]} != '0;
@@ -101,8 +110,13 @@ module lathe_desc_check
       else operand_bad[i] = space[i] == 2'd3 || exp[i][5:4] != 2'd0 || (uses.keep[i] && space[i] == SpaceCurrent);
     end
     reserved_bad = (desc_i & ReservedMask) != '0;
-    flags_bad = (!uses.gemm && {desc_i.trans_a, desc_i.trans_b, desc_i.bias, desc_i.act, desc_i.dact} != '0)
-             || desc_i.act == 2'd3 || desc_i.dact == 2'd3 || (desc_i.act != ActNone && desc_i.dact != ActNone)
+    flags_bad = (!uses.gemm && {desc_i.trans_a, desc_i.trans_b, desc_i.bias, desc_i.act, desc_i.dact, desc_i.int8,
+                                desc_i.int8_result, desc_i.accumulate, desc_i.colsum, desc_i.chain, desc_i.overlap} != '0)
+             || desc_i.act == 2'd3 || desc_i.dact == 2'd3 || (desc_i.act != ActNone && dact)
+             || (dact && desc_i.accumulate) || (dact && desc_i.colsum) || (desc_i.accumulate && desc_i.colsum)
+             || (desc_i.bias && desc_i.accumulate) || (desc_i.int8 && (dact || desc_i.colsum))
+             || (desc_i.int8_result && (dact || desc_i.accumulate || desc_i.colsum))
+             || (desc_i.chain && (desc_i.trans_a || desc_i.overlap == '0))
              || (!uses.stochastic && desc_i.stochastic) || (!uses.greedy && desc_i.greedy)
              || (!uses.gshift && desc_i.gshift != '0);
     dims_bad = (!uses.mn && {desc_i.m, desc_i.n} != '0) || (!uses.k && desc_i.k != '0)
@@ -116,96 +130,103 @@ module lathe_desc_check
     endcase
   end
 
-  // ---- Shape of the operand whose turn it is ----
-  logic [3:0]  step_q;
-  logic [2:0]  index;
-  logic [15:0] rows, columns;
-  logic        elements;  // columns counts elements, otherwise words
-  assign index = step_q[2:0] - 3'd1;
+  // ---- Last indices of the two operands whose turn it is: 0 and 1, then 2 and 3, then 4 ----
+  typedef struct packed {
+    logic [15:0] row;      // last row
+    logic [15:0] column;   // last column
+    logic        elements; // columns are elements, otherwise words
+  } extent_t;
+
+  logic [15:0] m1_q, n1_q, k1_q;  // less one
+  logic [15:0] k1, result_n1;
+  extent_t [NumOperands-1:0] extent;
+  always_ff @(posedge clk_i) begin
+    if (start_i) begin
+      m1_q <= desc_i.m - 16'd1;
+      n1_q <= desc_i.n - 16'd1;
+      k1_q <= desc_i.k - 16'd1;
+    end
+  end
+  assign k1 = desc_i.int8 ? {1'b0, k1_q[15:1]} : k1_q;
+  assign result_n1 = desc_i.int8_result ? {1'b0, n1_q[15:1]} : n1_q;
   always_comb begin
-    rows = desc_i.m;
-    columns = desc_i.n;
-    elements = 1'b1;
+    for (int unsigned i = 0; i < NumOperands; i++) extent[i] = '{row: m1_q, column: n1_q, elements: 1'b0};
     unique case (desc_i.unit)
       UnitGemm: begin
-        if (index == 3'd0) {rows, columns} = desc_i.trans_a ? {desc_i.k, desc_i.m} : {desc_i.m, desc_i.k};
-        else if (index == 3'd1) {rows, columns} = desc_i.trans_b ? {desc_i.n, desc_i.k} : {desc_i.k, desc_i.n};
-        else if (index == 3'd3) rows = 16'd1;
+        extent[0] = desc_i.trans_a ? '{row: k1, column: m1_q, elements: 1'b1} : '{row: m1_q, column: k1, elements: 1'b1};
+        extent[1] = desc_i.trans_b ? '{row: n1_q, column: k1, elements: 1'b1} : '{row: k1, column: n1_q, elements: 1'b1};
+        extent[2] = '{row: m1_q, column: result_n1, elements: 1'b1};
+        extent[3] = '{row: '0, column: n1_q, elements: 1'b1};
+        extent[4] = '{row: desc_i.colsum ? '0 : m1_q, column: n1_q, elements: 1'b1};
       end
       UnitPolicy: begin
-        if (index == 3'd1 || (index == 3'd2 && desc_i.op == PolicySample)) begin
-          columns = 16'd1;
-          elements = 1'b0;
-        end
+        extent[0].elements = 1'b1;
+        extent[1].column = '0;
+        extent[2].elements = 1'b1;
+        if (desc_i.op == PolicySample) extent[2].column = '0;
       end
-      default: elements = 1'b0;
+      default: ;
     endcase
   end
 
-  // ---- Last word of an operand: addr + (rows - 1) * stride + words - 1 ----
-  logic        a_used_q, b_used_q, c_used_q;
-  logic [15:0] a_rows1_q, a_words1_q, a_stride_q, a_addr_q;  // ..1: less one
-  logic [16:0] a_limit_q, b_limit_q, c_limit_q;
-  logic [31:0] b_product_q;
-  logic [16:0] b_row_end_q;
-  logic [32:0] c_last_q;
+  // ---- Last word of an operand: addr + row * stride + last word of the row ----
+  typedef struct packed {
+    logic        used;
+    logic [15:0] row;
+    logic [15:0] word;
+    logic [15:0] stride;
+    logic [15:0] addr;
+  } a_t;
+  typedef struct packed {
+    logic        used;
+    logic [16:0] limit;
+    logic [31:0] product;
+    logic [16:0] row_end;
+  } b_t;
 
-  always_ff @(posedge clk_i) begin
-    if (!rst_ni) begin
-      {a_used_q, b_used_q, c_used_q} <= '0;
-    end else begin
-      a_used_q <= step_q >= 4'd1 && step_q <= 4'd5 && uses.used[index];
-      b_used_q <= a_used_q;
-      c_used_q <= b_used_q;
+  a_t [1:0]   a_q;
+  b_t [1:0]   b_q;
+  logic [1:0] row_bad, end_bad;
+  for (genvar l = 0; l < 2; l++) begin : gen_lane
+    logic [2:0]  index, later;  // operand that enters, and the one that is in a_q
+    extent_t     own;
+    logic [32:0] last;
+    always_comb begin
+      index = at_q[1] ? 3'(l) : (at_q[2] || l == 1) ? 3'(2 + l) : 3'd4;
+      later = at_q[2] ? 3'(l) : (at_q[3] || l == 1) ? 3'(2 + l) : 3'd4;
+      own = extent[index];
+      last = {1'b0, b_q[l].product} + {16'd0, b_q[l].row_end};
+      row_bad[l] = a_q[l].used && a_q[l].row != '0 && a_q[l].stride <= a_q[l].word;
+      end_bad[l] = b_q[l].used && last >= {16'd0, b_q[l].limit};
     end
-  end
-  always_ff @(posedge clk_i) begin
-    if (step_q >= 4'd1 && step_q <= 4'd5) begin
-      a_rows1_q <= rows - 16'd1;
-      a_words1_q <= elements ? 16'((columns - 16'd1) >> LaneW) : columns - 16'd1;
-      a_stride_q <= stride[index];
-      a_addr_q <= addr[index];
-      a_limit_q <= (space[index] == SpaceAbsolute) ? 17'(Banks * 1024) : {1'b0, group_size_i};
-    end
-    if (a_used_q) begin
-      b_product_q <= {16'd0, a_rows1_q} * {16'd0, a_stride_q};
-      b_row_end_q <= {1'b0, a_addr_q} + {1'b0, a_words1_q};
-      b_limit_q <= a_limit_q;
-    end
-    if (b_used_q) begin
-      c_last_q <= {1'b0, b_product_q} + {16'd0, b_row_end_q};
-      c_limit_q <= b_limit_q;
+    always_ff @(posedge clk_i) begin
+      a_q[l] <= '{used: (at_q[1] || at_q[2] || (at_q[3] && l == 0)) && uses.used[index], row: own.row,
+                  word: own.elements ? own.column >> LaneW : own.column, stride: stride[index], addr: addr[index]};
+      b_q[l] <= '{used: a_q[l].used, limit: (space[later] == SpaceAbsolute) ? 17'(Banks * 1024) : {1'b0, group_size_i},
+                  product: {16'd0, a_q[l].row} * {16'd0, a_q[l].stride}, row_end: {1'b0, a_q[l].addr} + {1'b0, a_q[l].word}};
     end
   end
 
   // ---- Verdict ----
   logic [NumOperands+2:0] field_bad_q;
-  logic                   unit_bad_q, op_bad_q, shape_bad_q, space_bad_q, align_bad_q;
+  logic                   unit_bad_q, op_bad_q, shape_bad_q, rows_bad_q, space_bad_q, align_bad_q;
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) step_q <= '0;
-    else if (start_i) step_q <= 4'd1;
-    else if (step_q != '0) step_q <= (step_q == LastStep) ? '0 : step_q + 4'd1;
-  end
-  always_ff @(posedge clk_i) begin
-    if (step_q == 4'd1) begin
+    if (at_q[3]) begin
       unit_bad_q <= !uses.unit_ok;
       op_bad_q <= !uses.op_ok;
       field_bad_q <= {operand_bad, reserved_bad, flags_bad, dims_bad};
       shape_bad_q <= shape_bad;
-      space_bad_q <= 1'b0;
       align_bad_q <= uses.mem && ((desc_i.mem_addr | desc_i.mem_stride) & 32'(WordBytes - 1)) != '0;
-    end else begin
-      if (a_used_q && a_rows1_q != '0 && a_stride_q <= a_words1_q) shape_bad_q <= 1'b1;
-      if (c_used_q && c_last_q >= {16'd0, c_limit_q}) space_bad_q <= 1'b1;
     end
+    rows_bad_q <= !at_q[1] && (rows_bad_q || row_bad != '0);
+    space_bad_q <= !at_q[1] && (space_bad_q || end_bad != '0);
   end
 
-  assign done_o = step_q == LastStep;
   always_comb begin
     if (unit_bad_q) error_o = ErrBadUnit;
     else if (op_bad_q) error_o = ErrBadOp;
     else if (field_bad_q != '0) error_o = ErrBadField;
-    else if (shape_bad_q) error_o = ErrBadShape;
+    else if (shape_bad_q || rows_bad_q) error_o = ErrBadShape;
     else if (space_bad_q) error_o = ErrOutOfScratchpad;
     else if (align_bad_q) error_o = ErrMisaligned;
     else error_o = ErrNone;
@@ -213,7 +234,7 @@ module lathe_desc_check
 
 `ifndef SYNTHESIS
   always_ff @(posedge clk_i) begin
-    if (rst_ni && start_i) assert (step_q == '0) else $error("start during a check");
+    if (rst_ni && start_i) assert (at_q[Cycles-1:1] == '0) else $error("start during a check");
   end
 `endif
 endmodule

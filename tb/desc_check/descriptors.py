@@ -6,8 +6,8 @@ import numpy as np
 from pymodels.check import operands
 from pymodels.descriptor import FIELDS, OPS, Space, decode, encode
 
+LOAD = (4, 0)  # the one operation whose result may be `current`
 KINDS = [(int(unit), int(op)) for unit, ops in OPS.items() for op in ops]
-RESULTS = {(1, 0): (2,), (2, 0): (2,), (2, 1): (2,), (3, 0): (2, 4)}  # operands that must not be `current`
 
 
 class Limits:
@@ -31,10 +31,21 @@ def _shape(rng: np.random.Generator, kind: tuple[int, int], limits: Limits) -> d
     unit, op = kind
     d = {"unit": unit, "op": op}
     if unit == 1:
-        act = int(rng.integers(0, 3))
-        d |= {"m": _dimension(rng, 40), "n": _dimension(rng, 40), "k": _dimension(rng, 40), "act": act,
-              "dact": 0 if act else int(rng.integers(0, 3))}
-        d |= {name: int(rng.integers(0, 2)) for name in ("trans_a", "trans_b", "bias", "stochastic")}
+        fourth = str(rng.choice(["", "", "dact", "accumulate", "colsum"]))  # what operand 4 is
+        d |= {"m": _dimension(rng, 40), "n": _dimension(rng, 40), "k": _dimension(rng, 40)}
+        d |= {name: int(rng.integers(0, 2)) for name in ("trans_a", "trans_b", "stochastic")}
+        if fourth:
+            d[fourth] = int(rng.integers(1, 3)) if fourth == "dact" else 1
+        if fourth != "dact":
+            d["act"] = int(rng.integers(0, 3))
+        if fourth != "accumulate":
+            d["bias"] = int(rng.integers(0, 2))
+        if fourth not in ("dact", "colsum"):
+            d["int8"] = int(rng.integers(0, 2))
+        if not fourth:
+            d["int8_result"] = int(rng.integers(0, 2))
+        d["overlap"] = int(rng.integers(0, 4))
+        d["chain"] = int(d["overlap"] and not d["trans_a"] and rng.integers(0, 2))
         if rng.random() < 0.1:
             d |= {"m": 1, "n": 1, "k": 16384, "trans_a": 0, "trans_b": 1}
     elif unit == 2:
@@ -54,10 +65,10 @@ def legal(rng: np.random.Generator, limits: Limits, kind: tuple[int, int] | None
     """Fields of a descriptor that passes every check, with operands in these address spaces."""
     kind = KINDS[int(rng.integers(0, len(KINDS)))] if kind is None else kind
     while True:
-        d = {name: 0 for name in FIELDS} | _shape(rng, kind, limits)
+        d = dict.fromkeys(FIELDS, 0) | _shape(rng, kind, limits)
         d |= {"wait_mask": int(rng.integers(0, 2**16)), "post_mask": int(rng.integers(0, 2**16)), "last": int(rng.integers(0, 2))}
         for i, t in operands(d, limits.lanes).items():
-            space = int(rng.choice([s for s in spaces if s != Space.CURRENT or i not in RESULTS.get(kind, ())]))
+            space = int(rng.choice([s for s in spaces if s != Space.CURRENT or not t.result or kind == LOAD]))
             room = limits.of(space) - t.words
             if room < 0:
                 break
