@@ -23,22 +23,21 @@ module lathe_gemm_array
   input  logic                        colsum_i,  // the sums of B's columns are wanted too
   input  logic [Lanes*16-1:0]         a_i,
   input  logic [Lanes*16-1:0]         b_i,
-  // Behind the last step of a tile (cycle 0). Column j gives row i in cycle 5 + i + j.
+  // Behind the last step of a tile (cycle 0). Column j gives row i in cycle 6 + i + j.
   output logic [Lanes-1:0]            row_valid_o,
-  output logic [Lanes-1:0][AccW-1:0]  row_data_o,     // since reset; 0 without valid
-  output logic [Lanes-1:0]            colsum_valid_o, // the edge row's sum is a row of its own, cycle 4 + j
-  output logic [Lanes-1:0][EdgeW-1:0] edge_data_o,    // from cycle 4 + j on: the tile's bracket of the column, with colsum
-                                                      // minus its sum (for one cycle), else 0
-  output logic                        side_valid_o,   // row i of the edge column, cycle 4 + i
-  output logic [EdgeW-1:0]            side_data_o     // since reset; 0 without valid
+  output logic [Lanes-1:0][AccW-1:0]  row_data_o,     // since reset; 0 until the first one
+  output logic [Lanes-1:0]            colsum_valid_o, // the edge row's sum is a row of its own, cycle 5 + j
+  output logic [Lanes-1:0][EdgeW-1:0] edge_data_o,    // with colsum_valid_o minus the sum of the column of B, with
+                                                      // row_valid_o the tile's bracket of the column, 0 in int16
+  output logic                        side_valid_o,   // row i of the edge column, cycle 5 + i
+  output logic [EdgeW-1:0]            side_data_o     // since reset; 0 until the first one
 );
   // Control: bit k is the input's bit k + 1 cycles ago. Cell (i, j) loads a step at bit i + j, multiplies at the next one,
   // adds at the one after it and holds its sum at i + j + 3; the edge cells are one cycle ahead.
   localparam int unsigned Line = 2 * Lanes + 2;
   logic [Line-2:0] valid_q;
   logic [Line-1:0] last_q;
-  logic [Lanes+1:0] int8_q;
-  logic [Lanes+2:0] colsum_q;
+  logic [Lanes+3:0] int8_q, colsum_q;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
@@ -48,8 +47,8 @@ module lathe_gemm_array
       valid_q <= {valid_q[Line-3:0], valid_i};
       last_q <= {last_q[Line-2:0], valid_i && last_i};
     end
-    int8_q <= {int8_q[Lanes:0], int8_i};
-    colsum_q <= {colsum_q[Lanes+1:0], colsum_i};
+    int8_q <= {int8_q[Lanes+2:0], int8_i};
+    colsum_q <= {colsum_q[Lanes+2:0], colsum_i};
   end
 
   // Skew: stage s is s cycles behind the input (stage 0 is no register) and gives row and column s their lanes.
@@ -87,7 +86,7 @@ module lathe_gemm_array
     logic [23:0] a_q, b_q;
     logic [17:0] side_product_q;
     logic signed [17:0] edge_product_q;
-    logic [EdgeW-1:0] side_q, side_out_q, edge_q, edge_out_q;
+    logic [EdgeW-1:0] side_q, side_out_q, edge_q, edge_end_q, edge_out_q;
     logic edge_first_q;
     logic [15:0] raw_a, raw_b;
     // verilator lint_off UNUSEDSIGNAL
@@ -127,14 +126,15 @@ module lathe_gemm_array
       end
       if (!rst_ni || (last_q[i+3] && !last_q[i+2])) side_out_q <= '0;
       else if (last_q[i+2]) side_out_q <= side_q;
-      if (last_q[i+2]) edge_out_q <= (int8_q[i+2] || colsum_q[i+2]) ? edge_q : '0;
-      else if (last_q[i+3] && colsum_q[i+3]) edge_out_q <= '0;
+      if (last_q[i+2]) edge_end_q <= edge_q;
+      if (last_q[i+4] && !int8_q[i+4]) edge_out_q <= '0;
+      else if (last_q[i+4] || (last_q[i+3] && colsum_q[i+3])) edge_out_q <= edge_end_q;
     end
 
     assign a[i][0] = a_q;
     assign b[0][i] = b_q;
     assign side[i] = side_out_q;
-    assign colsum_valid_o[i] = last_q[i+3] && colsum_q[i+3];
+    assign colsum_valid_o[i] = last_q[i+4] && colsum_q[i+4];
     assign edge_data_o[i] = edge_out_q;
   end
 
@@ -159,42 +159,50 @@ module lathe_gemm_array
     end
   end
 
-  // Column buses: at most one row of a column and one row of the edge column has ended, the others give 0.
-  logic [Lanes-1:0] row_valid_q;
-  logic [Lanes-1:0][AccW-1:0] row_data;
-  logic side_valid_q;
-  logic [EdgeW-1:0] side_data;
+  // Column buses: at most one row of a column and one row of the edge column leaves its cell, the others give 0.
+  logic [Lanes-1:0] leave_q, row_valid_q;
+  logic [Lanes-1:0][AccW-1:0] row_data_q;
+  logic side_leave_q, side_valid_q;
+  logic [EdgeW-1:0] side_data_q;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
+      leave_q <= '0;
       row_valid_q <= '0;
+      side_leave_q <= 1'b0;
       side_valid_q <= 1'b0;
+      side_data_q <= '0;
     end else begin
-      for (int unsigned j = 0; j < Lanes; j++) row_valid_q[j] <= |last_q[j+3+:Lanes];
-      side_valid_q <= |last_q[2+:Lanes];
-    end
-  end
-
-  for (genvar j = 0; j < Lanes; j++) begin : gen_bus
-    always_comb begin
-      row_data[j] = '0;
-      if (row_valid_q[j]) begin
-        for (int unsigned i = 0; i < Lanes; i++) row_data[j] |= acc[j][i];
+      for (int unsigned j = 0; j < Lanes; j++) leave_q[j] <= |last_q[j+3+:Lanes];
+      row_valid_q <= leave_q;
+      side_leave_q <= |last_q[2+:Lanes];
+      side_valid_q <= side_leave_q;
+      if (side_leave_q) begin
+        logic [EdgeW-1:0] bus;
+        bus = '0;
+        for (int unsigned i = 0; i < Lanes; i++) bus |= side[i];
+        side_data_q <= bus;
       end
     end
   end
 
-  always_comb begin
-    side_data = '0;
-    if (side_valid_q) begin
-      for (int unsigned i = 0; i < Lanes; i++) side_data |= side[i];
+  for (genvar j = 0; j < Lanes; j++) begin : gen_bus
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) begin
+        row_data_q[j] <= '0;
+      end else if (leave_q[j]) begin
+        logic [AccW-1:0] bus;
+        bus = '0;
+        for (int unsigned i = 0; i < Lanes; i++) bus |= acc[j][i];
+        row_data_q[j] <= bus;
+      end
     end
   end
 
   assign row_valid_o = row_valid_q;
-  assign row_data_o = row_data;
+  assign row_data_o = row_data_q;
   assign side_valid_o = side_valid_q;
-  assign side_data_o = side_data;
+  assign side_data_o = side_data_q;
 
 `ifndef SYNTHESIS
   logic live_q;  // after a reset, when registers no longer hold what they powered up with
