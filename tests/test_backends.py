@@ -108,6 +108,74 @@ def test_many_random_programs_give_the_same_bits(lanes, banks, seed):
     compare_programs(lanes, banks, 100 + seed, 300)
 
 
+def product(rng: np.random.Generator, m: int, n: int, k: int, int8: bool, result_at: int) -> tuple[dict, int]:
+    """A product in a random stored form of operands that lie anywhere below word 4096; its descriptor and the results' end."""
+    options = {name: int(rng.integers(2)) for name in ("trans_a", "trans_b", "stochastic")} | {"overlap": int(rng.integers(4))}
+    options |= rng.choice([{}, {"bias": 1}, {"accumulate": 1}, {"int8_result": 1}, {"bias": 1, "int8_result": 1}] if int8 else
+                          [{}, {"bias": 1}, {"accumulate": 1}, {"colsum": 1}, {"dact": 1}, {"dact": 2}, {"int8_result": 1}])
+    if "dact" not in options:
+        options["act"] = int(rng.choice([0, 0, 1, 2]))
+    fields = {"unit": 1, "m": m, "n": n, "k": k, "int8": int(int8), **options}
+    inner, lanes = -(-k // 2) if int8 else k, 8
+    shapes = {0: (inner, m) if options["trans_a"] else (m, inner), 1: (n, inner) if options["trans_b"] else (inner, n)}
+    if "bias" in options:
+        shapes[3] = (1, n)
+    if "dact" in options or "accumulate" in options:
+        shapes[4] = (m, n)
+    for index, (rows, columns) in shapes.items():
+        stride = -(-columns // lanes) + int(rng.integers(3))
+        fields |= {f"t{index}_addr": int(rng.integers(4096 - rows * stride)), f"t{index}_stride": stride,
+                   f"t{index}_exp": {0: 0, 1: 1}.get(index, 4 + 4 * int8)}
+    results = {2: (m, -(-n // 2) if "int8_result" in options else n)} | ({4: (1, n)} if "colsum" in options else {})
+    for index, (rows, columns) in results.items():
+        words = -(-columns // lanes)
+        exp = 5 if index == 4 else 2 + int(int8)
+        fields |= {f"t{index}_addr": result_at, f"t{index}_stride": words, f"t{index}_exp": exp + 4 * ("int8_result" in options)}
+        result_at += rows * words
+    return fields, result_at
+
+
+def compare_products(sizes: list[int], int8: bool) -> None:
+    """All M, N, K of `sizes`, results side by side in the scratchpad, many to a program."""
+    twins = Twins(8, 8, 6)
+    low, high = 4096, twins.generator.space.words
+    for register, exp in {0: -15, 1: -15, 2: -12, 3: -20, 4: -14, 5: -13, 6: -4, 7: -12, 8: -22}.items():
+        twins.write(MEMORIES["EXPONENTS"].offset + 4 * register, exp & 0xFF | 1 << 16)
+    steps, at, compared = [], low, 0
+    shapes = twins.rng.permutation([(m, n, k) for m in sizes for n in sizes for k in sizes]).tolist()
+    while shapes:
+        step, end = product(twins.rng, *shapes[-1], int8, at)
+        if end > high or len(steps) == 230:
+            compared += run_products(twins, steps)
+            steps, at = [], low
+            continue
+        shapes.pop()
+        steps.append(step)
+        at = end
+    assert compared + run_products(twins, steps) == len(sizes) ** 3
+
+
+def run_products(twins: Twins, steps: list[dict]) -> int:
+    steps[-1]["last"] = 1
+    twins.run(steps)
+    found = twins.differences()
+    wrong = [step for step in steps if any(f"scratchpad word {word}" in found for word in range(
+        step["t2_addr"], step["t2_addr"] + step["m"] * step["t2_stride"]))]
+    assert not found, "\n".join([*found[:10], *(str(step) for step in wrong[:5])])
+    return len(steps)
+
+
+@pytest.mark.parametrize("int8", [False, True])
+def test_products_around_the_array_size_give_the_same_bits(int8):
+    compare_products([1, 2, 3, 7, 8, 9, 17], int8)
+
+
+@pytest.mark.regress
+@pytest.mark.parametrize("int8", [False, True])
+def test_every_product_up_to_20_gives_the_same_bits(int8):
+    compare_products(list(range(1, 21)), int8)
+
+
 def test_a_single_wrong_bit_is_found():
     twins = Twins(8, 8, 4)
     twins.golden.scratchpad[1234, 5] ^= 1
