@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cycle counts of the demonstration's programs and the speed of the simulation, into build/bench/chip.json.
+"""Cycle counts of products, networks and the demonstration's programs, and the speed of the simulation, into build/bench.
 
 Cycles are exact and repeatable; wall-clock enters only as a ratio of two measurements of this one run.
 """
@@ -12,13 +12,15 @@ import sys
 import time
 from pathlib import Path
 
+import bench_gemm
+import bench_training
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "host")]
 OUT = ROOT / "build/bench"
 UNITS = ("GEMM", "POLICY", "UPDATE", "DMA")
-REASONS = ("BUSY", "WAIT", "STALL_OPERAND", "STALL_RESULT")
+REASONS = ("IDLE", "BUSY", "WAIT", "STALL_OPERAND", "STALL_RESULT", "OVERHEAD", "FETCH")
 REPEATS = 5
 
 
@@ -80,10 +82,26 @@ def replay(record: Path, lanes: int, banks: int) -> dict:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--lanes", type=int, default=8, choices=(4, 8, 16))
-    lanes = parser.parse_args().lanes
+    parser.add_argument("--against", metavar="COMMIT", help="also train the demonstration with this commit's sources and compare the time")
+    arguments = parser.parse_args()
+    OUT.mkdir(parents=True, exist_ok=True)
+    rows = bench_gemm.measure(arguments.lanes, OUT) + chip(arguments.lanes)
+    for row in rows:
+        if "cycles" in row:
+            print(f"{row['name']:60} {row['precision']} {row['cycles']:9,} cycles, ideal {row['ideal_cycles']:11,.1f}, "
+                  f"utilization {row['utilization']:6.1%}")
+        else:
+            print(f"{row['name']:60} {row['cycles_per_second']:,.0f} cycles/s, {row['ratio_to_cocotb']:.0f} times the cocotb bench")
+    if arguments.against:
+        row = bench_training.compare(arguments.against, OUT)
+        print(f"training: {row['ratio']:.2f} of the time that {row['commit'][:12]} takes")
+    return 0
+
+
+def chip(lanes: int) -> list[dict]:
+    """Measure the demonstration's programs and the speed of the simulation; write chip.json."""
     from lathe.ppo import Settings, Trainer
 
-    OUT.mkdir(parents=True, exist_ok=True)
     settings = Settings(backend="verilator", lanes=lanes, seed=1)
     with Trainer(settings, backend=RecordingBackend) as trainer:
         device, backend = trainer.device, trainer.device.backend
@@ -109,12 +127,7 @@ def main() -> int:
     meta = {"machine": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version(),
             "limit": "one k-step of the Lanes x Lanes array a cycle", "cycles": "from START to the interrupt, transfers included"}
     (OUT / "chip.json").write_text(json.dumps({"meta": meta, "rows": rows}, indent=1) + "\n")
-    for row in rows:
-        if "cycles" in row:
-            print(f"{row['name']:60} {row['cycles']:8,} cycles, ideal {row['ideal_cycles']:10,.1f}, utilization {row['utilization']:6.1%}")
-        else:
-            print(f"{row['name']:60} {row['cycles_per_second']:,.0f} cycles/s, {row['ratio_to_cocotb']:.0f} times the cocotb bench")
-    return 0
+    return rows
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ from .tensor import Tensor, dequantize, fitting_exponent, quantize
 DEFAULT_MEMORY_BYTES = 1 << 20
 IDENTITY = REGISTERS["ID"].fields["value"].reset
 LANES = (4, 8, 16)
+#: What a unit does in a cycle; one register counts each.
+COUNTERS = ("BUSY", "OVERHEAD", "STALL_OPERAND", "STALL_RESULT", "WAIT", "FETCH", "IDLE")
 #: Fewest descriptors of a piece of a program that is longer than program memory.
 SHORTEST_PIECE = 16
 
@@ -297,7 +299,7 @@ class Device:
                  f"cycles {self.cycles}  array steps {self.registers.wide('MAC_STEPS')}  saturations {self.saturations}"]
         for unit in UNITS:
             counters = ", ".join(f"{what.lower().replace('_', ' ')} {self.registers.value(f'{unit.upper()}_{what}')}"
-                                 for what in ("BUSY", "WAIT", "STALL_OPERAND", "STALL_RESULT"))
+                                 for what in COUNTERS)
             lines.append(f"{unit}: {counters}")
         return "\n".join(lines)
 

@@ -17,12 +17,12 @@ from .backends import open_backend
 from .device import WATCHER_INDEX
 from .errors import LatheError, MismatchError
 from .ppo import Settings, Trainer
-from .registers import STATISTICS, Registers
+from .registers import STATISTICS, UNITS, Registers
 
 EXPONENT_REGISTERS = 128
 #: Registers whose content depends on time, which the back ends need not share.
 _TIMED = {offset.offset for name, offset in REGISTERS.items()
-          if name.startswith(("CYCLES", "MAC_STEPS")) or name.endswith(("_BUSY", "_WAIT", "_STALL_OPERAND", "_STALL_RESULT"))}
+          if name.startswith(("CYCLES", "MAC_STEPS", *(f"{unit.upper()}_" for unit in UNITS)))}
 _CONTROL = REGISTERS["CONTROL"]
 
 
