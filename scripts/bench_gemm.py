@@ -219,7 +219,7 @@ def roofline(rows: list[dict], lanes: int, out: Path) -> None:
     axis.set(xscale="log", yscale="log", ylabel="multiply-accumulates a cycle",
              xlabel="multiply-accumulates a word (on chip: of the result; outside: moved to and from memory)")
     axis.set_title(f"Matrix products, Lanes = {lanes}", fontsize=10)
-    axis.legend(fontsize=8, loc="lower right")
+    axis.legend(fontsize=8, loc="upper left")
     axis.grid(True, which="both", linewidth=0.3)
     for kind in ("svg", "png"):
         figure.savefig(out / f"roofline.{kind}", dpi=120)

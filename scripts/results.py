@@ -28,6 +28,8 @@ def rows(old: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
                    f"array utilization {demo['array_utilization']:.0%}", f"make demo SEED={demo['seed']}")]
     else:
         keep("make demo")
+    if gemm := _load("bench/gemm.json"):
+        table += _products(gemm["rows"])
     if bench := _load("bench/chip.json"):
         for row in bench["rows"]:
             if "cycles" in row:
@@ -36,8 +38,13 @@ def rows(old: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
             else:
                 table.append((row["name"], f"{row['cycles_per_second'] / 1e3:,.0f} k cycles/s, {row['ratio_to_cocotb']:.0f} times the "
                               "same program in the cocotb chip bench", "make bench"))
-    else:
+    if not (gemm or bench):
         keep("make bench")
+    if training := _load("bench/training.json"):
+        table.append((f"training time of the demonstration, commit {training['commit'][:7]} = 100%", f"{training['ratio']:.0%}",
+                      f"python scripts/bench.py --against {training['commit'][:7]}"))
+    else:
+        keep("python scripts/bench.py")
     if synth := _load("synth/lanes8.json"):
         has = synth["meta"]["has"]
         for row in synth["rows"]:
@@ -47,6 +54,28 @@ def rows(old: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
                     for key in has) + " (85k part)", "make synth"))
     else:
         keep("make synth")
+    return table
+
+
+def _products(rows: list[dict]) -> list[tuple[str, str, str]]:
+    """One line for each shape, its forms side by side, then the rest."""
+    lines: dict[tuple, list[dict]] = {}
+    for row in rows:
+        lines.setdefault((row["precision"], row["m"], row["k"], row["n"]) if row["m"] and "outside" not in row["name"] else
+                         (row["name"],), []).append(row)
+    table = []
+    for key, group in lines.items():
+        ideal = group[0]["ideal_cycles"]
+        if len(key) > 1:
+            precision, m, k, n = key
+            what = f"{precision} product {m}x{k}x{n}, {' / '.join(row['form'] for row in group)}"
+            figure = f"{' / '.join(format(row['cycles'], ',') for row in group)} cycles; ideal {ideal:,.0f}"
+            if group[0]["scale_sim_cycles"]:
+                figure += f", SCALE-Sim 3.0 {group[0]['scale_sim_cycles']:,}"
+        else:
+            what, figure = group[0]["name"], f"{group[0]['cycles']:,} cycles; ideal {ideal:,.0f}"
+        worst = min(row["utilization"] for row in group)
+        table.append((what, f"{figure}: {worst:.1%}{' at least' if len(group) > 1 else ''}", "make bench"))
     return table
 
 
