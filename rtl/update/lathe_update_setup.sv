@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is constant while words run through lathe_update_sgd: how its terms are aligned, its factors and the keys of the row
-// that its elements are numbered in. One decoder serves the four terms in turn; ready 6 cycles after begin_i.
+// that its elements are numbered in. One decoder serves the four terms in turn; ready 7 cycles after begin_i.
 module lathe_update_setup
   import lathe_update_pkg::*;
 (
@@ -17,11 +17,11 @@ module lathe_update_setup
   output logic [16:0]            lr_mant_o,
   output logic [31:0]            row_key_o [2]  // of m', of w'
 );
-  localparam logic [2:0] Last = 3'd6;
+  localparam logic [2:0] Last = 3'd7;
   localparam logic [1:0] TermM = 2'd0, TermG = 2'd1, TermW0 = 2'd2, TermLr = 2'd3;
 
   logic [2:0]  step_q;
-  logic [1:0]  term_q;
+  logic [1:0]  term_q, decoded_q;  // of the difference, of the amount
   logic [5:0]  up_q;
   logic [31:0] row_key;
 
@@ -34,7 +34,7 @@ module lathe_update_setup
   end
 
   // ---- Shift amounts, raised so that 0..47 is all that makes a difference: 47 is `up`, 0 leaves only the sign ----
-  logic signed [9:0] x, raise, y, up;
+  logic signed [9:0] x, raise, y, difference_q, raise_q, up;
   always_comb begin
     raise = 10'sd32;
     unique case (step_q[1:0])
@@ -46,12 +46,16 @@ module lathe_update_setup
         raise = 10'(cfg_i.lr_exp) + 10'sd48;
       end
     endcase
-    up = x - y + raise;
   end
 
+  assign up = difference_q + raise_q;
+
   always_ff @(posedge clk_i) begin
-    up_q <= up < 10'sd0 ? 6'd0 : up > 10'sd47 ? 6'd47 : up[5:0];
+    difference_q <= x - y;
+    raise_q <= raise;
     term_q <= step_q[1:0];
+    up_q <= up < 10'sd0 ? 6'd0 : up > 10'sd47 ? 6'd47 : up[5:0];
+    decoded_q <= term_q;
   end
 
   // ---- Masks: bit i of the result is bit i - s of the term ----
@@ -60,7 +64,7 @@ module lathe_update_setup
   logic        product;
   align_cfg_t  align;
   always_comb begin
-    product = term_q == TermM || term_q == TermLr;
+    product = decoded_q == TermM || decoded_q == TermLr;
     beyond = 48'hFFFF_FFFF_FFFE << up_q;
     reached = (TermW + 32)'({~beyond});
     align.pre = up_q[1:0];
@@ -84,7 +88,7 @@ module lathe_update_setup
   );
 
   always_ff @(posedge clk_i) begin
-    if (step_q >= 3'd1 && step_q <= 3'd4) align_o[term_q] <= align;
+    if (step_q >= 3'd2 && step_q <= 3'd5) align_o[decoded_q] <= align;
     if (step_q == 3'd2) row_key_o[0] <= row_key;
     if (step_q == 3'd3) row_key_o[1] <= row_key;
     momentum_o <= 17'(cfg_i.momentum) << align_o[TermM].pre[0];
