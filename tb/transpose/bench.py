@@ -1,101 +1,136 @@
 # SPDX-License-Identifier: Apache-2.0
-"""lathe_transpose against numpy: full and short groups, tails, stalls, one word a cycle on both sides, reset."""
+"""lathe_transpose against numpy: columns and lines, full and short groups in any order, stalls, one a cycle on both sides, reset."""
+
+from collections import deque
+from dataclasses import dataclass
 
 import cocotb
 import numpy as np
+from cocotb.triggers import FallingEdge, RisingEdge
 
-from tb.common.actors import (
-    Scoreboard,
-    StreamMonitor,
-    StreamSink,
-    StreamSource,
-    cycle,
-    reset,
-    rng,
-    stall_rates,
-    stalls,
-    start_clock_and_reset,
-)
+from tb.common.actors import Coverage, cycle, reset, rng, start_clock_and_reset
 from tb.common.ports import to_word
 
 
+@dataclass
+class Group:
+    """Lines that go in; given as lines or as the first `count` columns."""
+
+    lines: np.ndarray
+    as_lines: bool
+    count: int
+    tag: int
+
+
 class Bench:
+    """Opens groups, sends their lines and takes their words, each with its own probability of going on."""
+
     def __init__(self, dut):
-        self.dut, self.lanes = dut, int(dut.Lanes.value)
-        self.source = StreamSource(dut, "line", fields={"data": "line_data_i", "last": "line_last_i"})
-        self.sink = StreamSink(dut, "column")
-        self.board, self.generator = Scoreboard("transpose"), rng()
-        self.lines = self.lanes
-        StreamMonitor(dut, "column", lambda word: self.board.observe(word & (1 << 16 * self.lines) - 1))
+        self.dut, self.lanes, self.generator = dut, int(dut.Lanes.value), rng()
+        self.groups_inside = int(dut.Groups.value)
+        self.seen = Coverage()
+        self.compared = 0
 
-    async def start(self, blocks, tail):
-        self.dut.last_column_i.value = (blocks - 1) * self.lanes + tail - 1
-        self.dut.start_i.value = 1
-        await cycle(self.dut)
-        self.dut.start_i.value = 0
+    def group(self, as_lines: bool | None = None, lines: int | None = None) -> Group:
+        """A group of random kind, if nothing is said."""
+        generator = self.generator
+        as_lines = bool(generator.integers(2)) if as_lines is None else as_lines
+        lines = int(generator.integers(1, self.lanes + 1)) if lines is None else lines
+        values = generator.integers(-32768, 32768, (lines, self.lanes)).astype("<i2")
+        count = lines if as_lines else int(generator.integers(1, self.lanes + 1))
+        return Group(values, as_lines, count, int(generator.integers(2)))
 
-    async def tiles(self, count, blocks, tail, lines):
-        """`count` tiles of `blocks` groups of `lines` lines each, the last group with `tail` columns."""
-        self.lines = lines
-        await self.start(blocks, tail)
-        for group in range(count * blocks):
-            block = self.generator.integers(-32768, 32768, (lines, self.lanes)).astype("<i2")
-            if group == 0:
-                block[0, 0], block[-1, -1] = -32768, 32767
-            for column in range(tail if group % blocks == blocks - 1 else self.lanes):
-                self.board.expect(to_word(block[:, column]))
-            for line in range(lines):
-                self.source.send_nowait({"data": to_word(block[line]), "last": int(line == lines - 1)})
-        await self.source.idle()
-        await self.board.drained()
-        await cycle(self.dut)
+    async def run(self, groups: list[Group], rates=(1.0, 1.0, 1.0), limit: int | None = None) -> int:
+        """Pass groups through; `rates`: probability of opening, sending, taking in a cycle. Return the cycles it took."""
+        dut, draw = self.dut, self.generator.random
+        to_open, lines, inside = deque(groups), deque(), deque()
+        index, now = 0, 0
+        while to_open or inside:
+            line = lines.popleft() if lines and draw() < rates[1] else None
+            dut.line_valid_i.value = line is not None
+            dut.line_data_i.value = to_word(line) if line is not None else self.generator.integers(1 << 16).item()
+            dut.index_i.value = index
+            await FallingEdge(dut.clk_i)  # outputs are settled
+            opening = to_open.popleft() if to_open and int(dut.room_o.value) and draw() < rates[0] else None
+            dut.open_i.value = opening is not None
+            if opening:
+                dut.open_last_i.value, dut.open_lines_i.value = len(opening.lines) - 1, opening.as_lines
+                dut.open_tag_i.value = opening.tag
+            closing = False
+            if int(dut.valid_o.value):
+                self.compare(inside[0], index, int(dut.data_o.value), int(dut.tag_o.value))
+                self.seen.hit("line before its group is whole", bool(lines) and len(inside) == 1 and inside[0].as_lines)
+                if draw() < rates[2]:
+                    closing = index == inside[0].count - 1
+                    index = 0 if closing else index + 1
+            dut.close_i.value = closing
+            await RisingEdge(dut.clk_i)
+            now += 1
+            if closing:
+                inside.popleft()
+            if opening:
+                inside.append(opening)
+                lines.extend(opening.lines)
+            self.seen.hit("full", len(inside) == self.groups_inside)
+            assert len(inside) <= self.groups_inside, "room for more groups than there are"
+            assert limit is None or now <= limit, f"more than {limit} cycles"
+        dut.close_i.value = dut.open_i.value = dut.line_valid_i.value = 0
+        await cycle(dut)
+        assert not int(dut.valid_o.value), "a word without a group"
+        return now
+
+    def compare(self, group: Group, index: int, data: int, tag: int) -> None:
+        """Compare one word; lanes of missing lines are undefined."""
+        values = group.lines[index] if group.as_lines else group.lines[:, index]
+        mask = (1 << 16 * len(values)) - 1
+        assert data & mask == to_word(values), f"word {index} of {group} is {data:x}"
+        assert tag == group.tag, "tag of another group"
+        self.compared += 1
+        self.seen.hit("lines" if group.as_lines else "columns")
+        self.seen.hit("short", len(group.lines) < self.lanes)
+
+    def finish(self, *bins):
+        self.seen.require(bins)
+        assert self.compared, "compared nothing"
 
 
-@cocotb.test(timeout_time=2, timeout_unit="ms")
-async def test_shapes(dut):
-    """Every tail and number of lines, under all stall rates."""
+async def start(dut) -> Bench:
     await start_clock_and_reset(dut)
-    bench = Bench(dut)
-    for size in range(1, bench.lanes + 1):
-        await bench.tiles(2, 2, size, bench.lanes)
-        await bench.tiles(2, 1, bench.lanes, size)
-    for _ in stall_rates(bench.source, bench.sink):
-        blocks, tail, lines = (int(v) for v in bench.generator.integers([3, bench.lanes, bench.lanes]) + 1)
-        await bench.tiles(3, blocks, tail, lines)
-    bench.board.finish()
+    return Bench(dut)
+
+
+@cocotb.test(timeout_time=4, timeout_unit="ms")
+async def test_groups(dut):
+    """Groups of every kind, one after the other, with pauses at each side."""
+    bench = await start(dut)
+    for _ in range(12):
+        rates = tuple(bench.generator.choice([1.0, 0.5, 0.1], 3))
+        await bench.run([bench.group() for _ in range(12)], rates)
+    bench.finish("columns", "lines", "short", "full", "line before its group is whole")
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def test_rate(dut):
-    """Full groups without stalls: one line in and one column out a cycle."""
-    await start_clock_and_reset(dut)
-    bench = Bench(dut)
-    before = cocotb.simtime.get_sim_time("ns")
-    await bench.tiles(20, 1, bench.lanes, bench.lanes)
-    cycles = (cocotb.simtime.get_sim_time("ns") - before) / 10
-    assert cycles <= 21 * bench.lanes + 6, f"{cycles} cycles"
-    bench.board.finish()
+    """Full groups without pauses, columns and lines in turn: a line in and a word out a cycle."""
+    bench = await start(dut)
+    groups = [bench.group(bool(number & 2), bench.lanes) for number in range(20)]
+    for group in groups:
+        group.count = bench.lanes
+    taken = await bench.run(groups, limit=21 * bench.lanes + 6)
+    dut._log.info(f"{taken} cycles")
+    bench.finish("columns", "lines")
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def test_reset(dut):
     """A reset in the middle of a group, on either side, leaves nothing behind."""
-    await start_clock_and_reset(dut)
-    bench = Bench(dut)
-    for moment in range(1, 3 * bench.lanes, 5):
-        bench.sink.stall = stalls(0.5, rng(moment))
-        bench.lines = bench.lanes
-        await bench.start(1, bench.lanes)
-        for line in range(3 * bench.lanes):
-            bench.source.send_nowait({"data": line, "last": int(line % bench.lanes == bench.lanes - 1)})
-        block = np.zeros((bench.lanes, bench.lanes), "<i2")
-        for group in range(3):
-            block[:, 0] = np.arange(group * bench.lanes, (group + 1) * bench.lanes)
-            for column in range(bench.lanes):
-                bench.board.expect(to_word(block[:, column]))
+    bench = await start(dut)
+    for moment in range(1, 3 * bench.lanes, 3):
+        running = cocotb.start_soon(bench.run([bench.group() for _ in range(8)], (1.0, 0.5, 0.5)))
         await cycle(dut, moment)
+        running.cancel()
+        dut.open_i.value = dut.line_valid_i.value = dut.close_i.value = 0
         await reset(dut, 2)
-        bench.board.clear()
-        assert not int(dut.column_valid_o.value) and int(dut.line_ready_o.value)
-        await bench.tiles(2, 1, bench.lanes, bench.lanes)
-    bench.board.finish()
+        assert not int(dut.valid_o.value) and int(dut.room_o.value)
+        await bench.run([bench.group() for _ in range(4)])
+    bench.finish("columns", "lines", "short")

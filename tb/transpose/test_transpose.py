@@ -9,7 +9,12 @@ def test_transpose(lanes):
     run("lathe_transpose", "tb.transpose.bench", parameters={"Lanes": lanes})
 
 
-def test_transpose_detects_a_planted_error():
-    with pytest.raises(BenchFailed, match="test_shapes"):
-        run("lathe_transpose", "tb.transpose.bench", parameters={"Lanes": 4},
-            mutate=("rtl/prim/lathe_transpose.sv", "left_q == '0 ? last_column_i[LaneW-1:0] : '1", "last_column_i[LaneW-1:0]"))
+@pytest.mark.parametrize("test, old, new", [
+    ("test_groups", "lines_q[out_q] ? index_i : lane_t'(m) - index_i", "lines_q[open_q] ? index_i : lane_t'(m) - index_i"),
+    ("test_groups", "line_q == last_q[in_q]", "line_q == last_q[open_q]"),
+    ("test_reset", "full_q <= '0;", ""),
+], ids=["form of another group", "length of another group", "reset"])
+def test_transpose_detects_a_planted_error(test, old, new):
+    with pytest.raises(BenchFailed, match=test):
+        run("lathe_transpose", "tb.transpose.bench", parameters={"Lanes": 4}, testcase=test,
+            mutate=("rtl/prim/lathe_transpose.sv", old, new))
