@@ -10,6 +10,7 @@ module lathe #(
   input  logic               por_ni,  // power-on reset: also clears weight group and exponents
   input  logic               rst_ni,  // reset: keeps the current weights, their version and exponents
   output logic               irq_o,
+  output lathe_pkg::unit_trace_t [lathe_pkg::NumUnits-1:0] trace_o,  // what each unit does in this cycle
 
   input  logic               s_axil_awvalid,
   output logic               s_axil_awready,
@@ -167,7 +168,8 @@ module lathe #(
     .update_cfg_o(update_cfg),
     .commit_i(commit),
     .rollback_i(rollback),
-    .rollback_ok_o(rollback_ok)
+    .rollback_ok_o(rollback_ok),
+    .trace_o
   );
 
   lathe_scratchpad #(
