@@ -18,7 +18,7 @@ package lathe_num_pkg;
 
   function automatic logic [31:0] mix32_c(logic [31:0] x);
     logic [31:0] y;
-    y = x + (x << 3) + (x << 11);
+    y = x + ((x + (x << 8)) << 3);  // x + (x << 3) + (x << 11)
     return y ^ (y >> 16);
   endfunction
 
@@ -162,12 +162,12 @@ package lathe_num_pkg;
   endfunction
 
   function automatic fixed_t window_fine(window_t c);
-    logic signed [49:0] t;
-    logic [14:0]        below;
-    t     = c.window >>> c.fine;
-    below = c.window[14:0] & ~(15'h7fff << c.fine);
-    return '{x: (c.over || t[49:34] != {16{c.negative}}) ? {c.negative, {34{!c.negative}}} : t[34:0],
-             lost: c.lost || below != '0};
+    logic [15:0] mask;
+    logic        clamp;
+    mask  = 16'hffff << c.fine;
+    clamp = c.over || ((c.window[49:34] ^ {16{c.negative}}) & mask) != '0;
+    return '{x: clamp ? {c.negative, {34{!c.negative}}} : 35'(c.window >>> c.fine),
+             lost: c.lost || (c.window[14:0] & ~mask[14:0]) != '0};
   endfunction
 
   function automatic logic signed [34:0] clamp35(logic signed [63:0] v);
