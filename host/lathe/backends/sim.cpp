@@ -26,13 +26,6 @@ struct Burst {
   uint64_t ready_at;  // first cycle in which the memory may answer
 };
 
-// 0 for a chip without a trace port.
-template <class Top>
-uint64_t trace_port(const Top& top) {
-  if constexpr (requires { top.trace_o; }) return top.trace_o;
-  return 0;
-}
-
 class Sim {
  public:
   Sim(uint8_t* memory, uint64_t bytes, uint32_t seed, unsigned latency)
@@ -152,7 +145,7 @@ class Sim {
   bool outside(uint64_t address) const { return address + word_ > bytes_; }
 
   void record() {
-    const uint64_t value = trace_port(*top_);
+    const uint64_t value = top_->trace_o;
     if (trace_.empty() || trace_.back().value != value) trace_.push_back({cycles_, value});
   }
 
