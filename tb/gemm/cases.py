@@ -101,13 +101,14 @@ def random_case(generator, m: int, n: int, k: int, **options) -> Case:
 
 @dataclass
 class Planned:
-    """A command with its operands in memory. `result`: C as stored, `values`: C as numbers."""
+    """A command with its operands in memory. `values`: C as numbers; `read`: words that it may read."""
 
     case: Case
     command: dict
     done: dict
     values: np.ndarray
     written: list[int]  # addresses
+    read: set[int]
 
 
 class Planner:
@@ -148,7 +149,7 @@ class Planner:
     def _operand(self, stored: np.ndarray, exp: int) -> dict:
         where = self._place(*stored.shape)
         self._write(self.memory, where, stored)
-        self._write(self.expected, where, stored)
+        self._read.update(self._write(self.expected, where, stored))
         return {**where, "exp": exp}
 
     def _store_int8(self, m: np.ndarray, rows: bool) -> np.ndarray:
@@ -164,6 +165,7 @@ class Planner:
         m, n, k = case.m, case.n, case.k
         kind = np.int8 if case.int8 else np.int16
         from_a = earlier is not None and (case.chain or not case.accumulate)
+        self._read = set(earlier.written) if earlier else set()
         b = case.fill((k, n), kind)
         if from_a:
             a, operand_a = earlier.values, earlier.command["t"][2]
@@ -208,7 +210,7 @@ class Planner:
                 "result": [{"track": r.track, "top": r.top} for r in results] + [{"track": 0, "top": 0}] * (2 - len(results))}
         fixed = fixed_exponent(case.act, case.int8_result)
         after = dict(t[2], exp=case.e_c if fixed is None else fixed)  # as whoever reads the result is told
-        planned = Planned(case, {**command, "t": [*t[:2], after, *t[3:]]}, done, values, written)
+        planned = Planned(case, {**command, "t": [*t[:2], after, *t[3:]]}, done, values, written, self._read)
         self.planned.append(planned)
         return planned
 
