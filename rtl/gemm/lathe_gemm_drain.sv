@@ -149,9 +149,9 @@ module lathe_gemm_drain
     end
   end
 
-  // Nothing of the command is to come, and nothing on its way to the statistics.
+  // Nothing of the command is to come, and nothing on its way to the statistics but a count of saturations.
   logic or_valid_q, count_valid_q;
-  assign empty = !idle_q && !start_q && !issuing_q && !skip && valid_q == '0 && !or_valid_q && !count_valid_q;
+  assign empty = !idle_q && !start_q && !issuing_q && !skip && valid_q == '0 && !or_valid_q;
 
   always_ff @(posedge clk_i) begin
     if (start_q) is_sum_q <= ctx_q.colsum;
@@ -362,12 +362,12 @@ module lathe_gemm_drain
 
   // Report, while the next command's rows may already be in the lanes: the bit length of the OR in two steps (the highest
   // 16 bits that are not zero, then within them), for the column sums too; then the last word's acceptance.
-  typedef enum logic [1:0] {Idle, Part, Length, Wait} report_e;
+  typedef enum logic [1:0] {Idle, Length, Part, Wait} report_e;
   report_e report_q;
-  seen_t [1:0] report_seen_q;
+  seen_t part_seen, report_colsum_seen_q;
   logic [31:0] report_saturations_q;
   logic signed [1:0][9:0] report_exp_q;
-  logic report_colsum_q, which_q;
+  logic report_colsum_q, which_q, any_q;
   logic [1:0] part_index, part_index_q, written_q;
   logic [15:0] part_q;
   result_t [1:0] result_q;
@@ -375,7 +375,8 @@ module lathe_gemm_drain
 
   assign report_ready = report_q == Idle;
   assign hand_over = empty && report_ready;
-  assign part_index = (|report_seen_q[0].magnitude[33:32]) ? 2'd2 : (|report_seen_q[0].magnitude[31:16]) ? 2'd1 : 2'd0;
+  assign part_seen = hand_over ? seen_q[0] : report_colsum_seen_q;
+  assign part_index = (|part_seen.magnitude[33:32]) ? 2'd2 : (|part_seen.magnitude[31:16]) ? 2'd1 : 2'd0;
   assign length = bit_length(64'(part_q)) + {1'b0, part_index_q, 4'd0};
 
   always_ff @(posedge clk_i) begin
@@ -384,9 +385,9 @@ module lathe_gemm_drain
       written_q <= '0;
     end else begin
       unique case (report_q)
-        Idle:    if (hand_over) report_q <= Part;
-        Part:    report_q <= Length;
+        Idle:    if (hand_over) report_q <= Length;
         Length:  report_q <= report_colsum_q && !which_q ? Part : Wait;
+        Part:    report_q <= Length;
         default: if (written_q != '0) report_q <= Idle;
       endcase
       if ((wr_valid_o && wr_ready_i && cmd_end) != done_valid_o) begin
@@ -396,25 +397,21 @@ module lathe_gemm_drain
   end
 
   always_ff @(posedge clk_i) begin
+    if (hand_over || report_q == Part) begin
+      any_q <= part_seen != '0;
+      part_index_q <= part_index;
+      part_q <= 16'(part_seen.magnitude >> {part_index, 4'd0});
+      which_q <= !hand_over;
+    end
     if (hand_over) begin
-      report_seen_q <= seen_q;
-      report_saturations_q <= saturations_q;
+      report_colsum_seen_q <= seen_q[1];
       report_exp_q <= {ctx_q.colsum_exp, ctx_q.value_exp};
       report_colsum_q <= ctx_q.colsum;
-      which_q <= 1'b0;
       result_q <= '0;
     end
-    if (report_q == Part) begin
-      part_index_q <= part_index;
-      part_q <= 16'(report_seen_q[0].magnitude >> {part_index, 4'd0});
-    end
     if (report_q == Length) begin
-      if (report_seen_q[0] != '0) begin
-        result_q[which_q] <= '{track: 1'b1, top: top_of(length, signed'(report_exp_q[0]))};
-      end
-      report_seen_q[0] <= report_seen_q[1];
-      report_exp_q[0] <= report_exp_q[1];
-      which_q <= 1'b1;
+      if (any_q) result_q[which_q] <= '{track: 1'b1, top: top_of(length, signed'(report_exp_q[which_q]))};
+      if (!which_q) report_saturations_q <= saturations_q;  // complete a cycle after the rest
     end
   end
 
