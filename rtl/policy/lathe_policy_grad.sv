@@ -136,7 +136,8 @@ module lathe_policy_grad
     if (valid_q[9]) coarse_q <= lathe_num_pkg::window_coarse(46'(v_q), amount_q);
     if (valid_q[10]) fine_q <= lathe_num_pkg::window_fine(coarse_q);
     if (valid_q[11]) begin
-      rounded_q <= lathe_num_pkg::round(fine_q.x, fine_q.lost, stochastic_i, lathe_num_pkg::rand16(random_i, rcol_11_q));
+      rounded_q <= lathe_num_pkg::round(fine_q.x, fine_q.lost, stochastic_i,
+                                        lathe_num_pkg::rand16(random_i, rcol_11_q));
     end
     if (valid_q[12]) out_o <= lathe_num_pkg::saturate16(22'(rounded_q));
   end

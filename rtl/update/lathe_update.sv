@@ -3,8 +3,9 @@
 // elements per cycle; COMMIT and ROLLBACK are pulses to lathe_weights. Never writes what it was not given as a result,
 // so a reset at any time leaves the current slot whole.
 //
-// An element word starts when w, g and m are there, then runs through lathe_update_sgd; all words inside take a step when both
-// results can be taken. w is taken only where it is needed. Further optimizers: another datapath beside it, selected by `op`.
+// An element word starts when w, g and m are there, then runs through lathe_update_sgd; all words inside take a step
+// when both results can be taken. w is taken only where it is needed. Further optimizers: another datapath beside it,
+// selected by `op`.
 module lathe_update #(
   parameter int unsigned Lanes = 8
 ) (

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// clamp35(align(x, s, up)) of numerics.md in two stages, for one shift amount a command: the bits are rotated, and masks say
-// which bits of the result are theirs, zero, or the sign's. Takes x already shifted to the left by s mod 4.
+// clamp35(align(x, s, up)) of numerics.md in two stages, for one shift amount a command: the bits are rotated, and masks
+// say which bits of the result are theirs, zero, or the sign's. Takes x already shifted to the left by s mod 4.
 module lathe_update_align
   import lathe_update_pkg::*;
 #(

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Datapath of one element of SGD with momentum (numerics.md, section 9): the new momentum 7 stages, the new weight
-// 14 stages after the operands, two 18 x 18 multipliers. It holds no state of the optimizer. Another optimizer is another such
-// lane beside it, with its own number of stages.
+// 14 stages after the operands, two 18 x 18 multipliers. It holds no state of the optimizer. Another optimizer is
+// another such lane beside it, with its own number of stages.
 //
 //   stage   0      1             2, 3     4      5        6     7      8            9, 10    11      12       13
 //           m  ->  * momentum -> align -> sum -> round -> m' -> m'  -> * lr_mant -> align -> diff -> round -> w'

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is constant while words run through lathe_update_sgd: how its terms are aligned, its factors and the keys of the row
-// that its elements are numbered in. One decoder serves the four terms in turn; ready 7 cycles after begin_i.
+// What is constant while words run through lathe_update_sgd: how its terms are aligned, its factors and the keys of the
+// row that its elements are numbered in. One decoder serves the four terms in turn; ready 7 cycles after begin_i.
 module lathe_update_setup
   import lathe_update_pkg::*;
 (

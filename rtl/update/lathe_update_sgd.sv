@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// SGD with momentum on words of `Lanes` elements (numerics.md, section 9): lanes, their random bits, and what the command
-// reports. One word per cycle; all stages move together with move_i. Knows no addresses. Another optimizer is another such
-// module beside it.
+// SGD with momentum on words of `Lanes` elements (numerics.md, section 9): lanes, their random bits, and what the
+// command reports. One word per cycle; all stages move together with move_i. Knows no addresses. Another optimizer is
+// another such module beside it.
 module lathe_update_sgd #(
   parameter int unsigned Lanes = 8
 ) (
@@ -168,6 +168,9 @@ module lathe_update_sgd #(
   for (genvar r = 0; r < 2; r++) begin : g_report
     logic [34:0] longest;
     logic [4:0]  clamped;
+    logic        clamped_top;  // a sum beyond 35 bits is clamped to 34 bits and sign
+
+    assign clamped_top = longest_q[r][34] || longest_q[r][33];
 
     always_comb begin
       longest = longest_q[r];
@@ -182,8 +185,7 @@ module lathe_update_sgd #(
       if (setup_i) longest_q[r] <= '0;
       else if (en[SumStage[r]]) longest_q[r] <= longest;
       clamped_q[r] <= valid[OutStage[r]] && move_i ? clamped : '0;
-      // A sum beyond 35 bits is clamped to 34 bits and sign
-      if (finish_i) bits_q[r] <= 6'(lathe_num_pkg::bit_length(64'({longest_q[r][34] || longest_q[r][33], longest_q[r][32:0]})));
+      if (finish_i) bits_q[r] <= 6'(lathe_num_pkg::bit_length(64'({clamped_top, longest_q[r][32:0]})));
     end
   end
 

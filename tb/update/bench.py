@@ -201,7 +201,8 @@ async def test_long(dut):
     n = 65536 // bench.lanes + 5
     tensors = [bench.values(n * bench.lanes) for _ in range(3)]
     at = {"w": 0, "w_next": 0, "g": n, "m": 2 * n, "m_next": 2 * n}
-    *_, cycles = await bench.sgd(*tensors, (-12, -14, -13, -12, -13), momentum=60000, lr_mant=3000, lr_exp=-16, stochastic=True, at=at)
+    *_, cycles = await bench.sgd(*tensors, (-12, -14, -13, -12, -13), momentum=60000, lr_mant=3000, lr_exp=-16,
+                                 stochastic=True, at=at)
     assert cycles <= n + 60, f"{cycles} cycles for {n} words"
 
 
