@@ -45,12 +45,11 @@ module lathe_policy
   lathe_pkg::cmd_t        cmd_q;
   // verilator lint_on UNUSEDSIGNAL
   lathe_pkg::policy_cfg_t cfg_q;
-  logic                   accept, start_q, run_q, loss, finished, row_done, write_empty;
+  logic                   accept, start_q, run_q, loss_q, finished, row_done, write_empty;
   logic [15:0]            rows_left_q;
 
   assign cmd_ready_o = !run_q;
   assign accept = cmd_valid_i && cmd_ready_o;
-  assign loss = cmd_q.op == lathe_desc_pkg::PolicyLoss;
   assign finished = run_q && !start_q && rows_left_q == '0 && write_empty;
 
   always_ff @(posedge clk_i) begin
@@ -68,6 +67,7 @@ module lathe_policy
     if (accept) begin
       cmd_q <= cmd_i;
       cfg_q <= cfg_i;
+      loss_q <= cmd_i.op == lathe_desc_pkg::PolicyLoss;
       rows_left_q <= cmd_i.m;
     end else if (row_done) begin
       rows_left_q <= rows_left_q - 16'd1;
@@ -85,7 +85,7 @@ module lathe_policy
     .clk_i,
     .rst_ni,
     .start_i(start_q),
-    .loss_i(loss),
+    .loss_i(loss_q),
     .src_i(cmd_q.t[0]),
     .rec_src_i(cmd_q.t[1]),
     .rows_i(cmd_q.m),
@@ -134,7 +134,7 @@ module lathe_policy
 
   always_ff @(posedge clk_i) begin
     if (start_q) random_row_q <= '0;
-    else if (loss ? grad_row_end : sum_valid) random_row_q <= random_row_q + 16'd1;
+    else if (loss_q ? grad_row_end : sum_valid) random_row_q <= random_row_q + 16'd1;
   end
 
   lathe_rng #(
@@ -152,7 +152,7 @@ module lathe_policy
     .clk_i,
     .en_i(run_q),
     .key_i(row_key),
-    .index_i(loss ? 32'(grad_random_col) : '0),
+    .index_i(loss_q ? 32'(grad_random_col) : '0),
     .rand_o(random)
   );
 
@@ -165,7 +165,7 @@ module lathe_policy
     .clk_i,
     .rst_ni,
     .start_i(start_q),
-    .loss_i(loss),
+    .loss_i(loss_q),
     .cfg_i(cfg_q),
     .random_i(random[31:8]),
     .sum_valid_i(sum_valid),
@@ -199,7 +199,7 @@ module lathe_policy
   logic signed [9:0]  e_v;
 
   assign e_v = -10'sd32 - signed'({5'b0, cmd_q.gshift});
-  assign elem_ready = loss ? grad_ready : pick_ready;
+  assign elem_ready = loss_q ? grad_ready : pick_ready;
 
   lathe_policy_grad #(
     .Lanes(Lanes)
@@ -211,7 +211,7 @@ module lathe_policy
     .shift_i(10'(cmd_q.t[2].exp) - e_v),
     .entropy_coef_i(cfg_q.entropy_coef),
     .value_coef_i(cfg_q.value_coef),
-    .in_valid_i(elem_valid && loss),
+    .in_valid_i(elem_valid && loss_q),
     .in_ready_o(grad_ready),
     .in_i(elem),
     .ctx_valid_i(ctx_valid),
@@ -234,7 +234,7 @@ module lathe_policy
     .start_i(start_q),
     .greedy_i(cmd_q.greedy),
     .version_i(cfg_q.version),
-    .in_valid_i(elem_valid && !loss),
+    .in_valid_i(elem_valid && !loss_q),
     .in_ready_o(pick_ready),
     .in_i(elem),
     .ctx_valid_i(ctx_valid),
@@ -276,7 +276,7 @@ module lathe_policy
   always_ff @(posedge clk_i) begin
     if (finished) begin
       done_o <= '0;  // no error, and a record is not tracked
-      if (loss) begin
+      if (loss_q) begin
         done_o.saturations <= saturations;
         done_o.result[0] <= '{track: bits != '0, top: lathe_num_pkg::top_of(bits, e_v)};
       end
@@ -297,7 +297,7 @@ module lathe_policy
   always_ff @(posedge clk_i) begin
     if (rst_ni && $time != 0) begin
       assert (!accept || (cmd_i.n >= 16'd2 && cmd_i.n <= 16'(MaxCols))) else $error("policy: n out of range");
-      assert (!(early_valid && loss) || rec_valid) else $error("policy: a row came before its record");
+      assert (!(early_valid && loss_q) || rec_valid) else $error("policy: a row came before its record");
     end
   end
 `endif

@@ -176,12 +176,12 @@ module lathe_policy_score
     logic signed [21:0] entropy;
   } row_t;
 
-  row_t               row_cur_q, row_late_q;
+  row_t               row_cur_q, row_mid_q, row_late_q;
   logic               busy_q;
   logic [1:0]         phase_q;
-  logic [2:0]         op_valid_q;
-  logic [1:0]         op_phase_q [3];
-  logic signed [24:0] op_a, op_b;
+  logic [3:0]         op_valid_q;
+  logic [1:0]         op_phase_q [4];
+  logic signed [24:0] op_a, op_b, op_a_q, op_b_q;
   logic signed [49:0] op_p;
   logic               op_valid;
   logic [25:0]        ratio2_q;
@@ -224,8 +224,8 @@ module lathe_policy_score
         busy_q <= phase_q != 2'd2;
         phase_q <= phase_q == 2'd2 ? '0 : phase_q + 2'd1;
       end
-      op_valid_q <= {op_valid_q[1:0], op_valid};
-      sample_valid_o <= op_valid_q[2] && op_phase_q[2] == 2'd2;
+      op_valid_q <= {op_valid_q[2:0], op_valid};
+      sample_valid_o <= op_valid_q[3] && op_phase_q[3] == 2'd2;
     end
   end
 
@@ -235,22 +235,26 @@ module lathe_policy_score
   ) u_row (
     .clk_i,
     .rst_ni,
-    .valid_i(op_valid),
-    .a_i(op_a),
-    .b_i(op_b),
+    .valid_i(op_valid_q[0]),
+    .a_i(op_a_q),
+    .b_i(op_b_q),
     .p_o(op_p)
   );
 
-  // A row's products come out while row_late_q holds it: 3, 4 and 5 cycles after phase 0.
+  // A row's products come out while row_late_q holds it: 4, 5 and 6 cycles after phase 0.
   always_ff @(posedge clk_i) begin
     op_phase_q[0] <= phase_q;
-    op_phase_q[1] <= op_phase_q[0];
-    op_phase_q[2] <= op_phase_q[1];
+    for (int unsigned s = 1; s < 4; s++) op_phase_q[s] <= op_phase_q[s-1];
+    if (op_valid) begin
+      op_a_q <= op_a;
+      op_b_q <= op_b;
+    end
     if (head_pop) row_cur_q <= {clip_head, scored_head, entropy_head};
-    if (busy_q && phase_q == 2'd2) row_late_q <= row_cur_q;
-    if (op_valid_q[2]) begin
-      if (op_phase_q[2] == 2'd1) ratio2_q <= op_p[41:16];
-      if (op_phase_q[2] == 2'd2) begin
+    if (busy_q && phase_q == 2'd2) row_mid_q <= row_cur_q;
+    if (op_valid_q[0] && op_phase_q[0] == 2'd2) row_late_q <= row_mid_q;
+    if (op_valid_q[3]) begin
+      if (op_phase_q[3] == 2'd1) ratio2_q <= op_p[41:16];
+      if (op_phase_q[3] == 2'd2) begin
         sample_o <= {row_late_q.clip.high, row_late_q.clip.low, row_late_q.clip.clipped, row_late_q.scored.x,
                      row_late_q.clip.ratio, ratio2_q, row_late_q.entropy, op_p[49:16]};
       end
@@ -270,7 +274,7 @@ module lathe_policy_score
   ) u_context (
     .clk_i,
     .rst_ni,
-    .push_i(op_valid_q[2] && op_phase_q[2] == 2'd0),
+    .push_i(op_valid_q[3] && op_phase_q[3] == 2'd0),
     .push_data_i(ctx),
     .valid_o(ctx_valid_o),
     .pop_i(ctx_pop_i),
