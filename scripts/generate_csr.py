@@ -15,7 +15,7 @@ from peakrdl_regblock import RegblockExporter
 from peakrdl_regblock.cpuif.axi4lite import AXI4Lite_Cpuif_flattened
 from peakrdl_regblock.udps import ALL_UDPS
 from systemrdl import RDLCompiler
-from systemrdl.node import AddrmapNode, FieldNode, MemNode, RegNode
+from systemrdl.node import AddrmapNode, FieldNode, MemNode, RegfileNode, RegNode
 from systemrdl.rdltypes import AccessType
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -117,6 +117,17 @@ def _rtl(top: AddrmapNode) -> dict[Path, str]:
     return {path: "\n".join([*head, *map(str.rstrip, text.splitlines()), *tail, ""]) for path, text in texts.items()}
 
 
+def _registers(top: AddrmapNode) -> list[tuple[str, RegNode]]:
+    """All registers by offset with their names; a register of a file has the file's name in front."""
+    found = []
+    for node in top.children():
+        if isinstance(node, RegNode):
+            found.append((node.inst_name, node))
+        elif isinstance(node, RegfileNode):
+            found += [(f"{node.inst_name}_{register.inst_name}", register) for register in node.registers()]
+    return sorted(found, key=lambda item: item[1].absolute_address)
+
+
 def _field_access(field: FieldNode) -> str:
     if field.get_property("onwrite"):
         return "w1c"
@@ -144,10 +155,8 @@ def _quoted(text: str, indent: int) -> str:
 def python_map(top: AddrmapNode) -> str:
     """The module pymodels/csr_map.py."""
     lines = ["REGISTERS: dict[str, Register] = {"]
-    for node in top.children():
-        if not isinstance(node, RegNode):
-            continue
-        lines.append(f'    "{node.inst_name}": Register("{node.inst_name}", 0x{node.absolute_address:04X}, '
+    for name, node in _registers(top):
+        lines.append(f'    "{name}": Register("{name}", 0x{node.absolute_address:04X}, '
                      f'"{_register_access(node)}", {{')
         for field in node.fields():
             signed = bool(field.get_property("is_signed"))
@@ -171,11 +180,9 @@ def markdown(top: AddrmapNode) -> str:
         "a pulse on writing 1. Where no reset value stands, the hardware drives the value. 64-bit values (LO, HI) are",
         "not latched: read them while the program does not run, or read HI, LO, HI.", "",
         "| offset | register | bits | field | access | reset | meaning |", "| --- | --- | --- | --- | --- | --- | --- |"]
-    for node in top.children():
-        if not isinstance(node, RegNode):
-            continue
+    for name, node in _registers(top):
         fields = list(node.fields())
-        place = f"`0x{node.absolute_address:04X}` | **{node.inst_name}**"
+        place = f"`0x{node.absolute_address:04X}` | **{name}**"
         if len(fields) > 1:
             lines.append(f"| {place} | | | | | {_text(node)} |")
             place = " |"

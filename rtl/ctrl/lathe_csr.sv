@@ -53,6 +53,11 @@ module lathe_csr
   input  logic [1:0]     slot_i,
   input  logic [1:0]     kept_i,
   input  perf_t          perf_i,
+  output logic           count_valid_o,       // counter of a unit, held until ready
+  input  logic           count_ready_i,
+  output logic [lathe_ctrl_pkg::UnitW-1:0] count_unit_o,
+  output logic [2:0]     count_state_o,
+  input  logic [31:0]    count_i,             // with ready
   input  policy_stats_t  stats_i,
 
   output logic           progmem_en_o,
@@ -143,22 +148,38 @@ module lathe_csr
   assign in.SATURATIONS.value.next = perf_i.saturations;
   assign {in.CYCLES_HI.value.next, in.CYCLES_LO.value.next} = perf_i.cycles;
   assign {in.MAC_STEPS_HI.value.next, in.MAC_STEPS_LO.value.next} = perf_i.mac_steps;
-  assign in.GEMM_BUSY.value.next = perf_i.unit[0].busy;
-  assign in.GEMM_WAIT.value.next = perf_i.unit[0].waiting;
-  assign in.GEMM_STALL_OPERAND.value.next = perf_i.unit[0].stall_operand;
-  assign in.GEMM_STALL_RESULT.value.next = perf_i.unit[0].stall_result;
-  assign in.POLICY_BUSY.value.next = perf_i.unit[1].busy;
-  assign in.POLICY_WAIT.value.next = perf_i.unit[1].waiting;
-  assign in.POLICY_STALL_OPERAND.value.next = perf_i.unit[1].stall_operand;
-  assign in.POLICY_STALL_RESULT.value.next = perf_i.unit[1].stall_result;
-  assign in.UPDATE_BUSY.value.next = perf_i.unit[2].busy;
-  assign in.UPDATE_WAIT.value.next = perf_i.unit[2].waiting;
-  assign in.UPDATE_STALL_OPERAND.value.next = perf_i.unit[2].stall_operand;
-  assign in.UPDATE_STALL_RESULT.value.next = perf_i.unit[2].stall_result;
-  assign in.DMA_BUSY.value.next = perf_i.unit[3].busy;
-  assign in.DMA_WAIT.value.next = perf_i.unit[3].waiting;
-  assign in.DMA_STALL_OPERAND.value.next = perf_i.unit[3].stall_operand;
-  assign in.DMA_STALL_RESULT.value.next = perf_i.unit[3].stall_result;
+
+  // Those of the units lie outside: hold the request until it is served.
+  logic [NumUnits-1:0]      count_req;
+  logic [NumUnits-1:0][4:0] count_addr;
+  logic [4:0]               count_own;
+  logic                     count_valid_q, count_write_q;
+  assign count_req = {out.DMA.req, out.UPDATE.req, out.POLICY.req, out.GEMM.req};
+  assign count_addr = {out.DMA.addr, out.UPDATE.addr, out.POLICY.addr, out.GEMM.addr};
+  always_comb begin
+    count_own = '0;
+    for (int unsigned u = 0; u < NumUnits; u++) begin
+      if (count_req[u]) count_own |= count_addr[u];
+    end
+  end
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) {count_valid_q, count_write_q} <= '0;
+    else begin
+      count_valid_q <= (count_req != '0 && !out.GEMM.req_is_wr) || (count_valid_q && !count_ready_i);
+      count_write_q <= count_req != '0 && out.GEMM.req_is_wr;  // ignored
+    end
+  end
+  always_ff @(posedge clk_i) begin
+    if (count_req != '0) begin
+      count_state_o <= count_own[4:2];
+      count_unit_o <= {count_req[3] || count_req[2], count_req[3] || count_req[1]};
+    end
+  end
+  assign count_valid_o = count_valid_q;
+  assign in.GEMM.rd_ack = count_valid_q && count_ready_i;
+  assign in.GEMM.wr_ack = count_write_q;
+  assign {in.POLICY.rd_ack, in.UPDATE.rd_ack, in.DMA.rd_ack, in.POLICY.wr_ack, in.UPDATE.wr_ack, in.DMA.wr_ack} = '0;
+  assign {in.DMA.rd_data, in.UPDATE.rd_data, in.POLICY.rd_data, in.GEMM.rd_data} = {NumUnits{count_i}};
 
   // ---- Statistics ----
   assign in.STAT_COUNT.value.next = stats_i.count;

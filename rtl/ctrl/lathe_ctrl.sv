@@ -48,7 +48,9 @@ module lathe_ctrl
   output update_cfg_t          update_cfg_o,
   input  logic                 commit_i,
   input  logic                 rollback_i,
-  output logic                 rollback_ok_o
+  output logic                 rollback_ok_o,
+
+  output unit_trace_t [NumUnits-1:0] trace_o
 );
   logic rst_n;
   assign rst_n = rst_ni && por_ni;  // power-on resets everything
@@ -62,6 +64,10 @@ module lathe_ctrl
   group_t         group;
   report_t        report;
   perf_t          perf;
+  logic           counting, count_valid, count_ready;
+  logic [UnitW-1:0] count_unit;
+  logic [2:0]     count_state;
+  logic [31:0]    count;
   logic           host_mem_en, host_mem_write, host_exp_valid, host_exp_ready, host_exp_write;
   logic [11:0]    host_mem_index;
   logic [31:0]    host_mem_wdata, host_mem_rdata;
@@ -114,6 +120,11 @@ module lathe_ctrl
     .slot_i(slot_current),
     .kept_i(kept),
     .perf_i(perf),
+    .count_valid_o(count_valid),
+    .count_ready_i(count_ready),
+    .count_unit_o(count_unit),
+    .count_state_o(count_state),
+    .count_i(count),
     .stats_i(policy_stats_i),
     .progmem_en_o(host_mem_en),
     .progmem_write_o(host_mem_write),
@@ -130,14 +141,14 @@ module lathe_ctrl
 
   // ---- Program: fetch, check, queue ----
   logic        seq_mem_en, seq_running, seq_stuck, seq_report_valid, push_valid, push_ready;
-  logic [11:0] seq_mem_index;
-  logic [31:0] seq_mem_rdata;
+  logic [9:0]  seq_mem_row;
+  logic [3:0][31:0] seq_mem_rdata;
   report_t     seq_report, unit_report;
-  logic        unit_report_valid, pop, can_start;
+  logic        unit_report_valid, entry_read, pop, can_start;
   entry_t      push_entry, entry;
-  logic [UnitW-1:0]                       push_unit, pop_unit;
+  logic [UnitW-1:0]                       push_unit, read_unit, unit;
   logic [NumSemaphores-1:0]               push_wait, positive, take_mask, post_mask;
-  logic [NumUnits-1:0]                    head_valid, occupied, waiting, freed;
+  logic [NumUnits-1:0]                    head_valid, room, occupied, waiting;
   logic [NumUnits-1:0][NumSemaphores-1:0] head_wait;
   logic [NumUnits-1:0][PcW-1:0]           head_pc;
 
@@ -149,7 +160,7 @@ module lathe_ctrl
     .host_wdata_i(host_mem_wdata),
     .host_rdata_o(host_mem_rdata),
     .seq_en_i(seq_mem_en),
-    .seq_index_i(seq_mem_index),
+    .seq_row_i(seq_mem_row),
     .seq_rdata_o(seq_mem_rdata)
   );
 
@@ -165,7 +176,7 @@ module lathe_ctrl
     .running_o(seq_running),
     .stuck_o(seq_stuck),
     .mem_en_o(seq_mem_en),
-    .mem_index_o(seq_mem_index),
+    .mem_row_o(seq_mem_row),
     .mem_rdata_i(seq_mem_rdata),
     .seed_i(seed),
     .opnum_i(opnum),
@@ -192,9 +203,11 @@ module lathe_ctrl
     .head_valid_o(head_valid),
     .head_wait_o(head_wait),
     .head_pc_o(head_pc),
+    .read_i(entry_read),
+    .read_unit_i(read_unit),
+    .entry_o(entry),
     .pop_i(pop),
-    .pop_unit_i(pop_unit),
-    .entry_o(entry)
+    .pop_unit_i(unit)
   );
 
   lathe_program u_program (
@@ -220,15 +233,17 @@ module lathe_ctrl
   );
 
   // ---- Commands: semaphores, exponents, weight group ----
-  logic                 post, overflow, saturations_valid, retire_valid, retire_ready;
+  logic                 post, overflow, saturations_valid, retire_valid, retire_ready, retired, finish, conflict;
+  logic [UnitW-1:0]     finish_unit;
   logic [31:0]          saturations;
+  logic                 exponents_ready, lookup, ref_result, ref_assign, ref_fixed;
   logic [5:0]           ref_exp;
   logic [1:0]           ref_space;
-  logic signed [7:0]    ref_exp_value, ref_next_value;
-  logic [6:0]           ref_index, retire_ref;
-  result_t              retire;
+  logic [ExpW-1:0]      ref_value, ref_fixed_exp;
+  tops_t                retire;
+  ref_t [1:0]           retiring;
   cmd_t                 cmd;
-  info_t [NumUnits-1:0] info;
+  info_t                start_info, finish_info;
 
   assign cmd_o = {NumUnits{cmd}};
   assign rollback_ok_o = kept != 2'd0;
@@ -252,25 +267,48 @@ module lathe_ctrl
     .head_valid_i(head_valid),
     .head_wait_i(head_wait),
     .positive_i(positive),
-    .pop_o(pop),
-    .pop_unit_o(pop_unit),
-    .take_mask_o(take_mask),
+    .read_o(entry_read),
+    .read_unit_o(read_unit),
     .entry_i(entry),
+    .pop_o(pop),
+    .unit_o(unit),
+    .take_mask_o(take_mask),
+    .room_i(room),
+    .info_o(start_info),
+    .conflict_i(conflict),
+    .unblock_i(finish || retired),
     .base_current_i(base_current),
     .base_next_i(base_next),
+    .exponents_ready_i(exponents_ready),
+    .lookup_o(lookup),
     .ref_exp_o(ref_exp),
     .ref_space_o(ref_space),
-    .exp_i(ref_exp_value),
-    .next_i(ref_next_value),
-    .ref_index_i(ref_index),
+    .result_o(ref_result),
+    .assign_o(ref_assign),
+    .fixed_o(ref_fixed),
+    .fixed_exp_o(ref_fixed_exp),
+    .exp_i(ref_value),
     .cmd_valid_o,
     .cmd_ready_i,
     .cmd_o(cmd),
-    .info_o(info),
-    .free_i(freed),
-    .occupied_o(occupied),
     .waiting_o(waiting),
     .can_start_o(can_start)
+  );
+
+  lathe_inflight u_inflight (
+    .clk_i,
+    .rst_ni(rst_n),
+    .push_i(pop),
+    .push_unit_i(unit),
+    .push_info_i(start_info),
+    .pop_i(finish),
+    .pop_unit_i(finish_unit),
+    .info_o(finish_info),
+    .room_o(room),
+    .occupied_o(occupied),
+    .ref_i(start_info.result),
+    .retiring_i(retiring),
+    .conflict_o(conflict)
   );
 
   lathe_retire u_retire (
@@ -278,15 +316,15 @@ module lathe_ctrl
     .rst_ni(rst_n),
     .done_valid_i,
     .done_i,
-    .info_i(info),
-    .free_o(freed),
-    .retire_valid_o(retire_valid),
-    .retire_ready_i(retire_ready),
-    .retire_ref_o(retire_ref),
-    .retire_o(retire),
+    .finish_o(finish),
+    .unit_o(finish_unit),
+    .info_i(finish_info),
     .post_o(post),
     .post_mask_o(post_mask),
     .overflow_i(overflow),
+    .retire_valid_o(retire_valid),
+    .retire_ready_i(retire_ready),
+    .retire_o(retire),
     .saturations_valid_o(saturations_valid),
     .saturations_o(saturations),
     .report_valid_o(unit_report_valid),
@@ -296,17 +334,22 @@ module lathe_ctrl
   lathe_exponents u_exponents (
     .clk_i,
     .por_ni,
+    .ready_o(exponents_ready),
+    .lookup_i(lookup),
     .ref_exp_i(ref_exp),
     .ref_space_i(ref_space),
     .slot_current_i(slot_current),
     .slot_next_i(slot_next),
-    .exp_o(ref_exp_value),
-    .next_o(ref_next_value),
-    .ref_index_o(ref_index),
+    .result_i(ref_result),
+    .assign_i(ref_assign),
+    .fixed_i(ref_fixed),
+    .fixed_exp_i(ref_fixed_exp),
+    .exp_o(ref_value),
     .retire_valid_i(retire_valid),
     .retire_ready_o(retire_ready),
-    .retire_ref_i(retire_ref),
     .retire_i(retire),
+    .retiring_o(retiring),
+    .retired_o(retired),
     .host_valid_i(host_exp_valid),
     .host_ready_o(host_exp_ready),
     .host_write_i(host_exp_write),
@@ -334,19 +377,41 @@ module lathe_ctrl
     .kept_o(kept)
   );
 
+  // ---- What every unit does in every cycle ----
+  lathe_unit_state u_unit_state (
+    .clk_i,
+    .rst_ni(rst_n),
+    .program_busy_i(busy),
+    .seq_running_i(seq_running),
+    .head_valid_i(head_valid),
+    .head_waiting_i(waiting),
+    .head_pc_i(head_pc),
+    .issue_i(pop),
+    .issue_unit_i(unit),
+    .issue_pc_i(start_info.pc),
+    .start_i(cmd_valid_o & cmd_ready_i),
+    .done_i(done_valid_i),
+    .stall_operand_i,
+    .stall_result_i,
+    .mac_step_i,
+    .counting_o(counting),
+    .trace_o
+  );
+
   lathe_perf u_perf (
     .clk_i,
     .rst_ni(rst_n),
     .clear_i(perf_clear),
-    .program_busy_i(busy),
+    .counting_i(counting),
+    .trace_i(trace_o),
     .mac_step_i,
     .saturations_valid_i(saturations_valid),
     .saturations_i(saturations),
-    .unit_start_i(cmd_valid_o & cmd_ready_i),
-    .unit_done_i(done_valid_i),
-    .unit_waiting_i(waiting),
-    .stall_operand_i,
-    .stall_result_i,
-    .perf_o(perf)
+    .perf_o(perf),
+    .read_valid_i(count_valid),
+    .read_ready_o(count_ready),
+    .read_unit_i(count_unit),
+    .read_state_i(count_state),
+    .read_o(count)
   );
 endmodule

@@ -8,6 +8,7 @@ package lathe_ctrl_pkg;
   localparam int unsigned PcW = 8;           // index of a descriptor
   localparam int unsigned QueueDepth = 4;    // descriptors that wait for a unit
   localparam int unsigned UnitW = $clog2(NumUnits);
+  localparam int unsigned FlightDepth = 4;   // commands that gemm works on at once; the other units take one
 
   // A checked descriptor. Until issue resolves it, cmd.t[i].exp holds {space, exponent register}.
   typedef struct packed {
@@ -16,13 +17,26 @@ package lathe_ctrl_pkg;
     logic [PcW-1:0]           pc;
   } entry_t;
 
-  // What a running command needs when it is done: its semaphores, its name, the exponent
-  // registers (physical index) of operands 2 and 4.
+  // A result's exponent register: logical index, {weight group, register}.
+  typedef struct packed {
+    logic       write;  // there is such a result
+    logic [6:0] index;
+  } ref_t;
+
+  // What a running command needs when it is done. Results: operands 2 and 4.
   typedef struct packed {
     logic [NumSemaphores-1:0] post_mask;
     logic [PcW-1:0]           pc;
-    logic [1:0][6:0]          ref_index;
+    logic                     int8;    // result 0 is int8
+    ref_t [1:0]               result;
   } info_t;
+
+  // What enters the histories when a command is done.
+  typedef struct packed {
+    logic                   int8;
+    ref_t [1:0]             result;
+    logic [1:0][ExpW-1:0]   top;
+  } tops_t;
 
   // An error and the descriptor at fault.
   typedef struct packed {
@@ -32,17 +46,9 @@ package lathe_ctrl_pkg;
   } report_t;
 
   typedef struct packed {
-    logic [31:0] busy;
-    logic [31:0] waiting;
-    logic [31:0] stall_operand;
-    logic [31:0] stall_result;
-  } unit_perf_t;
-
-  typedef struct packed {
-    logic [31:0]               saturations;
-    logic [63:0]               cycles;
-    logic [63:0]               mac_steps;
-    unit_perf_t [NumUnits-1:0] unit;
+    logic [31:0] saturations;
+    logic [63:0] cycles;
+    logic [63:0] mac_steps;
   } perf_t;
 
   // Weight group as the host wants it at group_init.
@@ -74,6 +80,12 @@ package lathe_ctrl_pkg;
     entry.cmd.dact = act_e'(desc.dact);
     entry.cmd.stochastic = desc.stochastic;
     entry.cmd.greedy = desc.greedy;
+    entry.cmd.int8 = desc.int8;
+    entry.cmd.int8_result = desc.int8_result;
+    entry.cmd.accumulate = desc.accumulate;
+    entry.cmd.colsum = desc.colsum;
+    entry.cmd.chain = desc.chain;
+    entry.cmd.overlap = desc.overlap;
     entry.cmd.gshift = desc.gshift;
     entry.cmd.t[0] = unresolved(desc.t0_addr, desc.t0_stride, desc.t0_space, desc.t0_exp);
     entry.cmd.t[1] = unresolved(desc.t1_addr, desc.t1_stride, desc.t1_space, desc.t1_exp);

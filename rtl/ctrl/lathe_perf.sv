@@ -1,67 +1,101 @@
 // SPDX-License-Identifier: Apache-2.0
-// Performance counters: what happened in how many cycles. One cycle late; clear_i wins over counting.
+// Performance counters: of each unit the cycles in each state, of all the cycles, k-steps and saturations. A clear wins over
+// counting. The counters of the units are 32 bits wide and wrap. They lie in one memory: five bits of each count at once,
+// and one counter a cycle, in turn, takes what these have come to. A read waits for its counter's turn, so it is exact.
 module lathe_perf
   import lathe_pkg::*;
   import lathe_ctrl_pkg::*;
 (
-  input  logic                clk_i,
-  input  logic                rst_ni,
-  input  logic                clear_i,
+  input  logic                       clk_i,
+  input  logic                       rst_ni,
+  input  logic                       clear_i,
 
-  input  logic                program_busy_i,
-  input  logic                mac_step_i,
-  input  logic                saturations_valid_i,
-  input  logic [31:0]         saturations_i,
-  input  logic [NumUnits-1:0] unit_start_i,
-  input  logic [NumUnits-1:0] unit_done_i,
-  input  logic [NumUnits-1:0] unit_waiting_i,
-  input  logic [NumUnits-1:0] stall_operand_i,
-  input  logic [NumUnits-1:0] stall_result_i,
+  input  logic                       counting_i,   // trace_i belongs to a cycle of a program
+  // verilator lint_off UNUSEDSIGNAL
+  input  unit_trace_t [NumUnits-1:0] trace_i,      // only the state counts
+  // verilator lint_on UNUSEDSIGNAL
+  input  logic                       mac_step_i,
+  input  logic                       saturations_valid_i,
+  input  logic [31:0]                saturations_i,
+  output perf_t                      perf_o,
 
-  output perf_t               perf_o
+  input  logic                       read_valid_i, // held until ready
+  output logic                       read_ready_o,
+  input  logic [UnitW-1:0]           read_unit_i,
+  input  logic [2:0]                 read_state_i,
+  output logic [31:0]                read_o        // with ready
 );
-  // Events are registered first: they come from all over the chip.
-  logic                program_busy_q, mac_step_q;
-  logic [NumUnits-1:0] unit_runs_q, unit_busy_q, unit_waiting_q, stall_operand_q, stall_result_q;
+  logic mac_step_q;
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) begin
-      {program_busy_q, mac_step_q} <= '0;
-      {unit_runs_q, unit_busy_q, unit_waiting_q, stall_operand_q, stall_result_q} <= '0;
-    end else begin
-      program_busy_q <= program_busy_i;
-      mac_step_q <= mac_step_i;
-      unit_runs_q <= (unit_runs_q & ~unit_done_i) | unit_start_i;
-      unit_busy_q <= unit_runs_q;
-      unit_waiting_q <= unit_waiting_i;
-      stall_operand_q <= stall_operand_i;
-      stall_result_q <= stall_result_i;
-    end
-  end
-
-  always_ff @(posedge clk_i) begin
+    mac_step_q <= rst_ni && mac_step_i;
     if (!rst_ni || clear_i) begin
-      perf_o.cycles <= '0;
-      perf_o.mac_steps <= '0;
-      perf_o.saturations <= '0;
+      perf_o <= '0;
     end else begin
-      if (program_busy_q) perf_o.cycles <= perf_o.cycles + 64'd1;
+      if (counting_i) perf_o.cycles <= perf_o.cycles + 64'd1;
       if (mac_step_q) perf_o.mac_steps <= perf_o.mac_steps + 64'd1;
       if (saturations_valid_i) perf_o.saturations <= perf_o.saturations + saturations_i;
     end
   end
 
-  for (genvar u = 0; u < NumUnits; u++) begin : gen_unit
-    unit_perf_t count_q;
-    always_ff @(posedge clk_i) begin
-      if (!rst_ni || clear_i) begin
-        count_q <= '0;
-      end else begin
-        if (unit_busy_q[u]) count_q.busy <= count_q.busy + 32'd1;
-        if (unit_waiting_q[u]) count_q.waiting <= count_q.waiting + 32'd1;
-        if (stall_operand_q[u]) count_q.stall_operand <= count_q.stall_operand + 32'd1;
-        if (stall_result_q[u]) count_q.stall_result <= count_q.stall_result + 32'd1;
+  // ---- Whose turn it is; a clear lasts for one round, in which the memory reads as zero ----
+  localparam int unsigned NumStates = 7;
+  localparam int unsigned SlotW = UnitW + 3;
+  localparam int unsigned LowW = 5;  // a round is shorter than 2**LowW cycles
+
+  logic [UnitW-1:0] unit_q;
+  logic [2:0]       state_q;
+  logic [SlotW-1:0] slot;
+  logic [LowW-1:0]  clear_q;         // cycles until this round has been read
+  assign slot = {unit_q, state_q};
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      state_q <= '0;
+      unit_q <= '0;
+    end else begin
+      state_q <= (state_q == 3'(NumStates - 1)) ? '0 : state_q + 3'd1;
+      if (state_q == 3'(NumStates - 1)) unit_q <= unit_q + UnitW'(1);
+    end
+    if (!rst_ni || clear_i) clear_q <= LowW'(NumUnits * NumStates + 1);
+    else if (clear_q != '0) clear_q <= clear_q - LowW'(1);
+  end
+
+  // ---- Low bits ----
+  logic [NumUnits-1:0][NumStates-1:0][LowW-1:0] low_q;
+  logic [NumUnits-1:0][2:0]                     state;
+  always_comb begin
+    for (int unsigned u = 0; u < NumUnits; u++) state[u] = trace_i[u].state;
+  end
+  always_ff @(posedge clk_i) begin
+    for (int unsigned u = 0; u < NumUnits; u++) begin
+      for (int unsigned s = 0; s < NumStates; s++) begin
+        if (clear_i || (unit_q == UnitW'(u) && state_q == 3'(s))) low_q[u][s] <= '0;
+        else if (counting_i && state[u] == 3'(s)) low_q[u][s] <= low_q[u][state[u]] + LowW'(1);
       end
     end
-    assign perf_o.unit[u] = count_q;
   end
+
+  // ---- A turn: read, add, write ----
+  logic [3:1][SlotW-1:0] slot_q;
+  logic [3:1]            valid_q;
+  logic [1:0]            hit_q;      // the counter counts in the very cycle of its turn
+  logic [1:0][LowW-1:0]  add_q;
+  logic [31:0]           read, old_q, sum_q;
+  always_ff @(posedge clk_i) begin
+    valid_q <= (rst_ni && !clear_i) ? {valid_q[2:1], 1'b1} : '0;
+    slot_q <= {slot_q[2:1], slot};
+    add_q <= {add_q[0], low_q[unit_q][state_q]};
+    hit_q <= {hit_q[0], counting_i && state[unit_q] == state_q};
+    old_q <= (clear_q != '0) ? '0 : read;
+    sum_q <= old_q + 32'(add_q[1]) + 32'(hit_q[1]);
+  end
+
+  (* ram_style = "block", no_rw_check *)
+  logic [31:0] count_mem [NumUnits*8];
+  always_ff @(posedge clk_i) begin
+    if (valid_q[3]) count_mem[slot_q[3]] <= sum_q;
+    read <= count_mem[slot];
+  end
+
+  assign read_ready_o = valid_q[3] && read_valid_i && slot_q[3] == {read_unit_i, read_state_i};
+  assign read_o = sum_q;
 endmodule

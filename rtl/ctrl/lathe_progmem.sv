@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Program memory: 256 descriptors of 16 words of 32 bits, one port for the host and one that the sequencer
-// reads. Data one cycle after the enable. Never reset; a word that is written while it is read reads as either.
+// Program memory: 256 descriptors of 16 words of 32 bits. The host's port takes a word, the sequencer's reads four, aligned.
+// Data one cycle after the enable. Never reset; a word that is written while it is read reads as either.
 module lathe_progmem #(
   localparam int unsigned Words = 4096,
-  localparam int unsigned IndexW = $clog2(Words)
+  localparam int unsigned Columns = 4,  // words a row
+  localparam int unsigned IndexW = $clog2(Words),
+  localparam int unsigned RowW = $clog2(Words / Columns)
 ) (
   input  logic              clk_i,
 
@@ -14,20 +16,33 @@ module lathe_progmem #(
   output logic [31:0]       host_rdata_o,
 
   input  logic              seq_en_i,
-  input  logic [IndexW-1:0] seq_index_i,
-  output logic [31:0]       seq_rdata_o
+  input  logic [RowW-1:0]   seq_row_i,
+  output logic [Columns-1:0][31:0] seq_rdata_o
 );
-  (* no_rw_check *)  // a race may read either word, so block RAM needs no bypass
-  logic [31:0] mem [Words];
+  localparam int unsigned ColumnW = $clog2(Columns);
 
+  logic [ColumnW-1:0]       host_column, host_column_q;
+  logic [RowW-1:0]          host_row;
+  logic [Columns-1:0][31:0] host_rdata;
+  assign {host_row, host_column} = host_index_i;
+  assign host_rdata_o = host_rdata[host_column_q];
   always_ff @(posedge clk_i) begin
-    if (host_en_i) begin
-      if (host_write_i) mem[host_index_i] <= host_wdata_i;
-      else host_rdata_o <= mem[host_index_i];
-    end
+    if (host_en_i && !host_write_i) host_column_q <= host_column;
   end
 
-  always_ff @(posedge clk_i) begin
-    if (seq_en_i) seq_rdata_o <= mem[seq_index_i];
+  for (genvar c = 0; c < Columns; c++) begin : gen_column
+    (* no_rw_check *)  // a race may read either word, so block RAM needs no bypass
+    logic [31:0] mem [Words/Columns];
+
+    always_ff @(posedge clk_i) begin
+      if (host_en_i) begin
+        if (!host_write_i) host_rdata[c] <= mem[host_row];
+        else if (host_column == ColumnW'(c)) mem[host_row] <= host_wdata_i;
+      end
+    end
+
+    always_ff @(posedge clk_i) begin
+      if (seq_en_i) seq_rdata_o[c] <= mem[seq_row_i];
+    end
   end
 endmodule

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The queues between sequencer and issue, one per unit, in one memory of 16 entries. All heads' wait masks
-// can be seen at once; an entry is read by popping it. Does not know what an entry means.
+// can be seen at once; an entry is read, and popped later or not at all. Does not know what an entry means.
 module lathe_queue
   import lathe_pkg::*;
   import lathe_ctrl_pkg::*;
@@ -19,9 +19,11 @@ module lathe_queue
   output logic [NumUnits-1:0][NumSemaphores-1:0] head_wait_o,
   output logic [NumUnits-1:0][PcW-1:0]           head_pc_o,
 
+  input  logic                                   read_i,
+  input  logic [UnitW-1:0]                       read_unit_i,
+  output entry_t                                 entry_o,       // the head, from the cycle after read_i until the next read
   input  logic                                   pop_i,
-  input  logic [UnitW-1:0]                       pop_unit_i,
-  output entry_t                                 entry_o        // from the cycle after pop_i until the next pop
+  input  logic [UnitW-1:0]                       pop_unit_i
 );
   localparam int unsigned PtrW = $clog2(QueueDepth);
 
@@ -55,7 +57,7 @@ module lathe_queue
   entry_t entry_mem [NumUnits*QueueDepth];
   always_ff @(posedge clk_i) begin
     if (push_valid_i && push_ready_o) entry_mem[{push_unit_i, wptr_q[push_unit_i]}] <= push_entry_i;
-    if (pop_i) entry_o <= entry_mem[{pop_unit_i, rptr_q[pop_unit_i]}];
+    if (read_i) entry_o <= entry_mem[{read_unit_i, rptr_q[read_unit_i]}];
   end
 
   for (genvar u = 0; u < NumUnits; u++) begin : gen_head

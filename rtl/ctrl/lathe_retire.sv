@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Completes commands, one at a time, lowest unit first: writes the exponents and histories of the results,
-// adds the saturations, then posts the semaphores and frees the unit, or reports the command's error.
+// Completes commands, one a cycle, lowest unit first: hands the tops of the results to the histories, adds the
+// saturations, posts the semaphores and makes room in the unit, or reports the command's error.
 module lathe_retire
   import lathe_pkg::*;
   import lathe_desc_pkg::*;
@@ -11,103 +11,94 @@ module lathe_retire
 
   input  logic [NumUnits-1:0]      done_valid_i,
   input  done_t [NumUnits-1:0]     done_i,
-  input  info_t [NumUnits-1:0]     info_i,
-  output logic [NumUnits-1:0]      free_o,             // pulse; posts and report come with it
 
-  output logic                     retire_valid_o,     // to the exponents
-  input  logic                     retire_ready_i,
-  output logic [6:0]               retire_ref_o,
-  output result_t                  retire_o,
-
+  output logic                     finish_o,             // the oldest command of this unit is complete
+  output logic [lathe_ctrl_pkg::UnitW-1:0] unit_o,
+  input  info_t                    info_i,               // of that command
   output logic                     post_o,
   output logic [NumSemaphores-1:0] post_mask_o,
-  input  logic                     overflow_i,         // this post is one too many
-  output logic                     saturations_valid_o,
-  output logic [31:0]              saturations_o,
+  input  logic                     overflow_i,           // this post is one too many
 
+  output logic                     retire_valid_o,       // to the exponents
+  input  logic                     retire_ready_i,
+  output tops_t                    retire_o,
+
+  output logic                     saturations_valid_o,  // these come one cycle after finish_o
+  output logic [31:0]              saturations_o,
   output logic                     report_valid_o,
   output report_t                  report_o
 );
-  typedef enum logic [1:0] {Idle, Result0, Result1, Finish} state_e;
-  state_e              state_q, state_d;
-  logic [NumUnits-1:0] pending_q, first;
-  done_t               done_q [NumUnits];
-  done_t               record_q;
-  info_t               info_q;
-  logic [UnitW-1:0]    unit_q, chosen;
-  logic [1:0]          touches;            // results of the chosen command that change a register
+  // ---- What has ended: of gemm up to four, of the others one command ----
+  logic  [NumUnits-1:0] pending, finish;
+  done_t [NumUnits-1:0] record;
+  logic                 unused_ready;
 
-  always_comb begin
-    chosen = '0;
-    first = '0;
-    for (int unsigned u = NumUnits; u > 0; u--) begin
-      if (pending_q[u-1]) begin
-        chosen = UnitW'(u - 1);
-        first = '0;
-        first[u-1] = 1'b1;
-      end
+  logic [$clog2(FlightDepth+1)-1:0] unused_level;
+  lathe_fifo #(
+    .Width($bits(done_t)),
+    .Depth(FlightDepth)
+  ) u_gemm (
+    .clk_i,
+    .rst_ni,
+    .in_valid_i(done_valid_i[0]),
+    .in_ready_o(unused_ready),  // never more than four commands in flight
+    .in_data_i(done_i[0]),
+    .out_valid_o(pending[0]),
+    .out_ready_i(finish[0]),
+    .out_data_o(record[0]),
+    .level_o(unused_level)
+  );
+  for (genvar u = 1; u < NumUnits; u++) begin : gen_unit
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) pending[u] <= 1'b0;
+      else pending[u] <= done_valid_i[u] || (pending[u] && !finish[u]);
+      if (done_valid_i[u]) record[u] <= done_i[u];
     end
   end
 
-  done_t current;
-  assign current = (state_q == Idle) ? done_q[chosen] : record_q;
+  // ---- Complete one ----
+  done_t      current;
+  logic [1:0] tracked;
+  logic       failed;
   always_comb begin
-    for (int unsigned r = 0; r < 2; r++) touches[r] = current.result[r].write || current.result[r].track;
+    unit_o = '0;
+    for (int unsigned u = NumUnits; u > 0; u--) begin
+      if (pending[u-1]) unit_o = UnitW'(u - 1);
+    end
   end
-
-  always_comb begin
-    state_d = state_q;
-    unique case (state_q)
-      Idle:    if (pending_q != '0) state_d = touches[0] ? Result0 : touches[1] ? Result1 : Finish;
-      Result0: if (retire_ready_i) state_d = touches[1] ? Result1 : Finish;
-      Result1: if (retire_ready_i) state_d = Finish;
-      default: state_d = Idle;
-    endcase
+  assign current = record[unit_o];
+  for (genvar r = 0; r < 2; r++) begin : gen_result
+    assign tracked[r] = current.result[r].track && info_i.result[r].write;
+    assign retire_o.result[r] = '{write: tracked[r], index: info_i.result[r].index};
+    assign retire_o.top[r] = current.result[r].top;
   end
+  assign retire_o.int8 = info_i.int8;
+  assign finish_o = pending != '0 && (retire_ready_i || tracked == '0);
+  assign finish = NumUnits'(finish_o) << unit_o;
+  assign retire_valid_o = pending != '0 && tracked != '0;
+  assign failed = current.error != ErrNone;
+  assign post_o = finish_o && !failed;
+  assign post_mask_o = info_i.post_mask;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
-      state_q <= Idle;
-      pending_q <= '0;
+      {saturations_valid_o, report_valid_o} <= '0;
     end else begin
-      state_q <= state_d;
-      pending_q <= (pending_q | done_valid_i) & ~((state_q == Idle) ? first : '0);
+      saturations_valid_o <= finish_o;
+      report_valid_o <= finish_o && (failed || overflow_i);
     end
   end
   always_ff @(posedge clk_i) begin
-    for (int unsigned u = 0; u < NumUnits; u++) begin
-      if (done_valid_i[u]) done_q[u] <= done_i[u];
-    end
-    if (state_q == Idle && pending_q != '0) begin
-      record_q <= current;
-      info_q <= info_i[chosen];
-      unit_q <= chosen;
-    end
-  end
-
-  assign retire_valid_o = state_q == Result0 || state_q == Result1;
-  assign retire_ref_o = (state_q == Result1) ? info_q.ref_index[1] : info_q.ref_index[0];
-  assign retire_o = (state_q == Result1) ? record_q.result[1] : record_q.result[0];
-
-  logic finish, failed;
-  assign finish = state_q == Finish;
-  assign failed = record_q.error != ErrNone;
-  assign post_o = finish && !failed;
-  assign post_mask_o = info_q.post_mask;
-  assign saturations_valid_o = finish;
-  assign saturations_o = record_q.saturations;
-  assign report_valid_o = finish && (failed || overflow_i);
-  always_comb begin
-    report_o.code = failed ? record_q.error : ErrSemaphoreOverflow;
-    report_o.unit = 3'(unit_q) + 3'd1;
-    report_o.pc = info_q.pc;
-    free_o = '0;
-    free_o[unit_q] = finish;
+    saturations_o <= current.saturations;
+    report_o <= '{code: failed ? current.error : ErrSemaphoreOverflow, unit: 3'(unit_o) + 3'd1, pc: info_i.pc};
   end
 
 `ifndef SYNTHESIS
   always_ff @(posedge clk_i) begin
-    if (rst_ni) assert ((done_valid_i & pending_q) == '0) else $error("a unit was done twice");
+    if (rst_ni) begin
+      assert ((done_valid_i & pending & ~NumUnits'(1)) == '0) else $error("a unit was done twice");
+      assert (!done_valid_i[0] || unused_ready) else $error("gemm was done too often");
+    end
   end
 `endif
 endmodule

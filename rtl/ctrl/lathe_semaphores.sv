@@ -34,8 +34,7 @@ module lathe_semaphores #(
       count_q <= '0;
     end else if (take_i || post_i) begin
       for (int unsigned i = 0; i < Num; i++) begin
-        if (post[i] && !take[i] && !full[i]) count_q[i] <= count_q[i] + 8'd1;
-        else if (take[i] && !post[i]) count_q[i] <= count_q[i] - 8'd1;
+        if (take[i] != post[i] && !(post[i] && full[i])) count_q[i] <= count_q[i] + {{7{take[i]}}, 1'b1};
       end
     end
   end

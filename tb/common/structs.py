@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("rtl/ctrl/lathe_desc_pkg.sv", "rtl/ctrl/lathe_pkg.sv")
+PACKAGES = ("rtl/ctrl/lathe_desc_pkg.sv", "rtl/ctrl/lathe_pkg.sv", "rtl/ctrl/lathe_ctrl_pkg.sv")
 
 
 @dataclass(frozen=True)
@@ -101,11 +101,11 @@ _MEMBER = re.compile(r"\s*(?:\w+::)?(?P<type>\w+)\s*(?P<signed>signed\b)?\s*(?P<
 
 class _Parser:
     def __init__(self) -> None:
-        self.constants: dict[str, int] = {}
+        self.constants: dict = {"clog2": lambda value: (value - 1).bit_length()}
         self.types: dict[str, object] = {}
 
     def number(self, text: str) -> int:
-        text = re.sub(r"\b\d+'d(\d+)", r"\1", text.strip()).replace("/", "//")
+        text = re.sub(r"\b\d+'d(\d+)", r"\1", text.strip()).replace("/", "//").replace("$clog2", "clog2")
         if not re.fullmatch(r"[\w\s+\-*/()]+", text):
             raise ValueError(f"not a constant that this parser knows: {text!r}")
         return int(eval(text, {"__builtins__": {}}, self.constants))  # noqa: S307 (digits, names and operators only)
@@ -150,7 +150,7 @@ def _parsed() -> _Parser:
 
 
 def struct(name: str) -> Struct:
-    """The packed struct `name` of lathe_pkg or lathe_desc_pkg."""
+    """The packed struct `name` of lathe_pkg, lathe_desc_pkg or lathe_ctrl_pkg."""
     return _parsed().types[name]
 
 

@@ -13,6 +13,7 @@ from pymodels.descriptor import FIELDS, Error
 from tb.desc_check.descriptors import KINDS, Limits, legal, number, words
 
 SGD, COMMIT, ROLLBACK = (3, 0), (3, 1), (3, 2)
+SAMPLE = (2, 0)
 FIXED = [kind for kind in KINDS if kind not in (COMMIT, ROLLBACK)]  # operations that leave the weight slots alone
 Program = list[dict[str, int]]
 
@@ -27,15 +28,14 @@ def own_registers(d: dict[str, int], rng: np.random.Generator) -> None:
     draws = {space: rng.permutation(count) for space, count in ((0, 16), (1, 4), (2, 4))}
     for i in range(5):
         space = d[f"t{i}_space"]
-        used = any(d[f"t{i}_{name}"] for name in ("addr", "stride", "space", "exp"))
-        if used:
+        if any(d[f"t{i}_{name}"] for name in ("addr", "stride", "space", "exp")):
             pool = draws[0] if space == 0 else draws[1]
             d[f"t{i}_exp"] = int(pool[i % len(pool)]) + len(pool) * (d["unit"] - 1)
 
 
 def random_program(rng: np.random.Generator, limits: Limits, length: int, versions: bool = False, kept: int = 0,
-                   slots: int = 4) -> Program:
-    """A legal program. With `versions`, update commits and rolls back, and only update uses the slots."""
+                   slots: int = 4, kinds: tuple = tuple(FIXED)) -> Program:
+    """A legal program of these operations. With `versions`, update commits and rolls back, and only update uses the slots."""
     program, pending = [], dict.fromkeys(range(16), 0)
     for index in range(length):
         if versions:
@@ -44,7 +44,7 @@ def random_program(rng: np.random.Generator, limits: Limits, length: int, versio
                 kind = COMMIT
             kept = min(kept + 1, slots - 2) if kind == COMMIT else kept - (kind == ROLLBACK)
         else:
-            kind = FIXED[int(rng.integers(0, len(FIXED)))]
+            kind = kinds[int(rng.integers(0, len(kinds)))]
         d = legal(rng, limits, kind, spaces=(0,) if versions and kind[0] != 3 else (0, 0, 1, 2))
         own_registers(d, rng)
         d |= {"last": int(index == length - 1), "wait_mask": 0, "post_mask": 0}

@@ -8,29 +8,48 @@ import cocotb
 from cocotb.triggers import RisingEdge
 
 from pymodels.check import operands
-from pymodels.descriptor import Error
+from pymodels.descriptor import Act, Error
 from pymodels.exponents import ExponentFile
 from pymodels.numerics import Result, mix32
 from pymodels.weights import WeightGroup
 from tb.common.actors import rng, stalls
-from tb.common.structs import struct
-from tb.ctrl.programs import COMMIT, ROLLBACK, Program
+from tb.common.structs import constant, struct
+from tb.ctrl.programs import COMMIT, ROLLBACK, SAMPLE, Program
 
 CMD, DONE = struct("cmd_t"), struct("done_t")
-COPIED = ("op", "trans_a", "trans_b", "bias", "act", "dact", "stochastic", "greedy", "gshift", "m", "n", "k", "mem_addr", "mem_stride")
+COPIED = ("op", "trans_a", "trans_b", "bias", "act", "dact", "stochastic", "greedy", "int8", "int8_result", "accumulate", "colsum",
+          "chain", "overlap", "gshift", "m", "n", "k", "mem_addr", "mem_stride")
 NUM_UNITS = 4
+DEPTH = (4, 1, 1, 1)  # commands that a unit takes before it has completed the first
+TRACE = struct("unit_trace_t")
+STATES = {"IDLE": "UnitIdle", "BUSY": "UnitBusy", "WAIT": "UnitWait", "STALL_OPERAND": "UnitStallOperand",
+          "STALL_RESULT": "UnitStallResult", "OVERHEAD": "UnitOverhead", "FETCH": "UnitFetch"}
+
+
+def results(d: dict, lanes: int) -> list[int]:
+    """Operands whose exponent registers a descriptor writes."""
+    used = operands(d, lanes)
+    return [i for i in (2, 4) if i in used and used[i].result and d["unit"] != 4 and (d["unit"], d["op"]) != SAMPLE]
+
+
+@dataclass
+class Command:
+    """What an actor runs."""
+
+    pc: int              # index into the program
+    end: int             # cycle in which it is done
+    done: dict
+    indices: dict        # exponent registers of its results, by operand
 
 
 @dataclass
 class Unit:
-    """A unit's actor: what it runs and how many cycles more."""
+    """A unit's actor: its commands, the oldest first."""
 
-    pc: int | None = None  # index into the program
-    left: int = 0
-    done: dict | None = None
-    indices: dict | None = None  # exponent registers of its results, by operand
+    commands: list[Command] = field(default_factory=list)
     ready: bool = False
-    busy_cycles: int = 0
+    finishing: bool = False  # a completion is at the port
+    counts: dict = field(default_factory=dict)  # cycles with a command inside, by state
 
 
 @dataclass
@@ -57,10 +76,15 @@ class Model:
         used = operands(d, self.lanes)
         for i in used:
             base = (0, self.weights.first_word(self.weights.slot), self.weights.first_word(self.weights.slot_next))[d[f"t{i}_space"]]
-            index, result = self.index(d, i), i == 2 or (i == 4 and d["unit"] == 3)
+            index, result = self.index(d, i), used[i].result
             exp = self.exponents.next_of(index) if result else self.exponents.exp[index]
+            if result and i not in results(d, self.lanes):
+                exp = cmd["t"][i]["exp"]  # of no meaning
             wanted = {"addr": base + d[f"t{i}_addr"] & 0xFFFF, "stride": d[f"t{i}_stride"], "exp": exp}
             assert cmd["t"][i] == wanted, f"descriptor {number} operand {i}: {cmd['t'][i]}, expected {wanted}"
+        for i in results(d, self.lanes):
+            tanh = d["unit"] == 1 and i == 2 and d["act"] == Act.TANH
+            self.exponents.begin(self.index(d, i), (-7 if d["int8_result"] else -15) if tanh else None)
         return len(used)
 
     def take(self, d: dict) -> None:
@@ -73,7 +97,7 @@ class Model:
         for r, operand in enumerate((2, 4)):
             result = done["result"][r]
             if operand in indices:
-                self.exponents.retire(indices[operand], Result(saturations=0, **result))
+                self.exponents.retire(indices[operand], Result(saturations=0, **result), bool(d["int8_result"]) and r == 0)
         self.saturations = (self.saturations + done["saturations"]) & 0xFFFFFFFF
         for i in range(16):
             self.posted[i] += d["post_mask"] >> i & 1
@@ -87,7 +111,9 @@ class Units:
         self.stall: Iterator[bool] = stalls(stall, rng(21))
         self.noise = rng(22)
         self.results = True       # whether commands report random results
-        self.compared = self.now = 0
+        self.compared = self.now = self.most = 0
+        self.accepted: list[list] = [[] for _ in range(NUM_UNITS)]   # (cycle, index) that the trace has still to show
+        self.completed: list[list] = [[] for _ in range(NUM_UNITS)]
         self.noisy, self.levels = False, (0, 0, 0)
         self.expect([], 0)
         self.units = [Unit() for _ in range(NUM_UNITS)]
@@ -105,7 +131,7 @@ class Units:
         self.model.posted, self.model.taken = [0] * 16, [0] * 16
 
     def idle(self) -> bool:
-        return all(unit.pc is None for unit in self.units)
+        return not any(unit.commands for unit in self.units)
 
     def _accept(self, u: int, cmd: dict) -> None:
         unit, model = self.units[u], self.model
@@ -113,32 +139,35 @@ class Units:
         number = self.orders[u].pop(0)
         d = self.program[number]
         model.take(d)
+        indices = {i: model.index(d, i) for i in results(d, model.lanes)}
+        written = {model.exponents.logical(index) for other in self.units for c in other.commands for index in c.indices.values()}
+        assert not written & {model.exponents.logical(index) for index in indices.values()}, f"descriptor {number} writes what is written"
         self.compared += 1 + model.check_command(d, number, cmd)
         self.started.append(number)
         self.start_times.append(self.now)
-        unit.pc, unit.left = number, self.duration(d)
-        unit.done = self._record(d, number)
-        unit.indices = {i: model.index(d, i) for i in (2, 4) if i in operands(d, model.lanes) and (i == 2 or d["unit"] == 3)}
+        end = max([self.now + self.duration(d), *(c.end + 1 for c in unit.commands)])
+        unit.commands.append(Command(number, end, self._record(d, number), indices))
+        self.most = max(self.most, len(unit.commands))
 
     def _record(self, d: dict, number: int) -> dict:
         g = self.generator
         error = self.fail.get(number, Error.NONE)
-        done = {"error": int(error), "saturations": 0, "result": [{"write": 0, "exp": 0, "track": 0, "top": 0} for _ in range(2)]}
+        done = {"error": int(error), "saturations": 0, "result": [{"track": 0, "top": 0} for _ in range(2)]}
         if self.results and d["unit"] != 4 and (d["unit"], d["op"]) not in (COMMIT, ROLLBACK):
             done["saturations"] = int(g.integers(0, 2**32)) if g.random() < 0.2 else 0
-            for r in range(2 if d["unit"] == 3 else 1):
-                write, track = (int(v) for v in g.random(2) < 0.8)
-                done["result"][r] = {"write": write, "exp": int(g.integers(-64, 64)), "track": track, "top": int(g.integers(-127, 128))}
+            for r, operand in enumerate((2, 4)):
+                if operand in results(d, self.model.lanes):
+                    done["result"][r] = {"track": int(g.random() < 0.8), "top": int(g.integers(-127, 128))}
         return done
 
     def _finish(self, u: int) -> int:
-        unit, model, d = self.units[u], self.model, self.program[self.units[u].pc]
-        if unit.done["error"]:
-            self.failed.append((self.now, unit.pc))
-        model.complete(d, unit.indices, unit.done)
-        self.ended += [(self.now, index) for index in unit.indices.values()]
-        unit.pc = None
-        return DONE.pack(unit.done)
+        model, command = self.model, self.units[u].commands.pop(0)
+        if command.done["error"]:
+            self.failed.append((self.now, command.pc))
+        model.complete(self.program[command.pc], command.indices, command.done)
+        self.ended += [(self.now, index) for index in command.indices.values()]
+        self.completed[u].append((self.now + 1, command.pc))
+        return DONE.pack(command.done)
 
     async def _run(self) -> None:
         dut, model, edge = self.dut, self.model, RisingEdge(self.dut.clk_i)
@@ -149,35 +178,36 @@ class Units:
             self.now += 1
             if not int(dut.rst_ni.value):
                 for unit in self.units:
-                    unit.pc, unit.ready = None, False
+                    unit.commands, unit.ready = [], False
+                self.completed = [[] for _ in range(NUM_UNITS)]
+                self.accepted = [[] for _ in range(NUM_UNITS)]
                 dut.cmd_ready_i.value = dut.done_valid_i.value = dut.commit_i.value = dut.rollback_i.value = 0
                 continue
             self.counts["busy"] += int(dut.busy.value)
+            self._watch_trace()
             valid, done_valid, records, commit, rollback = int(dut.cmd_valid_o.value), 0, 0, 0, 0
             ready = 0
             for u, unit in enumerate(self.units):
-                if unit.pc is None:
-                    if valid >> u & 1 and unit.ready:
-                        self._accept(u, CMD.unpack(int(dut.cmd_o.value) >> u * CMD.width & (1 << CMD.width) - 1))
-                        unit.busy_cycles += 1
-                        unit.ready = False
-                    else:
-                        unit.ready = not next(self.stall)
-                elif unit.left > 1:
-                    unit.left -= 1
-                    unit.busy_cycles += 1
-                    kind = (self.program[unit.pc]["unit"], self.program[unit.pc]["op"])
-                    if unit.left == 1 and kind == COMMIT:
-                        commit = 1
-                    if unit.left == 1 and kind == ROLLBACK:
+                unit.finishing = False
+                if valid >> u & 1 and unit.ready:
+                    self._accept(u, CMD.unpack(int(dut.cmd_o.value) >> u * CMD.width & (1 << CMD.width) - 1))
+                    self.accepted[u].append((self.now, unit.commands[-1].pc))
+                    unit.ready = False
+                if unit.commands and unit.commands[0].end == self.now + 1:
+                    command = unit.commands[0]
+                    kind = (self.program[command.pc]["unit"], self.program[command.pc]["op"])
+                    commit |= kind == COMMIT
+                    if kind == ROLLBACK:
                         assert int(dut.rollback_ok_o.value) == int(model.weights.kept > 0)
                         rollback = int(dut.rollback_ok_o.value)
                         if not rollback:
-                            unit.done["error"] = int(Error.NO_VERSION)
-                else:
-                    unit.busy_cycles += 1
+                            command.done["error"] = int(Error.NO_VERSION)
+                elif unit.commands and unit.commands[0].end <= self.now:
                     done_valid |= 1 << u
                     records |= self._finish(u) << u * DONE.width
+                    unit.finishing = True
+                if len(unit.commands) < DEPTH[u] and not unit.finishing:
+                    unit.ready = unit.ready or not next(self.stall)
                 ready |= unit.ready << u
             dut.cmd_ready_i.value, dut.done_valid_i.value = ready, done_valid
             dut.commit_i.value, dut.rollback_i.value = commit, rollback
@@ -189,6 +219,23 @@ class Units:
                 dut.done_i.value = records
             self._noise()
 
+    def _watch_trace(self) -> None:
+        """Count the states that the trace shows, and compare its starts and ends with what the actors did."""
+        raw = int(self.dut.trace_o.value)
+        counting = int(self.dut.counting.value)
+        for u in range(NUM_UNITS):
+            trace = TRACE.unpack(raw >> u * TRACE.width & (1 << TRACE.width) - 1)
+            self.traced[u][trace["state"]] += counting
+            started = bool(self.accepted[u]) and self.accepted[u][0][0] == self.now - 1
+            assert trace["start"] == started, f"unit {u + 1}: start in the trace"
+            ended = bool(self.completed[u]) and self.completed[u][0][0] == self.now - 1
+            assert trace["done"] == ended, f"unit {u + 1}: done in the trace"
+            if started:
+                self.accepted[u].pop(0)
+            if ended:
+                number = self.completed[u].pop(0)[1]
+                assert trace["pc"] == self.first + number, f"unit {u + 1}: {trace}, but descriptor {self.first + number} ended"
+
     def _noise(self) -> None:
         """Random stall signals and array steps, counted; all quiet while not `noisy`."""
         dut = self.dut
@@ -196,14 +243,17 @@ class Units:
             self.levels = tuple(int(v) for v in self.noise.integers(0, [16, 16, 2])) if self.noisy else (0, 0, 0)
             dut.stall_operand_i.value, dut.stall_result_i.value, dut.mac_step_i.value = self.levels
         operand, result, mac = self.levels
-        for u in range(NUM_UNITS):
-            self.counts["stall_operand"][u] += operand >> u & 1
-            self.counts["stall_result"][u] += result >> u & 1
         self.counts["mac_step"] += mac
+        for u, unit in enumerate(self.units):
+            if unit.commands or unit.finishing:
+                state = ("STALL_OPERAND" if operand >> u & 1 else "STALL_RESULT" if result >> u & 1 else
+                         "BUSY" if u or mac else "OVERHEAD")
+                unit.counts[state] += 1
 
     def clear_counts(self) -> None:
         """Count from here on."""
         self.model.saturations = 0
-        self.counts = {"stall_operand": [0] * NUM_UNITS, "stall_result": [0] * NUM_UNITS, "mac_step": 0, "busy": 0}
+        self.counts = {"mac_step": 0, "busy": 0}
+        self.traced = [dict.fromkeys(range(8), 0) for _ in range(NUM_UNITS)]
         for unit in self.units:
-            unit.busy_cycles = 0
+            unit.counts = dict.fromkeys(("BUSY", "STALL_OPERAND", "STALL_RESULT", "OVERHEAD"), 0)

@@ -9,7 +9,8 @@ from pymodels.numerics import Result
 from tb.common.actors import Coverage, cycle, reset, rng, stalls, start_clock_and_reset
 from tb.common.structs import struct
 
-RESULT = struct("result_t")
+TOPS = struct("tops_t")
+CLEAR = 128  # cycles after power-on
 
 
 def signed8(value):
@@ -23,14 +24,30 @@ class Bench:
         self.rng = rng(seed)
         self.compared = 0
         self.looked_up = None
+        self.share = 0.5           # of the cycles in which something is looked up
+        self.busy: set[int] = set()  # logical registers whose history is still to be written
 
     async def start(self):
+        for name in ("lookup", "retire_valid", "host_valid"):
+            getattr(self.dut, f"{name}_i").value = 0
         await start_clock_and_reset(self.dut)
+        await self.clear()
         cocotb.start_soon(self._watch())
 
+    async def clear(self):
+        for _ in range(CLEAR + 1):
+            if int(self.dut.ready_o.value):
+                return
+            await cycle(self.dut)
+        raise AssertionError("clearing takes too long")
+
     async def power_on(self):
+        self.share = 0
+        await cycle(self.dut, 2)
         await reset(self.dut)
         self.model.reset()
+        await self.clear()
+        self.share = 0.5
 
     async def _watch(self):
         """Model of everything: compares the lookup of this cycle, then applies this cycle's handshakes."""
@@ -38,47 +55,76 @@ class Bench:
         while True:
             await self.edge
             if not int(dut.por_ni.value):
-                self.looked_up = None
+                self.looked_up, self.busy = None, set()
+                dut.lookup_i.value = 0
                 continue
+            retiring = [int(dut.retiring_o.value) >> 8 * r & 0xFF for r in range(2)]
+            self.busy = {word & 0x7F for word in retiring if word & 0x80}
             if self.looked_up is not None:
-                index = model.physical(*self.looked_up)
-                got = dut.exp_o.value.to_signed(), dut.next_o.value.to_signed(), int(dut.ref_index_o.value)
-                want = model.exp[index], model.next_of(index), index
+                *place, result, assign, fixed = self.looked_up
+                index = model.physical(*place)
+                if result:
+                    want = model.next_of(index)
+                    if assign:
+                        model.begin(index, fixed)
+                else:
+                    want = model.exp[index]
+                got = dut.exp_o.value.to_signed()
                 assert got == want, f"lookup {self.looked_up}: {got}, expected {want}"
                 self.compared += 1
-            if int(dut.retire_valid_i.value) and int(dut.retire_ready_o.value):
-                result = RESULT.unpack(int(dut.retire_i.value))
-                index = int(dut.retire_ref_i.value)
-                logical = model.logical(index)
-                model.retire(index, Result(**result, saturations=0))
-                self.seen.hit("window full", len(model.history[logical]) == 16 and bool(result["track"]))
-                self.seen.hit("static tracked", bool(model.static[logical] and result["track"]))
-                self.seen.hit("lowest", model.next[logical] == -64)
-                self.seen.hit("highest", model.next[logical] == 63)
-                self.seen.hit("untracked", bool(result["write"]) and not result["track"])
+                self.seen.hit("assigned", result and assign)
+                self.seen.hit("fixed", result and assign and fixed is not None)
             if int(dut.host_valid_i.value) and int(dut.host_ready_o.value):
                 index = int(dut.host_index_i.value)
                 assert int(dut.host_rdata_o.value) == model.host_read(index), f"host read {index}"
                 self.compared += 1
                 if int(dut.host_write_i.value):
                     model.host_write(index, int(dut.host_wdata_i.value))
+            if int(dut.retire_valid_i.value) and int(dut.retire_ready_o.value):
+                tops = TOPS.unpack(int(dut.retire_i.value))
+                for r, (ref, top) in enumerate(zip(tops["result"], tops["top"], strict=True)):
+                    if not ref["write"]:
+                        continue
+                    self.busy.add(ref["index"])
+                    model.retire(ref["index"], Result(track=1, top=signed8(top)), bool(tops["int8"]) and r == 0)
+                    logical = ref["index"]
+                    self.seen.hit("window full", len(model.history[logical]) == 16)
+                    self.seen.hit("static tracked", bool(model.static[logical]))
+                    self.seen.hit("lowest", model.next[logical] == -64)
+                    self.seen.hit("highest", model.next[logical] == 63)
+                    self.seen.hit("int8", bool(tops["int8"]) and r == 0)
+                self.seen.hit("both", all(ref["write"] for ref in tops["result"]))
             self.look_up()
 
     def look_up(self):
-        """Ask for a random register in the next cycle."""
-        space = int(self.rng.integers(3))
-        register = int(self.rng.integers(64 if space == 0 else 16))
-        current, following = (int(x) for x in self.rng.integers(4, size=2))
-        self.dut.ref_exp_i.value, self.dut.ref_space_i.value = register, space
-        self.dut.slot_current_i.value, self.dut.slot_next_i.value = current, following
-        self.looked_up = (register, space, current, following)
+        """Ask for a random register in the next cycle; for a result's only if no history is still to be written."""
+        dut, generator = self.dut, self.rng
+        self.looked_up = None
+        space = int(generator.integers(3))
+        register = int(generator.integers(64 if space == 0 else 16))
+        current, following = (int(x) for x in generator.integers(4, size=2))
+        result, assign = (int(x) for x in generator.integers(2, size=2))
+        fixed = int(generator.choice([-15, -7])) if generator.random() < 0.3 else None
+        if result and self.busy or int(dut.retire_valid_i.value):
+            result = 0
+        assign &= result
+        dut.ref_exp_i.value, dut.ref_space_i.value = register, space
+        dut.slot_current_i.value, dut.slot_next_i.value = current, following
+        dut.result_i.value, dut.assign_i.value = result, assign
+        dut.fixed_i.value, dut.fixed_exp_i.value = int(fixed is not None), (fixed or 0) & 0xFF
+        dut.lookup_i.value = 0
+        if generator.random() < self.share:
+            dut.lookup_i.value = 1
+            self.looked_up = (register, space, current, following, result, assign, fixed)
 
-    async def retire(self, index, write=1, exp=0, track=1, top=0):
+    async def retire(self, index, top=0, int8=0, second=None):
+        """Tops of logical register `index` and of a second result, (index, top)."""
         dut = self.dut
-        dut.retire_ref_i.value = index
-        dut.retire_i.value = RESULT.pack({"write": write, "exp": exp, "track": track, "top": top})
+        other, other_top = second or (0, 0)
+        dut.retire_i.value = TOPS.pack({"int8": int8, "top": [top & 0xFF, other_top & 0xFF],
+                                        "result": [{"write": 1, "index": index}, {"write": int(second is not None), "index": other}]})
         dut.retire_valid_i.value = 1
-        for _ in range(8):
+        for _ in range(600):
             await self.edge
             if int(dut.retire_valid_i.value) and int(dut.retire_ready_o.value):
                 break
@@ -91,7 +137,7 @@ class Bench:
         dut.host_index_i.value, dut.host_write_i.value = index, int(data is not None)
         dut.host_wdata_i.value = data or 0
         dut.host_valid_i.value = 1
-        for _ in range(100):
+        for _ in range(1000):
             await self.edge
             if int(dut.host_valid_i.value) and int(dut.host_ready_o.value):
                 break
@@ -113,47 +159,56 @@ async def test_power_on(dut):
     await bench.read_all()
     for index in (0, 63, 64, 127):
         await bench.host(index, 0x1_00C0 | index)
-        await bench.retire(index, exp=5, top=20)
+        await bench.retire(bench.model.logical(index), 20)
     await bench.power_on()
     await bench.read_all()
-    await bench.retire(0, exp=1, top=-20)  # the history is empty again: nothing else in the maximum
+    await bench.retire(0, -20)  # the history is empty again: nothing else in the maximum
     assert await bench.host(0) == -34
     assert bench.compared > 256
 
 
-@cocotb.test(timeout_time=1, timeout_unit="ms")
+@cocotb.test(timeout_time=4, timeout_unit="ms")
 async def test_corners(dut):
-    """Window of 16 tops, both clamps, a static register, emptying, a result that is not tracked."""
+    """Window of 16 tops, both clamps, int8, a static register, emptying, both results in one register."""
     bench = Bench(dut)
     await bench.start()
     for index in (0, 63, 64, 79, 95, 127):
-        for step, top in enumerate((-127, 127, *([-127] * 16), 77, 78, *([-50] * 16), *([-51] * 17))):
-            await bench.retire(index, exp=-64 if step & 1 else 63, top=top)
+        logical = bench.model.logical(index)
+        for top in (-127, 127, *([-127] * 16), 77, 78, *([-50] * 16), *([-51] * 17)):
+            await bench.retire(logical, top)
             assert await bench.host(index) == bench.model.next_of(index)
         await bench.host(index, 0x1_0000 | 0xF6)      # static -10
-        await bench.retire(index, exp=-10, top=40)
+        await bench.retire(logical, 40)
         assert await bench.host(index) == -10
         await bench.host(index, 0x07)                 # not static, history empty
-        await bench.retire(index, exp=7, track=0, top=99)
         assert await bench.host(index) == 7
-        await bench.retire(index, write=0, track=0, exp=1, top=99)
-        await bench.retire(index, exp=7, top=3)
+        await bench.retire(logical, 3)
         assert await bench.host(index) == -11
+        await bench.retire(logical, 3, int8=1)
+        assert await bench.host(index) == -3
+        for top in (-58, -57, 68, 69, 70, 127):
+            await bench.host(index, 0)
+            await bench.retire(logical, top, int8=1, second=(5, top))
+            assert await bench.host(index) == min(max(top - 6, -64), 63)
+        await bench.host(index, 0)
+        await bench.retire(logical, 9, int8=1, second=(logical, 8))
+        assert await bench.host(index) == -5
     # A slot's copy keeps its exponent; next, static and history belong to all copies
-    await bench.retire(64 + 3, exp=11, top=20)
-    await bench.retire(80 + 3, exp=12, top=10)
+    await bench.host(112 + 3, 0)
+    await bench.retire(64 + 3, 20)
+    await bench.retire(64 + 3, 10)
     assert await bench.host(112 + 3) == 6
-    bench.seen.require(["window full", "static tracked", "lowest", "highest", "untracked"])
+    bench.seen.require(["window full", "static tracked", "lowest", "highest", "int8", "both", "assigned", "fixed"])
     await bench.read_all()
 
 
 @cocotb.test(timeout_time=5, timeout_unit="ms")
 async def test_random(dut):
-    """Commands retire while the host reads and writes, both with pauses."""
+    """Commands retire while others look up and the host reads and writes, with pauses."""
     bench = Bench(dut, 1)
     await bench.start()
     few = [int(i) for i in bench.rng.choice(128, 8, replace=False)] + [64, 80]
-    for pause in (0.0, 0.5, 0.9):
+    for pause, bench.share in ((0.95, 0.7), (0.9, 0.1), (0.97, 0.5)):
 
         async def host_traffic(generator, pause=pause):
             wait = stalls(pause, generator)
@@ -168,36 +223,32 @@ async def test_random(dut):
 
         traffic = cocotb.start_soon(host_traffic(rng(5)))
         wait, generator = stalls(pause, rng(6)), rng(7)
-        for _ in range(500):
+        for _ in range(300):
             while next(wait):
                 await bench.edge
-            await bench.retire(int(generator.choice(few)), int(generator.random() < 0.9), int(generator.integers(-64, 64)),
-                               int(generator.random() < 0.8), int(generator.integers(-127, 128)))
-            if pause == 0.0:
-                await bench.edge  # else the host would never have its turn
+            first, other = (bench.model.logical(int(i)) for i in generator.choice(few, 2))
+            second = (other, int(generator.integers(-127, 128))) if generator.random() < 0.4 else None
+            await bench.retire(first, int(generator.integers(-127, 128)), int(generator.random() < 0.2), second)
+            await bench.edge
         traffic.cancel()
         dut.host_valid_i.value = 0
         await bench.edge
     await bench.read_all()
-    bench.seen.require(["window full", "static tracked", "untracked"])
+    bench.seen.require(["window full", "static tracked", "both", "int8", "assigned", "fixed"])
     assert bench.compared > 2000
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
-async def test_withdrawn(dut):
-    """A retirement that a reset withdraws before ready changes nothing."""
+async def test_rates(dut):
+    """A top takes seven cycles when nothing is looked up; the registers are named meanwhile."""
     bench = Bench(dut)
+    bench.share = 0
     await bench.start()
-    await bench.retire(70, exp=3, top=9)
-    for cycles in (1, 2, 3):
-        dut.retire_ref_i.value = 70
-        dut.retire_i.value = RESULT.pack({"write": 1, "exp": 30, "track": 1, "top": 100})
-        dut.retire_valid_i.value = 1
-        await cycle(dut, cycles)
-        assert not int(dut.retire_ready_o.value)
-        dut.retire_valid_i.value = 0
-        await cycle(dut)
-        assert await bench.host(70) == -5
-    await bench.retire(70, exp=4, top=12)
-    assert await bench.host(70) == -2
-    await bench.read_all()
+    await bench.retire(70, 3, second=(9, 4))
+    named = []
+    for _ in range(16):
+        await bench.edge
+        named.append([int(dut.retiring_o.value) >> 8 * r & 0xFF for r in range(2) if int(dut.retiring_o.value) >> 8 * r & 0x80])
+        assert int(dut.retire_ready_o.value) == (not named[-1])
+    assert named == [[0x80 | 70, 0x80 | 9]] * 7 + [[0x80 | 9]] * 7 + [[], []], named
+    assert await bench.host(70) == -11 and await bench.host(9) == -10

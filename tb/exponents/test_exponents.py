@@ -11,8 +11,9 @@ def test_exponents():
 
 
 @pytest.mark.parametrize("old, new", [
-    ("window[Depth-2:0];", "{window[Depth-3:0], window[0]};"),                       # a history of fewer tops
-    ("if (host_write) history_set_q[host_logical] <= 1'b0;", ""),                    # the host does not empty it
+    ("word[WordTops-1];", "word[WordTops-2];"),                        # a history of fewer tops
+    ("tracked: 1'b0, next: host_wdata_i", "tracked: own.tracked, next: host_wdata_i"),  # the host does not empty it
+    ("(tops_q.int8 && !second)", "tops_q.int8"),                       # the second result taken for int8
 ])
 def test_exponents_detects_a_planted_error(old, new):
     with pytest.raises(BenchFailed, match="test_"):

@@ -11,4 +11,4 @@ def test_progmem():
 def test_progmem_detects_a_planted_error():
     with pytest.raises(BenchFailed, match="test_all_addresses"):
         run("lathe_progmem", "tb.progmem.bench",
-            mutate=("rtl/ctrl/lathe_progmem.sv", "seq_rdata_o <= mem[seq_index_i]", "seq_rdata_o <= mem[seq_index_i ^ 12'h800]"))
+            mutate=("rtl/ctrl/lathe_progmem.sv", "seq_rdata_o[c] <= mem[seq_row_i]", "seq_rdata_o[c] <= mem[seq_row_i ^ 10'h200]"))

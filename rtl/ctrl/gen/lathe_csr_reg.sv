@@ -283,22 +283,6 @@ module lathe_csr_reg (
         logic CYCLES_HI;
         logic MAC_STEPS_LO;
         logic MAC_STEPS_HI;
-        logic GEMM_BUSY;
-        logic GEMM_WAIT;
-        logic GEMM_STALL_OPERAND;
-        logic GEMM_STALL_RESULT;
-        logic POLICY_BUSY;
-        logic POLICY_WAIT;
-        logic POLICY_STALL_OPERAND;
-        logic POLICY_STALL_RESULT;
-        logic UPDATE_BUSY;
-        logic UPDATE_WAIT;
-        logic UPDATE_STALL_OPERAND;
-        logic UPDATE_STALL_RESULT;
-        logic DMA_BUSY;
-        logic DMA_WAIT;
-        logic DMA_STALL_OPERAND;
-        logic DMA_STALL_RESULT;
         logic STAT_COUNT;
         logic STAT_HIGH;
         logic STAT_LOW;
@@ -317,6 +301,10 @@ module lathe_csr_reg (
         logic STAT_SUM_VERR2_HI;
         logic STAT_MAX_X;
         logic STAT_MIN_X;
+        logic GEMM;
+        logic POLICY;
+        logic UPDATE;
+        logic DMA;
         logic EXPONENTS;
         logic PROGRAM;
     } decoded_reg_strb_t;
@@ -389,38 +377,6 @@ module lathe_csr_reg (
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h8c);
         decoded_reg_strb.MAC_STEPS_HI = cpuif_req_masked & (cpuif_addr == 15'h90) & !cpuif_req_is_wr;
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h90);
-        decoded_reg_strb.GEMM_BUSY = cpuif_req_masked & (cpuif_addr == 15'ha0) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'ha0);
-        decoded_reg_strb.GEMM_WAIT = cpuif_req_masked & (cpuif_addr == 15'ha4) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'ha4);
-        decoded_reg_strb.GEMM_STALL_OPERAND = cpuif_req_masked & (cpuif_addr == 15'ha8) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'ha8);
-        decoded_reg_strb.GEMM_STALL_RESULT = cpuif_req_masked & (cpuif_addr == 15'hac) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'hac);
-        decoded_reg_strb.POLICY_BUSY = cpuif_req_masked & (cpuif_addr == 15'hb0) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'hb0);
-        decoded_reg_strb.POLICY_WAIT = cpuif_req_masked & (cpuif_addr == 15'hb4) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'hb4);
-        decoded_reg_strb.POLICY_STALL_OPERAND = cpuif_req_masked & (cpuif_addr == 15'hb8) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'hb8);
-        decoded_reg_strb.POLICY_STALL_RESULT = cpuif_req_masked & (cpuif_addr == 15'hbc) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'hbc);
-        decoded_reg_strb.UPDATE_BUSY = cpuif_req_masked & (cpuif_addr == 15'hc0) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'hc0);
-        decoded_reg_strb.UPDATE_WAIT = cpuif_req_masked & (cpuif_addr == 15'hc4) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'hc4);
-        decoded_reg_strb.UPDATE_STALL_OPERAND = cpuif_req_masked & (cpuif_addr == 15'hc8) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'hc8);
-        decoded_reg_strb.UPDATE_STALL_RESULT = cpuif_req_masked & (cpuif_addr == 15'hcc) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'hcc);
-        decoded_reg_strb.DMA_BUSY = cpuif_req_masked & (cpuif_addr == 15'hd0) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'hd0);
-        decoded_reg_strb.DMA_WAIT = cpuif_req_masked & (cpuif_addr == 15'hd4) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'hd4);
-        decoded_reg_strb.DMA_STALL_OPERAND = cpuif_req_masked & (cpuif_addr == 15'hd8) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'hd8);
-        decoded_reg_strb.DMA_STALL_RESULT = cpuif_req_masked & (cpuif_addr == 15'hdc) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'hdc);
         decoded_reg_strb.STAT_COUNT = cpuif_req_masked & (cpuif_addr == 15'h100) & !cpuif_req_is_wr;
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h100);
         decoded_reg_strb.STAT_HIGH = cpuif_req_masked & (cpuif_addr == 15'h104) & !cpuif_req_is_wr;
@@ -457,6 +413,22 @@ module lathe_csr_reg (
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h140);
         decoded_reg_strb.STAT_MIN_X = cpuif_req_masked & (cpuif_addr == 15'h144) & !cpuif_req_is_wr;
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h144);
+        decoded_reg_strb.GEMM = cpuif_req_masked & (cpuif_addr >= 15'h200) & (cpuif_addr <= 15'h200 + 15'h1b);
+        is_external |= cpuif_req_masked & (cpuif_addr >= 15'h200) & (cpuif_addr <= 15'h200 + 15'h1b);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr >= 15'h200) & (cpuif_addr <= 15'h200 + 15'h1b);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr >= 15'h200) & (cpuif_addr <= 15'h200 + 15'h1b);
+        decoded_reg_strb.POLICY = cpuif_req_masked & (cpuif_addr >= 15'h220) & (cpuif_addr <= 15'h220 + 15'h1b);
+        is_external |= cpuif_req_masked & (cpuif_addr >= 15'h220) & (cpuif_addr <= 15'h220 + 15'h1b);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr >= 15'h220) & (cpuif_addr <= 15'h220 + 15'h1b);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr >= 15'h220) & (cpuif_addr <= 15'h220 + 15'h1b);
+        decoded_reg_strb.UPDATE = cpuif_req_masked & (cpuif_addr >= 15'h240) & (cpuif_addr <= 15'h240 + 15'h1b);
+        is_external |= cpuif_req_masked & (cpuif_addr >= 15'h240) & (cpuif_addr <= 15'h240 + 15'h1b);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr >= 15'h240) & (cpuif_addr <= 15'h240 + 15'h1b);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr >= 15'h240) & (cpuif_addr <= 15'h240 + 15'h1b);
+        decoded_reg_strb.DMA = cpuif_req_masked & (cpuif_addr >= 15'h260) & (cpuif_addr <= 15'h260 + 15'h1b);
+        is_external |= cpuif_req_masked & (cpuif_addr >= 15'h260) & (cpuif_addr <= 15'h260 + 15'h1b);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr >= 15'h260) & (cpuif_addr <= 15'h260 + 15'h1b);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr >= 15'h260) & (cpuif_addr <= 15'h260 + 15'h1b);
         decoded_reg_strb.EXPONENTS = cpuif_req_masked & (cpuif_addr >= 15'h1000) & (cpuif_addr <= 15'h1000 + 15'h1ff);
         is_external |= cpuif_req_masked & (cpuif_addr >= 15'h1000) & (cpuif_addr <= 15'h1000 + 15'h1ff);
         is_valid_addr |= cpuif_req_masked & (cpuif_addr >= 15'h1000) & (cpuif_addr <= 15'h1000 + 15'h1ff);
@@ -1350,6 +1322,30 @@ module lathe_csr_reg (
         end
     end
     assign hwif_out.VALUE_COEF.value.value = field_storage.VALUE_COEF.value.value;
+    // External region: lathe_csr_reg.GEMM
+    assign hwif_out.GEMM.req = decoded_reg_strb.GEMM;
+    assign hwif_out.GEMM.addr = decoded_addr[4:0];
+    assign hwif_out.GEMM.req_is_wr = decoded_req_is_wr;
+    assign hwif_out.GEMM.wr_data = decoded_wr_data;
+    assign hwif_out.GEMM.wr_biten = decoded_wr_biten;
+    // External region: lathe_csr_reg.POLICY
+    assign hwif_out.POLICY.req = decoded_reg_strb.POLICY;
+    assign hwif_out.POLICY.addr = decoded_addr[4:0];
+    assign hwif_out.POLICY.req_is_wr = decoded_req_is_wr;
+    assign hwif_out.POLICY.wr_data = decoded_wr_data;
+    assign hwif_out.POLICY.wr_biten = decoded_wr_biten;
+    // External region: lathe_csr_reg.UPDATE
+    assign hwif_out.UPDATE.req = decoded_reg_strb.UPDATE;
+    assign hwif_out.UPDATE.addr = decoded_addr[4:0];
+    assign hwif_out.UPDATE.req_is_wr = decoded_req_is_wr;
+    assign hwif_out.UPDATE.wr_data = decoded_wr_data;
+    assign hwif_out.UPDATE.wr_biten = decoded_wr_biten;
+    // External region: lathe_csr_reg.DMA
+    assign hwif_out.DMA.req = decoded_reg_strb.DMA;
+    assign hwif_out.DMA.addr = decoded_addr[4:0];
+    assign hwif_out.DMA.req_is_wr = decoded_req_is_wr;
+    assign hwif_out.DMA.wr_data = decoded_wr_data;
+    assign hwif_out.DMA.wr_biten = decoded_wr_biten;
     // External region: lathe_csr_reg.EXPONENTS
     assign hwif_out.EXPONENTS.req = decoded_reg_strb.EXPONENTS;
     assign hwif_out.EXPONENTS.addr = decoded_addr[8:0];
@@ -1369,6 +1365,10 @@ module lathe_csr_reg (
     always_comb begin
         automatic logic wr_ack;
         wr_ack = '0;
+        wr_ack |= hwif_in.GEMM.wr_ack;
+        wr_ack |= hwif_in.POLICY.wr_ack;
+        wr_ack |= hwif_in.UPDATE.wr_ack;
+        wr_ack |= hwif_in.DMA.wr_ack;
         wr_ack |= hwif_in.EXPONENTS.wr_ack;
         wr_ack |= hwif_in.PROGRAM.wr_ack;
         external_wr_ack = wr_ack;
@@ -1384,6 +1384,10 @@ module lathe_csr_reg (
     always_comb begin
         automatic logic rd_ack;
         rd_ack = '0;
+        rd_ack |= hwif_in.GEMM.rd_ack;
+        rd_ack |= hwif_in.POLICY.rd_ack;
+        rd_ack |= hwif_in.UPDATE.rd_ack;
+        rd_ack |= hwif_in.DMA.rd_ack;
         rd_ack |= hwif_in.EXPONENTS.rd_ack;
         rd_ack |= hwif_in.PROGRAM.rd_ack;
         readback_external_rd_ack_c = rd_ack;
@@ -1431,7 +1435,7 @@ module lathe_csr_reg (
         if(ad_low(rd_mux_addr) == ad_low(15'h4)) begin
             readback_data_var[ad_hi(15'h4)][7:0] = hwif_in.BUILD.lanes.next;
             readback_data_var[ad_hi(15'h4)][15:8] = hwif_in.BUILD.log2_banks.next;
-            readback_data_var[ad_hi(15'h4)][31:16] = 16'h1;
+            readback_data_var[ad_hi(15'h4)][31:16] = 16'h2;
         end
         if(ad_low(rd_mux_addr) == ad_low(15'hc)) begin
             readback_data_var[ad_hi(15'hc)][7:0] = field_storage.START_PC.value.value;
@@ -1508,54 +1512,6 @@ module lathe_csr_reg (
         end
         if(ad_low(rd_mux_addr) == ad_low(15'h90)) begin
             readback_data_var[ad_hi(15'h90)][31:0] = hwif_in.MAC_STEPS_HI.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'ha0)) begin
-            readback_data_var[ad_hi(15'ha0)][31:0] = hwif_in.GEMM_BUSY.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'ha4)) begin
-            readback_data_var[ad_hi(15'ha4)][31:0] = hwif_in.GEMM_WAIT.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'ha8)) begin
-            readback_data_var[ad_hi(15'ha8)][31:0] = hwif_in.GEMM_STALL_OPERAND.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'hac)) begin
-            readback_data_var[ad_hi(15'hac)][31:0] = hwif_in.GEMM_STALL_RESULT.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'hb0)) begin
-            readback_data_var[ad_hi(15'hb0)][31:0] = hwif_in.POLICY_BUSY.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'hb4)) begin
-            readback_data_var[ad_hi(15'hb4)][31:0] = hwif_in.POLICY_WAIT.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'hb8)) begin
-            readback_data_var[ad_hi(15'hb8)][31:0] = hwif_in.POLICY_STALL_OPERAND.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'hbc)) begin
-            readback_data_var[ad_hi(15'hbc)][31:0] = hwif_in.POLICY_STALL_RESULT.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'hc0)) begin
-            readback_data_var[ad_hi(15'hc0)][31:0] = hwif_in.UPDATE_BUSY.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'hc4)) begin
-            readback_data_var[ad_hi(15'hc4)][31:0] = hwif_in.UPDATE_WAIT.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'hc8)) begin
-            readback_data_var[ad_hi(15'hc8)][31:0] = hwif_in.UPDATE_STALL_OPERAND.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'hcc)) begin
-            readback_data_var[ad_hi(15'hcc)][31:0] = hwif_in.UPDATE_STALL_RESULT.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'hd0)) begin
-            readback_data_var[ad_hi(15'hd0)][31:0] = hwif_in.DMA_BUSY.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'hd4)) begin
-            readback_data_var[ad_hi(15'hd4)][31:0] = hwif_in.DMA_WAIT.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'hd8)) begin
-            readback_data_var[ad_hi(15'hd8)][31:0] = hwif_in.DMA_STALL_OPERAND.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'hdc)) begin
-            readback_data_var[ad_hi(15'hdc)][31:0] = hwif_in.DMA_STALL_RESULT.value.next;
         end
         if(ad_low(rd_mux_addr) == ad_low(15'h100)) begin
             readback_data_var[ad_hi(15'h100)][31:0] = hwif_in.STAT_COUNT.value.next;
@@ -1640,6 +1596,22 @@ module lathe_csr_reg (
         automatic logic is_external_block_var;
         readback_data_var = '0;
         is_external_block_var = '0;
+        if((rd_mux_addr >= 15'h200) && (rd_mux_addr <= 15'h200 + 15'h1b)) begin
+            readback_data_var = hwif_in.GEMM.rd_data;
+            is_external_block_var = 1'b1;
+        end
+        if((rd_mux_addr >= 15'h220) && (rd_mux_addr <= 15'h220 + 15'h1b)) begin
+            readback_data_var = hwif_in.POLICY.rd_data;
+            is_external_block_var = 1'b1;
+        end
+        if((rd_mux_addr >= 15'h240) && (rd_mux_addr <= 15'h240 + 15'h1b)) begin
+            readback_data_var = hwif_in.UPDATE.rd_data;
+            is_external_block_var = 1'b1;
+        end
+        if((rd_mux_addr >= 15'h260) && (rd_mux_addr <= 15'h260 + 15'h1b)) begin
+            readback_data_var = hwif_in.DMA.rd_data;
+            is_external_block_var = 1'b1;
+        end
         if((rd_mux_addr >= 15'h1000) && (rd_mux_addr <= 15'h1000 + 15'h1ff)) begin
             readback_data_var = hwif_in.EXPONENTS.rd_data;
             is_external_block_var = 1'b1;

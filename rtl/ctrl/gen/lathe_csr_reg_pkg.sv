@@ -138,134 +138,6 @@ package lathe_csr_reg_pkg;
 
     typedef struct {
         logic [31:0] next;
-    } lathe_csr_reg__GEMM_BUSY__value__in_t;
-
-    typedef struct {
-        lathe_csr_reg__GEMM_BUSY__value__in_t value;
-    } lathe_csr_reg__GEMM_BUSY__in_t;
-
-    typedef struct {
-        logic [31:0] next;
-    } lathe_csr_reg__GEMM_WAIT__value__in_t;
-
-    typedef struct {
-        lathe_csr_reg__GEMM_WAIT__value__in_t value;
-    } lathe_csr_reg__GEMM_WAIT__in_t;
-
-    typedef struct {
-        logic [31:0] next;
-    } lathe_csr_reg__GEMM_STALL_OPERAND__value__in_t;
-
-    typedef struct {
-        lathe_csr_reg__GEMM_STALL_OPERAND__value__in_t value;
-    } lathe_csr_reg__GEMM_STALL_OPERAND__in_t;
-
-    typedef struct {
-        logic [31:0] next;
-    } lathe_csr_reg__GEMM_STALL_RESULT__value__in_t;
-
-    typedef struct {
-        lathe_csr_reg__GEMM_STALL_RESULT__value__in_t value;
-    } lathe_csr_reg__GEMM_STALL_RESULT__in_t;
-
-    typedef struct {
-        logic [31:0] next;
-    } lathe_csr_reg__POLICY_BUSY__value__in_t;
-
-    typedef struct {
-        lathe_csr_reg__POLICY_BUSY__value__in_t value;
-    } lathe_csr_reg__POLICY_BUSY__in_t;
-
-    typedef struct {
-        logic [31:0] next;
-    } lathe_csr_reg__POLICY_WAIT__value__in_t;
-
-    typedef struct {
-        lathe_csr_reg__POLICY_WAIT__value__in_t value;
-    } lathe_csr_reg__POLICY_WAIT__in_t;
-
-    typedef struct {
-        logic [31:0] next;
-    } lathe_csr_reg__POLICY_STALL_OPERAND__value__in_t;
-
-    typedef struct {
-        lathe_csr_reg__POLICY_STALL_OPERAND__value__in_t value;
-    } lathe_csr_reg__POLICY_STALL_OPERAND__in_t;
-
-    typedef struct {
-        logic [31:0] next;
-    } lathe_csr_reg__POLICY_STALL_RESULT__value__in_t;
-
-    typedef struct {
-        lathe_csr_reg__POLICY_STALL_RESULT__value__in_t value;
-    } lathe_csr_reg__POLICY_STALL_RESULT__in_t;
-
-    typedef struct {
-        logic [31:0] next;
-    } lathe_csr_reg__UPDATE_BUSY__value__in_t;
-
-    typedef struct {
-        lathe_csr_reg__UPDATE_BUSY__value__in_t value;
-    } lathe_csr_reg__UPDATE_BUSY__in_t;
-
-    typedef struct {
-        logic [31:0] next;
-    } lathe_csr_reg__UPDATE_WAIT__value__in_t;
-
-    typedef struct {
-        lathe_csr_reg__UPDATE_WAIT__value__in_t value;
-    } lathe_csr_reg__UPDATE_WAIT__in_t;
-
-    typedef struct {
-        logic [31:0] next;
-    } lathe_csr_reg__UPDATE_STALL_OPERAND__value__in_t;
-
-    typedef struct {
-        lathe_csr_reg__UPDATE_STALL_OPERAND__value__in_t value;
-    } lathe_csr_reg__UPDATE_STALL_OPERAND__in_t;
-
-    typedef struct {
-        logic [31:0] next;
-    } lathe_csr_reg__UPDATE_STALL_RESULT__value__in_t;
-
-    typedef struct {
-        lathe_csr_reg__UPDATE_STALL_RESULT__value__in_t value;
-    } lathe_csr_reg__UPDATE_STALL_RESULT__in_t;
-
-    typedef struct {
-        logic [31:0] next;
-    } lathe_csr_reg__DMA_BUSY__value__in_t;
-
-    typedef struct {
-        lathe_csr_reg__DMA_BUSY__value__in_t value;
-    } lathe_csr_reg__DMA_BUSY__in_t;
-
-    typedef struct {
-        logic [31:0] next;
-    } lathe_csr_reg__DMA_WAIT__value__in_t;
-
-    typedef struct {
-        lathe_csr_reg__DMA_WAIT__value__in_t value;
-    } lathe_csr_reg__DMA_WAIT__in_t;
-
-    typedef struct {
-        logic [31:0] next;
-    } lathe_csr_reg__DMA_STALL_OPERAND__value__in_t;
-
-    typedef struct {
-        lathe_csr_reg__DMA_STALL_OPERAND__value__in_t value;
-    } lathe_csr_reg__DMA_STALL_OPERAND__in_t;
-
-    typedef struct {
-        logic [31:0] next;
-    } lathe_csr_reg__DMA_STALL_RESULT__value__in_t;
-
-    typedef struct {
-        lathe_csr_reg__DMA_STALL_RESULT__value__in_t value;
-    } lathe_csr_reg__DMA_STALL_RESULT__in_t;
-
-    typedef struct {
-        logic [31:0] next;
     } lathe_csr_reg__STAT_COUNT__value__in_t;
 
     typedef struct {
@@ -412,6 +284,30 @@ package lathe_csr_reg_pkg;
         logic rd_ack;
         logic [31:0] rd_data;
         logic wr_ack;
+    } lathe_csr_reg__GEMM__in_t;
+
+    typedef struct {
+        logic rd_ack;
+        logic [31:0] rd_data;
+        logic wr_ack;
+    } lathe_csr_reg__POLICY__in_t;
+
+    typedef struct {
+        logic rd_ack;
+        logic [31:0] rd_data;
+        logic wr_ack;
+    } lathe_csr_reg__UPDATE__in_t;
+
+    typedef struct {
+        logic rd_ack;
+        logic [31:0] rd_data;
+        logic wr_ack;
+    } lathe_csr_reg__DMA__in_t;
+
+    typedef struct {
+        logic rd_ack;
+        logic [31:0] rd_data;
+        logic wr_ack;
     } lathe_csr_reg__EXPONENTS__in_t;
 
     typedef struct {
@@ -432,22 +328,6 @@ package lathe_csr_reg_pkg;
         lathe_csr_reg__CYCLES_HI__in_t CYCLES_HI;
         lathe_csr_reg__MAC_STEPS_LO__in_t MAC_STEPS_LO;
         lathe_csr_reg__MAC_STEPS_HI__in_t MAC_STEPS_HI;
-        lathe_csr_reg__GEMM_BUSY__in_t GEMM_BUSY;
-        lathe_csr_reg__GEMM_WAIT__in_t GEMM_WAIT;
-        lathe_csr_reg__GEMM_STALL_OPERAND__in_t GEMM_STALL_OPERAND;
-        lathe_csr_reg__GEMM_STALL_RESULT__in_t GEMM_STALL_RESULT;
-        lathe_csr_reg__POLICY_BUSY__in_t POLICY_BUSY;
-        lathe_csr_reg__POLICY_WAIT__in_t POLICY_WAIT;
-        lathe_csr_reg__POLICY_STALL_OPERAND__in_t POLICY_STALL_OPERAND;
-        lathe_csr_reg__POLICY_STALL_RESULT__in_t POLICY_STALL_RESULT;
-        lathe_csr_reg__UPDATE_BUSY__in_t UPDATE_BUSY;
-        lathe_csr_reg__UPDATE_WAIT__in_t UPDATE_WAIT;
-        lathe_csr_reg__UPDATE_STALL_OPERAND__in_t UPDATE_STALL_OPERAND;
-        lathe_csr_reg__UPDATE_STALL_RESULT__in_t UPDATE_STALL_RESULT;
-        lathe_csr_reg__DMA_BUSY__in_t DMA_BUSY;
-        lathe_csr_reg__DMA_WAIT__in_t DMA_WAIT;
-        lathe_csr_reg__DMA_STALL_OPERAND__in_t DMA_STALL_OPERAND;
-        lathe_csr_reg__DMA_STALL_RESULT__in_t DMA_STALL_RESULT;
         lathe_csr_reg__STAT_COUNT__in_t STAT_COUNT;
         lathe_csr_reg__STAT_HIGH__in_t STAT_HIGH;
         lathe_csr_reg__STAT_LOW__in_t STAT_LOW;
@@ -466,6 +346,10 @@ package lathe_csr_reg_pkg;
         lathe_csr_reg__STAT_SUM_VERR2_HI__in_t STAT_SUM_VERR2_HI;
         lathe_csr_reg__STAT_MAX_X__in_t STAT_MAX_X;
         lathe_csr_reg__STAT_MIN_X__in_t STAT_MIN_X;
+        lathe_csr_reg__GEMM__in_t GEMM;
+        lathe_csr_reg__POLICY__in_t POLICY;
+        lathe_csr_reg__UPDATE__in_t UPDATE;
+        lathe_csr_reg__DMA__in_t DMA;
         lathe_csr_reg__EXPONENTS__in_t EXPONENTS;
         lathe_csr_reg__PROGRAM__in_t PROGRAM;
     } lathe_csr_reg__in_t;
@@ -630,6 +514,38 @@ package lathe_csr_reg_pkg;
 
     typedef struct {
         logic req;
+        logic [4:0] addr;
+        logic req_is_wr;
+        logic [31:0] wr_data;
+        logic [31:0] wr_biten;
+    } lathe_csr_reg__GEMM__out_t;
+
+    typedef struct {
+        logic req;
+        logic [4:0] addr;
+        logic req_is_wr;
+        logic [31:0] wr_data;
+        logic [31:0] wr_biten;
+    } lathe_csr_reg__POLICY__out_t;
+
+    typedef struct {
+        logic req;
+        logic [4:0] addr;
+        logic req_is_wr;
+        logic [31:0] wr_data;
+        logic [31:0] wr_biten;
+    } lathe_csr_reg__UPDATE__out_t;
+
+    typedef struct {
+        logic req;
+        logic [4:0] addr;
+        logic req_is_wr;
+        logic [31:0] wr_data;
+        logic [31:0] wr_biten;
+    } lathe_csr_reg__DMA__out_t;
+
+    typedef struct {
+        logic req;
         logic [8:0] addr;
         logic req_is_wr;
         logic [31:0] wr_data;
@@ -661,6 +577,10 @@ package lathe_csr_reg_pkg;
         lathe_csr_reg__RATIO_BOUNDS__out_t RATIO_BOUNDS;
         lathe_csr_reg__ENTROPY_COEF__out_t ENTROPY_COEF;
         lathe_csr_reg__VALUE_COEF__out_t VALUE_COEF;
+        lathe_csr_reg__GEMM__out_t GEMM;
+        lathe_csr_reg__POLICY__out_t POLICY;
+        lathe_csr_reg__UPDATE__out_t UPDATE;
+        lathe_csr_reg__DMA__out_t DMA;
         lathe_csr_reg__EXPONENTS__out_t EXPONENTS;
         lathe_csr_reg__PROGRAM__out_t PROGRAM;
     } lathe_csr_reg__out_t;

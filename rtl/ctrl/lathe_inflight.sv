@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// What control remembers of the commands that are not finished, unit by unit in the order of their starts: who has room
+// for another, what the oldest one's end entails, and whether a result's exponent register is still to be written.
+module lathe_inflight
+  import lathe_pkg::*;
+  import lathe_ctrl_pkg::*;
+(
+  input  logic                clk_i,
+  input  logic                rst_ni,
+
+  input  logic                push_i,
+  input  logic [UnitW-1:0]    push_unit_i,
+  input  info_t               push_info_i,
+
+  input  logic                pop_i,
+  input  logic [UnitW-1:0]    pop_unit_i,
+  output info_t               info_o,       // of the oldest command of pop_unit_i
+
+  output logic [NumUnits-1:0] room_o,
+  output logic [NumUnits-1:0] occupied_o,
+
+  input  ref_t [1:0]          ref_i,
+  input  ref_t [1:0]          retiring_i,   // registers whose commands are finished, but whose history is not
+  output logic                conflict_o    // one of ref_i is among these, or a result of an unfinished command
+);
+  localparam int unsigned PtrW = $clog2(FlightDepth);
+
+  function automatic logic clash(ref_t [1:0] a, ref_t [1:0] b);
+    logic found;
+    found = 1'b0;
+    for (int unsigned i = 0; i < 2; i++) begin
+      for (int unsigned j = 0; j < 2; j++) begin
+        if (a[i].write && b[j].write && a[i].index == b[j].index) found = 1'b1;
+      end
+    end
+    return found;
+  endfunction
+
+  info_t info_mem [NumUnits*FlightDepth];
+  logic [NumUnits-1:0][PtrW-1:0] rptr_q, wptr_q;
+  logic [NumUnits-1:0][FlightDepth-1:0] conflict;
+  always_ff @(posedge clk_i) begin
+    if (push_i) info_mem[{push_unit_i, wptr_q[push_unit_i]}] <= push_info_i;
+  end
+  assign info_o = info_mem[{pop_unit_i, rptr_q[pop_unit_i]}];
+
+  for (genvar u = 0; u < NumUnits; u++) begin : gen_unit
+    localparam int unsigned Depth = (u == 0) ? FlightDepth : 1;
+    logic [Depth-1:0] valid_q;
+    logic             push, pop;
+    assign push = push_i && push_unit_i == UnitW'(u);
+    assign pop = pop_i && pop_unit_i == UnitW'(u);
+    assign occupied_o[u] = |valid_q;
+    assign room_o[u] = !(&valid_q);
+
+    if (Depth > 1) begin : gen_ring
+      always_ff @(posedge clk_i) begin
+        if (!rst_ni) {wptr_q[u], rptr_q[u]} <= '0;
+        else {wptr_q[u], rptr_q[u]} <= {wptr_q[u] + PtrW'(push), rptr_q[u] + PtrW'(pop)};
+      end
+    end else begin : gen_one
+      assign {wptr_q[u], rptr_q[u]} = '0;
+    end
+
+    for (genvar s = 0; s < FlightDepth; s++) begin : gen_slot
+      if (s < Depth) begin : gen_used
+        ref_t [1:0] ref_q;
+        always_ff @(posedge clk_i) begin
+          if (!rst_ni) valid_q[s] <= 1'b0;
+          else if (push && wptr_q[u] == PtrW'(s)) valid_q[s] <= 1'b1;
+          else if (pop && rptr_q[u] == PtrW'(s)) valid_q[s] <= 1'b0;
+          if (push && wptr_q[u] == PtrW'(s)) ref_q <= push_info_i.result;
+        end
+        assign conflict[u][s] = valid_q[s] && clash(ref_i, ref_q);
+      end else begin : gen_none
+        assign conflict[u][s] = 1'b0;
+      end
+    end
+  end
+  assign conflict_o = conflict != '0 || clash(ref_i, retiring_i);
+
+`ifndef SYNTHESIS
+  always_ff @(posedge clk_i) begin
+    if (rst_ni) begin
+      assert (!push_i || room_o[push_unit_i]) else $error("a command for a unit that has no room");
+      assert (!pop_i || occupied_o[pop_unit_i]) else $error("the end of a command that does not run");
+    end
+  end
+`endif
+endmodule
