@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// gemm: C = act(A * B + addend) * act'(y) on a Lanes x Lanes array (docs/numerics.md, section 6). Up to four commands are
-// under way as a pipeline: read and step (lathe_gemm_feed), multiply (array, collect), write and report (drain).
+// gemm: C = act(A * B + addend) * act'(y) on a Lanes x Lanes array (docs/numerics.md, section 6). Up to four commands
+// are under way as a pipeline: read and step (lathe_gemm_feed), multiply (array, collect), write and report (drain).
 // Does not check a command: dimensions and addresses are right when it arrives.
 module lathe_gemm
   import lathe_pkg::*;

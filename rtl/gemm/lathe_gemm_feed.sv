@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The front of the gemm unit: reads both operands of one command after the other and steps the array through their tiles.
+// The front of the gemm unit: reads both operands, command after command, and steps the array through their tiles.
 // Lanes of A beyond M and of B beyond N hold garbage; what comes out of the array is not known here, only its room.
 module lathe_gemm_feed
   import lathe_pkg::*;
@@ -70,8 +70,8 @@ module lathe_gemm_feed
     end
   end
 
-  // A chained command reads a group of A when the command before it has written it: in its first column of tiles it comes
-  // by all of that command's blocks, in their order.
+  // A chained command reads a group of A when the command before it has written it: in its first column of tiles it
+  // comes by all of that command's blocks, in their order.
   logic a_open, a_first_row, a_first_col, may_open_q;
   logic [15:0] blocks_q, next_block_q;  // blocks written by the oldest unwritten command; block that is wanted next
 

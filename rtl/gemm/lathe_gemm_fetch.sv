@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One operand path: reads the words of the tiles in order, command after command, and gives the elements of any step of the
-// oldest group. A group is Lanes steps; if k runs along the stored rows, Lanes rows make it, else its words are the steps.
+// One operand path: reads the words of the tiles in order, command after command, and gives the elements of any step of
+// the oldest group. A group is Lanes steps; if k runs along the stored rows, Lanes rows make it, else its words are steps.
 // Lanes beyond the operand's edge carry whatever was stored; which step is taken when is decided outside.
 module lathe_gemm_fetch
   import lathe_pkg::*;
@@ -42,7 +42,7 @@ module lathe_gemm_fetch
   output logic [TagW-1:0]     tag_o,
   input  logic                close_i
 );
-  // Addresses: a group is a sequence of words `stride` apart. Along k the next group is one word further, else it goes on.
+  // Addresses: a group is a sequence of words `stride` apart. Along k the next group is one word on, else it goes on.
   logic active_q, along_q, row_last, col_last, all_last, group_last, word_last, block_last;
   logic push, tile_end, room, spill_ready;
   logic [AddrW-1:0] base_q, stride_q, block_q, group_q, addr_q, next_block, next_group;
@@ -67,7 +67,8 @@ module lathe_gemm_fetch
   assign block_last = IsA ? row_last : col_last;
   assign group_last = groups_q == '0;
   assign last_step = group_last ? shape_i.k_last[LaneW-1:0] : '1;
-  assign last_word = !along_q ? last_step : !block_last ? '1 : IsA ? shape_i.m_last[LaneW-1:0] : shape_i.n_last[LaneW-1:0];
+  assign last_word = !along_q ? last_step : !block_last ? '1 :
+                     IsA ? shape_i.m_last[LaneW-1:0] : shape_i.n_last[LaneW-1:0];
   assign word_last = word_q == last_word;
   assign push = active_q && spill_ready && (word_q != '0 || (room && may_open_i));
   assign open_o = push && word_q == '0;

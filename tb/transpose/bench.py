@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""lathe_transpose against numpy: columns and lines, full and short groups in any order, stalls, one a cycle on both sides, reset."""
+"""lathe_transpose against numpy: columns, lines, full and short groups in any order, pauses, one a cycle on both sides, reset."""
 
 from collections import deque
 from dataclasses import dataclass
