@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One operand path: reads the words of the tiles in order, command after command, and gives the elements of any step of
-// the oldest group. A group is Lanes steps; if k runs along the stored rows, Lanes rows make it, else its words are steps.
+// the oldest group. A group is Lanes steps: Lanes rows if k runs along the stored rows, else its words are steps.
 // Lanes beyond the operand's edge carry whatever was stored; which step is taken when is decided outside.
 module lathe_gemm_fetch
   import lathe_pkg::*;

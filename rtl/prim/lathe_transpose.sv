@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Buffers groups of up to Lanes lines and gives their columns, or the lines as they came, one of each a cycle. The
-// owner opens a group before its lines come and closes the oldest when done with it. Missing lines leave lanes undefined.
+// owner opens a group before its lines come and closes the oldest when done. Missing lines leave lanes undefined.
 module lathe_transpose #(
   parameter int unsigned Lanes = 8,   // a power of 2
   parameter int unsigned Width = 16,  // of an element
