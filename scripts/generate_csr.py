@@ -117,14 +117,14 @@ def _rtl(top: AddrmapNode) -> dict[Path, str]:
     return {path: "\n".join([*head, *map(str.rstrip, text.splitlines()), *tail, ""]) for path, text in texts.items()}
 
 
-def _registers(top: AddrmapNode) -> list[tuple[str, RegNode]]:
-    """All registers by offset with their names; a register of a file has the file's name in front."""
+def _registers(top: AddrmapNode | RegfileNode, prefix: str = "") -> list[tuple[str, RegNode]]:
+    """All registers by offset with their names; one of a nested register file has the inner file's name in front."""
     found = []
     for node in top.children():
         if isinstance(node, RegNode):
-            found.append((node.inst_name, node))
+            found.append((prefix + node.inst_name, node))
         elif isinstance(node, RegfileNode):
-            found += [(f"{node.inst_name}_{register.inst_name}", register) for register in node.registers()]
+            found += _registers(node, f"{node.inst_name}_")
     return sorted(found, key=lambda item: item[1].absolute_address)
 
 

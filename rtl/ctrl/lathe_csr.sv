@@ -55,8 +55,7 @@ module lathe_csr
   input  perf_t          perf_i,
   output logic           count_valid_o,       // counter of a unit, held until ready
   input  logic           count_ready_i,
-  output logic [lathe_ctrl_pkg::UnitW-1:0] count_unit_o,
-  output logic [2:0]     count_state_o,
+  output logic [4:0]     count_index_o,       // 7 * unit + state
   input  logic [31:0]    count_i,             // with ready
   input  policy_stats_t  stats_i,
 
@@ -150,36 +149,21 @@ module lathe_csr
   assign {in.MAC_STEPS_HI.value.next, in.MAC_STEPS_LO.value.next} = perf_i.mac_steps;
 
   // Those of the units lie outside: hold the request until it is served.
-  logic [NumUnits-1:0]      count_req;
-  logic [NumUnits-1:0][4:0] count_addr;
-  logic [4:0]               count_own;
-  logic                     count_valid_q, count_write_q;
-  assign count_req = {out.DMA.req, out.UPDATE.req, out.POLICY.req, out.GEMM.req};
-  assign count_addr = {out.DMA.addr, out.UPDATE.addr, out.POLICY.addr, out.GEMM.addr};
-  always_comb begin
-    count_own = '0;
-    for (int unsigned u = 0; u < NumUnits; u++) begin
-      if (count_req[u]) count_own |= count_addr[u];
-    end
-  end
+  logic count_valid_q, count_write_q;
   always_ff @(posedge clk_i) begin
     if (!rst_ni) {count_valid_q, count_write_q} <= '0;
     else begin
-      count_valid_q <= (count_req != '0 && !out.GEMM.req_is_wr) || (count_valid_q && !count_ready_i);
-      count_write_q <= count_req != '0 && out.GEMM.req_is_wr;  // ignored
+      count_valid_q <= (out.COUNTERS.req && !out.COUNTERS.req_is_wr) || (count_valid_q && !count_ready_i);
+      count_write_q <= out.COUNTERS.req && out.COUNTERS.req_is_wr;  // ignored
     end
   end
   always_ff @(posedge clk_i) begin
-    if (count_req != '0) begin
-      count_state_o <= count_own[4:2];
-      count_unit_o <= {count_req[3] || count_req[2], count_req[3] || count_req[1]};
-    end
+    if (out.COUNTERS.req) count_index_o <= out.COUNTERS.addr[6:2];
   end
   assign count_valid_o = count_valid_q;
-  assign in.GEMM.rd_ack = count_valid_q && count_ready_i;
-  assign in.GEMM.wr_ack = count_write_q;
-  assign {in.POLICY.rd_ack, in.UPDATE.rd_ack, in.DMA.rd_ack, in.POLICY.wr_ack, in.UPDATE.wr_ack, in.DMA.wr_ack} = '0;
-  assign {in.DMA.rd_data, in.UPDATE.rd_data, in.POLICY.rd_data, in.GEMM.rd_data} = {NumUnits{count_i}};
+  assign in.COUNTERS.rd_ack = count_valid_q && count_ready_i;
+  assign in.COUNTERS.wr_ack = count_write_q;
+  assign in.COUNTERS.rd_data = count_i;
 
   // ---- Statistics ----
   assign in.STAT_COUNT.value.next = stats_i.count;
@@ -229,6 +213,6 @@ module lathe_csr
   assign in.EXPONENTS.rd_data = {15'd0, exponents_rdata_i};
 
   logic unused_external;
-  assign unused_external = ^{out.PROGRAM.addr[1:0], out.PROGRAM.wr_biten, out.EXPONENTS.addr[1:0],
-                             out.EXPONENTS.wr_biten, out.EXPONENTS.wr_data[31:17]};
+  assign unused_external = ^{out.COUNTERS.addr[1:0], out.COUNTERS.wr_data, out.COUNTERS.wr_biten, out.PROGRAM.addr[1:0],
+                             out.PROGRAM.wr_biten, out.EXPONENTS.addr[1:0], out.EXPONENTS.wr_biten, out.EXPONENTS.wr_data[31:17]};
 endmodule

@@ -65,8 +65,7 @@ module lathe_ctrl
   report_t        report;
   perf_t          perf;
   logic           counting, count_valid, count_ready;
-  logic [UnitW-1:0] count_unit;
-  logic [2:0]     count_state;
+  logic [4:0]     count_index;
   logic [31:0]    count;
   logic           host_mem_en, host_mem_write, host_exp_valid, host_exp_ready, host_exp_write;
   logic [11:0]    host_mem_index;
@@ -122,8 +121,7 @@ module lathe_ctrl
     .perf_i(perf),
     .count_valid_o(count_valid),
     .count_ready_i(count_ready),
-    .count_unit_o(count_unit),
-    .count_state_o(count_state),
+    .count_index_o(count_index),
     .count_i(count),
     .stats_i(policy_stats_i),
     .progmem_en_o(host_mem_en),
@@ -410,8 +408,7 @@ module lathe_ctrl
     .perf_o(perf),
     .read_valid_i(count_valid),
     .read_ready_o(count_ready),
-    .read_unit_i(count_unit),
-    .read_state_i(count_state),
+    .read_index_i(count_index),
     .read_o(count)
   );
 endmodule

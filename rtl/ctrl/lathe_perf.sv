@@ -21,8 +21,7 @@ module lathe_perf
 
   input  logic                       read_valid_i, // held until ready
   output logic                       read_ready_o,
-  input  logic [UnitW-1:0]           read_unit_i,
-  input  logic [2:0]                 read_state_i,
+  input  logic [4:0]                 read_index_i, // 7 * unit + state
   output logic [31:0]                read_o        // with ready
 );
   logic mac_step_q;
@@ -39,23 +38,23 @@ module lathe_perf
 
   // ---- Whose turn it is; a clear lasts for one round, in which the memory reads as zero ----
   localparam int unsigned NumStates = 7;
-  localparam int unsigned SlotW = UnitW + 3;
-  localparam int unsigned LowW = 5;  // a round is shorter than 2**LowW cycles
+  localparam int unsigned NumSlots = NumUnits * NumStates;
+  localparam int unsigned SlotW = $clog2(NumSlots);
+  localparam int unsigned LowW = $clog2(NumSlots);  // no count is larger after a round
 
   logic [UnitW-1:0] unit_q;
   logic [2:0]       state_q;
-  logic [SlotW-1:0] slot;
-  logic [LowW-1:0]  clear_q;         // cycles until this round has been read
-  assign slot = {unit_q, state_q};
+  logic [SlotW-1:0] turn_q;    // NumStates * unit_q + state_q
+  logic [LowW-1:0]  clear_q;   // cycles until this round has been read
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
-      state_q <= '0;
-      unit_q <= '0;
+      {turn_q, state_q, unit_q} <= '0;
     end else begin
+      turn_q <= (turn_q == SlotW'(NumSlots - 1)) ? '0 : turn_q + SlotW'(1);
       state_q <= (state_q == 3'(NumStates - 1)) ? '0 : state_q + 3'd1;
       if (state_q == 3'(NumStates - 1)) unit_q <= unit_q + UnitW'(1);
     end
-    if (!rst_ni || clear_i) clear_q <= LowW'(NumUnits * NumStates + 1);
+    if (!rst_ni || clear_i) clear_q <= LowW'(NumSlots + 1);
     else if (clear_q != '0) clear_q <= clear_q - LowW'(1);
   end
 
@@ -82,7 +81,7 @@ module lathe_perf
   logic [31:0]           read, old_q, sum_q;
   always_ff @(posedge clk_i) begin
     valid_q <= (rst_ni && !clear_i) ? {valid_q[2:1], 1'b1} : '0;
-    slot_q <= {slot_q[2:1], slot};
+    slot_q <= {slot_q[2:1], turn_q};
     add_q <= {add_q[0], low_q[unit_q][state_q]};
     hit_q <= {hit_q[0], counting_i && state[unit_q] == state_q};
     old_q <= (clear_q != '0) ? '0 : read;
@@ -90,12 +89,12 @@ module lathe_perf
   end
 
   (* ram_style = "block", no_rw_check *)
-  logic [31:0] count_mem [NumUnits*8];
+  logic [31:0] count_mem [2**SlotW];
   always_ff @(posedge clk_i) begin
     if (valid_q[3]) count_mem[slot_q[3]] <= sum_q;
-    read <= count_mem[slot];
+    read <= count_mem[turn_q];
   end
 
-  assign read_ready_o = valid_q[3] && read_valid_i && slot_q[3] == {read_unit_i, read_state_i};
+  assign read_ready_o = valid_q[3] && read_valid_i && slot_q[3] == read_index_i;
   assign read_o = sum_q;
 endmodule

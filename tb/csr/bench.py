@@ -68,7 +68,7 @@ class Memories:
             await cycle(dut)
             ready = bool(int(dut.count_valid_o.value)) and not ready and self.generator.random() < 0.3
             dut.count_ready_i.value = int(ready)
-            dut.count_i.value = int(self.counters[int(dut.count_unit_o.value), int(dut.count_state_o.value)]) if ready else 0xAAAAAAAA
+            dut.count_i.value = int(self.counters.flat[int(dut.count_index_o.value)]) if ready else 0xAAAAAAAA
 
 
 class Bench:

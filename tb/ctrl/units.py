@@ -13,7 +13,7 @@ from pymodels.exponents import ExponentFile
 from pymodels.numerics import Result, mix32
 from pymodels.weights import WeightGroup
 from tb.common.actors import rng, stalls
-from tb.common.structs import constant, struct
+from tb.common.structs import struct
 from tb.ctrl.programs import COMMIT, ROLLBACK, SAMPLE, Program
 
 CMD, DONE = struct("cmd_t"), struct("done_t")

@@ -301,10 +301,7 @@ module lathe_csr_reg (
         logic STAT_SUM_VERR2_HI;
         logic STAT_MAX_X;
         logic STAT_MIN_X;
-        logic GEMM;
-        logic POLICY;
-        logic UPDATE;
-        logic DMA;
+        logic COUNTERS;
         logic EXPONENTS;
         logic PROGRAM;
     } decoded_reg_strb_t;
@@ -413,22 +410,10 @@ module lathe_csr_reg (
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h140);
         decoded_reg_strb.STAT_MIN_X = cpuif_req_masked & (cpuif_addr == 15'h144) & !cpuif_req_is_wr;
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h144);
-        decoded_reg_strb.GEMM = cpuif_req_masked & (cpuif_addr >= 15'h200) & (cpuif_addr <= 15'h200 + 15'h1b);
-        is_external |= cpuif_req_masked & (cpuif_addr >= 15'h200) & (cpuif_addr <= 15'h200 + 15'h1b);
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr >= 15'h200) & (cpuif_addr <= 15'h200 + 15'h1b);
-        is_valid_rw |= cpuif_req_masked & (cpuif_addr >= 15'h200) & (cpuif_addr <= 15'h200 + 15'h1b);
-        decoded_reg_strb.POLICY = cpuif_req_masked & (cpuif_addr >= 15'h220) & (cpuif_addr <= 15'h220 + 15'h1b);
-        is_external |= cpuif_req_masked & (cpuif_addr >= 15'h220) & (cpuif_addr <= 15'h220 + 15'h1b);
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr >= 15'h220) & (cpuif_addr <= 15'h220 + 15'h1b);
-        is_valid_rw |= cpuif_req_masked & (cpuif_addr >= 15'h220) & (cpuif_addr <= 15'h220 + 15'h1b);
-        decoded_reg_strb.UPDATE = cpuif_req_masked & (cpuif_addr >= 15'h240) & (cpuif_addr <= 15'h240 + 15'h1b);
-        is_external |= cpuif_req_masked & (cpuif_addr >= 15'h240) & (cpuif_addr <= 15'h240 + 15'h1b);
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr >= 15'h240) & (cpuif_addr <= 15'h240 + 15'h1b);
-        is_valid_rw |= cpuif_req_masked & (cpuif_addr >= 15'h240) & (cpuif_addr <= 15'h240 + 15'h1b);
-        decoded_reg_strb.DMA = cpuif_req_masked & (cpuif_addr >= 15'h260) & (cpuif_addr <= 15'h260 + 15'h1b);
-        is_external |= cpuif_req_masked & (cpuif_addr >= 15'h260) & (cpuif_addr <= 15'h260 + 15'h1b);
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr >= 15'h260) & (cpuif_addr <= 15'h260 + 15'h1b);
-        is_valid_rw |= cpuif_req_masked & (cpuif_addr >= 15'h260) & (cpuif_addr <= 15'h260 + 15'h1b);
+        decoded_reg_strb.COUNTERS = cpuif_req_masked & (cpuif_addr >= 15'h200) & (cpuif_addr <= 15'h200 + 15'h6f);
+        is_external |= cpuif_req_masked & (cpuif_addr >= 15'h200) & (cpuif_addr <= 15'h200 + 15'h6f);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr >= 15'h200) & (cpuif_addr <= 15'h200 + 15'h6f);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr >= 15'h200) & (cpuif_addr <= 15'h200 + 15'h6f);
         decoded_reg_strb.EXPONENTS = cpuif_req_masked & (cpuif_addr >= 15'h1000) & (cpuif_addr <= 15'h1000 + 15'h1ff);
         is_external |= cpuif_req_masked & (cpuif_addr >= 15'h1000) & (cpuif_addr <= 15'h1000 + 15'h1ff);
         is_valid_addr |= cpuif_req_masked & (cpuif_addr >= 15'h1000) & (cpuif_addr <= 15'h1000 + 15'h1ff);
@@ -1322,30 +1307,12 @@ module lathe_csr_reg (
         end
     end
     assign hwif_out.VALUE_COEF.value.value = field_storage.VALUE_COEF.value.value;
-    // External region: lathe_csr_reg.GEMM
-    assign hwif_out.GEMM.req = decoded_reg_strb.GEMM;
-    assign hwif_out.GEMM.addr = decoded_addr[4:0];
-    assign hwif_out.GEMM.req_is_wr = decoded_req_is_wr;
-    assign hwif_out.GEMM.wr_data = decoded_wr_data;
-    assign hwif_out.GEMM.wr_biten = decoded_wr_biten;
-    // External region: lathe_csr_reg.POLICY
-    assign hwif_out.POLICY.req = decoded_reg_strb.POLICY;
-    assign hwif_out.POLICY.addr = decoded_addr[4:0];
-    assign hwif_out.POLICY.req_is_wr = decoded_req_is_wr;
-    assign hwif_out.POLICY.wr_data = decoded_wr_data;
-    assign hwif_out.POLICY.wr_biten = decoded_wr_biten;
-    // External region: lathe_csr_reg.UPDATE
-    assign hwif_out.UPDATE.req = decoded_reg_strb.UPDATE;
-    assign hwif_out.UPDATE.addr = decoded_addr[4:0];
-    assign hwif_out.UPDATE.req_is_wr = decoded_req_is_wr;
-    assign hwif_out.UPDATE.wr_data = decoded_wr_data;
-    assign hwif_out.UPDATE.wr_biten = decoded_wr_biten;
-    // External region: lathe_csr_reg.DMA
-    assign hwif_out.DMA.req = decoded_reg_strb.DMA;
-    assign hwif_out.DMA.addr = decoded_addr[4:0];
-    assign hwif_out.DMA.req_is_wr = decoded_req_is_wr;
-    assign hwif_out.DMA.wr_data = decoded_wr_data;
-    assign hwif_out.DMA.wr_biten = decoded_wr_biten;
+    // External region: lathe_csr_reg.COUNTERS
+    assign hwif_out.COUNTERS.req = decoded_reg_strb.COUNTERS;
+    assign hwif_out.COUNTERS.addr = decoded_addr[6:0];
+    assign hwif_out.COUNTERS.req_is_wr = decoded_req_is_wr;
+    assign hwif_out.COUNTERS.wr_data = decoded_wr_data;
+    assign hwif_out.COUNTERS.wr_biten = decoded_wr_biten;
     // External region: lathe_csr_reg.EXPONENTS
     assign hwif_out.EXPONENTS.req = decoded_reg_strb.EXPONENTS;
     assign hwif_out.EXPONENTS.addr = decoded_addr[8:0];
@@ -1365,10 +1332,7 @@ module lathe_csr_reg (
     always_comb begin
         automatic logic wr_ack;
         wr_ack = '0;
-        wr_ack |= hwif_in.GEMM.wr_ack;
-        wr_ack |= hwif_in.POLICY.wr_ack;
-        wr_ack |= hwif_in.UPDATE.wr_ack;
-        wr_ack |= hwif_in.DMA.wr_ack;
+        wr_ack |= hwif_in.COUNTERS.wr_ack;
         wr_ack |= hwif_in.EXPONENTS.wr_ack;
         wr_ack |= hwif_in.PROGRAM.wr_ack;
         external_wr_ack = wr_ack;
@@ -1384,10 +1348,7 @@ module lathe_csr_reg (
     always_comb begin
         automatic logic rd_ack;
         rd_ack = '0;
-        rd_ack |= hwif_in.GEMM.rd_ack;
-        rd_ack |= hwif_in.POLICY.rd_ack;
-        rd_ack |= hwif_in.UPDATE.rd_ack;
-        rd_ack |= hwif_in.DMA.rd_ack;
+        rd_ack |= hwif_in.COUNTERS.rd_ack;
         rd_ack |= hwif_in.EXPONENTS.rd_ack;
         rd_ack |= hwif_in.PROGRAM.rd_ack;
         readback_external_rd_ack_c = rd_ack;
@@ -1596,20 +1557,8 @@ module lathe_csr_reg (
         automatic logic is_external_block_var;
         readback_data_var = '0;
         is_external_block_var = '0;
-        if((rd_mux_addr >= 15'h200) && (rd_mux_addr <= 15'h200 + 15'h1b)) begin
-            readback_data_var = hwif_in.GEMM.rd_data;
-            is_external_block_var = 1'b1;
-        end
-        if((rd_mux_addr >= 15'h220) && (rd_mux_addr <= 15'h220 + 15'h1b)) begin
-            readback_data_var = hwif_in.POLICY.rd_data;
-            is_external_block_var = 1'b1;
-        end
-        if((rd_mux_addr >= 15'h240) && (rd_mux_addr <= 15'h240 + 15'h1b)) begin
-            readback_data_var = hwif_in.UPDATE.rd_data;
-            is_external_block_var = 1'b1;
-        end
-        if((rd_mux_addr >= 15'h260) && (rd_mux_addr <= 15'h260 + 15'h1b)) begin
-            readback_data_var = hwif_in.DMA.rd_data;
+        if((rd_mux_addr >= 15'h200) && (rd_mux_addr <= 15'h200 + 15'h6f)) begin
+            readback_data_var = hwif_in.COUNTERS.rd_data;
             is_external_block_var = 1'b1;
         end
         if((rd_mux_addr >= 15'h1000) && (rd_mux_addr <= 15'h1000 + 15'h1ff)) begin

@@ -284,25 +284,7 @@ package lathe_csr_reg_pkg;
         logic rd_ack;
         logic [31:0] rd_data;
         logic wr_ack;
-    } lathe_csr_reg__GEMM__in_t;
-
-    typedef struct {
-        logic rd_ack;
-        logic [31:0] rd_data;
-        logic wr_ack;
-    } lathe_csr_reg__POLICY__in_t;
-
-    typedef struct {
-        logic rd_ack;
-        logic [31:0] rd_data;
-        logic wr_ack;
-    } lathe_csr_reg__UPDATE__in_t;
-
-    typedef struct {
-        logic rd_ack;
-        logic [31:0] rd_data;
-        logic wr_ack;
-    } lathe_csr_reg__DMA__in_t;
+    } lathe_csr_reg__COUNTERS__in_t;
 
     typedef struct {
         logic rd_ack;
@@ -346,10 +328,7 @@ package lathe_csr_reg_pkg;
         lathe_csr_reg__STAT_SUM_VERR2_HI__in_t STAT_SUM_VERR2_HI;
         lathe_csr_reg__STAT_MAX_X__in_t STAT_MAX_X;
         lathe_csr_reg__STAT_MIN_X__in_t STAT_MIN_X;
-        lathe_csr_reg__GEMM__in_t GEMM;
-        lathe_csr_reg__POLICY__in_t POLICY;
-        lathe_csr_reg__UPDATE__in_t UPDATE;
-        lathe_csr_reg__DMA__in_t DMA;
+        lathe_csr_reg__COUNTERS__in_t COUNTERS;
         lathe_csr_reg__EXPONENTS__in_t EXPONENTS;
         lathe_csr_reg__PROGRAM__in_t PROGRAM;
     } lathe_csr_reg__in_t;
@@ -514,35 +493,11 @@ package lathe_csr_reg_pkg;
 
     typedef struct {
         logic req;
-        logic [4:0] addr;
+        logic [6:0] addr;
         logic req_is_wr;
         logic [31:0] wr_data;
         logic [31:0] wr_biten;
-    } lathe_csr_reg__GEMM__out_t;
-
-    typedef struct {
-        logic req;
-        logic [4:0] addr;
-        logic req_is_wr;
-        logic [31:0] wr_data;
-        logic [31:0] wr_biten;
-    } lathe_csr_reg__POLICY__out_t;
-
-    typedef struct {
-        logic req;
-        logic [4:0] addr;
-        logic req_is_wr;
-        logic [31:0] wr_data;
-        logic [31:0] wr_biten;
-    } lathe_csr_reg__UPDATE__out_t;
-
-    typedef struct {
-        logic req;
-        logic [4:0] addr;
-        logic req_is_wr;
-        logic [31:0] wr_data;
-        logic [31:0] wr_biten;
-    } lathe_csr_reg__DMA__out_t;
+    } lathe_csr_reg__COUNTERS__out_t;
 
     typedef struct {
         logic req;
@@ -577,10 +532,7 @@ package lathe_csr_reg_pkg;
         lathe_csr_reg__RATIO_BOUNDS__out_t RATIO_BOUNDS;
         lathe_csr_reg__ENTROPY_COEF__out_t ENTROPY_COEF;
         lathe_csr_reg__VALUE_COEF__out_t VALUE_COEF;
-        lathe_csr_reg__GEMM__out_t GEMM;
-        lathe_csr_reg__POLICY__out_t POLICY;
-        lathe_csr_reg__UPDATE__out_t UPDATE;
-        lathe_csr_reg__DMA__out_t DMA;
+        lathe_csr_reg__COUNTERS__out_t COUNTERS;
         lathe_csr_reg__EXPONENTS__out_t EXPONENTS;
         lathe_csr_reg__PROGRAM__out_t PROGRAM;
     } lathe_csr_reg__out_t;
