@@ -113,12 +113,14 @@ def from_outside(open_device, lanes: int, sizes: tuple[int, int, int]) -> dict:
         started, start = [], device._start
         device._start = lambda *piece: (started.append(device.backend.cycles), start(*piece))
         device.run(program)
-        cycles, words = device.backend.cycles - started[0], sum(op.fields["m"] * op.fields["n"] for op in program.operations if op.unit == "dma")
+        cycles = device.backend.cycles - started[0]
+        words = sum(op.fields["m"] * op.fields["n"] for op in program.operations if op.unit == "dma")
         _check(f"outside {sizes}", c.read(), a.read() @ b.read(), -9)
     ideal = m * n * k / lanes**2
     first = math.ceil(plan.m * math.ceil(k / lanes) + k * math.ceil(plan.n / lanes))
-    bound = (f"array: blocks of {plan.m} x {plan.n}, {len(program.operations)} descriptors in {len(started)} program(s), {words:,} words moved meanwhile; the first two "
-             f"blocks take {first:,} cycles to come, the last one {plan.m * math.ceil(plan.n / lanes):,} to leave")
+    bound = (f"array: blocks of {plan.m} x {plan.n}, {len(program.operations)} descriptors in {len(started)} program(s), "
+             f"{words:,} words moved meanwhile; the first two blocks take {first:,} cycles to come, "
+             f"the last one {plan.m * math.ceil(plan.n / lanes):,} to leave")
     return _row(f"{m}x{k}x{n} from outside memory", "int16", "X W", sizes, lanes, cycles, ideal, bound, macs_per_word=m * n * k / words)
 
 
