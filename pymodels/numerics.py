@@ -279,7 +279,7 @@ def _four(h: np.ndarray) -> np.ndarray:
 
 def _group_index(group: np.ndarray) -> np.ndarray:
     """What enters the hash for the group of four columns number `group` (uint32)."""
-    return group
+    return group ^ group << 12
 
 
 def rand16_grid(key: int, rows: int, cols: int, first: int = 0) -> np.ndarray:

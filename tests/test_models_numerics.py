@@ -157,13 +157,14 @@ def test_int8_matrices_survive_packing(rows, cols):
     assert (unpack_rows(np.repeat(along_rows, 2, axis=0)[::2], cols) == m).all()
 
 
-def test_neighbors_share_no_randomness():
+@pytest.mark.parametrize("seed", [5, 6])
+def test_neighbors_share_no_randomness(seed):
     """Numbers of an 8x8 block over 10,000 keys: uniform, and no two of them correlated by more than chance allows."""
-    blocks = np.array([rand16_grid(op_key(5, n), 8, 8).ravel() for n in range(10_000)], float)
+    blocks = np.array([rand16_grid(op_key(seed, n), 8, 8).ravel() for n in range(10_000)], float)
     correlation = np.corrcoef(blocks.T) - np.eye(64)
     pairs = np.abs(correlation[np.triu_indices(64, 1)])  # 2,016, deviation 0.01 each
-    assert np.sort(pairs)[-9] < 0.05 and pairs.max() < 0.25  # above: second columns of neighboring groups, one pair a row
-    assert pairs.mean() < 0.0095 and np.abs(blocks.mean(axis=0) - 32767.5).max() < 4.5 * 189.2
+    assert pairs.max() < 0.05 and pairs.mean() < 0.0086
+    assert np.abs(blocks.mean(axis=0) - 32767.5).max() < 4.5 * 189.2
     for element in range(64):
         histogram = np.bincount((blocks[:, element] // 2048).astype(int), minlength=32)
         assert ((histogram - 312.5) ** 2).sum() / 312.5 < 75  # 31 degrees of freedom

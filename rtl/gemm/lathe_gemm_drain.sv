@@ -225,7 +225,7 @@ module lathe_gemm_drain
       .clk_i,
       .en_i   (ctx_q.lane.stochastic && (|load[3:2])),
       .key_i  (row_key),
-      .index_i(32'(col_block_q[1]) * 32'(Groups) | 32'(g)),
+      .index_i(group_index(16'(col_block_q[1]) * 16'(Groups) | 16'(g))),
       .rand_o (hash[g])
     );
   end

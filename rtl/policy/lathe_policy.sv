@@ -152,7 +152,7 @@ module lathe_policy
     .clk_i,
     .en_i(run_q),
     .key_i(row_key),
-    .index_i(loss_q ? 32'(grad_random_col) : '0),
+    .index_i(loss_q ? lathe_num_pkg::group_index(16'(grad_random_col)) : '0),
     .rand_o(random)
   );
 

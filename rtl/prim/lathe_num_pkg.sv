@@ -188,6 +188,11 @@ package lathe_num_pkg;
     return round_add(x, round_term(stochastic, r), !stochastic && (lost || x[16]));
   endfunction
 
+  // What enters the hash that the four columns number 4 * group.. share.
+  function automatic logic [31:0] group_index(logic [15:0] group);
+    return 32'(group) ^ {4'd0, group, 12'd0};
+  endfunction
+
   // The number of column `col` of four that share the hash h.
   function automatic logic [15:0] rand16(logic [31:0] h, logic [1:0] col);
     logic [15:0] x, y;

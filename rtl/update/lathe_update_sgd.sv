@@ -120,7 +120,7 @@ module lathe_update_sgd #(
         .clk_i,
         .en_i(hash_en),
         .key_i(row_key[r]),
-        .index_i(32'(word_number_q) * Hashes + h),
+        .index_i(lathe_num_pkg::group_index(16'(word_number_q) * 16'(Hashes) + 16'(h))),
         .rand_o(hash[h])
       );
     end

@@ -68,6 +68,7 @@ def rand32(key: int, row: int, col: int) -> int:
 
 
 def rand16(key: int, row: int, col: int) -> int:
-    h = rand32(key, row, col >> 2)
+    p = col >> 2
+    h = rand32(key, row, p ^ p << 12 & 0xFFFFFFFF)
     x, y = h & 0xFFFF, h >> 16
     return (x, y, x ^ y, x ^ (y << 1 & 0xFFFF) ^ (0x2D if y & 0x8000 else 0))[col & 3]

@@ -66,6 +66,7 @@ async def test_functions(dut):
                            ("clamp35", abs(v) > 1 << 34)):
             seen.hit(name, when)
         h = v & 0xFFFFFFFF
+        assert int(dut.group_index_o.value) == v & 0xFFFF ^ (v & 0xFFFF) << 12, case
         words = int(dut.rand16_o.value)
         for column in range(4):
             wanted16 = (h & 0xFFFF, h >> 16, (h ^ h >> 16) & 0xFFFF, (h ^ h >> 15 & 0xFFFE ^ (0x2D if h >> 31 else 0)) & 0xFFFF)[column]

@@ -19,6 +19,7 @@ module num_harness
   output logic               lost_o,
   output logic signed [19:0] window_round_o,
   output logic signed [34:0] clamp35_o,
+  output logic [31:0]        group_index_o,  // of the lower 16 bits of v
   output logic [3:0][15:0]   rand16_o,       // of the lower 32 bits of v, for the four columns
   output logic [6:0]         bits_o,
   output logic signed [7:0]  top_o
@@ -37,6 +38,7 @@ module num_harness
   assign lost_o         = fixed.lost;
   assign window_round_o = round(fixed.x, fixed.lost, stochastic_i, r_i);
   assign clamp35_o      = clamp35(v_i);
+  assign group_index_o  = group_index(v_i[15:0]);
   for (genvar c = 0; c < 4; c++) begin : gen_column
     assign rand16_o[c] = rand16(v_i[31:0], 2'(c));
   end

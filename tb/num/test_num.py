@@ -16,6 +16,7 @@ def test_num():
     ("? r : 16'h7fff", "? r : 16'h8000"),                  # half rounds up
     ("v[62:34] != {29{v[63]}}", "v[62:35] != {28{v[63]}}"),
     ("16'h002D", "16'h002B"),
+    ("{4'd0, group, 12'd0}", "{3'd0, group, 13'd0}"),
     ("v[62:36] != {27{v[63]}}", "v[62:37] != {26{v[63]}}"),  # a value that just does not fit
 ])
 def test_num_detects_a_planted_error(old, new):
