@@ -92,7 +92,7 @@ class ChipTest(uvm_test):
 
     async def run_phase(self):
         self.raise_objection()
-        cocotb.start_soon(Clock(cocotb.top.clk_i, 10, unit="ns").start())
+        cocotb.start_soon(Clock(cocotb.top.clk_i, 10, unit="ns").start(start_high=False))  # reset falls before the first edge
         await self.reset(True)
         golden = Chip(lanes=LANES, banks=BANKS, memory=self.chip_memory.copy())
         self.host = TwinHost(self.env.csr.sequencer, self.env.irq, golden, self.chip_memory, self.env.scoreboard, self.pauses,

@@ -37,7 +37,7 @@ class Replay(ChipTest):
 
     async def run_phase(self):
         self.raise_objection()
-        cocotb.start_soon(Clock(cocotb.top.clk_i, PERIOD, unit="ns").start())
+        cocotb.start_soon(Clock(cocotb.top.clk_i, PERIOD, unit="ns").start(start_high=False))
         await self.reset(True)
         accesses = [tuple(map(int, access)) for access in self.record["accesses"]]
         timed = int(self.record["timed"])
