@@ -16,7 +16,7 @@ from pymodels.csr_map import MEMORIES, REGISTERS
 from tb.chip.agents import CsrAgent, IrqAgent, MemoryAgent, Pauses
 from tb.chip.host import AFTER_ERROR, ERRORS, Access, ChipScoreboard, TwinHost
 from tb.chip.programs import ILLEGAL, Generator, Space
-from tb.common.actors import Coverage, rng
+from tb.common.actors import Coverage, quiet, rng
 
 LANES = int(os.environ.get("CHIP_LANES", "8"))
 BANKS = int(os.environ.get("CHIP_BANKS", "8"))
@@ -74,6 +74,7 @@ class ChipTest(uvm_test):
 
     def build_phase(self):
         logging.getLogger("cocotb.lathe").setLevel(logging.WARNING)  # the bus models tell every transfer
+        quiet(cocotb.top)
         self.rng = rng()
         self.pauses = Pauses(0.0)
         self.chip_memory = self.rng.integers(0, 256, MEMORY).astype(np.uint8)
@@ -92,7 +93,7 @@ class ChipTest(uvm_test):
 
     async def run_phase(self):
         self.raise_objection()
-        cocotb.start_soon(Clock(cocotb.top.clk_i, 10, unit="ns").start(start_high=False))  # reset falls before the first edge
+        cocotb.start_soon(Clock(cocotb.top.clk_i, 10, unit="ns").start(start_high=False))
         await self.reset(True)
         golden = Chip(lanes=LANES, banks=BANKS, memory=self.chip_memory.copy())
         self.host = TwinHost(self.env.csr.sequencer, self.env.irq, golden, self.chip_memory, self.env.scoreboard, self.pauses,

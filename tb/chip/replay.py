@@ -18,6 +18,7 @@ from pyuvm import ConfigDB
 from tb.chip.agents import Pauses
 from tb.chip.bench import ChipEnv, ChipTest
 from tb.chip.host import Access
+from tb.common.actors import quiet
 
 PERIOD = 10
 
@@ -28,6 +29,7 @@ class Replay(ChipTest):
     `timed` (how many accesses at the end are measured); REPLAY_OUT the JSON file to write."""
 
     def build_phase(self):
+        quiet(cocotb.top)
         self.record = np.load(os.environ["REPLAY"])
         self.chip_memory = self.record["memory"].copy()
         self.pauses = Pauses(0.0)

@@ -55,10 +55,15 @@ def stall_rates(source: "StreamSource", sink: "StreamSink", pattern: Callable = 
             yield into, out
 
 
+def quiet(dut) -> None:
+    """Pull clock and resets low at time 0: random inputs would make an edge without reset, and assertions fail at it."""
+    for pin in (dut.clk_i, *_resets(dut)):
+        pin.value = Immediate(0)
+
+
 async def start_clock_and_reset(dut, cycles: int = 4) -> None:
     """Set every input to 0, start clk_i and hold rst_ni and por_ni (those that there are) low for `cycles` cycles."""
-    for pin in (dut.clk_i, *_resets(dut)):
-        pin.value = Immediate(0)  # random inputs would make an edge without reset at time 0, and assertions fail at it
+    quiet(dut)
     for handle in dut:
         if handle._name.endswith("_i"):
             handle.value = 0
