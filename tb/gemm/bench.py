@@ -231,16 +231,17 @@ async def test_exponents(dut):
 
 @cocotb.test(timeout_time=20, timeout_unit="ms")
 async def test_longest(dut):
-    """The longest K with operands at their ends: all the lowest, all the highest, alternating; the largest column sums."""
+    """The longest K with operands at their ends in every cell: all the lowest, all the highest, alternating; the largest column sums."""
     bench = await start(dut)
+    lanes = bench.lanes
     fills = {"lowest": constant(-32768), "highest": constant(32767), "alternating": alternating}
-    if bench.lanes != 8:  # the width of a sum does not depend on Lanes
+    if lanes != 8:  # the width of a sum does not depend on Lanes
         del fills["lowest"], fills["highest"]
     forms = [{"int8": False, "e_c": 31, "bias": True}, {"int8": False, "e_c": 14, "colsum": True},
              {"int8": True, "e_c": 15, "int8_result": False}]
     for (name, fill), form in product(fills.items(), forms):
-        await bench.run(random_case(bench.random, 1, 2, 16384, trans_a=False, trans_b=True, act=Act.NONE, dact=Act.NONE, e_a=0, e_b=0,
-                                    e_bias=15, e_4=12, fill=fill, **form))
+        await bench.run(random_case(bench.random, lanes, lanes, 16384, trans_a=False, trans_b=True, act=Act.NONE, dact=Act.NONE, e_a=0,
+                                    e_b=0, e_bias=15, e_4=12, fill=fill, **form))
         bench.seen.hit(name)
     bench.finish(*fills, "int8=True", "int8=False", "colsum=True")
 
