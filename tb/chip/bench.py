@@ -169,7 +169,7 @@ def cover(coverage: Coverage, step) -> None:
     if words[0] == "gemm":
         coverage.hit("gemm " + "NT"[fields["trans_a"]] + "NT"[fields["trans_b"]])
         coverage.hit(f"act {fields['act']}")
-        coverage.hit(f"dact {fields['dact']}")
+        coverage.hit(f"dact {fields.get('dact', 0)}")
         coverage.hit("bias", fields["bias"])
         coverage.hit("stochastic" if fields["stochastic"] else "nearest")
         for name in "mnk":

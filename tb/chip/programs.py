@@ -276,7 +276,7 @@ ILLEGAL = {
     "n = 0": ({"n": 0}, "bad_shape"),
     "k = 0": ({"k": 0}, "bad_shape"),
     "k too large": ({"k": 16385}, "bad_shape"),
-    "short stride": ({"t0_stride": 0}, "bad_shape"),
+    "short stride": ({"t0_stride": 0, "trans_a": 0, "m": 5}, "bad_shape"),
     "beyond the scratchpad": ({"t1_addr": 0xFFFF}, "out_of_scratchpad"),
     "beyond the slot": ({"t1_space": 1, "t1_exp": 0, "t1_addr": 0xFFF0}, "out_of_scratchpad"),
 }
