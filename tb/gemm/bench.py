@@ -226,6 +226,11 @@ async def test_exponents(dut):
     await bench.run(random_case(bench.random, 1, 1, 1, dact=Act.TANH, bias=False, stochastic=False, e_a=0, e_b=-1, e_c=15,
                                 fill=lambda shape, kind: np.full(shape, next(values), kind)))
     assert bench.plan.planned[0].values[0, 0] == 1
+    operands = iter([[1024, 1], [-2560, 1, 2560, 1, -2560, 0, 2560, 0]])  # B, A: -2.5 and 2.5 places, twice with a little more
+    await bench.run(random_case(bench.random, 4, 1, 2, act=Act.TANH, bias=False, accumulate=False, colsum=False,
+                                int8=False, int8_result=False, e_a=-20, e_b=-15,
+                                fill=lambda shape, kind: np.array(next(operands), kind).reshape(shape)))
+    assert bench.plan.planned[0].values.ravel().tolist() == [-2, 3, -2, 2]
     bench.finish("saturated", "not saturated", "not tracked", *ends)
 
 
@@ -348,7 +353,7 @@ async def test_rate(dut):
         for form, (trans_a, trans_b) in FORM.items():
             await measure(f"{m}x{k}x{n} {form} {'int8' if int8 else 'int16'}", limit, random_case(
                 bench.random, m, n, k, trans_a=trans_a, trans_b=trans_b, int8=int8, int8_result=False, **plain))
-    size = 8 * lanes
+    size = 8 * lanes if lanes < 16 else 4 * lanes
     ideal, margin = size**3 // lanes**2, 6 * lanes + 32
     for act, dact, extra in ((Act.TANH, Act.NONE, {"bias": True}), (Act.NONE, Act.TANH, {}), (Act.RELU, Act.NONE, {"accumulate": True}),
                              (Act.NONE, Act.NONE, {"colsum": True, "trans_a": True})):

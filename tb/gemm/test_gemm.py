@@ -15,21 +15,36 @@ def test_gemm_with_2000_random_commands(lanes):
     run("lathe_gemm", "tb.gemm.bench", parameters={"Lanes": lanes}, testcase="test_sequences", extra_env={"GEMM_CASES": 2000})
 
 
-@pytest.mark.parametrize("test, file, old, new", [
-    ("test_shapes", "drain", "col_last ? (Lanes'(2)", "1'b0 ? (Lanes'(2)"),                   # pad lanes not masked
-    ("test_shapes", "feed", "if (a_odd && last)", "if (1'b0)"),                               # a pad byte counts
-    ("test_shapes", "fetch", "IsA ? row_last : col_last", "1'b0"),                            # reads beyond a ragged edge
-    ("test_options", "drain", "ctx_q.shape.m_last + 1'b1", "ctx_q.shape.m_last"),             # random bits of another row
-    ("test_exponents", "lane", "lost3_q || low3_q[15:0] != '0", "lost3_q"),                   # a derivative loses silently
-    ("test_options", "lane", "8'(tanh[7] && !tanh_sat)", "8'(!tanh_sat)"),                    # rounding of an int8 tanh
-    ("test_options", "feed", "gap_q == GapW'(1) && !a_colsum", "gap_q == GapW'(1)"),          # column sums meet other rows
-    ("test_stalls", "feed", "(room_q && apart)", "apart"),                                    # tiles start without room
-    ("test_chain", "feed", "blocks_q > next_block_q", "1'b1"),                                # reads what is not yet written
-    ("test_sequences", "feed", "unfinished_i <= 3'(cmd_i.overlap) + 3'd1", "1'b1"),           # overlaps what it depends on
-    ("test_sequences", "fetch", ".shape_i   (reload),", ".shape_i   (shape_i),"),             # the shape of the command before
-], ids=["mask", "pad byte", "edge", "random", "lost", "tanh", "column sums", "room", "chain", "overlap", "shape"])
+# What is wrong: the test that finds it, the file, the text and its replacement.
+PLANTED = {
+    "pad lanes are not masked": ("test_shapes", "gemm_drain", "col_last ? (Lanes'(2)", "1'b0 ? (Lanes'(2)"),
+    "even tile dropped in int8": ("test_shapes", "gemm_drain", "else if (out_meta.odd)", "else if (1'b0)"),
+    "random bits of other columns": ("test_options", "gemm_drain", "rand16(hash[l/4], 2'(l))", "rand16(hash[l/4], 2'(l+1))"),
+    "column sums rounded with another row": ("test_options", "gemm_drain", "is_sum_q ? ctx_q.shape.m_last + 1'b1 : row", "row"),
+    "column sums leave beside tanh rows": ("test_options", "gemm_drain", "!(ctx_q.lane.act_tanh && valid_q != '0)", "1'b1"),
+    "a derivative loses silently": ("test_exponents", "gemm_lane", "lost3_q || low3_q[15:0] != '0", "lost3_q"),
+    "derivative cut instead of rounded": ("test_options", "gemm_lane", "19'h20001 + ~square1_q", "19'h20000 + ~square1_q"),
+    "tie of a negative argument of tanh": ("test_exponents", "gemm_lane",
+                                           "negative4_q ? !lost4_q && x4_q[16] : lost4_q || x4_q[16]", "lost4_q || x4_q[16]"),
+    "rounding of an int8 tanh": ("test_options", "gemm_lane", "8'(tanh[7] && !tanh_sat)", "8'(!tanh_sat)"),
+    "twice the steps in int8": ("test_shapes", "gemm_setup", "k_last >> 1", "k_last"),
+    "carry of a sum of bytes": ("test_shapes", "pe", "a_i[8:0] + {1'b0, b_i[23:16]}", "9'(a_i[7:0] + b_i[23:16])"),
+    "column sums stay in the tile's rows": ("test_options", "gemm_array", "if (last_q[i+4] && !int8_q[i+4]) edge", "if (1'b0) edge"),
+    "corrections of tiles before": ("test_shapes", "gemm_array", "edge_first_q ? '0 : edge_q", "1'b0 ? '0 : edge_q"),
+    "totals survive a reset": ("test_reset", "gemm_collect", "row_valid_i[j] || clear_line[j]", "row_valid_i[j]"),
+    "no correction by the row": ("test_shapes", "gemm_collect", "signed'(side_q[j] + edge_data_i[j])", "signed'(edge_data_i[j])"),
+    "a pad byte counts": ("test_shapes", "gemm_feed", "if (a_odd && last)", "if (1'b0)"),
+    "column sums meet other rows": ("test_options", "gemm_feed", "gap_q == GapW'(1) && !a_colsum", "gap_q == GapW'(1)"),
+    "tiles start without room": ("test_stalls", "gemm_feed", "(room_q && apart)", "apart"),
+    "reads what is not yet written": ("test_chain", "gemm_feed", "blocks_q > next_block_q", "1'b1"),
+    "overlaps what it depends on": ("test_sequences", "gemm_feed", "unfinished_i <= 3'(cmd_i.overlap) + 3'd1", "1'b1"),
+    "reads beyond a ragged edge": ("test_shapes", "gemm_fetch", "IsA ? row_last : col_last", "1'b0"),
+    "shape of the command before": ("test_sequences", "gemm_fetch", ".shape_i   (reload),", ".shape_i   (shape_i),"),
+}
+
+
+@pytest.mark.parametrize("test, file, old, new", PLANTED.values(), ids=PLANTED)
 def test_gemm_detects_a_planted_error(test, file, old, new):
     with pytest.raises(BenchFailed, match=test) as caught:
-        run("lathe_gemm", "tb.gemm.bench", parameters={"Lanes": 4}, testcase=test,
-            mutate=(f"rtl/gemm/lathe_gemm_{file}.sv", old, new))
+        run("lathe_gemm", "tb.gemm.bench", parameters={"Lanes": 4}, testcase=test, mutate=(f"rtl/gemm/lathe_{file}.sv", old, new))
     assert "[0] %Error" not in str(caught.value)  # not for the state at power-on
