@@ -30,6 +30,11 @@ class Block:
         """Bytes from one row to the next."""
         return self.data.strides[0]
 
+    @property
+    def contiguous(self) -> bool:
+        """Whether its rows follow each other without a gap."""
+        return self.data.flags.c_contiguous
+
     def part(self, name: str, rows: slice, words: slice, lanes: int) -> "Block":
         """Return the part that has these rows and these words of each."""
         data = self.data[rows, words.start * lanes:words.stop * lanes]

@@ -266,7 +266,10 @@ class Program:
             raise ProgramError(f"'{label}': block '{block.name}' has the shape {block.data.shape}, tensor {tensor} needs "
                                f"({rows}, {elements})")
         op = self._operation(label, "dma", op_name, {operand: tensor}, results=(2,), exponents=False)
-        op.fields |= {"m": rows, "n": tensor.row_words, "mem_addr": block.address, "mem_stride": block.row_bytes}
+        words = tensor.row_words
+        if tensor.contiguous and block.contiguous and tensor.words < 1 << 16:  # one long row takes fewer bursts
+            rows, words = 1, tensor.words
+        op.fields |= {"m": rows, "n": words, "mem_addr": block.address, "mem_stride": block.row_bytes}
         op.words = 20 * tensor.words
 
     def raw(self, label: str, **fields) -> None:
