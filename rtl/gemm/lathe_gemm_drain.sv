@@ -240,10 +240,13 @@ module lathe_gemm_drain
   logic signed [34:0] x [Lanes];
   logic [Lanes-1:0][15:0] result;
   logic [Lanes-1:0][7:0] bytes;
-  logic stochastic3, stochastic4;  // of the rows in these stages
+  logic stochastic3, stochastic4, tanh4;  // of the rows in these stages
+  logic square;                           // the next word of operand 4 or bias is a y to be squared
 
   assign stochastic3 = ctx_q.lane.stochastic && !is_tanh(ctx_q.lane.act_tanh, sum_q[3]);
-  assign stochastic4 = ctx_q.lane.stochastic && !is_tanh(ctx_q.lane.act_tanh, sum_q[4]);
+  assign tanh4 = is_tanh(ctx_q.lane.act_tanh, sum_q[4]);
+  assign stochastic4 = ctx_q.lane.stochastic && !tanh4;
+  assign square = ctx_q.lane.dact_tanh && !(ctx_q.lane.bias && !bias_valid_q && tile_first);
 
   for (genvar l = 0; l < Lanes; l++) begin : gen_lane
     always_ff @(posedge clk_i) begin
@@ -258,15 +261,16 @@ module lathe_gemm_drain
       .amount_i     (is_sum_q ? ctx_q.colsum_shift : ctx_q.lane.shift),
       .aux_i        (aux_data[16*l+:16]),
       .addend_load_i(bias_load || (issue && ctx_q.lane.accumulate)),
+      .square_i     (square),
       .addend_new_i (ctx_q.lane.accumulate || first_q),
       .addend_none_i(!has_addend || sum_q[0]),
       .keep_i       (mask_q[1][l]),
       .plain_i      (sum_q[1]),
+      .tanh_i       (tanh4),
       .nearest_i    (!stochastic4),
       .term_i       (term_q[l]),
       .x_o          (x[l]),
       .lost_o       (lost[l]),
-      .tanh_i       (out_tanh),
       .sat_o        (sat[l]),
       .result_o     (result[l])
     );
