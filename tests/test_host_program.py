@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lathe import CapacityError, Layout, Program, ProgramError, TensorError, WeightGroup
+from lathe import CapacityError, Device, Layout, Program, ProgramError, TensorError, WeightGroup
 from lathe.networks import MLP
 from lathe.registers import UNITS
+from lathe.verify import Lockstep
 from pymodels.check import check, operands
 from pymodels.descriptor import DmaOp, Error, PolicyOp, Space, Unit, UpdateOp, decode
 
@@ -256,6 +257,48 @@ def test_overlap_of_a_network():
     # h1, h2, y; dh2 and dW3 read h2; dh1 and dW2 read dh2; dW1 reads dh1
     assert [fields["overlap"] for fields in gemms] == [0, 1, 2, 1, 2, 1, 2, 1]
     assert "chain    batch.h2 = tanh(batch.h1 W2 + b2)" in program.listing()
+
+
+def random_products(rng: np.random.Generator, layout: Layout, length: int) -> Program:
+    """Products of int16 and int8 tensors and of views, most of them on what the one before has made."""
+    tall, wide = layout.tensor("tall", 40, 24), layout.tensor("wide", 24, 40)
+    int16 = [tall, wide, tall.view(slice(3, 27)), tall.view(slice(0, 24)), wide.view(slice(0, 17), slice(8, 32)),
+             *(layout.tensor(f"square{i}", 24, 24) for i in range(3)), layout.tensor("thin", 24, 3), layout.tensor("row", 1, 24)]
+    rows8 = [layout.tensor(f"rows{i}", n, 24, dtype="int8") for i, n in enumerate((24, 40, 1))]
+    int8 = [*rows8, rows8[1].view(slice(5, 30), slice(16, 24)), layout.tensor("columns", 24, 40, dtype="int8", packed="columns")]
+    tanh = layout.tensor("tanh", 24, 24, -15, static=True)
+    program, last = Program("products", layout), int16[0]
+
+    def pick(choices):
+        return choices[rng.integers(len(choices))]
+
+    while len(program.operations) < length:
+        a = last if rng.random() < 0.6 else pick([*int16, *int8, tanh])
+        options = pick([{}, {"bias": int16[-1]}, {"accumulate": pick(int16)}, {"colsum": int16[-1]}, {"activation": "relu"},
+                        {"activation": "tanh"}, {"derivative": "tanh", "y": tanh}])
+        out = tanh if "activation" in options and options["activation"] == "tanh" else pick([*int16, *int8])
+        try:
+            if rng.random() < 0.15:
+                program.quantize(a, pick(int8), transpose=bool(rng.integers(2)))
+            else:
+                program.matmul(a, pick([*int16, *int8, tanh]), out, trans_a=bool(rng.integers(2)), trans_b=bool(rng.integers(2)),
+                               stochastic=bool(rng.integers(2)), **options)
+        except ProgramError:  # most draws do not fit together
+            continue
+        last = program.operations[-1].operands[2]
+    return program
+
+
+@pytest.mark.xdist_group("verilated")
+def test_products_under_way_at_a_time_make_what_the_model_makes():
+    """The chip starts a product while those before are unfinished; the golden model ends one before the next."""
+    with Device(lambda *chip: Lockstep(["golden", "verilator"], *chip)) as device:
+        program = random_products(np.random.default_rng(1), device.layout, 200)
+        for _ in range(2):  # the second time with the exponents that follow from the first
+            device.run(program)
+        gemms = [decode(words) for words in program.descriptors()]
+    assert {fields["overlap"] for fields in gemms} == {0, 1, 2, 3} and sum(fields["chain"] for fields in gemms) > 3
+    assert any(fields["int8"] for fields in gemms) and any(fields["int8_result"] for fields in gemms)
 
 
 # messages name the tensor, the shape, the limit and the remedy

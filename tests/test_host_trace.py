@@ -140,7 +140,9 @@ def test_the_trace_agrees_with_the_counters():
             check_run(run)
             assert run.cycles == device.cycles
             for unit, name in enumerate(UNITS):
-                assert run.share(unit).tolist() == [device.registers.value(f"{name}_{state}".upper()) for state in STATES]
+                counters = [device.registers.value(f"{name}_{state}".upper()) for state in STATES]
+                assert run.share(unit).tolist() == counters
+                assert sum(counters) == device.cycles  # each cycle of the program is accounted for
             recorded = len(device.backend.stop_trace())
             device.run(program)
             assert len(device.backend.stop_trace()) == recorded > 10
