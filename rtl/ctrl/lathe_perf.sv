@@ -67,7 +67,7 @@ module lathe_perf
   always_ff @(posedge clk_i) begin
     for (int unsigned u = 0; u < NumUnits; u++) begin
       for (int unsigned s = 0; s < NumStates; s++) begin
-        if (clear_i || (unit_q == UnitW'(u) && state_q == 3'(s))) low_q[u][s] <= '0;
+        if (!rst_ni || clear_i || (unit_q == UnitW'(u) && state_q == 3'(s))) low_q[u][s] <= '0;
         else if (counting_i && state[u] == 3'(s)) low_q[u][s] <= low_q[u][state[u]] + LowW'(1);
       end
     end

@@ -146,8 +146,13 @@ class RandomPrograms(ChipTest):
             steps = generator.program(int(self.rng.integers(8, 40)))
             await self.configure()
             await self.host.load_program([step.fields for step in steps])
-            await self.host.run()
             context = f"program {number} of {len(steps)}: " + "; ".join(step.label for step in steps)
+            if number % 3 == 2:  # what the counters of cycles then hold must add up as well
+                await self.host.run(clear_after=int(self.rng.integers(1, 400)))
+                await self.host.account(f"{context}: counters cleared in the middle")
+                await self.host.write_registers(CONTROL=4)
+            else:
+                await self.host.run()
             for step in steps:
                 cover(coverage, step)
             await self.host.compare_everything(context, DUMP_AT)
@@ -217,6 +222,7 @@ class IllegalDescriptors(ChipTest):
             read = await self.host.compare_registers(AFTER_ERROR, f"illegal: {name}")
             expected = ERRORS[code] | bad.fields["unit"] << 4 | place << 8
             self.env.scoreboard.compare(f"illegal: {name}: error register", read["ERROR"], expected)
+            await self.host.account(f"illegal: {name}")
             self.env.scoreboard.require_clean(name)
         await self.synchronize()
 
@@ -245,12 +251,14 @@ class Deadlock(IllegalDescriptors):
         await self.host.run()
         read = await self.host.compare_registers(AFTER_ERROR, "deadlock")
         self.env.scoreboard.compare("deadlock: error", read["ERROR"], ERRORS["deadlock"] | 1 << 4 | 2 << 8)
+        await self.host.account("deadlock")
         for op, operand in ((0, "t2"), (1, "t0")):
             await self.host.load_program([{"unit": 4, "op": op, "m": 1, "n": 4, f"{operand}_stride": 4, "mem_addr": MEMORY,
                                            "mem_stride": 64, "last": 1}])
             await self.host.run()
             read = await self.host.compare_registers(AFTER_ERROR, "outside memory")
             self.env.scoreboard.compare("outside memory: error", read["ERROR"], ERRORS["memory"] | 4 << 4)
+            await self.host.account("outside memory")
         await self.synchronize()
 
 
@@ -271,6 +279,8 @@ class ResetInTheMiddle(IllegalDescriptors):
             await self.reset(False)
             self.host.golden.reset()
             await self.host.compare_registers(["VERSION", "SLOT", "STATUS"], "after a reset")
+            counts = await self.host.account("after a reset")
+            self.env.scoreboard.compare("after a reset: cycles", counts["CYCLES_LO"], 0)
             await self.host.write_registers(IRQ_ENABLE=1)
             await self.compare_current_slot()
         await self.fill_registers()

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Drives the chip and the golden model with the same register accesses and hands both answers to the scoreboard."""
 
+import cocotb
 import numpy as np
+from cocotb.triggers import ClockCycles
 from pyuvm import uvm_scoreboard, uvm_sequence
 
 from pymodels.csr_map import MEMORIES, REGISTERS
@@ -10,6 +12,8 @@ from tb.chip.agents import CsrItem
 
 STATISTICS = [name for name in REGISTERS if name.startswith("STAT_")]
 COMPARED = ["STATUS", "OPNUM", "VERSION", "SLOT", "SATURATIONS", *STATISTICS]
+CYCLES = ["CYCLES_LO", "CYCLES_HI", "MAC_STEPS_LO", "MAC_STEPS_HI"]
+STATES = {unit: [name for name in REGISTERS if name.startswith(f"{unit}_")] for unit in ("GEMM", "POLICY", "UPDATE", "DMA")}
 AFTER_ERROR = ["STATUS", "ERROR", "VERSION", "SLOT"]  # what is defined when a program was stopped
 ERRORS = {error.name.lower(): int(error) for error in Error}
 
@@ -84,6 +88,19 @@ class TwinHost:
             self.scoreboard.compare(f"{context}: {name}", got, self.golden.csr_read(REGISTERS[name].offset))
         return dict(zip(names, access.results, strict=True))
 
+    async def account(self, context: str) -> dict[str, int]:
+        """Read the chip's counters of cycles: the states of each unit must sum to all the cycles, gemm is busy in its steps."""
+        names = [*CYCLES, *(name for states in STATES.values() for name in states)]
+        access = Access([(REGISTERS[name].offset, None) for name in names])
+        await access.start(self.sequencer)
+        counts = dict(zip(names, access.results, strict=True))
+        total, steps = (counts[f"{name}_LO"] | counts[f"{name}_HI"] << 32 for name in ("CYCLES", "MAC_STEPS"))
+        for unit, states in STATES.items():
+            self.scoreboard.compare(f"{context}: cycles in the {len(states)} states of {unit}, and all the cycles",
+                                    sum(counts[name] for name in states), total)
+        self.scoreboard.compare(f"{context}: busy cycles of GEMM, and its steps", counts["GEMM_BUSY"], steps)
+        return counts
+
     async def compare_exponents(self, context: str) -> None:
         base, count = MEMORIES["EXPONENTS"].offset, MEMORIES["EXPONENTS"].words
         access = Access([(base + 4 * i, None) for i in range(count)])
@@ -96,9 +113,12 @@ class TwinHost:
         await self.write([(base + 64 * (first + d) + 4 * w, int(word))
                           for d, fields in enumerate(descriptors) for w, word in enumerate(encode(fields))])
 
-    async def run(self, first: int = 0, cycles: int = 200_000) -> None:
-        """Start both, wait for the interrupt."""
+    async def run(self, first: int = 0, cycles: int = 200_000, clear_after: int | None = None) -> None:
+        """Start both, wait for the interrupt; `clear_after`: clear the chip's counters that many cycles after the start."""
         await self.write_registers(START_PC=first, CONTROL=1)
+        if clear_after is not None:
+            await ClockCycles(cocotb.top.clk_i, clear_after)
+            await self.sequencer_write("CONTROL", 4)
         assert await self.irq.wait(cycles), f"no interrupt within {cycles} cycles"
         self.golden.run(cycles)
 
@@ -117,6 +137,7 @@ class TwinHost:
     async def compare_everything(self, context: str, dump_at: int) -> None:
         """Compare status, statistics, exponents, the whole scratchpad and all of outside memory."""
         await self.compare_registers(COMPARED, context)
+        await self.account(context)
         await self.compare_exponents(context)
         await self.transfer_scratchpad(True, dump_at)
         size = self.words * 2 * self.lanes

@@ -33,7 +33,7 @@ class _Read:
         self.valid, self.ready = getattr(dut, f"{stem}rd_valid_o"), getattr(dut, f"{stem}rd_ready_i")
         self.addr = getattr(dut, f"{stem}rd_addr_o")
         self.rvalid, self.rdata = getattr(dut, f"{stem}rd_rvalid_i"), getattr(dut, f"{stem}rd_rdata_i")
-        self.stall, self.granting, self.held = stall, False, None
+        self.stall, self.granting, self.held, self.accepted = stall, False, None, None  # accepted: address, in this cycle
         self.pipe: deque = deque([None] * (READ_LATENCY - 1))  # a word accepted in cycle t is driven in cycle t + READ_LATENCY
         self.driving = False
         self.ready.value = 0
@@ -55,7 +55,8 @@ class ScratchpadPorts:
 
     `reads`, `writes`: prefixes of the ports ("a" for a_rd_valid_o ..., "" for rd_valid_o ...). `stall`: probability of a
     refused grant, or a function that returns a stall pattern per port. Fails on an address outside `memory` and on a
-    request that is withdrawn or changed before it is granted. `written` counts the writes of each word, `read` the reads.
+    request that is withdrawn or changed before it is granted. A read of a word that is written in the same cycle gives
+    garbage. `written` counts the writes of each word, `read` the reads.
     """
 
     def __init__(self, dut, words: int, lanes: int, reads: Iterable[str] = ("",), writes: Iterable[str] = ("",),
@@ -90,7 +91,7 @@ class ScratchpadPorts:
             else:
                 for port in self._reads:
                     self._serve_read(port)
-                for port in self._writes:  # after the reads: a read accepted in this cycle sees the old word
+                for port in self._writes:
                     self._serve_write(port)
             for port in (*self._reads, *self._writes):
                 grant = not next(port.stall)
@@ -103,22 +104,25 @@ class ScratchpadPorts:
         assert address < self.words, f"{port.name}: address {address} outside {self.words} words"
         return address
 
+    def _any_word(self) -> int:
+        return self._garbage.integers(1 << 16).item() * ((1 << 16 * self.lanes) // 0xFFFF)
+
     def _serve_read(self, port: _Read) -> None:
         due = port.pipe.popleft()
         if due is not None:
             port.rdata.value = due
         elif port.driving:
-            port.rdata.value = self._garbage.integers(1 << 16).item() * ((1 << 16 * self.lanes) // 0xFFFF)
+            port.rdata.value = self._any_word()
         if (due is not None) != port.driving:
             port.driving = due is not None
             port.rvalid.value = int(port.driving)
-        word = None
+        word = port.accepted = None
         if int(port.valid.value):
             address = self._address(port)
             assert port.held in (None, address), f"{port.name}: request {port.held} became {address} before its grant"
             port.held = address
             if port.granting:
-                port.held = None
+                port.held, port.accepted = None, address
                 self.read[address] += 1
                 word = int.from_bytes(self.memory[address].tobytes(), "little")
         else:
@@ -136,3 +140,6 @@ class ScratchpadPorts:
             port.held = None
             self.written[request[0]] += 1
             self.memory[request[0]] = from_word(request[1], self.lanes)
+            for reader in self._reads:
+                if reader.accepted == request[0]:
+                    reader.pipe[-1] = self._any_word()

@@ -19,6 +19,7 @@ def test_ctrl(module):
     ("bench", "test_commands_in_flight", "lathe_inflight.sv", "conflict != '0 || clash", "clash"),
     ("bench", "test_commands_in_flight", "lathe_issue.sv", "3'd0:    index_d = 3'd1;", "3'd0:    index_d = 3'd2;"),
     ("bench", "test_counters", "lathe_perf.sv", "+ 32'(hit_q[1])", ""),
+    ("bench", "test_reset", "lathe_perf.sv", "!rst_ni || clear_i || (unit_q", "clear_i || (unit_q"),
     ("bench", "test_counters", "lathe_unit_state.sv", "(u == 0) ? mac_step_i", "(u == 1) ? mac_step_i"),
 ])
 def test_ctrl_detects_a_planted_error(module, testcase, file, old, new):
