@@ -43,14 +43,16 @@ module lathe_gemm_fetch
   input  logic                close_i
 );
   // Addresses: a group is a sequence of words `stride` apart. Along k the next group is one word on, else it goes on.
-  logic active_q, along_q, row_last, col_last, all_last, group_last, word_last, block_last;
+  // What ends with a group or a tile is known before it begins, out of registers.
+  logic active_q, along_q, row_last, col_last, all_last, group_last_q, one_group_q, short_group, word_last;
   logic push, tile_end, room, spill_ready;
   logic [AddrW-1:0] base_q, stride_q, block_q, group_q, addr_q, next_block, next_group;
-  logic [LaneW-1:0] word_q, last_word, last_step;
-  logic [BlockW-1:0] groups_q;  // groups of the tile after this one
-  shape_t reload;               // of the command that is read after this cycle
+  logic [LaneW-1:0] word_q, short_last_q, last_step;
+  logic [BlockW-1:0] groups_q, groups;  // groups of the tile after this one
+  shape_t reload;                       // of the command that is read after this cycle
 
   assign reload = start_i ? next_shape_i : shape_i;
+  assign groups = BlockW'(reload.k_last >> LaneW);
 
   lathe_gemm_tiles #(
     .Lanes(Lanes)
@@ -64,22 +66,19 @@ module lathe_gemm_fetch
     .last_o    (all_last)
   );
 
-  assign block_last = IsA ? row_last : col_last;
-  assign group_last = groups_q == '0;
-  assign last_step = group_last ? shape_i.k_last[LaneW-1:0] : '1;
-  assign last_word = !along_q ? last_step : !block_last ? '1 :
-                     IsA ? shape_i.m_last[LaneW-1:0] : shape_i.n_last[LaneW-1:0];
-  assign word_last = word_q == last_word;
-  assign push = active_q && spill_ready && (word_q != '0 || (room && may_open_i));
+  assign last_step = group_last_q ? shape_i.k_last[LaneW-1:0] : '1;
+  assign short_group = !along_q ? group_last_q : IsA ? row_last : col_last;
+  assign word_last = short_group ? word_q == short_last_q : &word_q;
+  assign push = active_q && spill_ready && room && (word_q != '0 || may_open_i);
   assign open_o = push && word_q == '0;
-  assign tile_end = push && word_last && group_last;
+  assign tile_end = push && word_last && group_last_q;
   assign idle_o = !active_q || (tile_end && all_last);
 
   always_comb begin
     next_block = block_q + (along_q ? stride_q << LaneW : AddrW'(1));
     if (IsA && !col_last) next_block = block_q;
     if (!IsA && col_last) next_block = base_q;
-    next_group = group_last ? next_block : group_q + 1'b1;
+    next_group = group_last_q ? next_block : group_q + 1'b1;
   end
 
   always_ff @(posedge clk_i) begin
@@ -91,6 +90,8 @@ module lathe_gemm_fetch
   always_ff @(posedge clk_i) begin
     if (start_i) begin
       along_q <= along_k_i;
+      short_last_q <= !along_k_i ? next_shape_i.k_last[LaneW-1:0] :
+                      IsA ? next_shape_i.m_last[LaneW-1:0] : next_shape_i.n_last[LaneW-1:0];
       stride_q <= stride_i;
       base_q <= base_i;
       block_q <= base_i;
@@ -99,14 +100,17 @@ module lathe_gemm_fetch
       word_q <= '0;
       first_row_o <= 1'b1;
       first_col_o <= 1'b1;
-      groups_q <= BlockW'(reload.k_last >> LaneW);
+      one_group_q <= groups == '0;
+      group_last_q <= groups == '0;
+      groups_q <= groups;
     end else if (push) begin
       word_q <= word_last ? '0 : word_q + 1'b1;
-      addr_q <= word_last && (along_q || group_last) ? next_group : addr_q + stride_q;
+      addr_q <= word_last && (along_q || group_last_q) ? next_group : addr_q + stride_q;
       if (word_last) begin
-        groups_q <= group_last ? BlockW'(reload.k_last >> LaneW) : groups_q - 1'b1;
+        group_last_q <= group_last_q ? one_group_q : groups_q == BlockW'(1);
+        groups_q <= group_last_q ? groups : groups_q - 1'b1;
         group_q <= next_group;
-        if (group_last) begin
+        if (group_last_q) begin
           block_q <= next_block;
           first_row_o <= first_row_o && !col_last;
           first_col_o <= col_last;
@@ -128,18 +132,20 @@ module lathe_gemm_fetch
     .out_data_o (rd_addr_o)
   );
 
-  // Room for a group is taken before its first word is asked for, so words that come back are always taken.
+  // A word is asked for when there is room for it, so words that come back are always taken.
   lathe_transpose #(
-    .Lanes(Lanes),
-    .TagW (TagW + LaneW + 2)
+    .Lanes (Lanes),
+    .Groups(Lanes < 8 ? 4 : 2),
+    .TagW  (TagW + LaneW + 2)
   ) u_transpose (
     .clk_i,
     .rst_ni,
+    .ask_i       (word_q),
     .room_o      (room),
     .open_i      (open_o),
-    .open_last_i (last_word),
+    .open_last_i (short_group ? short_last_q : '1),
     .open_lines_i(!along_q),
-    .open_tag_i  ({tag_i, last_step, group_last, group_last && all_last}),
+    .open_tag_i  ({tag_i, last_step, group_last_q, group_last_q && all_last}),
     .line_valid_i(rd_rvalid_i),
     .line_data_i (rd_rdata_i),
     .index_i     (step_i),

@@ -17,19 +17,30 @@ module lathe_gemm_tiles
 );
   localparam int unsigned LaneW = $clog2(Lanes);
 
-  logic [BlockW-1:0] rows_q, cols_q;  // blocks left after this one
+  logic [BlockW-1:0] rows_q, cols_q, rows, cols;  // blocks left after this one
+  logic row_last_q, col_last_q, one_col_q;        // none is left
+
+  assign rows = BlockW'(shape_i.m_last >> LaneW);
+  assign cols = BlockW'(shape_i.n_last >> LaneW);
 
   always_ff @(posedge clk_i) begin
     if (start_i) begin
-      rows_q <= BlockW'(shape_i.m_last >> LaneW);
-      cols_q <= BlockW'(shape_i.n_last >> LaneW);
+      rows_q <= rows;
+      cols_q <= cols;
+      row_last_q <= rows == '0;
+      col_last_q <= cols == '0;
+      one_col_q <= cols == '0;
     end else if (next_i) begin
-      cols_q <= col_last_o ? BlockW'(shape_i.n_last >> LaneW) : cols_q - 1'b1;
-      if (col_last_o) rows_q <= rows_q - 1'b1;
+      cols_q <= col_last_q ? cols : cols_q - 1'b1;
+      col_last_q <= col_last_q ? one_col_q : cols_q == BlockW'(1);
+      if (col_last_q) begin
+        rows_q <= rows_q - 1'b1;
+        row_last_q <= rows_q == BlockW'(1);
+      end
     end
   end
 
-  assign row_last_o = rows_q == '0;
-  assign col_last_o = cols_q == '0;
-  assign last_o = row_last_o && col_last_o;
+  assign row_last_o = row_last_q;
+  assign col_last_o = col_last_q;
+  assign last_o = row_last_q && col_last_q;
 endmodule

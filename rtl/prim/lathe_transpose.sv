@@ -4,14 +4,15 @@
 module lathe_transpose #(
   parameter int unsigned Lanes = 8,   // a power of 2
   parameter int unsigned Width = 16,  // of an element
-  parameter int unsigned Groups = 4,  // a power of 2
+  parameter int unsigned Groups = 2,  // memory for so many, a power of 2; one more is overwritten while it comes out
   parameter int unsigned TagW = 1,
   localparam int unsigned LaneW = $clog2(Lanes)
 ) (
   input  logic                   clk_i,
   input  logic                   rst_ni,
-  // A new group, after those that are open.
-  output logic                   room_o,
+  // A new group, after those that are open. A line comes only if there was room for it.
+  input  logic [LaneW-1:0]       ask_i,         // a line of the newest group; 0: of a group that is not yet open
+  output logic                   room_o,        // for that line; stays until it comes
   input  logic                   open_i,
   input  logic [LaneW-1:0]       open_last_i,   // its last line
   input  logic                   open_lines_i,  // give its lines, not its columns
@@ -20,7 +21,7 @@ module lathe_transpose #(
   input  logic                   line_valid_i,
   input  logic [Lanes*Width-1:0] line_data_i,
   // The oldest group.
-  input  logic [LaneW-1:0]       index_i,       // column or line that is wanted
+  input  logic [LaneW-1:0]       index_i,       // column or line that is wanted: all of them in order
   output logic                   valid_o,       // it is there
   output logic [Lanes*Width-1:0] data_o,
   output logic [TagW-1:0]        tag_o,
@@ -32,21 +33,34 @@ module lathe_transpose #(
 
   localparam int unsigned GroupW = $clog2(Groups);
   typedef logic [LaneW-1:0] lane_t;
+  typedef logic [GroupW:0] group_t;
   typedef logic [Lanes-1:0][Width-1:0] word_t;
 
-  logic [GroupW-1:0] open_q, in_q, out_q;  // groups that is opened next, gets lines, comes out
-  logic [GroupW:0] used_q, full_q;         // groups that are open, that have all lines
+  // Element (line i, column k) is in memory i ^ k: a line and a column both touch every memory once. Its address is i or,
+  // if the group is turned, k. The new group's line x takes the places of the old one's column or line x, which has come
+  // out: it is turned if the old one was and came out as columns, or neither.
+  typedef struct packed {
+    logic            lines;
+    logic            turned;
+    logic [TagW-1:0] tag;
+  } form_t;
+
+  group_t open_q, in_q, out_q;  // number of the group that is opened next, gets lines, comes out
+  group_t used_q, full_q;       // groups that are open, that have all lines
   lane_t line_q;
-  lane_t last_q [Groups];
-  logic [Groups-1:0] lines_q;
-  logic [TagW-1:0] tag_q [Groups];
+  lane_t last_q [2*Groups];
+  logic [2*Groups-1:0] turned_q;
+  logic [Groups-1:0] turn_q;    // of the next group in these places
+  form_t form_q [2*Groups], opened, oldest_q;
   logic line_last;
 
-  assign room_o = !used_q[GroupW];
+  assign room_o = used_q < group_t'(Groups) || (ask_i != '0 ? used_q == group_t'(Groups) || index_i > ask_i :
+                                                used_q == group_t'(Groups) && index_i != '0);
   assign line_last = line_valid_i && line_q == last_q[in_q];
-  assign tag_o = tag_q[out_q];
+  assign opened = '{lines: open_lines_i, turned: turn_q[open_q[GroupW-1:0]], tag: open_tag_i};
+  assign tag_o = oldest_q.tag;
   // A line is there as soon as it came, a column with the last line.
-  assign valid_o = full_q != '0 || (used_q != '0 && lines_q[out_q] && index_i != line_q);
+  assign valid_o = full_q != '0 || (used_q != '0 && oldest_q.lines && index_i != line_q);
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
@@ -56,8 +70,12 @@ module lathe_transpose #(
       used_q <= '0;
       full_q <= '0;
       line_q <= '0;
+      turn_q <= '0;
     end else begin
-      if (open_i) open_q <= open_q + 1'b1;
+      if (open_i) begin
+        open_q <= open_q + 1'b1;
+        turn_q[open_q[GroupW-1:0]] <= opened.turned == opened.lines;
+      end
       if (line_valid_i) line_q <= line_last ? '0 : line_q + 1'b1;
       if (line_last) in_q <= in_q + 1'b1;
       if (close_i) out_q <= out_q + 1'b1;
@@ -69,37 +87,41 @@ module lathe_transpose #(
   always_ff @(posedge clk_i) begin
     if (open_i) begin
       last_q[open_q] <= open_last_i;
-      lines_q[open_q] <= open_lines_i;
-      tag_q[open_q] <= open_tag_i;
+      form_q[open_q] <= opened;
+      turned_q[open_q] <= opened.turned;
     end
+    if (open_i && used_q == group_t'(close_i)) oldest_q <= opened;
+    else if (close_i) oldest_q <= form_q[out_q+1'b1];
   end
 
-  // Lane l of the result is lane l + by of the word.
-  function automatic word_t rotate(word_t word, lane_t by);
+  // Lane l of the result is lane l ^ by of the word.
+  function automatic word_t swap(word_t word, lane_t by);
     for (int unsigned s = 0; s < LaneW; s++) begin
-      if (by[s]) word = (word >> ((1 << s) * Width)) | (word << ((Lanes - (1 << s)) * Width));
+      word_t other;
+      for (int unsigned l = 0; l < Lanes; l++) other[l] = word[l ^ (1 << s)];
+      if (by[s]) word = other;
     end
     return word;
   endfunction
 
-  // Stored on the diagonal, so that a line and a column both touch every memory once: element (line i, column k) is
-  // in memory (i + k) mod Lanes at address i.
-  word_t line, diagonal;
-  assign line = rotate(line_data_i, -line_q);
+  word_t line, crossed;
+  assign line = swap(line_data_i, line_q);
 
   for (genvar m = 0; m < Lanes; m++) begin : gen_memory
     logic [Width-1:0] mem_q [Groups*Lanes];
-    lane_t address;
+    lane_t write, read;
+
+    assign write = line_q ^ (turned_q[in_q] ? lane_t'(m) : '0);
+    assign read = index_i ^ (oldest_q.lines == oldest_q.turned ? lane_t'(m) : '0);
 
     always_ff @(posedge clk_i) begin
-      if (line_valid_i) mem_q[{in_q, line_q}] <= line[m];
+      if (line_valid_i) mem_q[{in_q[GroupW-1:0], write}] <= line[m];
     end
 
-    assign address = lines_q[out_q] ? index_i : lane_t'(m) - index_i;
-    assign diagonal[m] = mem_q[{out_q, address}];
+    assign crossed[m] = mem_q[{out_q[GroupW-1:0], read}];
   end
 
-  assign data_o = rotate(diagonal, index_i);
+  assign data_o = swap(crossed, index_i);
 
 `ifndef SYNTHESIS
   logic live_q;  // after a reset, when registers no longer hold what they powered up with
@@ -107,7 +129,8 @@ module lathe_transpose #(
   always @(posedge clk_i) begin
     live_q <= rst_ni;
     if (live_q && rst_ni) begin
-      assert (!open_i || room_o) else $error("a group is opened without room");
+      assert (!open_i || (room_o && ask_i == '0)) else $error("a group is opened without room");
+      assert (!line_valid_i || full_q < group_t'(Groups) || line_q < index_i) else $error("a line without room");
       assert (!line_valid_i || used_q > full_q) else $error("a line without a group");
       assert (!close_i || full_q != '0) else $error("a group is closed before its last line came");
     end

@@ -41,17 +41,24 @@ class Bench:
         return Group(values, as_lines, count, int(generator.integers(2)))
 
     async def run(self, groups: list[Group], rates=(1.0, 1.0, 1.0), limit: int | None = None) -> int:
-        """Pass groups through; `rates`: probability of opening, sending, taking in a cycle. Return the cycles it took."""
+        """Pass groups through; `rates`: probability of asking, sending, taking in a cycle. Return the cycles it took."""
         dut, draw = self.dut, self.generator.random
-        to_open, lines, inside = deque(groups), deque(), deque()
+        to_ask = deque((group, number) for group in groups for number in range(len(group.lines)))
+        lines, inside = deque(), deque()
         index, now = 0, 0
-        while to_open or inside:
+        while to_ask or inside:
             line = lines.popleft() if lines and draw() < rates[1] else None
             dut.line_valid_i.value = line is not None
             dut.line_data_i.value = to_word(line) if line is not None else self.generator.integers(1 << 16).item()
             dut.index_i.value = index
+            dut.ask_i.value = to_ask[0][1] if to_ask else 0
             await FallingEdge(dut.clk_i)  # outputs are settled
-            opening = to_open.popleft() if to_open and int(dut.room_o.value) and draw() < rates[0] else None
+            opening = None
+            if to_ask and int(dut.room_o.value) and draw() < rates[0]:
+                group, number = to_ask.popleft()
+                opening = None if number else group
+                lines.append(group.lines[number])
+                self.seen.hit("line in the place of one that has come out", len(inside) == self.groups_inside + 1)
             dut.open_i.value = opening is not None
             if opening:
                 dut.open_last_i.value, dut.open_lines_i.value = len(opening.lines) - 1, opening.as_lines
@@ -70,9 +77,8 @@ class Bench:
                 inside.popleft()
             if opening:
                 inside.append(opening)
-                lines.extend(opening.lines)
-            self.seen.hit("full", len(inside) == self.groups_inside)
-            assert len(inside) <= self.groups_inside, "room for more groups than there are"
+            self.seen.hit("full", len(inside) == self.groups_inside + 1)
+            assert len(inside) <= self.groups_inside + 1, "room for more groups than there are"
             assert limit is None or now <= limit, f"more than {limit} cycles"
         dut.close_i.value = dut.open_i.value = dut.line_valid_i.value = 0
         await cycle(dut)
@@ -106,7 +112,8 @@ async def test_groups(dut):
     for _ in range(12):
         rates = tuple(bench.generator.choice([1.0, 0.5, 0.1], 3))
         await bench.run([bench.group() for _ in range(12)], rates)
-    bench.finish("columns", "lines", "short", "full", "line before its group is whole")
+    bench.finish("columns", "lines", "short", "full", "line before its group is whole",
+                 "line in the place of one that has come out")
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")

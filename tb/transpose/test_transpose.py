@@ -10,10 +10,12 @@ def test_transpose(lanes):
 
 
 @pytest.mark.parametrize("test, old, new", [
-    ("test_groups", "lines_q[out_q] ? index_i : lane_t'(m) - index_i", "lines_q[open_q] ? index_i : lane_t'(m) - index_i"),
+    ("test_groups", "open_i && used_q == group_t'(close_i)", "open_i && used_q == '0"),
     ("test_groups", "line_q == last_q[in_q]", "line_q == last_q[open_q]"),
+    ("test_groups", "index_i > ask_i", "index_i >= ask_i"),
+    ("test_groups", "opened.turned == opened.lines", "opened.turned != opened.lines"),
     ("test_reset", "full_q <= '0;", ""),
-], ids=["form of another group", "length of another group", "reset"])
+], ids=["form of another group", "length of another group", "room too early", "turned", "reset"])
 def test_transpose_detects_a_planted_error(test, old, new):
     with pytest.raises(BenchFailed, match=test):
         run("lathe_transpose", "tb.transpose.bench", parameters={"Lanes": 4}, testcase=test,
