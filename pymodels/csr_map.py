@@ -145,18 +145,6 @@ REGISTERS: dict[str, Register] = {
     "SATURATIONS": Register("SATURATIONS", 0x0080, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     }, "Values clamped to 16 bits by completed commands."),
-    "CYCLES_LO": Register("CYCLES_LO", 0x0084, "ro", {
-        "value": Field(0, 32, False, "ro", None, ""),
-    }, "Cycles while busy, bits 31:0."),
-    "CYCLES_HI": Register("CYCLES_HI", 0x0088, "ro", {
-        "value": Field(0, 32, False, "ro", None, ""),
-    }, "Cycles while busy, bits 63:32."),
-    "MAC_STEPS_LO": Register("MAC_STEPS_LO", 0x008C, "ro", {
-        "value": Field(0, 32, False, "ro", None, ""),
-    }, "k-steps of the gemm array (Lanes x Lanes multiplications each), bits 31:0."),
-    "MAC_STEPS_HI": Register("MAC_STEPS_HI", 0x0090, "ro", {
-        "value": Field(0, 32, False, "ro", None, ""),
-    }, "k-steps of the gemm array, bits 63:32."),
     "STAT_COUNT": Register("STAT_COUNT", 0x0100, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     }, "Samples."),
@@ -237,81 +225,93 @@ REGISTERS: dict[str, Register] = {
         "value": Field(0, 32, False, "ro", None, ""),
     },
         "Cycles without a command while the program is still read or the next command is made ready."),
-    "POLICY_IDLE": Register("POLICY_IDLE", 0x021C, "ro", {
+    "CYCLES_LO": Register("CYCLES_LO", 0x021C, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Cycles while busy, bits 31:0."),
+    "POLICY_IDLE": Register("POLICY_IDLE", 0x0220, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     }, "Cycles without a command, and none to come."),
-    "POLICY_BUSY": Register("POLICY_BUSY", 0x0220, "ro", {
+    "POLICY_BUSY": Register("POLICY_BUSY", 0x0224, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     },
         "Cycles of work: a command is in the unit and does not stall (gemm: the array takes a k-step)."),
-    "POLICY_WAIT": Register("POLICY_WAIT", 0x0224, "ro", {
+    "POLICY_WAIT": Register("POLICY_WAIT", 0x0228, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     }, "Cycles without a command; the head of the queue waits for a semaphore."),
-    "POLICY_STALL_OPERAND": Register("POLICY_STALL_OPERAND", 0x0228, "ro", {
+    "POLICY_STALL_OPERAND": Register("POLICY_STALL_OPERAND", 0x022C, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     }, "Cycles in a command that waits for operand words."),
-    "POLICY_STALL_RESULT": Register("POLICY_STALL_RESULT", 0x022C, "ro", {
+    "POLICY_STALL_RESULT": Register("POLICY_STALL_RESULT", 0x0230, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     }, "Cycles in a command that waits for room to write."),
-    "POLICY_OVERHEAD": Register("POLICY_OVERHEAD", 0x0230, "ro", {
+    "POLICY_OVERHEAD": Register("POLICY_OVERHEAD", 0x0234, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     },
         "Cycles in a command that neither works nor stalls: its stream has not begun or has ended (gemm "
         "only)."),
-    "POLICY_FETCH": Register("POLICY_FETCH", 0x0234, "ro", {
+    "POLICY_FETCH": Register("POLICY_FETCH", 0x0238, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     },
         "Cycles without a command while the program is still read or the next command is made ready."),
-    "UPDATE_IDLE": Register("UPDATE_IDLE", 0x0238, "ro", {
+    "CYCLES_HI": Register("CYCLES_HI", 0x023C, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Cycles while busy, bits 63:32."),
+    "UPDATE_IDLE": Register("UPDATE_IDLE", 0x0240, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     }, "Cycles without a command, and none to come."),
-    "UPDATE_BUSY": Register("UPDATE_BUSY", 0x023C, "ro", {
+    "UPDATE_BUSY": Register("UPDATE_BUSY", 0x0244, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     },
         "Cycles of work: a command is in the unit and does not stall (gemm: the array takes a k-step)."),
-    "UPDATE_WAIT": Register("UPDATE_WAIT", 0x0240, "ro", {
+    "UPDATE_WAIT": Register("UPDATE_WAIT", 0x0248, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     }, "Cycles without a command; the head of the queue waits for a semaphore."),
-    "UPDATE_STALL_OPERAND": Register("UPDATE_STALL_OPERAND", 0x0244, "ro", {
+    "UPDATE_STALL_OPERAND": Register("UPDATE_STALL_OPERAND", 0x024C, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     }, "Cycles in a command that waits for operand words."),
-    "UPDATE_STALL_RESULT": Register("UPDATE_STALL_RESULT", 0x0248, "ro", {
+    "UPDATE_STALL_RESULT": Register("UPDATE_STALL_RESULT", 0x0250, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     }, "Cycles in a command that waits for room to write."),
-    "UPDATE_OVERHEAD": Register("UPDATE_OVERHEAD", 0x024C, "ro", {
+    "UPDATE_OVERHEAD": Register("UPDATE_OVERHEAD", 0x0254, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     },
         "Cycles in a command that neither works nor stalls: its stream has not begun or has ended (gemm "
         "only)."),
-    "UPDATE_FETCH": Register("UPDATE_FETCH", 0x0250, "ro", {
+    "UPDATE_FETCH": Register("UPDATE_FETCH", 0x0258, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     },
         "Cycles without a command while the program is still read or the next command is made ready."),
-    "DMA_IDLE": Register("DMA_IDLE", 0x0254, "ro", {
+    "MAC_STEPS_LO": Register("MAC_STEPS_LO", 0x025C, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "k-steps of the gemm array (Lanes x Lanes multiplications each), bits 31:0."),
+    "DMA_IDLE": Register("DMA_IDLE", 0x0260, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     }, "Cycles without a command, and none to come."),
-    "DMA_BUSY": Register("DMA_BUSY", 0x0258, "ro", {
+    "DMA_BUSY": Register("DMA_BUSY", 0x0264, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     },
         "Cycles of work: a command is in the unit and does not stall (gemm: the array takes a k-step)."),
-    "DMA_WAIT": Register("DMA_WAIT", 0x025C, "ro", {
+    "DMA_WAIT": Register("DMA_WAIT", 0x0268, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     }, "Cycles without a command; the head of the queue waits for a semaphore."),
-    "DMA_STALL_OPERAND": Register("DMA_STALL_OPERAND", 0x0260, "ro", {
+    "DMA_STALL_OPERAND": Register("DMA_STALL_OPERAND", 0x026C, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     }, "Cycles in a command that waits for operand words."),
-    "DMA_STALL_RESULT": Register("DMA_STALL_RESULT", 0x0264, "ro", {
+    "DMA_STALL_RESULT": Register("DMA_STALL_RESULT", 0x0270, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     }, "Cycles in a command that waits for room to write."),
-    "DMA_OVERHEAD": Register("DMA_OVERHEAD", 0x0268, "ro", {
+    "DMA_OVERHEAD": Register("DMA_OVERHEAD", 0x0274, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     },
         "Cycles in a command that neither works nor stalls: its stream has not begun or has ended (gemm "
         "only)."),
-    "DMA_FETCH": Register("DMA_FETCH", 0x026C, "ro", {
+    "DMA_FETCH": Register("DMA_FETCH", 0x0278, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     },
         "Cycles without a command while the program is still read or the next command is made ready."),
+    "MAC_STEPS_HI": Register("MAC_STEPS_HI", 0x027C, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "k-steps of the gemm array, bits 63:32."),
 }
 
 MEMORIES: dict[str, Memory] = {

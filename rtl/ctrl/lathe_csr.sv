@@ -52,10 +52,10 @@ module lathe_csr
   input  logic [31:0]    version_i,
   input  logic [1:0]     slot_i,
   input  logic [1:0]     kept_i,
-  input  perf_t          perf_i,
-  output logic           count_valid_o,       // counter of a unit, held until ready
+  input  logic [31:0]    saturations_i,
+  output logic           count_valid_o,       // one of the counters, held until ready
   input  logic           count_ready_i,
-  output logic [4:0]     count_index_o,       // 7 * unit + state
+  output logic [4:0]     count_index_o,       // word of COUNTERS
   input  logic [31:0]    count_i,             // with ready
   input  policy_stats_t  stats_i,
 
@@ -109,7 +109,8 @@ module lathe_csr
   assign start_pc_o = out.START_PC.value.value;
   assign seed_o = out.SEED.value.value;
   assign opnum_o = out.OPNUM.value.value;
-  assign in.OPNUM.value.incr = opnum_increment_i;
+  assign in.OPNUM.value.next = opnum_o + 32'd1;
+  assign in.OPNUM.value.we = opnum_increment_i;
   assign group_o = '{base: out.GROUP_BASE.value.value, size: out.GROUP_SIZE.value.value,
                      slots: out.GROUP_SLOTS.value.value, version: out.GROUP_VERSION.value.value};
   assign policy_cfg_o = '{ratio_mode: lathe_desc_pkg::ratio_mode_e'(out.RATIO_MODE.value.value),
@@ -144,11 +145,9 @@ module lathe_csr
   assign in.SLOT.kept.next = kept_i;
 
   // ---- Counters ----
-  assign in.SATURATIONS.value.next = perf_i.saturations;
-  assign {in.CYCLES_HI.value.next, in.CYCLES_LO.value.next} = perf_i.cycles;
-  assign {in.MAC_STEPS_HI.value.next, in.MAC_STEPS_LO.value.next} = perf_i.mac_steps;
+  assign in.SATURATIONS.value.next = saturations_i;
 
-  // Those of the units lie outside: hold the request until it is served.
+  // The others lie outside: hold the request until it is served.
   logic count_valid_q, count_write_q;
   always_ff @(posedge clk_i) begin
     if (!rst_ni) {count_valid_q, count_write_q} <= '0;

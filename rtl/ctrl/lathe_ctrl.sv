@@ -63,10 +63,9 @@ module lathe_ctrl
   logic [15:0]    base_current, base_next, group_size;
   group_t         group;
   report_t        report;
-  perf_t          perf;
   logic           counting, count_valid, count_ready;
   logic [4:0]     count_index;
-  logic [31:0]    count;
+  logic [31:0]    count, saturations_sum;
   logic           host_mem_en, host_mem_write, host_exp_valid, host_exp_ready, host_exp_write;
   logic [11:0]    host_mem_index;
   logic [31:0]    host_mem_wdata, host_mem_rdata;
@@ -118,7 +117,7 @@ module lathe_ctrl
     .version_i(version),
     .slot_i(slot_current),
     .kept_i(kept),
-    .perf_i(perf),
+    .saturations_i(saturations_sum),
     .count_valid_o(count_valid),
     .count_ready_i(count_ready),
     .count_index_o(count_index),
@@ -144,6 +143,7 @@ module lathe_ctrl
   report_t     seq_report, unit_report;
   logic        unit_report_valid, entry_read, pop, can_start;
   entry_t      push_entry, entry;
+  logic [ExpW-1:0] read_exp;
   logic [UnitW-1:0]                       push_unit, read_unit, unit;
   logic [NumSemaphores-1:0]               push_wait, positive, take_mask, post_mask;
   logic [NumUnits-1:0]                    head_valid, room, occupied, waiting;
@@ -203,6 +203,7 @@ module lathe_ctrl
     .head_pc_o(head_pc),
     .read_i(entry_read),
     .read_unit_i(read_unit),
+    .read_exp_o(read_exp),
     .entry_o(entry),
     .pop_i(pop),
     .pop_unit_i(unit)
@@ -234,10 +235,9 @@ module lathe_ctrl
   logic                 post, overflow, saturations_valid, retire_valid, retire_ready, retired, finish, conflict;
   logic [UnitW-1:0]     finish_unit;
   logic [31:0]          saturations;
-  logic                 exponents_ready, lookup, ref_result, ref_assign, ref_fixed;
-  logic [5:0]           ref_exp;
-  logic [1:0]           ref_space;
-  logic [ExpW-1:0]      ref_value, ref_fixed_exp;
+  logic                 exponents_ready, lookup, result_assign, result_fixed;
+  logic [6:0]           source_index, result_index;
+  logic [ExpW-1:0]      source_exp, result_exp, fixed_exp;
   tops_t                retire;
   ref_t [1:0]           retiring;
   cmd_t                 cmd;
@@ -267,6 +267,7 @@ module lathe_ctrl
     .positive_i(positive),
     .read_o(entry_read),
     .read_unit_o(read_unit),
+    .read_exp_i(read_exp),
     .entry_i(entry),
     .pop_o(pop),
     .unit_o(unit),
@@ -277,15 +278,17 @@ module lathe_ctrl
     .unblock_i(finish || retired),
     .base_current_i(base_current),
     .base_next_i(base_next),
+    .slot_current_i(slot_current),
+    .slot_next_i(slot_next),
     .exponents_ready_i(exponents_ready),
     .lookup_o(lookup),
-    .ref_exp_o(ref_exp),
-    .ref_space_o(ref_space),
-    .result_o(ref_result),
-    .assign_o(ref_assign),
-    .fixed_o(ref_fixed),
-    .fixed_exp_o(ref_fixed_exp),
-    .exp_i(ref_value),
+    .source_o(source_index),
+    .source_exp_i(source_exp),
+    .result_o(result_index),
+    .result_exp_i(result_exp),
+    .assign_o(result_assign),
+    .fixed_o(result_fixed),
+    .fixed_exp_o(fixed_exp),
     .cmd_valid_o,
     .cmd_ready_i,
     .cmd_o(cmd),
@@ -334,15 +337,13 @@ module lathe_ctrl
     .por_ni,
     .ready_o(exponents_ready),
     .lookup_i(lookup),
-    .ref_exp_i(ref_exp),
-    .ref_space_i(ref_space),
-    .slot_current_i(slot_current),
-    .slot_next_i(slot_next),
-    .result_i(ref_result),
-    .assign_i(ref_assign),
-    .fixed_i(ref_fixed),
-    .fixed_exp_i(ref_fixed_exp),
-    .exp_o(ref_value),
+    .source_i(source_index),
+    .source_exp_o(source_exp),
+    .result_i(result_index),
+    .result_exp_o(result_exp),
+    .assign_i(result_assign),
+    .fixed_i(result_fixed),
+    .fixed_exp_i(fixed_exp),
     .retire_valid_i(retire_valid),
     .retire_ready_o(retire_ready),
     .retire_i(retire),
@@ -405,7 +406,7 @@ module lathe_ctrl
     .mac_step_i,
     .saturations_valid_i(saturations_valid),
     .saturations_i(saturations),
-    .perf_o(perf),
+    .saturations_o(saturations_sum),
     .read_valid_i(count_valid),
     .read_ready_o(count_ready),
     .read_index_i(count_index),

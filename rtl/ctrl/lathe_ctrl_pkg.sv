@@ -45,12 +45,6 @@ package lathe_ctrl_pkg;
     logic [PcW-1:0] pc;
   } report_t;
 
-  typedef struct packed {
-    logic [31:0] saturations;
-    logic [63:0] cycles;
-    logic [63:0] mac_steps;
-  } perf_t;
-
   // Weight group as the host wants it at group_init.
   typedef struct packed {
     logic [15:0] base;

@@ -18,7 +18,8 @@ module lathe_desc_check
   input  logic [15:0] group_size_i,  // words of a weight slot
 
   output logic        done_o,        // pulse
-  output error_e      error_o        // from done_o until the next start_i
+  output logic        bad_o,         // error_o is not ErrNone
+  output error_e      error_o        // both from done_o until the next start_i
 );
   localparam int unsigned WordBytes = 2 * Lanes;
   localparam int unsigned LaneW = $clog2(Lanes);
@@ -209,7 +210,7 @@ module lathe_desc_check
 
   // ---- Verdict ----
   logic [NumOperands+2:0] field_bad_q;
-  logic                   unit_bad_q, op_bad_q, shape_bad_q, rows_bad_q, space_bad_q, align_bad_q;
+  logic                   unit_bad_q, op_bad_q, shape_bad_q, early_bad_q, rows_bad_q, space_bad_q, align_bad_q;
   always_ff @(posedge clk_i) begin
     if (at_q[3]) begin
       unit_bad_q <= !uses.unit_ok;
@@ -222,14 +223,20 @@ module lathe_desc_check
     space_bad_q <= !at_q[1] && (space_bad_q || end_bad != '0);
   end
 
+  error_e early_q;  // what is known before the operands' ends
+  always_ff @(posedge clk_i) begin
+    if (unit_bad_q) early_q <= ErrBadUnit;
+    else if (op_bad_q) early_q <= ErrBadOp;
+    else if (field_bad_q != '0) early_q <= ErrBadField;
+    else early_q <= shape_bad_q ? ErrBadShape : ErrNone;
+    early_bad_q <= {unit_bad_q, op_bad_q, field_bad_q, shape_bad_q} != '0;
+  end
+  assign bad_o = early_bad_q || rows_bad_q || space_bad_q || align_bad_q;
   always_comb begin
-    if (unit_bad_q) error_o = ErrBadUnit;
-    else if (op_bad_q) error_o = ErrBadOp;
-    else if (field_bad_q != '0) error_o = ErrBadField;
-    else if (shape_bad_q || rows_bad_q) error_o = ErrBadShape;
+    if (early_bad_q) error_o = early_q;
+    else if (rows_bad_q) error_o = ErrBadShape;
     else if (space_bad_q) error_o = ErrOutOfScratchpad;
-    else if (align_bad_q) error_o = ErrMisaligned;
-    else error_o = ErrNone;
+    else error_o = align_bad_q ? ErrMisaligned : ErrNone;
   end
 
 `ifndef SYNTHESIS

@@ -14,17 +14,15 @@ module lathe_exponents
   input  logic              por_ni,
   output logic              ready_o,         // cleared; before that no lookups
 
-  // Lookup, answered in the same cycle.
+  // Lookup by physical index, answered in the same cycle: the exponent of a source's data, and that of a result's next write.
   input  logic              lookup_i,
-  input  logic [5:0]        ref_exp_i,
-  input  logic [1:0]        ref_space_i,
-  input  logic [1:0]        slot_current_i,
-  input  logic [1:0]        slot_next_i,
-  input  logic              result_i,        // give the exponent of the next write, else that of the data
-  input  logic              assign_i,        // of a result: the data's exponent becomes that, or
-  input  logic              fixed_i,         //   this one
+  input  logic [6:0]        source_i,
+  output logic [ExpW-1:0]   source_exp_o,
+  input  logic [6:0]        result_i,
+  output logic [ExpW-1:0]   result_exp_o,
+  input  logic              assign_i,        // the exponent of the result's data becomes that of its next write, or
+  input  logic              fixed_i,         //   this one; the source still gives what was there before
   input  logic [ExpW-1:0]   fixed_exp_i,
-  output logic [ExpW-1:0]   exp_o,
 
   // Retire: the histories take the tops in the cycles that follow. A reset of the chip does not stop that.
   input  logic              retire_valid_i,
@@ -72,13 +70,15 @@ module lathe_exponents
   end
 
   // ---- Histories: read word by word, each shifted by one top, and the largest top found on the way ----
-  localparam logic [2:0] LastStep = 3'd6;
+  localparam logic [3:0] LastStep = 4'd8;
   tops_t                          tops_q;
-  logic [2:0]                     step_q;
+  logic [3:0]                     step_q;
   next_t                          own, own_q;
   logic                           working, second, go, last;
   logic [6:0]                     index;
   logic [WordTops-1:0][ExpW-1:0]  read, word, word_q;
+  logic [1:0][ExpW-1:0]           pair_q;   // the larger of each two of word_q, a step later
+  logic [ExpW-1:0]                four_q;   // and of all four
   logic [ExpW-1:0]                carry_q, best_q, next_exp;
   logic signed [ExpW+1:0]         scaled;
 
@@ -101,10 +101,10 @@ module lathe_exponents
     .AnyOnCollision(1'b1)
   ) u_history (
     .clk_i,
-    .wr_en_i(step_q >= 3'd2 && !last),
-    .wr_addr_i({index, 2'(step_q - 3'd2)}),
+    .wr_en_i(step_q >= 4'd2 && step_q <= 4'd5),
+    .wr_addr_i({index, 2'(step_q - 4'd2)}),
     .wr_data_i(word_q),
-    .rd_en_i(1'b1),
+    .rd_en_i(working),
     .rd_addr_i({index, step_q[1:0]}),
     .rd_data_o(read)
   );
@@ -114,47 +114,47 @@ module lathe_exponents
       {tops_q.result[0].write, tops_q.result[1].write} <= '0;
       step_q <= '0;
     end else begin
-      if (go) step_q <= last ? '0 : step_q + 3'd1;
+      if (go) step_q <= last ? '0 : step_q + 4'd1;
       if (last) tops_q.result[second].write <= 1'b0;
       if (retire_valid_i && retire_ready_o) tops_q <= retire_i;
     end
   end
   always_ff @(posedge clk_i) begin
-    if (step_q == '0) own_q <= own;
-    word_q <= {word[WordTops-2:0], carry_q};
-    carry_q <= (step_q == '0) ? tops_q.top[second] : word[WordTops-1];
-    best_q <= (step_q < 3'd2) ? Empty : max8(max8(best_q, word_q[0]), max8(max8(word_q[1], word_q[2]), word_q[3]));
+    if (working) begin
+      if (step_q == '0) own_q <= own;
+      word_q <= {word[WordTops-2:0], carry_q};
+      carry_q <= (step_q == '0) ? tops_q.top[second] : word[WordTops-1];
+      for (int unsigned i = 0; i < 2; i++) pair_q[i] <= max8(word_q[2*i], word_q[2*i+1]);
+      four_q <= max8(pair_q[0], pair_q[1]);
+      best_q <= (step_q == 4'd4) ? four_q : max8(best_q, four_q);
+    end
   end
   assign retire_ready_o = ready_o && !working;
   assign retiring_o = tops_q.result;
   assign retired_o = last;
 
   // ---- Registers: the host waits for lookups and histories ----
-  logic [6:0]      ref_index, exp_index, other_index, next_rindex, next_windex;
+  logic [6:0]      other_index, next_windex, exp_windex;
   logic            host_write, exp_we, next_we;
-  logic [ExpW-1:0] exp_wdata;
+  logic [ExpW-1:0] data_exp, exp_wdata;
   next_t           next_wdata;
   logic            unused_host_wdata;
   assign unused_host_wdata = ^host_wdata_i[15:8];  // next is readable only
   assign host_ready_o = host_valid_i && ready_o && !lookup_i && !working;
   assign host_write = host_ready_o && host_write_i;
+  assign source_exp_o = data_exp;
+  assign result_exp_o = own.next;
+  assign host_rdata_o = {own.fixed, own.next, data_exp};
 
   always_comb begin
-    unique case (ref_space_i)
-      lathe_desc_pkg::SpaceCurrent: ref_index = {1'b1, slot_current_i, ref_exp_i[3:0]};
-      lathe_desc_pkg::SpaceNext:    ref_index = {1'b1, slot_next_i, ref_exp_i[3:0]};
-      default:                      ref_index = {1'b0, ref_exp_i};
-    endcase
-    exp_index = !ready_o ? clear_q[6:0] : lookup_i ? ref_index : host_index_i;
     other_index = working ? index : logical(host_index_i);
-    next_rindex = lookup_i ? logical(ref_index) : other_index;
     next_windex = !ready_o ? clear_q[6:0] : other_index;
-    own = next_mem[next_rindex];
-    exp_o = result_i ? own.next : exp_mem[exp_index];
-    host_rdata_o = {own.fixed, own.next, exp_mem[exp_index]};
+    own = next_mem[lookup_i ? logical(result_i) : other_index];
+    data_exp = exp_mem[lookup_i ? source_i : host_index_i];
 
     exp_we = !ready_o || (lookup_i && assign_i) || host_write;
     next_we = (!ready_o && clear_q < 8'(NumLogical)) || last || host_write;
+    exp_windex = !ready_o ? clear_q[6:0] : lookup_i ? result_i : host_index_i;
     if (!ready_o) begin
       exp_wdata = '0;
       next_wdata = '0;
@@ -166,7 +166,7 @@ module lathe_exponents
   end
 
   always_ff @(posedge clk_i) begin
-    if (exp_we) exp_mem[exp_index] <= exp_wdata;
+    if (exp_we) exp_mem[exp_windex] <= exp_wdata;
     if (next_we) next_mem[next_windex] <= next_wdata;
   end
 

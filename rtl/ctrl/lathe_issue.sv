@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Starts commands: takes the first unit (lowest code) that has room, whose head's semaphores are all positive and whose
-// head's results no unfinished command writes; takes the semaphores, resolves addresses and exponents one operand a cycle,
+// head's results no unfinished command writes; takes the semaphores, resolves addresses and exponents, one source a cycle,
 // and hands the command over. A plain matmul is offered 4 cycles after it could start. Does not retire.
 module lathe_issue
   import lathe_pkg::*;
@@ -16,6 +16,7 @@ module lathe_issue
   input  logic [NumSemaphores-1:0]               positive_i,
   output logic                                   read_o,       // asks for a unit's head
   output logic [lathe_ctrl_pkg::UnitW-1:0]       read_unit_o,
+  input  logic [ExpW-1:0]                        read_exp_i,   // with read_o: operand 0's exponent field
   input  entry_t                                 entry_i,      // from the cycle after read_o until the next
   output logic                                   pop_o,        // the head that was read starts: takes the semaphores
   output logic [lathe_ctrl_pkg::UnitW-1:0]       unit_o,       // of entry_i
@@ -28,15 +29,17 @@ module lathe_issue
 
   input  logic [15:0]                            base_current_i,
   input  logic [15:0]                            base_next_i,
+  input  logic [1:0]                             slot_current_i,
+  input  logic [1:0]                             slot_next_i,
   input  logic                                   exponents_ready_i,
   output logic                                   lookup_o,
-  output logic [5:0]                             ref_exp_o,
-  output logic [1:0]                             ref_space_o,
-  output logic                                   result_o,
+  output logic [6:0]                             source_o,     // physical index
+  input  logic [ExpW-1:0]                        source_exp_i,
+  output logic [6:0]                             result_o,
+  input  logic [ExpW-1:0]                        result_exp_i,
   output logic                                   assign_o,
   output logic                                   fixed_o,
   output logic [ExpW-1:0]                        fixed_exp_o,
-  input  logic [ExpW-1:0]                        exp_i,
 
   output logic [NumUnits-1:0]                    cmd_valid_o,
   input  logic [NumUnits-1:0]                    cmd_ready_i,
@@ -45,26 +48,34 @@ module lathe_issue
   output logic [NumUnits-1:0]                    waiting_o,    // the head waits for a semaphore
   output logic                                   can_start_o   // a head may start (now or after a hand-over)
 );
-  typedef enum logic [1:0] {Idle, Take, Resolve, Offer} state_e;
+  // Read: the chosen head comes out of its queue. Check: its results' registers are compared. Then resolve, and offer.
+  typedef enum logic [1:0] {Read, Check, Resolve, Offer} state_e;
   state_e              state_q;
-  logic [UnitW-1:0]    unit_q;
+  logic [UnitW-1:0]    choice, choice_q, unit_q;
   logic [NumUnits-1:0] ready, blocked_q;
+  logic                chosen_q;
 
-  // ---- Choose ----
+  // ---- Choose, while nothing changes what a head may do ----
   always_comb begin
-    read_unit_o = '0;
+    choice = '0;
     for (int unsigned u = 0; u < NumUnits; u++) begin
       waiting_o[u] = head_valid_i[u] && (head_wait_i[u] & ~positive_i) != '0;
       ready[u] = head_valid_i[u] && room_i[u] && !waiting_o[u];
     end
     for (int unsigned u = NumUnits; u > 0; u--) begin
-      if (ready[u-1] && !blocked_q[u-1]) read_unit_o = UnitW'(u - 1);
+      if (ready[u-1] && !blocked_q[u-1]) choice = UnitW'(u - 1);
     end
   end
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || stop_i || read_o) chosen_q <= 1'b0;
+    else if (state_q == Read || state_q == Offer) chosen_q <= chosen_q || ((ready & ~blocked_q) != '0 && exponents_ready_i);
+    if (!chosen_q) choice_q <= choice;
+  end
   assign can_start_o = ready != '0;
-  assign read_o = state_q == Idle && (ready & ~blocked_q) != '0 && !stop_i && exponents_ready_i;
+  assign read_o = state_q == Read && chosen_q && !stop_i;
+  assign read_unit_o = choice_q;
 
-  // ---- Take: the entry is there, its results' registers are compared ----
+  // ---- Check ----
   logic       gemm, sgd;
   logic [1:0] writes;  // results that have an exponent: operands 2 and 4
   assign gemm = unit_q == UnitW'(UnitGemm - 3'd1);
@@ -78,66 +89,90 @@ module lathe_issue
   assign info_o = '{post_mask: entry_i.post_mask, pc: entry_i.pc, int8: entry_i.cmd.int8_result,
                     result: {result_ref(writes[1], entry_i.cmd.t[4].exp[7:6], entry_i.cmd.t[4].exp[5:0]),
                              result_ref(writes[0], entry_i.cmd.t[2].exp[7:6], entry_i.cmd.t[2].exp[5:0])}};
-  assign pop_o = state_q == Take && !conflict_i && !stop_i;
+
+  logic conflict_q, unblock_q, first_q;  // first_q: the cycle after Check
+  always_ff @(posedge clk_i) begin
+    first_q <= state_q == Check && !stop_i;
+    conflict_q <= conflict_i;
+    unblock_q <= unblock_i;
+  end
+  assign pop_o = first_q && !conflict_q && !stop_i;
   assign unit_o = unit_q;
   assign take_mask_o = head_wait_i[unit_q];
 
-  // ---- Resolve: operands 0 and 1, 3 and 4 if they are used, 2, and 4 if it is a result: sources come before results ----
+  // ---- Resolve: operands 0 and 1, 3 and 4 if they are sources; 2 with the last of these, and 4 after it if it is a result.
+  // What a lookup needs is selected in the cycle before it ----
   logic [NumOperands-1:0][AddrW-1:0] addr_q;
   logic [NumOperands-1:0][ExpW-1:0]  exp_q;
-  logic [AddrW-1:0]                  base;
   logic [2:0]                        index_q, index_d;
-  logic                              use3, source4, last;
+  logic [6:0]                        source_q, result_q;
+  logic                              use3, source4, last_source, second_q, last, dropped;
+
+  // An exponent field is {space, register}
+  function automatic logic [6:0] physical(logic [ExpW-1:0] field, logic [1:0] current, logic [1:0] next);
+    if (field[7:6] == SpaceAbsolute) return {1'b0, field[5:0]};
+    return {1'b1, (field[7:6] == SpaceCurrent) ? current : next, field[3:0]};
+  endfunction
+  function automatic logic [AddrW-1:0] offset(logic [1:0] space, logic [AddrW-1:0] current, logic [AddrW-1:0] next);
+    return (space == SpaceAbsolute) ? '0 : (space == SpaceCurrent) ? current : next;
+  endfunction
 
   assign use3 = entry_i.cmd.bias || sgd;
   assign source4 = entry_i.cmd.dact != ActNone || entry_i.cmd.accumulate;
-  assign last = index_q == (writes[1] ? 3'd4 : 3'd2);
   always_comb begin
     unique case (index_q)
       3'd0:    index_d = 3'd1;
-      3'd1:    index_d = use3 ? 3'd3 : source4 ? 3'd4 : 3'd2;
-      3'd3:    index_d = source4 ? 3'd4 : 3'd2;
-      3'd4:    index_d = 3'd2;
+      3'd1:    index_d = use3 ? 3'd3 : 3'd4;
       default: index_d = 3'd4;
     endcase
+    last_source = index_q == (source4 ? 3'd4 : use3 ? 3'd3 : 3'd1);
   end
-  assign lookup_o = state_q == Take || state_q == Resolve;
-  assign {ref_space_o, ref_exp_o} = entry_i.cmd.t[index_q].exp;
-  assign result_o = index_q == 3'd2 || (index_q == 3'd4 && writes[1]);
-  assign assign_o = (index_q == 3'd2 && writes[0]) || (index_q == 3'd4 && writes[1]);
-  assign fixed_o = index_q == 3'd2 && entry_i.cmd.act == ActTanh;
+  assign last = second_q || (last_source && !writes[1]);
+  assign dropped = first_q && !pop_o;
+  assign lookup_o = state_q == Check || state_q == Resolve;
+  assign source_o = source_q;
+  assign result_o = result_q;
+  assign assign_o = second_q || (last_source && writes[0] && !dropped);
+  assign fixed_o = !second_q && entry_i.cmd.act == ActTanh;
   assign fixed_exp_o = entry_i.cmd.int8_result ? 8'(-7) : 8'(-15);
-  always_comb begin
-    unique case (ref_space_o)
-      SpaceCurrent: base = base_current_i;
-      SpaceNext:    base = base_next_i;
-      default:      base = '0;
-    endcase
-  end
 
   logic taken;
   assign taken = state_q == Offer && cmd_ready_i[unit_q];
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
-      state_q <= Idle;
+      state_q <= Read;
       blocked_q <= '0;
     end else begin
       unique case (state_q)
-        Idle:    if (read_o) state_q <= Take;
-        Take:    state_q <= pop_o ? Resolve : Idle;
-        Resolve: if (last) state_q <= Offer;
-        default: if (taken) state_q <= Idle;
+        Read:    if (read_o) state_q <= Check;
+        Check:   state_q <= stop_i ? Read : Resolve;
+        Resolve: if (dropped) state_q <= Read;
+                 else if (last) state_q <= Offer;
+        default: if (taken) state_q <= Read;
       endcase
       if (unblock_i) blocked_q <= '0;
-      else if (state_q == Take && conflict_i) blocked_q[unit_q] <= 1'b1;
+      else if (first_q && conflict_q && !unblock_q) blocked_q[unit_q] <= 1'b1;
     end
   end
   always_ff @(posedge clk_i) begin
-    if (read_o) unit_q <= read_unit_o;
-    index_q <= lookup_o ? index_d : '0;
+    if (read_o) begin
+      unit_q <= choice_q;
+      index_q <= '0;
+      second_q <= 1'b0;
+      source_q <= physical(read_exp_i, slot_current_i, slot_next_i);
+    end
     if (lookup_o) begin
-      addr_q[index_q] <= entry_i.cmd.t[index_q].addr + base;
-      exp_q[index_q] <= exp_i;
+      index_q <= index_d;
+      second_q <= last_source && writes[1];
+      source_q <= physical(entry_i.cmd.t[index_d].exp, slot_current_i, slot_next_i);
+      result_q <= physical(entry_i.cmd.t[last_source ? 3'd4 : 3'd2].exp, slot_current_i, slot_next_i);
+      addr_q[index_q] <= entry_i.cmd.t[index_q].addr
+                         + offset(entry_i.cmd.t[index_q].exp[7:6], base_current_i, base_next_i);
+      exp_q[index_q] <= second_q ? result_exp_i : source_exp_i;
+      if (last_source) begin
+        addr_q[2] <= entry_i.cmd.t[2].addr + offset(entry_i.cmd.t[2].exp[7:6], base_current_i, base_next_i);
+        exp_q[2] <= result_exp_i;
+      end
     end
   end
 

@@ -21,7 +21,8 @@ module lathe_queue
 
   input  logic                                   read_i,
   input  logic [UnitW-1:0]                       read_unit_i,
-  output entry_t                                 entry_o,       // the head, from the cycle after read_i until the next read
+  output logic [ExpW-1:0]                        read_exp_o,    // operand 0's exponent field of the head that is read
+  output entry_t                                 entry_o,       // that head, from the cycle after read_i until the next read
   input  logic                                   pop_i,
   input  logic [UnitW-1:0]                       pop_unit_i
 );
@@ -55,9 +56,12 @@ module lathe_queue
   end
 
   entry_t entry_mem [NumUnits*QueueDepth];
+  logic [UnitW+PtrW-1:0] read_index;
+  assign read_index = {read_unit_i, rptr_q[read_unit_i]};
+  assign read_exp_o = entry_mem[read_index].cmd.t[0].exp;
   always_ff @(posedge clk_i) begin
     if (push_valid_i && push_ready_o) entry_mem[{push_unit_i, wptr_q[push_unit_i]}] <= push_entry_i;
-    if (read_i) entry_o <= entry_mem[{read_unit_i, rptr_q[read_unit_i]}];
+    if (read_i) entry_o <= entry_mem[read_index];
   end
 
   for (genvar u = 0; u < NumUnits; u++) begin : gen_head

@@ -73,9 +73,9 @@ module lathe_retire
     assign retire_o.top[r] = current.result[r].top;
   end
   assign retire_o.int8 = info_i.int8;
-  assign finish_o = pending != '0 && (retire_ready_i || tracked == '0);
+  assign finish_o = pending != '0 && (retire_ready_i || {current.result[0].track, current.result[1].track} == '0);
   assign finish = NumUnits'(finish_o) << unit_o;
-  assign retire_valid_o = pending != '0 && tracked != '0;
+  assign retire_valid_o = pending != '0;
   assign failed = current.error != ErrNone;
   assign post_o = finish_o && !failed;
   assign post_mask_o = info_i.post_mask;

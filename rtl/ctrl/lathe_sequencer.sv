@@ -39,23 +39,21 @@ module lathe_sequencer
   // ---- One step a cycle; the last one, in which the verdict stands, lasts until the queue has room ----
   // In step 1 words 8 to 11 arrive (dimensions: the check begins with them), then 0 to 3, 4 to 7 and 12 to 15.
   localparam int unsigned LastStep = 8;
-  localparam int unsigned KeyStep = 3;  // opnum counts the descriptor before from step 2 on
+  localparam int unsigned KeyStep = 2;  // from then on opnum counts the descriptor before
 
   logic [LastStep:1] step_q;
-  logic              running_q, ahead_q, more, read, read_ahead, push, refused, done;
-  logic [PcW-1:0]    pc_q, next_pc;
+  logic              running_q, ahead_q, more, read, read_ahead, push, bad, overrun_q, refused, done;
+  logic [PcW-1:0]    pc_q;
   desc_t             desc_q;
-  error_e            check_error, error;
 
   // The next descriptor overwrites this one from the cycle after step 8 on: it is asked for in step 7 if the queue has
   // room then, since no one else fills it.
   assign more = !desc_q.last && pc_q != '1;
   assign read_ahead = step_q[7] && push_ready_i && more;
   assign read = (start_i || read_ahead || (push && more && !ahead_q)) && !stop_i;
-  assign next_pc = start_i ? start_pc_i : pc_q + PcW'(1);
   assign done = step_q[LastStep];
-  assign refused = done && error != ErrNone;
-  assign push = done && error == ErrNone && push_ready_i;
+  assign refused = done && bad;
+  assign push = done && !bad && push_ready_i;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni || stop_i) begin
@@ -71,22 +69,23 @@ module lathe_sequencer
     end
   end
 
-  // ---- Read ----
-  logic [PcW-1:0] read_pc_q;
+  // ---- Read: the memory reads on, only what a step has asked for is kept ----
+  logic [PcW-1:0] read_pc_q, next_pc_q;
   logic [23:0]    rest;     // of the words 13 to 15, which are all reserved: one for each four bits that are not zero
-  assign mem_en_o = read || step_q[1] || step_q[2] || step_q[3];
+  assign mem_en_o = start_i || running_q;
   always_comb begin
-    mem_row_o = {read_pc_q, 2'd3};
-    if (read) mem_row_o = {next_pc, 2'd2};
-    else if (step_q[1]) mem_row_o[1:0] = 2'd0;
-    else if (step_q[2]) mem_row_o[1:0] = 2'd1;
+    if (step_q[1]) mem_row_o = {read_pc_q, 2'd0};
+    else if (step_q[2]) mem_row_o = {read_pc_q, 2'd1};
+    else if (step_q[3]) mem_row_o = {read_pc_q, 2'd3};
+    else mem_row_o = {next_pc_q, 2'd2};
     for (int unsigned i = 0; i < 24; i++) rest[i] = mem_rdata_i[1+i/8][4*(i%8) +: 4] != '0;
   end
 
   logic [15:0][31:0] word_q;
   assign desc_q = word_q;
   always_ff @(posedge clk_i) begin
-    if (read) read_pc_q <= next_pc;
+    next_pc_q <= running_q ? read_pc_q + PcW'(1) : start_pc_i;
+    if (read) read_pc_q <= next_pc_q;
     if (step_q[7]) ahead_q <= read_ahead;
     if (step_q[1]) word_q[11:8] <= mem_rdata_i;
     if (step_q[2]) begin
@@ -98,7 +97,8 @@ module lathe_sequencer
   end
 
   // ---- Check ----
-  logic check_done;
+  logic   check_done, check_bad;
+  error_e check_error;
   lathe_desc_check #(
     .Lanes(Lanes),
     .Banks(Banks)
@@ -109,16 +109,15 @@ module lathe_sequencer
     .desc_i(desc_q),
     .group_size_i,
     .done_o(check_done),
+    .bad_o(check_bad),
     .error_o(check_error)
   );
 
-  always_comb begin
-    error = check_error;
-    if (check_error == ErrNone && pc_q == '1 && !desc_q.last) error = ErrProgramOverrun;
-  end
+  always_ff @(posedge clk_i) overrun_q <= pc_q == '1 && !desc_q.last;
+  assign bad = check_bad || overrun_q;
 
   // ---- key = mix32(seed ^ mix32(opnum)), both during the check ----
-  localparam int unsigned MixStages = 2;
+  localparam int unsigned MixStages = 3;
   logic [31:0] key;
   lathe_rng #(
     .Stages(MixStages)
@@ -132,13 +131,13 @@ module lathe_sequencer
 
   assign running_o = running_q;
   assign stuck_o = done && !push_ready_i;
-  assign push_valid_o = done && error == ErrNone && !stop_i;
+  assign push_valid_o = done && !bad && !stop_i;
   assign dispatch_o = push_valid_o && push_ready_i;
   assign push_unit_o = UnitW'(desc_q.unit - 3'd1);
   assign push_wait_o = desc_q.wait_mask;
   assign push_entry_o = to_entry(desc_q, key, pc_q);
   assign report_valid_o = refused && !stop_i;
-  assign report_o = '{code: error, unit: desc_q.unit, pc: pc_q};
+  assign report_o = '{code: check_bad ? check_error : ErrProgramOverrun, unit: desc_q.unit, pc: pc_q};
 
 `ifndef SYNTHESIS
   always_ff @(posedge clk_i) begin

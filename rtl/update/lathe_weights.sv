@@ -23,17 +23,21 @@ module lathe_weights (
   output logic [31:0] version_o,
   output logic [1:0]  kept_o
 );
-  logic [15:0] base_q, size_q, last_base_q, current_q, next_q;
+  logic [15:0] base_q, size_q, last_base_q, current_q, next_q;  // last_base: known once the ring has gone around
   logic [1:0]  last_q, slot_q, slot_next_q, kept_q;   // last: slots - 1
   logic [31:0] version_q;
 
+  // One adder serves the pointers, another the version
+  logic        back;
   logic [1:0]  init_last;
-  logic        init_one;    // the only slot besides slot 0 is slot 1
+  logic [15:0] moved;
+  assign back = rollback_i && kept_q != 2'd0;
   always_comb begin
     if (init_slots_i <= 3'd2) init_last = 2'd1;
     else if (init_slots_i >= 3'd4) init_last = 2'd3;
     else init_last = 2'd2;
-    init_one = init_last == 2'd1;
+    if (init_i) moved = init_base_i + init_size_i;
+    else moved = (commit_i ? next_q : current_q) + (commit_i ? size_q : ~size_q) + 16'(!commit_i);
   end
 
   always_ff @(posedge clk_i) begin
@@ -47,33 +51,35 @@ module lathe_weights (
       slot_q <= '0;
       slot_next_q <= 2'd1;
       kept_q <= '0;
-      version_q <= '0;
     end else if (init_i) begin
       base_q <= init_base_i;
       size_q <= init_size_i;
-      last_base_q <= init_base_i + (init_one ? init_size_i : init_size_i << 1) + ((init_last == 2'd3) ? init_size_i : 16'd0);
       current_q <= init_base_i;
-      next_q <= init_base_i + init_size_i;
+      next_q <= moved;
       last_q <= init_last;
       slot_q <= '0;
       slot_next_q <= 2'd1;
       kept_q <= '0;
-      version_q <= init_version_i;
     end else if (commit_i) begin
       current_q <= next_q;
       slot_q <= slot_next_q;
-      next_q <= (slot_next_q == last_q) ? base_q : next_q + size_q;
+      if (slot_next_q == '0) last_base_q <= current_q;
+      next_q <= (slot_next_q == last_q) ? base_q : moved;
       slot_next_q <= (slot_next_q == last_q) ? 2'd0 : slot_next_q + 2'd1;
-      version_q <= version_q + 32'd1;
       if (kept_q != last_q - 2'd1) kept_q <= kept_q + 2'd1;
-    end else if (rollback_i && kept_q != 2'd0) begin
+    end else if (back) begin
       next_q <= current_q;
       slot_next_q <= slot_q;
-      current_q <= (slot_q == 2'd0) ? last_base_q : current_q - size_q;
+      current_q <= (slot_q == 2'd0) ? last_base_q : moved;
       slot_q <= (slot_q == 2'd0) ? last_q : slot_q - 2'd1;
-      version_q <= version_q - 32'd1;
       kept_q <= kept_q - 2'd1;
     end
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (!por_ni) version_q <= '0;
+    else if (init_i) version_q <= init_version_i;
+    else if (commit_i || back) version_q <= version_q + {{31{!commit_i}}, 1'b1};
   end
 
   assign base_current_o = current_q;

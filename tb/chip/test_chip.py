@@ -21,4 +21,5 @@ def test_chip_equals_the_golden_model(lanes, banks):
 def test_a_planted_error_is_caught():
     """The commit forgets to advance the version."""
     with pytest.raises(BenchFailed):
-        chip(4, 2, testcase="RandomProgramsFreely", mutate=("rtl/update/lathe_weights.sv", "version_q <= version_q + 32'd1;", ";"))
+        chip(4, 2, testcase="RandomProgramsFreely", mutate=(
+            "rtl/update/lathe_weights.sv", "(commit_i || back) version_q", "(back) version_q"))

@@ -34,7 +34,7 @@ class Memories:
         self.dut, self.generator = dut, rng(50)
         self.program = np.zeros(4096, np.uint32)
         self.exponents = np.zeros(128, np.uint32)
-        self.counters = np.zeros((len(UNITS), len(STATES)), np.uint32)
+        self.counters = np.zeros((len(UNITS), len(STATES) + 1), np.uint32)  # the last of each: CYCLES and MAC_STEPS, low, high
         cocotb.start_soon(self._program())
         cocotb.start_soon(self._exponents())
         cocotb.start_soon(self._counters())
@@ -104,13 +104,11 @@ class Bench:
         expected["SLOT"] = REGISTERS["SLOT"].pack(slot=slot, kept=kept)
         dut.version_i.value, dut.slot_i.value, dut.kept_i.value = expected["VERSION"], slot, kept
 
-        saturations, cycles, mac_steps = draw(32), draw(64), draw(64)
+        dut.saturations_i.value = expected["SATURATIONS"] = draw(32)
+        totals = {f"{name}_{half}": draw(32) for name in ("CYCLES", "MAC_STEPS") for half in ("LO", "HI")}
         units = {unit: [draw(32) for _ in STATES] for unit in UNITS}
-        self.memories.counters[:] = list(units.values())
-        dut.perf_i.value = concatenate((saturations, 32), (cycles, 64), (mac_steps, 64))
-        expected["SATURATIONS"] = saturations
-        for name, value in (("CYCLES", cycles), ("MAC_STEPS", mac_steps)):
-            expected[f"{name}_LO"], expected[f"{name}_HI"] = value & 0xFFFFFFFF, value >> 32
+        self.memories.counters[:] = [[*values, total] for values, total in zip(units.values(), totals.values(), strict=True)]
+        expected |= totals
         for unit, values in units.items():
             expected |= {f"{unit}_{state}": value for state, value in zip(STATES, values, strict=True)}
 

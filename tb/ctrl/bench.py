@@ -22,6 +22,7 @@ START_LATENCY = 16  # cycles from START to the first command of a plain program
 OPERAND_FIELDS = ("addr", "stride", "exp", "space")
 UNIT_NAMES = ("GEMM", "POLICY", "UPDATE", "DMA")
 COUNTERS = {f"{unit}_{state}" for unit in UNIT_NAMES for state in STATES}
+CARRIES = 2**32 - 64  # a count that soon needs its high word
 COUNTERS |= {"SATURATIONS", "CYCLES_LO", "CYCLES_HI", "MAC_STEPS_LO", "MAC_STEPS_HI"}
 
 
@@ -169,14 +170,19 @@ async def test_counters(dut):
         await cycle(dut, 4)
         for name in COUNTERS:
             bench.equal(name, await bench.host.read(name), 0)
+        high = int(longest == 100)
+        for word, name in ((7, "CYCLES_LO"), (23, "MAC_STEPS_LO")) if high else ():
+            while not await bench.host.read(name):
+                dut.u_perf.count_mem[word].value = CARRIES
+                await cycle(dut, 40)
         bench.units.clear_counts()
         bench.units.noisy = True
         await bench.complete(random_program(bench.generator, bench.limits, 30))
         bench.units.noisy = False
         await cycle(dut, 8)
         counts = bench.units.counts
-        expected = {"SATURATIONS": bench.model.saturations, "CYCLES_LO": counts["busy"], "CYCLES_HI": 0,
-                    "MAC_STEPS_LO": counts["mac_step"], "MAC_STEPS_HI": 0}
+        expected = {"SATURATIONS": bench.model.saturations, "CYCLES_LO": counts["busy"] - high * (2**32 - CARRIES),
+                    "MAC_STEPS_LO": counts["mac_step"] - high * (2**32 - CARRIES), "CYCLES_HI": high, "MAC_STEPS_HI": high}
         for u, name in enumerate(UNIT_NAMES):
             expected |= {f"{name}_{state}": bench.units.traced[u][constant(code)] for state, code in STATES.items()}
             for state, value in bench.units.units[u].counts.items():
@@ -230,7 +236,7 @@ async def test_latency(dut):
     """Cycles from START to the first command, from a free unit to the next command, and from descriptor to descriptor."""
     bench = await start(dut, longest=1, stall=0)
     bench.units.results = False
-    for kind, resolve, gap in (((3, 0), 5, 10), ((2, 0), 3, 8), ((4, 0), 3, 8), ((1, 0), 3, 8)):
+    for kind, resolve, gap in (((3, 0), 3, 10), ((2, 0), 1, 8), ((4, 0), 1, 8), ((1, 0), 1, 8)):
         program = [legal(bench.generator, bench.limits, kind) | {"wait_mask": 0, "post_mask": 0, "last": int(i == 19)} for i in range(20)]
         for i, d in enumerate(program):
             if kind == (1, 0):

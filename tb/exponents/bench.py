@@ -61,19 +61,19 @@ class Bench:
             retiring = [int(dut.retiring_o.value) >> 8 * r & 0xFF for r in range(2)]
             self.busy = {word & 0x7F for word in retiring if word & 0x80}
             if self.looked_up is not None:
-                *place, result, assign, fixed = self.looked_up
-                index = model.physical(*place)
-                if result:
-                    want = model.next_of(index)
-                    if assign:
-                        model.begin(index, fixed)
-                else:
-                    want = model.exp[index]
-                got = dut.exp_o.value.to_signed()
-                assert got == want, f"lookup {self.looked_up}: {got}, expected {want}"
-                self.compared += 1
-                self.seen.hit("assigned", result and assign)
-                self.seen.hit("fixed", result and assign and fixed is not None)
+                source, result, assign, fixed = self.looked_up
+                want = {"source": model.exp[source], "result": model.next_of(result)}
+                if self.busy:  # issue asks for no result whose history is still to be written
+                    del want["result"]
+                if assign:
+                    model.begin(result, fixed)
+                for name, value in want.items():
+                    got = getattr(dut, f"{name}_exp_o").value.to_signed()
+                    assert got == value, f"lookup {self.looked_up}, {name}: {got}, expected {value}"
+                    self.compared += 1
+                self.seen.hit("assigned", assign)
+                self.seen.hit("fixed", assign and fixed is not None)
+                self.seen.hit("in place", assign and source == result)
             if int(dut.host_valid_i.value) and int(dut.host_ready_o.value):
                 index = int(dut.host_index_i.value)
                 assert int(dut.host_rdata_o.value) == model.host_read(index), f"host read {index}"
@@ -97,25 +97,22 @@ class Bench:
             self.look_up()
 
     def look_up(self):
-        """Ask for a random register in the next cycle; for a result's only if no history is still to be written."""
+        """Ask for random registers in the next cycle; assign a result only if no history is still to be written."""
         dut, generator = self.dut, self.rng
         self.looked_up = None
-        space = int(generator.integers(3))
-        register = int(generator.integers(64 if space == 0 else 16))
-        current, following = (int(x) for x in generator.integers(4, size=2))
-        result, assign = (int(x) for x in generator.integers(2, size=2))
+        source, result = (int(x) for x in generator.integers(128, size=2))
+        if generator.random() < 0.2:
+            source = result
+        assign = int(generator.integers(2))
         fixed = int(generator.choice([-15, -7])) if generator.random() < 0.3 else None
-        if result and self.busy or int(dut.retire_valid_i.value):
-            result = 0
-        assign &= result
-        dut.ref_exp_i.value, dut.ref_space_i.value = register, space
-        dut.slot_current_i.value, dut.slot_next_i.value = current, following
-        dut.result_i.value, dut.assign_i.value = result, assign
+        if self.busy or int(dut.retire_valid_i.value):
+            assign = 0
+        dut.source_i.value, dut.result_i.value, dut.assign_i.value = source, result, assign
         dut.fixed_i.value, dut.fixed_exp_i.value = int(fixed is not None), (fixed or 0) & 0xFF
         dut.lookup_i.value = 0
         if generator.random() < self.share:
             dut.lookup_i.value = 1
-            self.looked_up = (register, space, current, following, result, assign, fixed)
+            self.looked_up = (source, result, assign, fixed)
 
     async def retire(self, index, top=0, int8=0, second=None):
         """Tops of logical register `index` and of a second result, (index, top)."""
@@ -198,7 +195,7 @@ async def test_corners(dut):
     await bench.retire(64 + 3, 20)
     await bench.retire(64 + 3, 10)
     assert await bench.host(112 + 3) == 6
-    bench.seen.require(["window full", "static tracked", "lowest", "highest", "int8", "both", "assigned", "fixed"])
+    bench.seen.require(["window full", "static tracked", "lowest", "highest", "int8", "both", "assigned", "fixed", "in place"])
     await bench.read_all()
 
 
@@ -234,21 +231,21 @@ async def test_random(dut):
         dut.host_valid_i.value = 0
         await bench.edge
     await bench.read_all()
-    bench.seen.require(["window full", "static tracked", "both", "int8", "assigned", "fixed"])
+    bench.seen.require(["window full", "static tracked", "both", "int8", "assigned", "fixed", "in place"])
     assert bench.compared > 2000
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def test_rates(dut):
-    """A top takes seven cycles when nothing is looked up; the registers are named meanwhile."""
+    """A top takes nine cycles when nothing is looked up; the registers are named meanwhile."""
     bench = Bench(dut)
     bench.share = 0
     await bench.start()
     await bench.retire(70, 3, second=(9, 4))
     named = []
-    for _ in range(16):
+    for _ in range(20):
         await bench.edge
         named.append([int(dut.retiring_o.value) >> 8 * r & 0xFF for r in range(2) if int(dut.retiring_o.value) >> 8 * r & 0x80])
         assert int(dut.retire_ready_o.value) == (not named[-1])
-    assert named == [[0x80 | 70, 0x80 | 9]] * 7 + [[0x80 | 9]] * 7 + [[], []], named
+    assert named == [[0x80 | 70, 0x80 | 9]] * 9 + [[0x80 | 9]] * 9 + [[], []], named
     assert await bench.host(70) == -11 and await bench.host(9) == -10

@@ -53,8 +53,8 @@ module lathe_csr_reg (
     logic cpuif_wr_ack;
     logic cpuif_wr_err;
 
-    // Max Outstanding Transactions: 3
-    logic [1:0] axil_n_in_flight;
+    // Max Outstanding Transactions: 4
+    logic [2:0] axil_n_in_flight;
     logic axil_prev_was_rd;
     logic axil_arvalid;
     logic [14:0] axil_araddr;
@@ -133,7 +133,7 @@ module lathe_csr_reg (
         axil_ar_accept = '0;
         axil_aw_accept = '0;
 
-        if(axil_n_in_flight < 2'd3) begin
+        if(axil_n_in_flight < 3'd4) begin
             // Can safely issue more transactions without overwhelming response buffer
             if(axil_arvalid && !axil_prev_was_rd) begin
                 cpuif_req = '1;
@@ -159,18 +159,13 @@ module lathe_csr_reg (
     logic axil_resp_buffer_is_wr[4];
     logic axil_resp_buffer_err[4];
     logic [31:0] axil_resp_buffer_rdata[4];
-    // axil_resp_buffer is intentionally padded to the next power of two despite
-    // only requiring 3 entries.
-    // This is to avoid quirks in some tools that cannot handle indexing into a non-power-of-2 array.
-    // Unused entries are expected to be optimized away
-
 
     logic [2:0] axil_resp_wptr;
     logic [2:0] axil_resp_rptr;
 
     always_ff @(posedge clk) begin
         if(~rst_n) begin
-            for(int i=0; i<3; i++) begin
+            for(int i=0; i<4; i++) begin
                 axil_resp_buffer_is_wr[i] <= '0;
                 axil_resp_buffer_err[i] <= '0;
                 axil_resp_buffer_rdata[i] <= '0;
@@ -189,22 +184,12 @@ module lathe_csr_reg (
                     axil_resp_buffer_is_wr[axil_resp_wptr[1:0]] <= '1;
                     axil_resp_buffer_err[axil_resp_wptr[1:0]] <= cpuif_wr_err;
                 end
-                if(axil_resp_wptr[1:0] == 2) begin
-                    axil_resp_wptr[1:0] <= '0;
-                    axil_resp_wptr[2] <= ~axil_resp_wptr[2];
-                end else begin
-                    axil_resp_wptr[1:0] <= axil_resp_wptr[1:0] + 1'b1;
-                end
+                axil_resp_wptr <= axil_resp_wptr + 1'b1;
             end
 
             // Advance read pointer when acknowledged
             if(axil_resp_acked) begin
-                if(axil_resp_rptr[1:0] == 2) begin
-                    axil_resp_rptr[1:0] <= '0;
-                    axil_resp_rptr[2] <= ~axil_resp_rptr[2];
-                end else begin
-                    axil_resp_rptr[1:0] <= axil_resp_rptr[1:0] + 1'b1;
-                end
+                axil_resp_rptr <= axil_resp_rptr + 1'b1;
             end
         end
     end
@@ -237,7 +222,7 @@ module lathe_csr_reg (
     logic external_pending;
 
     // Read latency > write latency. May need to delay next write that follows a read
-    logic [0:0] cpuif_req_stall_sr;
+    logic [1:0] cpuif_req_stall_sr;
     always_ff @(posedge clk) begin
         if(~rst_n) begin
             cpuif_req_stall_sr <= '0;
@@ -279,10 +264,6 @@ module lathe_csr_reg (
         logic ENTROPY_COEF;
         logic VALUE_COEF;
         logic SATURATIONS;
-        logic CYCLES_LO;
-        logic CYCLES_HI;
-        logic MAC_STEPS_LO;
-        logic MAC_STEPS_HI;
         logic STAT_COUNT;
         logic STAT_HIGH;
         logic STAT_LOW;
@@ -366,14 +347,6 @@ module lathe_csr_reg (
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h50);
         decoded_reg_strb.SATURATIONS = cpuif_req_masked & (cpuif_addr == 15'h80) & !cpuif_req_is_wr;
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h80);
-        decoded_reg_strb.CYCLES_LO = cpuif_req_masked & (cpuif_addr == 15'h84) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h84);
-        decoded_reg_strb.CYCLES_HI = cpuif_req_masked & (cpuif_addr == 15'h88) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h88);
-        decoded_reg_strb.MAC_STEPS_LO = cpuif_req_masked & (cpuif_addr == 15'h8c) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h8c);
-        decoded_reg_strb.MAC_STEPS_HI = cpuif_req_masked & (cpuif_addr == 15'h90) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h90);
         decoded_reg_strb.STAT_COUNT = cpuif_req_masked & (cpuif_addr == 15'h100) & !cpuif_req_is_wr;
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h100);
         decoded_reg_strb.STAT_HIGH = cpuif_req_masked & (cpuif_addr == 15'h104) & !cpuif_req_is_wr;
@@ -410,10 +383,10 @@ module lathe_csr_reg (
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h140);
         decoded_reg_strb.STAT_MIN_X = cpuif_req_masked & (cpuif_addr == 15'h144) & !cpuif_req_is_wr;
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h144);
-        decoded_reg_strb.COUNTERS = cpuif_req_masked & (cpuif_addr >= 15'h200) & (cpuif_addr <= 15'h200 + 15'h6f);
-        is_external |= cpuif_req_masked & (cpuif_addr >= 15'h200) & (cpuif_addr <= 15'h200 + 15'h6f);
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr >= 15'h200) & (cpuif_addr <= 15'h200 + 15'h6f);
-        is_valid_rw |= cpuif_req_masked & (cpuif_addr >= 15'h200) & (cpuif_addr <= 15'h200 + 15'h6f);
+        decoded_reg_strb.COUNTERS = cpuif_req_masked & (cpuif_addr >= 15'h200) & (cpuif_addr <= 15'h200 + 15'h7f);
+        is_external |= cpuif_req_masked & (cpuif_addr >= 15'h200) & (cpuif_addr <= 15'h200 + 15'h7f);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr >= 15'h200) & (cpuif_addr <= 15'h200 + 15'h7f);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr >= 15'h200) & (cpuif_addr <= 15'h200 + 15'h7f);
         decoded_reg_strb.EXPONENTS = cpuif_req_masked & (cpuif_addr >= 15'h1000) & (cpuif_addr <= 15'h1000 + 15'h1ff);
         is_external |= cpuif_req_masked & (cpuif_addr >= 15'h1000) & (cpuif_addr <= 15'h1000 + 15'h1ff);
         is_valid_addr |= cpuif_req_masked & (cpuif_addr >= 15'h1000) & (cpuif_addr <= 15'h1000 + 15'h1ff);
@@ -515,8 +488,6 @@ module lathe_csr_reg (
             struct {
                 logic [31:0] next;
                 logic load_next;
-                logic incrthreshold;
-                logic overflow;
             } value;
         } OPNUM;
         struct {
@@ -1009,15 +980,10 @@ module lathe_csr_reg (
         if(decoded_reg_strb.OPNUM && decoded_req_is_wr) begin // SW write
             next_c = (field_storage.OPNUM.value.value & ~decoded_wr_biten[31:0]) | (decoded_wr_data[31:0] & decoded_wr_biten[31:0]);
             load_next_c = '1;
-        end
-        if(hwif_in.OPNUM.value.incr) begin // increment
-            field_combo.OPNUM.value.overflow = (((33)'(next_c) + 32'h1) > 33'hffffffff);
-            next_c = next_c + 32'h1;
+        end else if(hwif_in.OPNUM.value.we) begin // HW Write - we
+            next_c = hwif_in.OPNUM.value.next;
             load_next_c = '1;
-        end else begin
-            field_combo.OPNUM.value.overflow = '0;
         end
-        field_combo.OPNUM.value.incrthreshold = (field_storage.OPNUM.value.value >= 32'hffffffff);
         field_combo.OPNUM.value.next = next_c;
         field_combo.OPNUM.value.load_next = load_next_c;
     end
@@ -1378,229 +1344,194 @@ module lathe_csr_reg (
     logic readback_err;
     logic readback_done;
     logic [31:0] readback_data;
-    function automatic bit [7:0] ad_low(bit [14:0] addr);
-        return addr[7:0];
-    endfunction
-    function automatic bit [6:0] ad_hi(bit [14:0] addr);
-        return addr[14:8];
-    endfunction
-
-    // readback stage 1
-    logic [31:0] readback_data_rt_c[128];
-    always_comb begin
-        automatic logic [31:0] readback_data_var[128];
-        for(int i=0; i<128; i++) readback_data_var[i] = '0;
-        if(ad_low(rd_mux_addr) == ad_low(15'h0)) begin
-            readback_data_var[ad_hi(15'h0)][31:0] = 32'h4c415448;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h4)) begin
-            readback_data_var[ad_hi(15'h4)][7:0] = hwif_in.BUILD.lanes.next;
-            readback_data_var[ad_hi(15'h4)][15:8] = hwif_in.BUILD.log2_banks.next;
-            readback_data_var[ad_hi(15'h4)][31:16] = 16'h2;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'hc)) begin
-            readback_data_var[ad_hi(15'hc)][7:0] = field_storage.START_PC.value.value;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h10)) begin
-            readback_data_var[ad_hi(15'h10)][0] = field_storage.IRQ_ENABLE.enable.value;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h14)) begin
-            readback_data_var[ad_hi(15'h14)][0] = hwif_in.STATUS.busy.next;
-            readback_data_var[ad_hi(15'h14)][1] = field_storage.STATUS.done.value;
-            readback_data_var[ad_hi(15'h14)][2] = field_storage.STATUS.error.value;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h18)) begin
-            readback_data_var[ad_hi(15'h18)][3:0] = field_storage.ERROR.code.value;
-            readback_data_var[ad_hi(15'h18)][6:4] = field_storage.ERROR.unit.value;
-            readback_data_var[ad_hi(15'h18)][15:8] = field_storage.ERROR.pc.value;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h1c)) begin
-            readback_data_var[ad_hi(15'h1c)][31:0] = field_storage.SEED.value.value;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h20)) begin
-            readback_data_var[ad_hi(15'h20)][31:0] = field_storage.OPNUM.value.value;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h24)) begin
-            readback_data_var[ad_hi(15'h24)][15:0] = field_storage.GROUP_BASE.value.value;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h28)) begin
-            readback_data_var[ad_hi(15'h28)][15:0] = field_storage.GROUP_SIZE.value.value;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h2c)) begin
-            readback_data_var[ad_hi(15'h2c)][2:0] = field_storage.GROUP_SLOTS.value.value;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h30)) begin
-            readback_data_var[ad_hi(15'h30)][31:0] = field_storage.GROUP_VERSION.value.value;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h34)) begin
-            readback_data_var[ad_hi(15'h34)][31:0] = hwif_in.VERSION.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h38)) begin
-            readback_data_var[ad_hi(15'h38)][1:0] = hwif_in.SLOT.slot.next;
-            readback_data_var[ad_hi(15'h38)][9:8] = hwif_in.SLOT.kept.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h3c)) begin
-            readback_data_var[ad_hi(15'h3c)][15:0] = field_storage.LEARNING_RATE.mant.value;
-            readback_data_var[ad_hi(15'h3c)][23:16] = field_storage.LEARNING_RATE.exp.value;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h40)) begin
-            readback_data_var[ad_hi(15'h40)][15:0] = field_storage.MOMENTUM.value.value;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h44)) begin
-            readback_data_var[ad_hi(15'h44)][3:0] = field_storage.RATIO_MODE.value.value;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h48)) begin
-            readback_data_var[ad_hi(15'h48)][15:0] = field_storage.RATIO_BOUNDS.lo.value;
-            readback_data_var[ad_hi(15'h48)][31:16] = field_storage.RATIO_BOUNDS.hi.value;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h4c)) begin
-            readback_data_var[ad_hi(15'h4c)][17:0] = field_storage.ENTROPY_COEF.value.value;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h50)) begin
-            readback_data_var[ad_hi(15'h50)][17:0] = field_storage.VALUE_COEF.value.value;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h80)) begin
-            readback_data_var[ad_hi(15'h80)][31:0] = hwif_in.SATURATIONS.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h84)) begin
-            readback_data_var[ad_hi(15'h84)][31:0] = hwif_in.CYCLES_LO.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h88)) begin
-            readback_data_var[ad_hi(15'h88)][31:0] = hwif_in.CYCLES_HI.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h8c)) begin
-            readback_data_var[ad_hi(15'h8c)][31:0] = hwif_in.MAC_STEPS_LO.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h90)) begin
-            readback_data_var[ad_hi(15'h90)][31:0] = hwif_in.MAC_STEPS_HI.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h100)) begin
-            readback_data_var[ad_hi(15'h100)][31:0] = hwif_in.STAT_COUNT.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h104)) begin
-            readback_data_var[ad_hi(15'h104)][31:0] = hwif_in.STAT_HIGH.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h108)) begin
-            readback_data_var[ad_hi(15'h108)][31:0] = hwif_in.STAT_LOW.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h10c)) begin
-            readback_data_var[ad_hi(15'h10c)][31:0] = hwif_in.STAT_CLIPPED.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h110)) begin
-            readback_data_var[ad_hi(15'h110)][31:0] = hwif_in.STAT_SUM_X_LO.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h114)) begin
-            readback_data_var[ad_hi(15'h114)][31:0] = hwif_in.STAT_SUM_X_HI.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h118)) begin
-            readback_data_var[ad_hi(15'h118)][31:0] = hwif_in.STAT_SUM_RATIO_LO.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h11c)) begin
-            readback_data_var[ad_hi(15'h11c)][31:0] = hwif_in.STAT_SUM_RATIO_HI.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h120)) begin
-            readback_data_var[ad_hi(15'h120)][31:0] = hwif_in.STAT_SUM_RATIO2_LO.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h124)) begin
-            readback_data_var[ad_hi(15'h124)][31:0] = hwif_in.STAT_SUM_RATIO2_HI.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h128)) begin
-            readback_data_var[ad_hi(15'h128)][31:0] = hwif_in.STAT_SUM_K3_LO.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h12c)) begin
-            readback_data_var[ad_hi(15'h12c)][31:0] = hwif_in.STAT_SUM_K3_HI.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h130)) begin
-            readback_data_var[ad_hi(15'h130)][31:0] = hwif_in.STAT_SUM_ENTROPY_LO.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h134)) begin
-            readback_data_var[ad_hi(15'h134)][31:0] = hwif_in.STAT_SUM_ENTROPY_HI.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h138)) begin
-            readback_data_var[ad_hi(15'h138)][31:0] = hwif_in.STAT_SUM_VERR2_LO.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h13c)) begin
-            readback_data_var[ad_hi(15'h13c)][31:0] = hwif_in.STAT_SUM_VERR2_HI.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h140)) begin
-            readback_data_var[ad_hi(15'h140)][31:0] = hwif_in.STAT_MAX_X.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h144)) begin
-            readback_data_var[ad_hi(15'h144)][31:0] = hwif_in.STAT_MIN_X.value.next;
-        end
-        readback_data_rt_c = readback_data_var;
-    end
-
-    logic [31:0] readback_data_rt[128];
     logic readback_done_rt;
     logic readback_err_rt;
-    logic [14:0] readback_addr_rt;
     always_ff @(posedge clk) begin
         if(~rst_n) begin
-            for(int i=0; i<128; i++) readback_data_rt[i] <= '0;
             readback_done_rt <= '0;
             readback_err_rt <= '0;
-            readback_addr_rt <= '0;
         end else begin
-            readback_data_rt <= readback_data_rt_c;
-            readback_err_rt <= decoded_err;
             readback_done_rt <= decoded_req & ~decoded_req_is_wr & ~decoded_req_is_external;
-            readback_addr_rt <= rd_mux_addr;
+            readback_err_rt <= decoded_err;
         end
     end
 
-
-    logic [31:0] readback_ext_block_data_rt_c;
-    logic readback_is_ext_block_c;
-    always_comb begin
+    logic [31:0] readback_ext_block_data_rt;
+    always_ff @(posedge clk) begin
         automatic logic [31:0] readback_data_var;
         automatic logic is_external_block_var;
         readback_data_var = '0;
         is_external_block_var = '0;
-        if((rd_mux_addr >= 15'h200) && (rd_mux_addr <= 15'h200 + 15'h6f)) begin
-            readback_data_var = hwif_in.COUNTERS.rd_data;
-            is_external_block_var = 1'b1;
+        if(readback_external_rd_ack_c) begin
+            if((pending_rd_addr >= 15'h200) && (pending_rd_addr <= 15'h200 + 15'h7f)) begin
+                readback_data_var = hwif_in.COUNTERS.rd_data;
+                is_external_block_var = 1'b1;
+            end
+            if((pending_rd_addr >= 15'h1000) && (pending_rd_addr <= 15'h1000 + 15'h1ff)) begin
+                readback_data_var = hwif_in.EXPONENTS.rd_data;
+                is_external_block_var = 1'b1;
+            end
+            if((pending_rd_addr >= 15'h4000) && (pending_rd_addr <= 15'h4000 + 15'h3fff)) begin
+                readback_data_var = hwif_in.PROGRAM.rd_data;
+                is_external_block_var = 1'b1;
+            end
         end
-        if((rd_mux_addr >= 15'h1000) && (rd_mux_addr <= 15'h1000 + 15'h1ff)) begin
-            readback_data_var = hwif_in.EXPONENTS.rd_data;
-            is_external_block_var = 1'b1;
-        end
-        if((rd_mux_addr >= 15'h4000) && (rd_mux_addr <= 15'h4000 + 15'h3fff)) begin
-            readback_data_var = hwif_in.PROGRAM.rd_data;
-            is_external_block_var = 1'b1;
-        end
-        readback_ext_block_data_rt_c = readback_data_var;
-        readback_is_ext_block_c = is_external_block_var;
+        readback_ext_block_data_rt <= readback_data_var;
     end
 
-    logic [31:0] readback_ext_block_data_rt;
-    logic readback_is_ext_block;
-    always_ff @(posedge clk) begin
-        if(~rst_n) begin
-            readback_ext_block_data_rt <= '0;
-            readback_is_ext_block <= '0;
-        end else begin
-            readback_ext_block_data_rt <= readback_ext_block_data_rt_c;
-            readback_is_ext_block <= readback_is_ext_block_c;
-        end
-    end
-
-
-    // readback stage 2
     always_comb begin
-        if(readback_is_ext_block) begin
-            readback_data = readback_ext_block_data_rt;
-        end else begin
-            readback_data = readback_data_rt[readback_addr_rt[14:8]];
+        automatic logic [31:0] readback_data_var;
+        readback_data_var = '0;
+        if(readback_done_rt) begin
+            unique case(pending_rd_addr)
+                15'h0: begin
+                    readback_data_var[31:0] = 32'h4c415448;
+                end
+                15'h4: begin
+                    readback_data_var[7:0] = hwif_in.BUILD.lanes.next;
+                    readback_data_var[15:8] = hwif_in.BUILD.log2_banks.next;
+                    readback_data_var[31:16] = 16'h2;
+                end
+                15'hc: begin
+                    readback_data_var[7:0] = field_storage.START_PC.value.value;
+                end
+                15'h10: begin
+                    readback_data_var[0] = field_storage.IRQ_ENABLE.enable.value;
+                end
+                15'h14: begin
+                    readback_data_var[0] = hwif_in.STATUS.busy.next;
+                    readback_data_var[1] = field_storage.STATUS.done.value;
+                    readback_data_var[2] = field_storage.STATUS.error.value;
+                end
+                15'h18: begin
+                    readback_data_var[3:0] = field_storage.ERROR.code.value;
+                    readback_data_var[6:4] = field_storage.ERROR.unit.value;
+                    readback_data_var[15:8] = field_storage.ERROR.pc.value;
+                end
+                15'h1c: begin
+                    readback_data_var[31:0] = field_storage.SEED.value.value;
+                end
+                15'h20: begin
+                    readback_data_var[31:0] = field_storage.OPNUM.value.value;
+                end
+                15'h24: begin
+                    readback_data_var[15:0] = field_storage.GROUP_BASE.value.value;
+                end
+                15'h28: begin
+                    readback_data_var[15:0] = field_storage.GROUP_SIZE.value.value;
+                end
+                15'h2c: begin
+                    readback_data_var[2:0] = field_storage.GROUP_SLOTS.value.value;
+                end
+                15'h30: begin
+                    readback_data_var[31:0] = field_storage.GROUP_VERSION.value.value;
+                end
+                15'h34: begin
+                    readback_data_var[31:0] = hwif_in.VERSION.value.next;
+                end
+                15'h38: begin
+                    readback_data_var[1:0] = hwif_in.SLOT.slot.next;
+                    readback_data_var[9:8] = hwif_in.SLOT.kept.next;
+                end
+                15'h3c: begin
+                    readback_data_var[15:0] = field_storage.LEARNING_RATE.mant.value;
+                    readback_data_var[23:16] = field_storage.LEARNING_RATE.exp.value;
+                end
+                15'h40: begin
+                    readback_data_var[15:0] = field_storage.MOMENTUM.value.value;
+                end
+                15'h44: begin
+                    readback_data_var[3:0] = field_storage.RATIO_MODE.value.value;
+                end
+                15'h48: begin
+                    readback_data_var[15:0] = field_storage.RATIO_BOUNDS.lo.value;
+                    readback_data_var[31:16] = field_storage.RATIO_BOUNDS.hi.value;
+                end
+                15'h4c: begin
+                    readback_data_var[17:0] = field_storage.ENTROPY_COEF.value.value;
+                end
+                15'h50: begin
+                    readback_data_var[17:0] = field_storage.VALUE_COEF.value.value;
+                end
+                15'h80: begin
+                    readback_data_var[31:0] = hwif_in.SATURATIONS.value.next;
+                end
+                15'h100: begin
+                    readback_data_var[31:0] = hwif_in.STAT_COUNT.value.next;
+                end
+                15'h104: begin
+                    readback_data_var[31:0] = hwif_in.STAT_HIGH.value.next;
+                end
+                15'h108: begin
+                    readback_data_var[31:0] = hwif_in.STAT_LOW.value.next;
+                end
+                15'h10c: begin
+                    readback_data_var[31:0] = hwif_in.STAT_CLIPPED.value.next;
+                end
+                15'h110: begin
+                    readback_data_var[31:0] = hwif_in.STAT_SUM_X_LO.value.next;
+                end
+                15'h114: begin
+                    readback_data_var[31:0] = hwif_in.STAT_SUM_X_HI.value.next;
+                end
+                15'h118: begin
+                    readback_data_var[31:0] = hwif_in.STAT_SUM_RATIO_LO.value.next;
+                end
+                15'h11c: begin
+                    readback_data_var[31:0] = hwif_in.STAT_SUM_RATIO_HI.value.next;
+                end
+                15'h120: begin
+                    readback_data_var[31:0] = hwif_in.STAT_SUM_RATIO2_LO.value.next;
+                end
+                15'h124: begin
+                    readback_data_var[31:0] = hwif_in.STAT_SUM_RATIO2_HI.value.next;
+                end
+                15'h128: begin
+                    readback_data_var[31:0] = hwif_in.STAT_SUM_K3_LO.value.next;
+                end
+                15'h12c: begin
+                    readback_data_var[31:0] = hwif_in.STAT_SUM_K3_HI.value.next;
+                end
+                15'h130: begin
+                    readback_data_var[31:0] = hwif_in.STAT_SUM_ENTROPY_LO.value.next;
+                end
+                15'h134: begin
+                    readback_data_var[31:0] = hwif_in.STAT_SUM_ENTROPY_HI.value.next;
+                end
+                15'h138: begin
+                    readback_data_var[31:0] = hwif_in.STAT_SUM_VERR2_LO.value.next;
+                end
+                15'h13c: begin
+                    readback_data_var[31:0] = hwif_in.STAT_SUM_VERR2_HI.value.next;
+                end
+                15'h140: begin
+                    readback_data_var[31:0] = hwif_in.STAT_MAX_X.value.next;
+                end
+                15'h144: begin
+                    readback_data_var[31:0] = hwif_in.STAT_MIN_X.value.next;
+                end
+                default: ;
+            endcase
         end
+        readback_data = readback_data_var | readback_ext_block_data_rt;
         readback_done = readback_done_rt;
         readback_err = readback_err_rt;
     end
 
-    assign external_rd_ack = readback_external_rd_ack;
-    assign cpuif_rd_ack = readback_done | readback_external_rd_ack;
-    assign cpuif_rd_data = readback_data;
-    assign cpuif_rd_err = readback_err;
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            cpuif_rd_ack <= '0;
+            cpuif_rd_data <= '0;
+            cpuif_rd_err <= '0;
+            external_rd_ack <= '0;
+        end else begin
+            external_rd_ack <= readback_external_rd_ack;
+            cpuif_rd_ack <= readback_done | readback_external_rd_ack;
+            cpuif_rd_data <= readback_data;
+            cpuif_rd_err <= readback_err;
+        end
+    end
+
 endmodule
 // verilator lint_on MULTIDRIVEN
 // verilator lint_on CMPCONST

@@ -68,7 +68,8 @@ package lathe_csr_reg_pkg;
     } lathe_csr_reg__ERROR__in_t;
 
     typedef struct {
-        logic incr;
+        logic [31:0] next;
+        logic we;
     } lathe_csr_reg__OPNUM__value__in_t;
 
     typedef struct {
@@ -103,38 +104,6 @@ package lathe_csr_reg_pkg;
     typedef struct {
         lathe_csr_reg__SATURATIONS__value__in_t value;
     } lathe_csr_reg__SATURATIONS__in_t;
-
-    typedef struct {
-        logic [31:0] next;
-    } lathe_csr_reg__CYCLES_LO__value__in_t;
-
-    typedef struct {
-        lathe_csr_reg__CYCLES_LO__value__in_t value;
-    } lathe_csr_reg__CYCLES_LO__in_t;
-
-    typedef struct {
-        logic [31:0] next;
-    } lathe_csr_reg__CYCLES_HI__value__in_t;
-
-    typedef struct {
-        lathe_csr_reg__CYCLES_HI__value__in_t value;
-    } lathe_csr_reg__CYCLES_HI__in_t;
-
-    typedef struct {
-        logic [31:0] next;
-    } lathe_csr_reg__MAC_STEPS_LO__value__in_t;
-
-    typedef struct {
-        lathe_csr_reg__MAC_STEPS_LO__value__in_t value;
-    } lathe_csr_reg__MAC_STEPS_LO__in_t;
-
-    typedef struct {
-        logic [31:0] next;
-    } lathe_csr_reg__MAC_STEPS_HI__value__in_t;
-
-    typedef struct {
-        lathe_csr_reg__MAC_STEPS_HI__value__in_t value;
-    } lathe_csr_reg__MAC_STEPS_HI__in_t;
 
     typedef struct {
         logic [31:0] next;
@@ -306,10 +275,6 @@ package lathe_csr_reg_pkg;
         lathe_csr_reg__VERSION__in_t VERSION;
         lathe_csr_reg__SLOT__in_t SLOT;
         lathe_csr_reg__SATURATIONS__in_t SATURATIONS;
-        lathe_csr_reg__CYCLES_LO__in_t CYCLES_LO;
-        lathe_csr_reg__CYCLES_HI__in_t CYCLES_HI;
-        lathe_csr_reg__MAC_STEPS_LO__in_t MAC_STEPS_LO;
-        lathe_csr_reg__MAC_STEPS_HI__in_t MAC_STEPS_HI;
         lathe_csr_reg__STAT_COUNT__in_t STAT_COUNT;
         lathe_csr_reg__STAT_HIGH__in_t STAT_HIGH;
         lathe_csr_reg__STAT_LOW__in_t STAT_LOW;
