@@ -224,7 +224,7 @@ def test_train_writes_result_and_picture(tmp_path):
     for name in ("backend", "env", "seed", "env_steps", "mean_return_100", "wall_s", "train_wall_s", "chip_cycles", "array_utilization",
                  "weight_version", "saturations"):
         assert result[name] is not None, name
-    assert result["weight_version"] == 48
+    assert result["weight_version"] == 16
     assert 0.3 < result["array_utilization"] < 1
     assert (tmp_path / "learning_curve.png").stat().st_size > 5000
 

@@ -12,7 +12,7 @@ from lathe.cli import main
 from lathe.ppo import Settings
 from lathe.verify import verify
 
-SHORT = ["--rollout", "16", "--minibatch", "128", "--epochs", "2"]
+SHORT = ["--environments", "8", "--rollout", "16", "--minibatch", "128", "--epochs", "2"]
 REQUIRED = {"backend", "env", "seed", "env_steps", "mean_return_100", "wall_s", "train_wall_s", "chip_cycles",
             "array_utilization", "weight_version", "saturations"}
 
@@ -46,7 +46,7 @@ def test_a_run_in_which_no_episode_ends(tmp_path, capsys):
     (["train", "--hidden", "512,512"], "needs 201990 scratchpad words and 8192 of 8192 are free"),
     (["train", "--lanes", "5"], "4, 8 or 16 lanes, not 5"),
     (["train", "--minibatch", "100"], "does not divide"),
-    (["train", "--steps", "500"], "steps is 500, fewer than one rollout of environments x rollout = 512"),
+    (["train", "--steps", "500"], "steps is 500, fewer than one rollout of environments x rollout = 1024"),
     (["verify", "--backends", "golden,foo"], "unknown back end 'foo'"),
     (["verify", "--backends", "golden"], "names fewer than two"),
     (["verify", "--backends", "golden, golden"], "names a back end twice"),

@@ -16,7 +16,7 @@ from lathe.environments import ObservationEncoder, make_environments
 from lathe.ppo import ACTION, LOGP, OLD_LOGP, VALUE, Settings, Trainer
 from pymodels.descriptor import DmaOp, Unit, decode
 
-SMALL = Settings(rollout=16, epochs=2, minibatch=64, steps=256)
+SMALL = Settings(environments=8, rollout=16, epochs=2, minibatch=64, steps=256)
 
 
 def digest(trainer: Trainer) -> str:
@@ -52,7 +52,7 @@ def test_settings_run(settings):
 
 
 def test_it_learns():
-    with Trainer(Settings(steps=15_000, target=100)) as trainer:
+    with Trainer(Settings(steps=25_000, target=100)) as trainer:
         progress = trainer.train()
         assert trainer.solved, f"mean return {progress.mean_return_100} after {progress.env_steps} steps"
         assert progress.saturations < 200

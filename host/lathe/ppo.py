@@ -50,9 +50,9 @@ class Settings:
     activation: str = _setting("tanh", "activation of the hidden layers: tanh or relu")
     weight_exponent: int = _setting(-13, "static exponent of weights and biases: they range over +-2**(15 + this)")
     # PPO
-    environments: int = _setting(8, "environments stepped side by side")
+    environments: int = _setting(16, "environments stepped side by side")
     rollout: int = _setting(64, "steps of each environment between updates")
-    epochs: int = _setting(6, "passes over a rollout")
+    epochs: int = _setting(2, "passes over a rollout")
     minibatch: int = _setting(128, "samples of one weight update")
     gamma: float = _setting(0.99, "discount of future rewards")
     gae_lambda: float = _setting(0.95, "lambda of generalized advantage estimation")
@@ -63,8 +63,8 @@ class Settings:
     reward_scale: float = _setting(0.05, "factor on rewards before advantages")
     normalize: bool = _setting(False, "normalize observations by their running mean and deviation")
     # SGD with momentum
-    learning_rate: float = _setting(0.02, "learning rate at the start")
-    anneal_steps: int = _setting(300_000, "environment steps in which the learning rate falls linearly to 0")
+    learning_rate: float = _setting(0.05, "learning rate at the start")
+    anneal_steps: int = _setting(150_000, "environment steps in which the learning rate falls linearly to 0")
     momentum: float = _setting(0.9, "momentum: m <- momentum m + g; w <- w - learning_rate m")
     stochastic: bool = _setting(True, "round weights and momentum stochastically")
     warmup: int = _setting(8, "runs of the update without commit at the start, by which delayed scaling finds its exponents")
