@@ -5,14 +5,13 @@ import numpy as np
 
 from pymodels.descriptor import Act
 from pymodels.functions import tanh_q
-from pymodels.numerics import Result, Window, align, rand16_grid, saturate8
+from pymodels.numerics import Result, Window, rand16_grid, saturate8, term
 
 MAX_K = 16384  #: keeps the accumulator within 2**44, and every partial sum of a float64 product exact
 MAX_K_FLOAT32 = 1024  #: up to it, every partial sum of an int8 product is exact in float32
 TANH_EXP, TANH8_EXP = -15, -7  #: exponents of a tanh result, int16 and int8
 _ONE = 1 << 16  #: factor 1
 _NONE, _RELU, _TANH = int(Act.NONE), int(Act.RELU), int(Act.TANH)
-_ARG = 1 << 18  #: the argument of tanh has 19 bits
 
 
 def fixed_exponent(act: int, int8_result: bool) -> int | None:
@@ -88,7 +87,7 @@ def matmul(
         if bias is not None and addend is not None:
             raise ValueError("gemm: bias and addend exclude each other")
         z = bias if addend is None else addend
-        x = x.add(align(z.astype(np.int64), e_addend - e_to + 16, up=31))
+        x = x.add(term(z, 16, e_addend - e_to + 16, up=31))
     if dact != _NONE:
         if act != _NONE or addend is not None or int8_result:
             raise ValueError("gemm: dact excludes act, an addend and an int8 result")
@@ -101,7 +100,7 @@ def matmul(
     elif act == _RELU:
         x = x.relu()
     elif act == _TANH:
-        t = tanh_q(np.minimum(np.maximum(x.round(), -_ARG), _ARG - 1))
+        t = tanh_q(x.round19())
         if not int8_result:
             return t, Result()
         c, saturations = saturate8((t.astype(np.int64) + 128) >> 8)

@@ -109,6 +109,12 @@ def clamp35(v: np.ndarray) -> np.ndarray:
     return np.minimum(np.maximum(v, -_LIMIT), _LIMIT - 1)
 
 
+def term(x: np.ndarray, width: int, s: int, up: int) -> np.ndarray:
+    """``clamp35(align(x, s, up))`` of integers of `width` bits signed."""
+    aligned = align(x.astype(np.int64), s, up)
+    return aligned if width + min(s, up) <= 35 else clamp35(aligned)
+
+
 class Window:
     """Values x in units of 2**-16 of a result's last place, and what was lost below (section 2).
 
@@ -121,18 +127,17 @@ class Window:
     """
 
     def __init__(self, bits: np.ndarray, below: int = 0):
-        self.below, limit = below, _LIMIT << below
-        self._low, self._high = int(bits.min()), int(bits.max())
-        if self._high >= limit or self._low < -limit:  # what was lost stays lost
+        low, high, limit = int(bits.min()), int(bits.max()), _LIMIT << below
+        if high >= limit or low < -limit:  # what was lost stays lost
             bits = clamp35(bits >> below) << below | bits & (1 << below) - 1
-            self._low, self._high = int(bits.min()), int(bits.max())
-        self.bits = bits
+            low, high = int(bits.min()), int(bits.max())
+        self.bits, self.below, self._low, self._high = bits, below, low, high
 
     @classmethod
     def of(cls, v: np.ndarray, s: int) -> "Window":
         """``window(v, s)`` of int64 values, ``|v| <= 2**61``."""
         s = min(max(s, -16), 62)
-        if s <= 16:
+        if s < 16:
             limit = _LIMIT >> 16 - s
             return cls(np.minimum(np.maximum(v, -limit), limit) << 16 - s)
         extra = max(s - 16 - _BELOW, 0)
@@ -141,8 +146,8 @@ class Window:
         return cls(v, s - 16 - extra)
 
     def add(self, z: np.ndarray) -> "Window":
-        """Add terms that are aligned with x."""
-        return Window(self.bits + (clamp35(z) << self.below), self.below)
+        """Add terms of at most 35 bits that are aligned with x."""
+        return Window(self.bits + (z << self.below), self.below)
 
     def mask(self, keep: np.ndarray) -> "Window":
         """Zero, with nothing lost, where `keep` is False."""
@@ -163,12 +168,20 @@ class Window:
             return ((self.bits >> self.below) + r) >> 16
         return shift_round(self.bits, 16 + self.below)
 
+    def _fits(self, width: int) -> bool:
+        """Whether rounding gives no value of more than `width` bits signed."""
+        place, limit = 16 + self.below, 1 << width - 1
+        return self._low >> place >= -limit and self._high >> place < limit - 1
+
     def round16(self, stochastic: bool = False, r: np.ndarray | int = 0) -> tuple[np.ndarray, int]:
         """Round and clamp to 16 bits; return (int16 array, number of values changed)."""
-        rounded, place = self.round(stochastic, r), 16 + self.below
-        if self._low >> place >= -32768 and self._high >> place < 32767:
-            return rounded.astype(np.int16), 0
-        return saturate16(rounded)
+        rounded = self.round(stochastic, r)
+        return (rounded.astype(np.int16), 0) if self._fits(16) else saturate16(rounded)
+
+    def round19(self) -> np.ndarray:
+        """Round to even and clamp to 19 bits."""
+        rounded = self.round()
+        return rounded if self._fits(19) else np.minimum(np.maximum(rounded, -(1 << 18)), (1 << 18) - 1)
 
     def tracked(self, e_to: int) -> tuple[int, int]:
         """Return (track, top) of a result with exponent `e_to`."""
@@ -225,19 +238,14 @@ def mix32(x: int) -> int:
 
 def mix32_array(x: np.ndarray) -> np.ndarray:
     """`mix32` of every element of a uint32 array; `x` is overwritten and returned."""
-    t = x << 15
-    np.invert(x, out=x)
-    x += t
-    np.right_shift(x, 12, out=t)
+    x *= 0x7FFF
+    x -= 1
+    t = x >> 12
     x ^= t
-    np.left_shift(x, 2, out=t)
-    x += t
+    x *= 5
     np.right_shift(x, 4, out=t)
     x ^= t
-    np.left_shift(x, 3, out=t)
-    y = x << 11
-    x += t
-    x += y
+    x *= 0x809
     np.right_shift(x, 16, out=t)
     x ^= t
     return x
@@ -256,45 +264,48 @@ def rand32(key: int, row: np.ndarray | int, col: np.ndarray | int) -> np.ndarray
     return mix32_array(rows ^ cols).reshape(place.shape)
 
 
-def rand32_grid(key: int, rows: int, cols: int) -> np.ndarray:
-    """`rand32` of all elements of a matrix: uint32, shape (rows, cols)."""
-    return mix32_array(mix32_array(_places(rows) ^ np.uint32(key))[:, None] ^ _places(cols))
-
-
 @lru_cache(maxsize=16)
 def _places(count: int) -> np.ndarray:
     return np.arange(count, dtype=np.uint32)
 
 
+@lru_cache(maxsize=32)
+def _group_index(groups: int) -> np.ndarray:
+    """What enters the hash for the first so many groups of four columns."""
+    return _places(groups) ^ _places(groups) << 12
+
+
+def _doubled(y: np.ndarray) -> np.ndarray:
+    """Product with a primitive element of GF(2**16)."""
+    return (y << 1 & 0xFFFF ^ (y >> 15) * 0x2D).astype(np.uint16)
+
+
+_DOUBLED = _doubled(np.arange(1 << 16))
+
+
 def _four(h: np.ndarray) -> np.ndarray:
-    """The random 16-bit numbers of the four columns that share each `h`: uint16, shape (..., 4)."""
-    four = np.empty((*h.shape, 4), np.uint16)
-    x, y, both, mixed = (four[..., i] for i in range(4))
-    x[...] = h & np.uint32(0xFFFF)
-    y[...] = h >> 16
-    np.bitwise_xor(x, y, out=both)
-    np.bitwise_xor(x, (y << 1) ^ (y >> 15) * np.uint16(0x2D), out=mixed)
-    return four
-
-
-def _group_index(group: np.ndarray) -> np.ndarray:
-    """What enters the hash for the group of four columns number `group` (uint32)."""
-    return group ^ group << 12
+    """The random 16-bit numbers of the columns that share each `h`, four of each row's: uint16, shape (rows, columns)."""
+    rows, groups = h.shape
+    halves = h.astype("<u4", copy=False).view("<u2").reshape(rows, groups, 2)
+    x, y = halves[..., 0], halves[..., 1]
+    four = np.empty((rows, groups, 4), np.uint16)
+    four[..., :2] = halves
+    np.bitwise_xor(x, y, out=four[..., 2])
+    np.bitwise_xor(x, _DOUBLED[y], out=four[..., 3])
+    return four.reshape(rows, 4 * groups)
 
 
 def rand16_grid(key: int, rows: int, cols: int, first: int = 0) -> np.ndarray:
     """Random numbers that round the elements of a matrix whose first row is number `first`: uint16, shape (rows, cols)."""
-    groups = -(-cols // 4)
-    h = mix32_array(mix32_array((_places(rows) + np.uint32(first)) ^ np.uint32(key))[:, None] ^ _group_index(_places(groups)))
-    return _four(h).reshape(rows, 4 * groups)[:, :cols]
+    keys = mix32_array(_places(rows) + np.uint32(first) ^ np.uint32(key))
+    return _four(mix32_array(keys[:, None] ^ _group_index(-(-cols // 4))))[:, :cols]
 
 
-def rand16_line(key: int, count: int, first: int = 0) -> np.ndarray:
-    """The same of elements 0..count-1 numbered as in update (row = first + (i >> 16), col = i & 0xFFFF): uint16, shape (count,)."""
-    groups = _places(-(-count // 4))
-    rows = mix32_array((_places((count >> 16) + 1) + np.uint32(first)) ^ np.uint32(key))
-    h = mix32_array((rows[0] if count <= 1 << 16 else rows[groups >> 14]) ^ _group_index(groups & np.uint32(0x3FFF)))
-    return _four(h).reshape(-1)[:count]
+def rand16_lines(key: int, count: int, firsts: tuple[int, ...]) -> np.ndarray:
+    """The same of elements numbered as in update (row = first + (i >> 16), col = i & 0xFFFF): shape (len(firsts), count)."""
+    rows, cols = -(-count >> 16), min(count, 1 << 16)
+    keys = np.array([mix32(key ^ first + row) for first in firsts for row in range(rows)], np.uint32)
+    return _four(mix32_array(keys[:, None] ^ _group_index(-(-cols // 4)))).reshape(len(firsts), -1)[:, :count]
 
 
 def store(v: np.ndarray, e_v: int, e_to: int, stochastic: bool, key: int) -> tuple[np.ndarray, Result]:

@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from pymodels.numerics import Result, Window, align, clamp35, rand16_line
+from pymodels.numerics import Result, Window, rand16_lines, term
 
 
 def sgd(
@@ -53,14 +53,10 @@ def sgd(
     Each result is within half a unit of its exponent (one, if stochastic) of the exact sum of its terms, plus 2**-16
     units for each of two terms that were shifted right (tests/test_models_update.py).
     """
-    r_m = rand16_line(key, len(w)) if stochastic else 0
-    r_w = rand16_line(key, len(w), 1 << 31) if stochastic else 0
-    vm = clamp35(align(momentum * m.astype(np.int64), e_m - e_m_next, up=15))
-    vm += clamp35(align(g.astype(np.int64), e_g - e_m_next + 16, up=31))
-    vm = Window(vm)
+    r_m, r_w = rand16_lines(key, len(w), (0, 1 << 31)) if stochastic else (0, 0)
+    vm = Window(term(momentum * m.astype(np.int64), 32, e_m - e_m_next, up=15) + term(g, 16, e_g - e_m_next + 16, up=31))
     m_next, m_saturations = vm.round16(stochastic, r_m)
-    vw = clamp35(align(w.astype(np.int64), e_w - e_w_next + 16, up=31))
-    vw -= clamp35(align(lr_mant * m_next.astype(np.int64), e_m_next + lr_exp - e_w_next + 16, up=15))
-    vw = Window(vw)
+    step = term(lr_mant * m_next.astype(np.int64), 32, e_m_next + lr_exp - e_w_next + 16, up=15)
+    vw = Window(term(w, 16, e_w - e_w_next + 16, up=31) - step)
     w_next, w_saturations = vw.round16(stochastic, r_w)
     return w_next, m_next, Result(*vw.tracked(e_w_next), w_saturations), Result(*vm.tracked(e_m_next), m_saturations)

@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from pymodels import gemm
+from pymodels import gemm, numerics
 from pymodels.descriptor import Act
 from pymodels.functions import tanh_q
 from pymodels.gemm import column_sums, matmul
@@ -222,8 +222,8 @@ def test_derivative_of_tanh_against_float64():
 
 
 @pytest.mark.parametrize("place, name, wrong", [
-    (gemm, "align", lambda x, s, up: x << min(s, up) if s >= 0 else -(-x >> -s)),  # ceiling, not floor
-    (gemm, "align", lambda x, s, up: x << min(s, up - 16) if s >= 0 else x >> min(-s, 63)),
+    (numerics, "align", lambda x, s, up: x << min(s, up) if s >= 0 else -(-x >> -s)),  # ceiling, not floor
+    (numerics, "align", lambda x, s, up: x << min(s, up - 16) if s >= 0 else x >> min(-s, 63)),
     (gemm, "rand16_grid", lambda key, rows, cols: spec.rand32(key, 0, 0) & 0xFFFF),
     (gemm, "tanh_q", lambda arg: tanh_q(arg + 1)),
     (Window, "tracked", lambda x, e_to: (1, e_to)),

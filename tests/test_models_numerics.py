@@ -20,11 +20,12 @@ from pymodels.numerics import (
     pack_cols,
     pack_rows,
     rand16_grid,
-    rand16_line,
+    rand16_lines,
     rand32,
     saturate8,
     saturate16,
     shift_round,
+    term,
     top,
     unpack_cols,
     unpack_rows,
@@ -124,13 +125,26 @@ def test_window_and_what_follows_are_the_specification(stochastic):
         window, wanted = Window.of(np.array(values, np.int64), s), [spec.window(v, s) for v in values]
         compare(window, wanted)
         compare(window.relu(), [(x, lost) if x >= 0 else (0, False) for x, lost in wanted])
-        window = window.add(np.array(z))
+        window = window.add(clamp35(np.array(z)))
         wanted = [(spec.clamp(x + spec.clamp(t, 35), 35), lost) for (x, lost), t in zip(wanted, z, strict=True)]
         compare(window, wanted)
         keep = [t % 3 > 0 for t in r]
         compare(window.mask(np.array(keep)), [w if k else (0, False) for w, k in zip(wanted, keep, strict=True)])
         compare(window.scale(np.array(d)), [
             (x * f >> 16, lost or x * f % 65536 != 0) for (x, lost), f in zip(wanted, d, strict=True)])
+
+
+def test_terms_are_aligned_and_clamped():
+    for x, width in (([-32768, -1, 0, 1, 32767], 16), ([-(1 << 31), 1 - (1 << 31), 1, (1 << 31) - 1], 32)):
+        for s in range(-70, 40):
+            assert term(np.array(x), width, s, 31).tolist() == [spec.clamp(spec.align(v, s, 31), 35) for v in x], s
+
+
+def test_round19_clamps():
+    for s in (0, 15, 16, 17, 20):
+        for values in ([-(1 << 60), 5, 1 << 60], [-(1 << 18) << s, ((1 << 18) - 1) << s], [3, -3]):
+            wanted = [spec.clamp(spec.round_window(*spec.window(v, s), False, 0), 19) for v in values]
+            assert Window.of(np.array(values, np.int64), s).round19().tolist() == wanted, (s, values)
 
 
 def test_tracked_knows_what_was_lost():
@@ -203,9 +217,9 @@ def test_random_bits_depend_on_row_and_column_alone():
     assert all(grid[i, j] == spec.rand16(key, i, j) for i in range(5) for j in range(7))
     assert rand16_grid(key, 1, 9, 77)[0].tolist() == [spec.rand16(key, 77, j) for j in range(9)]
     for first in (0, 1 << 31):
-        line = rand16_line(key, 65541, first)
+        line = rand16_lines(key, 65541, (5, first))[1]
         assert all(line[i] == spec.rand16(key, first + (i >> 16), i & 0xFFFF) for i in (0, 1, 2, 3, 65535, 65536, 65540))
-        assert (rand16_line(key, 100, first) == line[:100]).all()
+        assert (rand16_lines(key, 101, (first,)) == line[:101]).all()
     assert all(rand32(key, i, j)[()] == spec.rand32(key, i, j) for i in range(3) for j in (0, 5, 65535))
     assert rand32(key, np.arange(3), 0).tolist() == [mix32(mix32(key ^ i)) for i in range(3)]
     assert len({op_key(1, n) for n in range(1000)} | {op_key(2, n) for n in range(1000)}) == 2000

@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from pymodels import update
+from pymodels import numerics
 from pymodels.exponents import ExponentFile
 from pymodels.numerics import Result, align, mix32
 from pymodels.update import sgd
@@ -89,7 +89,7 @@ def test_stochastic_updates_reach_the_goal_that_rounding_never_leaves():
 @pytest.mark.parametrize("wrong", [
     lambda x, s, up: align(x, s, up - 16), lambda x, s, up: -align(-x, s, up), lambda x, s, up: align(x, s + 1, up)])
 def test_a_wrong_model_would_be_noticed(monkeypatch, wrong):
-    monkeypatch.setattr(update, "align", wrong)
+    monkeypatch.setattr(numerics, "align", wrong)
     with pytest.raises(AssertionError):
         test_sgd_follows_the_specification(True, "small")
 
