@@ -123,6 +123,7 @@ module lathe_policy_grad
   // 9: the value before rounding; 10-13: shift, shift, round, saturate.
   logic signed [43:0]     v_q;
   logic [43:0]            magnitude_q;  // OR of all
+  logic [6:0]             high_q, low_q;  // bit lengths of its halves
   lathe_num_pkg::window_t coarse_q;
   lathe_num_pkg::fixed_t  fine_q;
   logic signed [19:0]     rounded_q;
@@ -146,13 +147,19 @@ module lathe_policy_grad
     if (start_i) begin
       saturations_o <= '0;
       magnitude_q <= '0;
-      bits_o <= '0;
+      high_q <= '0;
+      low_q <= '0;
     end else begin
       if (valid_q[9]) magnitude_q <= magnitude_q | 44'(lathe_num_pkg::magnitude(64'(v_q)));
-      if (valid_q[10]) bits_o <= lathe_num_pkg::bit_length(64'(magnitude_q));
+      if (valid_q[10]) begin
+        high_q <= lathe_num_pkg::bit_length(64'(magnitude_q[43:22]));
+        low_q <= lathe_num_pkg::bit_length(64'(magnitude_q[21:0]));
+      end
       if (valid_q[12] && lathe_num_pkg::saturates16(22'(rounded_q))) saturations_o <= saturations_o + 32'd1;
     end
   end
+
+  always_ff @(posedge clk_i) bits_o <= (high_q != '0) ? high_q + 7'd22 : low_q;
 
   // The random number of the element in stage 11, asked for four stages earlier.
   always_ff @(posedge clk_i) begin

@@ -22,19 +22,20 @@ module lathe_row_buffer #(
     $fatal(1, "lathe_row_buffer: Depth must be a power of two");
   end
 
-  logic [PtrW-1:0]  wr_q, rd_q, rd_d;
-  logic [PtrW:0]    reserved_q, avail_q, avail_d;
+  // pop_i comes late: whatever follows from it is prepared for both cases
+  logic [PtrW-1:0]  wr_q, rd_q, rd_next_q, rd_d;
+  logic [PtrW:0]    reserved_q, avail_q;
   logic             push_q, valid_q;
 
-  assign rd_d = rd_q + PtrW'(pop_i);
+  assign rd_d = pop_i ? rd_next_q : rd_q;
   assign room_o = !reserved_q[PtrW];
   assign valid_o = valid_q;
-  assign avail_d = avail_q + (PtrW+1)'(push_q) - (PtrW+1)'(pop_i);
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       wr_q <= '0;
       rd_q <= '0;
+      rd_next_q <= PtrW'(1);
       reserved_q <= '0;
       avail_q <= '0;
       valid_q <= 1'b0;
@@ -42,9 +43,10 @@ module lathe_row_buffer #(
     end else begin
       wr_q <= wr_q + PtrW'(push_i);
       rd_q <= rd_d;
-      reserved_q <= reserved_q + (PtrW+1)'(reserve_i) - (PtrW+1)'(pop_i);
-      avail_q <= avail_d;
-      valid_q <= avail_d != '0;
+      if (pop_i) rd_next_q <= rd_next_q + PtrW'(1);
+      if (reserve_i != pop_i) reserved_q <= reserve_i ? reserved_q + (PtrW+1)'(1) : reserved_q - (PtrW+1)'(1);
+      if (push_q != pop_i) avail_q <= push_q ? avail_q + (PtrW+1)'(1) : avail_q - (PtrW+1)'(1);
+      valid_q <= push_q || (pop_i ? avail_q[PtrW:1] != '0 : valid_q);
       push_q <= push_i;
     end
   end
