@@ -32,6 +32,7 @@ module lathe_gemm
   input  logic [Lanes*16-1:0] x_rd_rdata_i,
   output logic                wr_valid_o,
   input  logic                wr_ready_i,
+  output logic                wr_urgent_o,   // results begin to pile up: they should go before reads
   output logic [AddrW-1:0]    wr_addr_o,
   output logic [Lanes*16-1:0] wr_data_o,
   output logic                stall_operand_o,   // the array waits for operand words
@@ -201,6 +202,7 @@ module lathe_gemm
     .rd_rdata_i  (x_rd_rdata_i),
     .wr_valid_o,
     .wr_ready_i,
+    .wr_urgent_o,
     .wr_addr_o,
     .wr_data_o,
     .block_o     (block),

@@ -27,6 +27,7 @@ module lathe_gemm_drain
   input  logic [Lanes*16-1:0]        rd_rdata_i,
   output logic                       wr_valid_o,
   input  logic                       wr_ready_i,
+  output logic                       wr_urgent_o,   // results begin to pile up
   output logic [AddrW-1:0]           wr_addr_o,
   output logic [Lanes*16-1:0]        wr_data_o,
   output logic                       block_o,       // a block of C (one column of words of a row block) has been accepted
@@ -36,6 +37,7 @@ module lathe_gemm_drain
 );
   localparam int unsigned OutDepth = 16;  // more than the pipeline holds, so it runs at full rate
   localparam int unsigned OutW = $clog2(OutDepth + 1);
+  localparam int unsigned Urgent = 5;     // this many words wait
   localparam int unsigned LaneW = $clog2(Lanes);
   localparam int unsigned CountW = $clog2(Lanes + 1);
   localparam int unsigned Groups = Lanes / 4;  // of lanes that share a hash
@@ -282,6 +284,7 @@ module lathe_gemm_drain
   logic [Lanes*8-1:0] even [Lanes];
   logic [Lanes*16-1:0] word;
   logic block_end, cmd_end;
+  logic [OutW-1:0] out_level;
 
   assign out_tanh = valid_q[TanhStage];
   assign out_valid = out_tanh || (valid_q[RoundStage] && !load[RoundStage+1]);
@@ -310,9 +313,11 @@ module lathe_gemm_drain
     .out_valid_o(wr_valid_o),
     .out_ready_i(wr_ready_i),
     .out_data_o ({block_end, cmd_end, wr_addr_o, wr_data_o}),
-    .level_o    ()
+    .level_o    (out_level)
   );
   // verilator lint_on PINCONNECTEMPTY
+
+  always_ff @(posedge clk_i) wr_urgent_o <= out_level >= OutW'(Urgent);
 
   assign block_o = wr_valid_o && wr_ready_i && block_end;
   assign block_last_o = cmd_end;

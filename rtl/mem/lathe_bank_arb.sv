@@ -1,62 +1,58 @@
 // SPDX-License-Identifier: Apache-2.0
-// Lets at most one request into each bank: ports 0 .. First-1 go before the others; within either group the port that
-// was granted longest ago goes first. Compares ports with each other and so costs the same for any number of banks.
-// Combinational from request to ready; a port of the second group gets every slot that the first leaves, and no other.
+// Decides which requests go into the banks, which serve two accesses a cycle: side A reads of the ports 0 and 2, side B of
+// 1 and 3; a write takes B, or A if port 1 reads in its bank. One write a bank: urgent ones first, then the port whose
+// last grant is longer ago. Ports 0 and 1 go before writes, which go before ports 2 and 3; if both 0 and 1 read in a bank, an
+// urgent write goes before port 1. Compares ports with each other, so it costs the same for any number of banks.
+// Combinational from request to ready; stores nothing but the turn of the writes.
 module lathe_bank_arb #(
-  parameter int unsigned Num = 4,
-  parameter int unsigned First = 2,
   parameter int unsigned BankW = 3
 ) (
-  input  logic                      clk_i,
-  input  logic                      rst_ni,
-  input  logic [Num-1:0]            req_i,
-  input  logic [Num-1:0][BankW-1:0] bank_i,
-  output logic [Num-1:0]            ready_o   // nobody goes before this port; does not depend on its own req_i
+  input  logic                  clk_i,
+  input  logic                  rst_ni,
+  input  logic [3:0]            rd_req_i,
+  input  logic [3:0][BankW-1:0] rd_bank_i,
+  output logic [3:0]            rd_ready_o,   // does not depend on the port's own request
+  input  logic [1:0]            wr_req_i,
+  input  logic [1:0]            wr_urgent_i,
+  input  logic [1:0][BankW-1:0] wr_bank_i,
+  output logic [1:0]            wr_ready_o,   // does not depend on the port's own request
+  output logic [1:0]            wr_side_a_o   // the write takes side A
 );
-  if (Num < 1 || First > Num) begin : g_check
-    $fatal(1, "lathe_bank_arb: Num must be at least 1 and First at most Num");
-  end
-
-  localparam logic [Num-1:0] Group = Num'((64'd1 << First) - 64'd1);  // the ports of the first group
-
-  logic [Num-1:0] granted;
-  logic [Num-1:0] later_q [Num];  // [i][j], i < j, both of one group: j goes before i
+  logic [1:0][3:0] meets;  // [w][r]: write w and the read of port r ask for the same bank
+  logic [1:0] second;      // write w comes after the other one, if their banks are the same
+  logic turn_q;            // of write 1
 
   always_comb begin
-    ready_o = '1;
-    for (int unsigned j = 1; j < Num; j++) begin
-      for (int unsigned i = 0; i < j; i++) begin
-        if (bank_i[i] == bank_i[j]) begin
-          if (Group[i] == Group[j] && later_q[i][j]) begin
-            if (req_i[j]) ready_o[i] = 1'b0;
-          end else begin
-            if (req_i[i]) ready_o[j] = 1'b0;
-          end
-        end
-      end
+    for (int unsigned w = 0; w < 2; w++) begin
+      for (int unsigned r = 0; r < 4; r++) meets[w][r] = rd_req_i[r] && rd_bank_i[r] == wr_bank_i[w];
+      wr_side_a_o[w] = meets[w][1] && !meets[w][0];
+    end
+    second[0] = wr_urgent_i[0] != wr_urgent_i[1] ? wr_urgent_i[1] : turn_q;
+    second[1] = !second[0];
+    for (int unsigned w = 0; w < 2; w++) begin
+      wr_ready_o[w] = (wr_urgent_i[w] || !meets[w][0] || !meets[w][1]) &&
+                      !(second[w] && wr_req_i[1-w] && wr_bank_i[0] == wr_bank_i[1]);
     end
   end
 
-  assign granted = req_i & ready_o;
+  // Of two writes in one bank either blocks what the other would: they meet the same reads.
+  always_comb begin
+    rd_ready_o[0] = 1'b1;
+    rd_ready_o[1] = 1'b1;
+    rd_ready_o[2] = !(rd_req_i[0] && rd_bank_i[0] == rd_bank_i[2]);
+    rd_ready_o[3] = !(rd_req_i[1] && rd_bank_i[1] == rd_bank_i[3]);
+    for (int unsigned w = 0; w < 2; w++) begin
+      if (wr_req_i[w]) begin
+        if (wr_urgent_i[w] && meets[w][0] && rd_bank_i[1] == wr_bank_i[w]) rd_ready_o[1] = 1'b0;
+        if (rd_bank_i[2] == wr_bank_i[w] && meets[w][1]) rd_ready_o[2] = 1'b0;
+        if (rd_bank_i[3] == wr_bank_i[w]) rd_ready_o[3] = 1'b0;
+      end
+    end
+  end
 
   always_ff @(posedge clk_i) begin
-    for (int unsigned j = 0; j < Num; j++) begin
-      for (int unsigned i = 0; i < Num; i++) begin
-        if (!rst_ni || i >= j || Group[i] != Group[j]) later_q[i][j] <= 1'b0;
-        else if (granted[i] != granted[j]) later_q[i][j] <= granted[i];
-      end
-    end
+    if (!rst_ni) turn_q <= 1'b0;
+    else if ((wr_req_i & wr_ready_o) == 2'b01) turn_q <= 1'b1;
+    else if ((wr_req_i & wr_ready_o) == 2'b10) turn_q <= 1'b0;
   end
-
-`ifndef SYNTHESIS
-  always_ff @(posedge clk_i) begin
-    for (int unsigned j = 1; j < Num; j++) begin
-      for (int unsigned i = 0; i < j; i++) begin
-        if (rst_ni && req_i[i] && req_i[j] && bank_i[i] == bank_i[j]) begin
-          assert (!(ready_o[i] && ready_o[j])) else $error("two grants in bank %0d", bank_i[i]);
-        end
-      end
-    end
-  end
-`endif
 endmodule

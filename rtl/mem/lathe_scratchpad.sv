@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The scratchpad: Banks of 1,024 words, each with one read and one write port. Clients share RdPorts and WrPorts ports
-// into the banks: client c uses port c mod RdPorts (WrPorts), and of the clients of a port the lowest that asks goes first.
+// The scratchpad: Banks of 1,024 words in true dual-port RAM, two accesses a cycle each (lathe_bank_arb). Clients share
+// RdPorts and WrPorts ports into the banks: client c uses port c mod RdPorts (WrPorts), and of the clients of a port the
+// lowest that asks goes first.
 // A read is answered exactly lathe_pkg::RdLatency cycles after its grant; grants depend on requests only, never on data.
 // Does not buffer requests or check addresses: see docs/architecture.md.
 //
@@ -14,8 +15,6 @@ module lathe_scratchpad #(
   parameter int unsigned Banks = 8,     // a power of two
   parameter int unsigned NumRd = 8,     // clients
   parameter int unsigned NumWr = 5,
-  parameter int unsigned RdPorts = 4,   // ports 0 and 1 go before the others
-  parameter int unsigned WrPorts = 2,
   localparam int unsigned AddrW = lathe_pkg::AddrW,
   localparam int unsigned WordW = Lanes * 16
 ) (
@@ -28,19 +27,22 @@ module lathe_scratchpad #(
   output logic [NumRd-1:0][WordW-1:0] rd_rdata_o,   // the same for all clients of a port
   input  logic [NumWr-1:0]            wr_valid_i,
   output logic [NumWr-1:0]            wr_ready_o,   // depends on wr_valid_i and wr_addr_i
+  input  logic [NumWr-1:0]            wr_urgent_i,  // before reads, if its bank has no room besides
   input  logic [NumWr-1:0][AddrW-1:0] wr_addr_i,
   input  logic [NumWr-1:0][WordW-1:0] wr_data_i
 );
   import lathe_pkg::RdLatency;
 
   localparam int unsigned Rows = 1024;
+  localparam int unsigned RdPorts = 4;
+  localparam int unsigned WrPorts = 2;
   localparam int unsigned RowW = $clog2(Rows);
   localparam int unsigned BankW = $clog2(Banks);
 
   if (Banks < 2 || Banks > 64 || (Banks & (Banks - 1)) != 0) begin : g_check_banks
     $fatal(1, "lathe_scratchpad: Banks must be a power of two from 2 to 64");
   end
-  if (Lanes < 1 || RdPorts < 2 || WrPorts < 1 || NumRd < RdPorts || NumWr < WrPorts ||
+  if (Lanes < 1 || NumRd < RdPorts || NumWr < WrPorts ||
       RdLatency < 3 || RdLatency > 4) begin : g_check
     $fatal(1, "lathe_scratchpad: Lanes, NumRd, NumWr or ports");
   end
@@ -60,11 +62,12 @@ module lathe_scratchpad #(
   logic [RdPorts-1:0][BankW-1:0] rd_bank;
   logic [Banks-1:0]              rd_hit_q [RdPorts];  // one-hot: the bank that is read
   logic [RowW-1:0]               rd_row_q [RdPorts];
-  logic [WrPorts-1:0]            wr_req, wr_free;
+  logic [WrPorts-1:0]            wr_req, wr_free, wr_urgent;
   logic [WrPorts-1:0][BankW-1:0] wr_bank;
   logic [Banks-1:0]              wr_hit_q [WrPorts];
   logic [RowW-1:0]               wr_row_q [WrPorts];
   logic [WordW-1:0]              wr_data_q [WrPorts];
+  logic [WrPorts-1:0]            wr_side_a, wr_side_a_q;
 
   for (genvar p = 0; p < RdPorts; p++) begin : g_rd
     logic [AddrW-1:0] addr;
@@ -93,10 +96,12 @@ module lathe_scratchpad #(
     logic [WordW-1:0] data;
     always_comb begin
       wr_req[p] = 1'b0;
+      wr_urgent[p] = wr_urgent_i[p];
       addr = wr_addr_i[p];
       data = wr_data_i[p];
       for (int unsigned c = p; c < NumWr; c += WrPorts) begin
         wr_turn[c] = !wr_req[p];
+        if (!wr_req[p]) wr_urgent[p] = wr_urgent_i[c];
         if (!wr_req[p]) addr = wr_addr_i[c];
         if (!wr_req[p]) data = wr_data_i[c];
         wr_req[p] |= wr_valid_i[c];
@@ -118,77 +123,71 @@ module lathe_scratchpad #(
     end
   end
 
-  lathe_bank_arb #(
-    .Num  (RdPorts),
-    .First(2),
-    .BankW(BankW)
-  ) u_rd_arb (
-    .clk_i,
-    .rst_ni,
-    .req_i  (rd_req),
-    .bank_i (rd_bank),
-    .ready_o(rd_free)
-  );
+  always_ff @(posedge clk_i) wr_side_a_q <= wr_side_a;
 
   lathe_bank_arb #(
-    .Num  (WrPorts),
-    .First(0),
     .BankW(BankW)
-  ) u_wr_arb (
+  ) u_arb (
     .clk_i,
     .rst_ni,
-    .req_i  (wr_req),
-    .bank_i (wr_bank),
-    .ready_o(wr_free)
+    .rd_req_i   (rd_req),
+    .rd_bank_i  (rd_bank),
+    .rd_ready_o (rd_free),
+    .wr_req_i   (wr_req),
+    .wr_urgent_i(wr_urgent),
+    .wr_bank_i  (wr_bank),
+    .wr_ready_o (wr_free),
+    .wr_side_a_o(wr_side_a)
   );
 
   // ---- Banks ----
-  logic [WordW-1:0] read_word [Banks];
+  logic [WordW-1:0] read_word [2][Banks];  // of each side
 
   for (genvar b = 0; b < Banks; b++) begin : g_bank
-    logic             reads, writes;
-    logic [RowW-1:0]  rd_row, wr_row;
-    logic [WordW-1:0] ram_word, write_word;
+    (* no_rw_check, ram_style = "block" *) logic [WordW-1:0] mem_q [Rows];
+    logic [WordW-1:0] write_word;
 
     always_comb begin
-      reads = 1'b0;
-      rd_row = rd_row_q[0];
-      for (int unsigned p = 0; p < RdPorts; p++) begin
-        reads |= rd_hit_q[p][b];
-        if (rd_hit_q[p][b]) rd_row = rd_row_q[p];
-      end
-      writes = 1'b0;
-      wr_row = wr_row_q[0];
       write_word = wr_data_q[0];
-      for (int unsigned p = 0; p < WrPorts; p++) begin
-        writes |= wr_hit_q[p][b];
-        if (wr_hit_q[p][b]) wr_row = wr_row_q[p];
-        if (wr_hit_q[p][b]) write_word = wr_data_q[p];
-      end
+      for (int unsigned p = 1; p < WrPorts; p++) if (wr_hit_q[p][b]) write_word = wr_data_q[p];
     end
 
-    lathe_ram #(
-      .Width(WordW),
-      .Words(Rows),
-      .AnyOnCollision(1'b1)
-    ) u_ram (
-      .clk_i,
-      .wr_en_i  (writes),
-      .wr_addr_i(wr_row),
-      .wr_data_i(write_word),
-      .rd_en_i  (reads),
-      .rd_addr_i(rd_row),
-      .rd_data_o(ram_word)
-    );
+    for (genvar s = 0; s < 2; s++) begin : g_side
+      logic             reads, writes;
+      logic [RowW-1:0]  row;
+      logic [WordW-1:0] word_q;
 
-    if (RdLatency == 4) begin : g_late
-      logic reads_q;
-      always_ff @(posedge clk_i) begin
-        reads_q <= reads;
-        if (reads_q) read_word[b] <= ram_word;
+      always_comb begin
+        reads = 1'b0;
+        writes = 1'b0;
+        row = '0;
+        for (int unsigned p = s; p < RdPorts; p += 2) begin
+          reads |= rd_hit_q[p][b];
+          if (rd_hit_q[p][b]) row |= rd_row_q[p];
+        end
+        for (int unsigned p = 0; p < WrPorts; p++) begin
+          if (wr_hit_q[p][b] && wr_side_a_q[p] == (s == 0)) begin
+            writes = 1'b1;
+            row |= wr_row_q[p];
+          end
+        end
       end
-    end else begin : g_early
-      assign read_word[b] = ram_word;
+
+      // Not always_ff, since both sides write one memory; never in the same cycle.
+      always @(posedge clk_i) begin
+        if (writes) mem_q[row] <= write_word;
+        else if (reads) word_q <= mem_q[row];
+      end
+
+      if (RdLatency == 4) begin : g_late
+        logic reads_q;
+        always_ff @(posedge clk_i) begin
+          reads_q <= reads;
+          if (reads_q) read_word[s][b] <= word_q;
+        end
+      end else begin : g_early
+        assign read_word[s][b] = word_q;
+      end
     end
   end
 
@@ -217,7 +216,7 @@ module lathe_scratchpad #(
       if (coming_q) begin
         word = '0;
         for (int unsigned b = 0; b < Banks; b++) begin
-          if (from_q[b]) word |= read_word[b];
+          if (from_q[b]) word |= read_word[p%2][b];
         end
         word_q <= word;
       end

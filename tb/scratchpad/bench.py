@@ -22,52 +22,27 @@ def bank_of(address, banks):
 class Side:
     """The requests of all clients of one kind: at most one a client, held until granted.
 
-    Client c uses port c mod `shared`; the lowest that asks goes first. Ports below `first` go before the others.
+    Client c uses port c mod `shared`; the lowest that asks goes first.
     """
 
-    def __init__(self, dut, kind, ports, shared, first, banks):
+    def __init__(self, dut, kind, ports, shared):
         self.valid, self.ready, self.addr = (getattr(dut, f"{kind}_{pin}") for pin in ("valid_i", "ready_o", "addr_i"))
-        self.kind, self.ports, self.shared, self.first, self.banks = kind, ports, shared, first, banks
+        self.kind, self.ports, self.shared = kind, ports, shared
         self.queue = [deque() for _ in range(ports)]
         self.now = [None] * ports   # (address, word) on the pins
-        self.waited = [0] * ports   # grants to others of its group in its bank
         self.stall = [stalls(0) for _ in range(ports)]
-        self.seen_priority = False
 
-    def sample(self, seen):
-        """Check the grants of this cycle and return them as {port: request}."""
-        ready = int(self.ready.value)
-        asking = [port for port, request in enumerate(self.now) if request is not None]
-        heads = {port % self.shared: port for port in reversed(asking)}  # the lowest client of each port
-        asked, granted = {}, {}
-        for port in asking:
-            if heads[port % self.shared] != port:
-                assert not ready >> port & 1, f"{self.kind} client {port} before {heads[port % self.shared]} of its port"
-                continue
-            bank = bank_of(self.now[port][0], self.banks)
-            asked.setdefault(bank, []).append(port)
-            if ready >> port & 1:
-                assert bank not in granted, f"{self.kind}: two grants in bank {bank}"
-                granted[bank] = port
-        assert asked.keys() == granted.keys(), f"{self.kind}: banks {asked} gave grants {granted} only"
-        for bank, winner in granted.items():
-            group = winner % self.shared < self.first
-            for port in asked[bank]:
-                head_group = port % self.shared < self.first
-                assert group or not head_group, f"{self.kind} client {winner} before {port}"
-                self.waited[port] += port != winner and group == head_group
-                limit = self.first if group else self.shared - self.first
-                assert self.waited[port] < limit, f"{self.kind} client {port} passed over {self.waited[port]} times"
-            self.waited[winner % self.shared::self.shared] = [0] * len(self.waited[winner % self.shared::self.shared])
-            self.seen_priority |= any((port % self.shared < self.first) != group for port in asked[bank])
-        seen.hit(f"{self.kind} conflict", any(len(p) > 1 for p in asked.values()))
-        seen.hit(f"{self.kind} all banks", len(granted) == min(self.banks, self.shared))
+    def heads(self, seen):
+        """Return {port: client that asks through it}; the others must not be granted."""
+        asking = [client for client, request in enumerate(self.now) if request is not None]
+        heads = {client % self.shared: client for client in reversed(asking)}
+        for client in set(asking) - set(heads.values()):
+            assert not self.granted(client), f"{self.kind} client {client} before {heads[client % self.shared]} of its port"
         seen.hit(f"{self.kind} shared port", len(asking) > len(heads))
-        seen.hit(f"{self.kind} priority", self.seen_priority)
-        taken = {}
-        for port in granted.values():
-            taken[port], self.now[port] = self.now[port], None
-        return taken
+        return heads
+
+    def granted(self, client):
+        return int(self.ready.value) >> client & 1
 
     def offer(self):
         valid = address = 0
@@ -89,8 +64,10 @@ class Bench:
         self.dut = dut
         self.banks, self.lanes = int(dut.Banks.value), int(dut.Lanes.value)
         self.words, self.bits = 1024 * self.banks, 16 * self.lanes
-        self.reads = Side(dut, "rd", int(dut.NumRd.value), int(dut.RdPorts.value), 2, self.banks)
-        self.writes = Side(dut, "wr", int(dut.NumWr.value), int(dut.WrPorts.value), 0, self.banks)
+        self.reads = Side(dut, "rd", int(dut.NumRd.value), 4)
+        self.writes = Side(dut, "wr", int(dut.NumWr.value), 2)
+        self.waited = [0] * self.writes.shared  # grants to other writes in a write port's bank
+        self.urgent = 0.0  # share of cycles in which a client's writes are urgent
         self.memory, self.seen, self.generator = {}, Coverage(), rng(1)
         self.due = deque({} for _ in range(READ_LATENCY))  # answers of the next cycles
         self.compared = self.cycles = 0
@@ -98,6 +75,50 @@ class Bench:
 
     def word(self):
         return int.from_bytes(self.generator.bytes(2 * self.lanes), "little")
+
+    def grants(self):
+        """Check the grants of this cycle and return {client: request} of reads and of writes.
+
+        A bank serves two accesses: side A reads of ports 0 and 2, side B of 1 and 3, and either of them a write. Ports 0 and 1 go
+        before writes, which go before ports 2 and 3; an urgent write goes before port 1 where both 0 and 1 ask.
+        """
+        urgent, asked, taken = int(self.dut.wr_urgent_i.value), {}, ({}, {})
+        for kind, side in enumerate((self.reads, self.writes)):
+            for port, client in side.heads(self.seen).items():
+                bank = bank_of(side.now[client][0], self.banks)
+                asked.setdefault(bank, ({}, {}))[kind][port] = client
+                if side.granted(client):
+                    taken[kind][client] = side.now[client]
+        for bank, (reads, writes) in asked.items():
+            hurry = {port for port, client in writes.items() if urgent >> client & 1}
+            full = 0 in reads and 1 in reads
+            write = bool(hurry) or bool(writes) and not full
+            expected = {0, 1} & reads.keys() - ({1} if hurry and full else set())
+            if 2 in reads and 0 not in reads and not (write and 1 in reads):
+                expected.add(2)
+            if 3 in reads and 1 not in reads and not write:
+                expected.add(3)
+            assert {port for port, client in reads.items() if client in taken[0]} == expected, \
+                f"bank {bank}: reads {reads}, writes {writes}, urgent {hurry}: granted {taken}"
+            chosen = {port for port, client in writes.items() if client in taken[1]}
+            assert len(chosen) == write and chosen <= (hurry or writes.keys()), \
+                f"bank {bank}: reads {reads}, writes {writes}, urgent {hurry}: granted {taken}"
+            for port in hurry or writes:
+                self.waited[port] = 0 if port in chosen else self.waited[port] + bool(chosen)
+                assert self.waited[port] < self.writes.shared, f"write port {port} passed over"
+            self.seen.hit("two writes", len(writes) > 1)
+            self.seen.hit("two writes, one urgent", len(writes) > len(hurry) > 0)
+            self.seen.hit("write beside a read", write and len(reads) == 1)
+            self.seen.hit("write waits for two reads", bool(writes) and not write)
+            self.seen.hit("urgent write before a read", bool(hurry) and full)
+            self.seen.hit("reads wait for reads", len(reads) > 2)
+            self.seen.hit("read 2 waits for a write", write and reads.keys() >= {1, 2} and 0 not in reads)
+            self.seen.hit("read 3 waits for a write", write and reads.keys() >= {3} and 1 not in reads)
+        self.seen.hit("all banks", len(asked) == self.banks or len(taken[0]) == self.reads.shared)
+        for kind, side in enumerate((self.reads, self.writes)):
+            for client in taken[kind]:
+                side.now[client] = None
+        return taken
 
     async def _run(self):
         dut, edge, mask = self.dut, RisingEdge(self.dut.clk_i), (1 << self.bits) - 1
@@ -107,7 +128,7 @@ class Bench:
             if not int(dut.rst_ni.value):
                 self.due = deque({} for _ in range(READ_LATENCY))
                 for side in (self.reads, self.writes):
-                    side.now, side.waited = [None] * side.ports, [0] * side.ports
+                    side.now = [None] * side.ports
                     side.valid.value = 0
                 continue
             self.cycles += 1
@@ -119,8 +140,7 @@ class Bench:
                     got = data >> port * self.bits & mask
                     assert word in (None, got), f"port {port}, address {address:#x}: {got:#x}, expected {word:#x}"
                     self.compared += 1
-            taken = self.reads.sample(self.seen)
-            written = self.writes.sample(self.seen)
+            taken, written = self.grants()
             read_now = {request[0] for request in taken.values()}
             self.seen.hit("read one cycle after the write", bool(read_now & last_writes))
             last_writes = {request[0] for request in written.values()}
@@ -137,6 +157,7 @@ class Bench:
                 if request is not None:
                     data |= request[1] << port * self.bits
             dut.wr_data_i.value = data
+            dut.wr_urgent_i.value = sum((self.generator.random() < self.urgent) << port for port in range(self.writes.ports))
 
     def write(self, port, address, word=None):
         self.writes.queue[port].append((address, self.word() if word is None else word))
@@ -182,6 +203,7 @@ async def test_random(dut):
         for side in (bench.reads, bench.writes):
             side.stall = [stalls(p, rng(10 + port)) for port in range(side.ports)]
         few = pool if p else pool[:6]
+        bench.urgent = 0.3
         for _ in range(100):
             for port in range(bench.reads.ports):
                 bench.read(port, few[bench.generator.integers(len(few))])
@@ -189,15 +211,16 @@ async def test_random(dut):
                 bench.write(port, few[bench.generator.integers(len(few))])
         await bench.idle()
     assert bench.compared == 300 * bench.reads.ports
-    bench.seen.require(["rd conflict", "wr conflict", "rd shared port", "wr shared port", "rd priority",
-                        "read one cycle after the write", "read in the cycle of the write"])
+    bench.seen.require(["two writes", "two writes, one urgent", "write beside a read", "write waits for two reads",
+                        "urgent write before a read", "reads wait for reads", "read 2 waits for a write", "read 3 waits for a write",
+                        "rd shared port", "wr shared port", "read one cycle after the write", "read in the cycle of the write"])
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def test_rate(dut):
     """Ports that walk words in order, and ports on rows a power of two apart, never wait once they are spread.
 
-    The first two ports walk at full rate whatever the others do.
+    The first two ports walk at full rate, even in the same bank, whatever the other reads and the writes do.
     """
     await start_clock_and_reset(dut)
     bench = Bench(dut)
@@ -209,10 +232,12 @@ async def test_rate(dut):
             bench.read(port, (i ^ port) % bench.banks + bench.banks * (i // bench.banks % 4))
     await bench.idle()
     assert bench.cycles - start <= 100 + 3 + READ_LATENCY, f"{bench.cycles - start} cycles for 100 words a port"
-    bench.seen.require(["rd all banks"])
+    bench.seen.require(["all banks"])
     for i in range(100):
         for port in range(bench.reads.ports):
-            bench.read(port, (i ^ port) % bench.banks if port < 2 else int(bench.generator.integers(4 * bench.banks)))
+            bench.read(port, i % bench.banks if port < 2 else int(bench.generator.integers(4 * bench.banks)))
+        for port in range(bench.writes.ports):
+            bench.write(port, int(bench.generator.integers(4 * bench.banks)))
     start = bench.cycles
     while bench.reads.queue[0] or bench.reads.queue[1]:
         await cycle(dut)

@@ -13,8 +13,12 @@ def test_scratchpad(lanes, banks):
 
 
 @pytest.mark.parametrize("file, old, new", [
-    (ARBITER, "if (req_i[i]) ready_o[j] = 1'b0;", "if (req_i[j]) ready_o[i] = 1'b0;"),  # the wrong port first
-    (ARBITER, "later_q[i][j] <= granted[i]", "later_q[i][j] <= 1'b0"),  # always the same port first
+    (ARBITER, "second[w] && wr_req_i[1-w] &&", "second[w] && 1'b0 &&"),  # two writes in one bank
+    (ARBITER, "wr_urgent_i[1] : turn_q", "wr_urgent_i[1] : 1'b0"),  # always the same write first
+    (ARBITER, "wr_urgent_i[0] != wr_urgent_i[1] ?", "1'b0 ?"),  # urgent writes wait like the others
+    (ARBITER, "if (rd_bank_i[2] == wr_bank_i[w] && meets[w][1])", "if (1'b0)"),  # write and read on side A
+    (RTL, "wr_side_a_q[p] == (s == 0)", "wr_side_a_q[p] != (s == 0)"),  # the write goes to the other side
+    (RTL, "word |= read_word[p%2][b]", "word |= read_word[0][b]"),  # the word of the other side
     (RTL, "rd_ready_o[c] = rd_turn[c] && rd_free[p]", "rd_ready_o[c] = rd_free[p]"),  # all clients of a port at a time
     (RTL, "bank ^= BankW'(addr >> i)", "bank |= BankW'(addr >> i)"),  # addresses share words
 ])
