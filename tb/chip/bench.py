@@ -161,8 +161,9 @@ class RandomPrograms(ChipTest):
         self.env.registers.coverage.require({"write PROGRAM", "write EXPONENTS", "read EXPONENTS", "write CONTROL", "read STATUS"})
 
 
+OPTIONS = ("bias", "int8", "int8_result", "accumulate", "colsum", "chain")
 OPERATIONS = {"gemm", "policy loss", "policy sample", "sgd", "dma load", "dma store", "commit", "waits", "free",
-              *(f"gemm {form}" for form in ("NN", "NT", "TN", "TT")), *(f"act {act}" for act in range(3)), "dact 1", "dact 2", "bias",
+              *(f"gemm {form}" for form in ("NN", "NT", "TN", "TT")), *(f"act {act}" for act in range(3)), "dact 1", "dact 2", *OPTIONS,
               "ragged m", "ragged n", "ragged k", "whole m", "stochastic", "nearest"}
 
 
@@ -175,7 +176,8 @@ def cover(coverage: Coverage, step) -> None:
         coverage.hit("gemm " + "NT"[fields["trans_a"]] + "NT"[fields["trans_b"]])
         coverage.hit(f"act {fields['act']}")
         coverage.hit(f"dact {fields.get('dact', 0)}")
-        coverage.hit("bias", fields["bias"])
+        for name in OPTIONS:
+            coverage.hit(name, fields.get(name, 0))
         coverage.hit("stochastic" if fields["stochastic"] else "nearest")
         for name in "mnk":
             coverage.hit(f"{'ragged' if fields[name] % LANES else 'whole'} {name}")
