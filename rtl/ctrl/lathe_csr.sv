@@ -75,8 +75,9 @@ module lathe_csr
   lathe_csr_reg_pkg::lathe_csr_reg__in_t  in;
   lathe_csr_reg_pkg::lathe_csr_reg__out_t out;
 
+  logic clk_reg;
   lathe_csr_reg u_reg (
-    .clk(clk_i),
+    .clk(clk_reg),
     .rst_n(rst_ni),
     .s_axil_awready,
     .s_axil_awvalid,
@@ -148,7 +149,7 @@ module lathe_csr
   assign in.SATURATIONS.value.next = saturations_i;
 
   // The others lie outside: hold the request until it is served.
-  logic count_valid_q, count_write_q;
+  logic count_valid_q, count_write_q, exponents_valid_q;
   always_ff @(posedge clk_i) begin
     if (!rst_ni) {count_valid_q, count_write_q} <= '0;
     else begin
@@ -178,6 +179,22 @@ module lathe_csr
   assign in.STAT_MAX_X.value.next = 32'(stats_i.max_x);
   assign in.STAT_MIN_X.value.next = 32'(stats_i.min_x);
 
+  // ---- The in-process model stops the registers' clock while nothing happens to them (as in lathe.sv) ----
+`ifdef LATHE_STOP_CLOCKS
+  logic       wanted, run_q;
+  logic [3:0] idle_q;
+  assign wanted = !rst_ni || started_i || done_i || error_i || opnum_increment_i || count_valid_q || exponents_valid_q
+               || s_axil_awvalid || s_axil_wvalid || s_axil_arvalid || s_axil_bvalid || s_axil_rvalid;
+  always_ff @(posedge clk_i) begin
+    if (wanted) idle_q <= '0;
+    else if (idle_q != '1) idle_q <= idle_q + 4'd1;
+  end
+  always_ff @(negedge clk_i) run_q <= wanted || idle_q != '1;
+  assign clk_reg = clk_i && run_q;
+`else
+  assign clk_reg = clk_i;
+`endif
+
   // ---- Program memory: answers after one cycle ----
   logic progmem_write_q, progmem_read_q;
   assign progmem_en_o = out.PROGRAM.req;
@@ -193,7 +210,7 @@ module lathe_csr
   assign in.PROGRAM.rd_data = progmem_rdata_i;
 
   // ---- Exponent registers: hold the request until it is served ----
-  logic exponents_valid_q, exponents_served;
+  logic exponents_served;
   assign exponents_served = exponents_valid_q && exponents_ready_i;
   always_ff @(posedge clk_i) begin
     if (!rst_ni) exponents_valid_q <= 1'b0;
