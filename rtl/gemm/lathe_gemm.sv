@@ -143,8 +143,9 @@ module lathe_gemm
 
   // Sums.
   logic [Lanes-1:0] col_valid, colsum_valid;
-  logic [Lanes-1:0][AccW-1:0] col_data, row_data;
-  logic [Lanes-1:0][EdgeW-1:0] edge_data;
+  logic [AccW-1:0] col_data [Lanes];
+  logic [Lanes-1:0][AccW-1:0] row_data;
+  logic [EdgeW-1:0] edge_data [Lanes];
   logic side_valid;
   logic [EdgeW-1:0] side_data;
 

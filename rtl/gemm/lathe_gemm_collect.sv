@@ -11,9 +11,9 @@ module lathe_gemm_collect
   input  logic                        rst_ni,
   // As lathe_gemm_array gives them.
   input  logic [Lanes-1:0]            row_valid_i,
-  input  logic [Lanes-1:0][AccW-1:0]  row_data_i,
+  input  logic [AccW-1:0]             row_data_i [Lanes],
   input  logic [Lanes-1:0]            colsum_valid_i,
-  input  logic [Lanes-1:0][EdgeW-1:0] edge_data_i,
+  input  logic [EdgeW-1:0]            edge_data_i [Lanes],
   input  logic                        side_valid_i,
   input  logic [EdgeW-1:0]            side_data_i,
   // For each tile its row of column sums, if it has colsum, then its Lanes rows.
@@ -39,23 +39,28 @@ module lathe_gemm_collect
   // The edge column, one cycle ahead of column 0; what it added in this tile goes from column to column with its row.
   logic [EdgeW-1:0] side_total [Lanes];
   logic [LaneW-1:0] side_index_q;
-  logic [EdgeW-1:0] side_q [Lanes];
+  logic [EdgeW-1:0] side_q [Lanes], side_d [Lanes];
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) side_index_q <= '0;
     else if (side_valid_i || clear) side_index_q <= side_index_q + 1'b1;
   end
 
+  always_comb begin
+    side_d[0] = side_valid_i ? side_data_i - side_total[side_index_q] : '0;
+    /* verilator unroll_disable */
+    for (int unsigned j = 1; j < Lanes; j++) side_d[j] = side_q[j-1];
+  end
+
   always_ff @(posedge clk_i) begin
     if (side_valid_i || clear) side_total[side_index_q] <= side_data_i;
-    side_q[0] <= side_valid_i ? side_data_i - side_total[side_index_q] : '0;
-    for (int unsigned j = 1; j < Lanes; j++) side_q[j] <= side_q[j-1];
+    side_q <= side_d;
   end
 
   // The columns: difference, then correction, then into the memory. Index and pointer of a column are those of the column
   // before it, a cycle later.
-  logic [LaneW-1:0] index_q [Lanes];
-  logic [PtrW-1:0] write_q [Lanes];
+  logic [Lanes-1:0][LaneW-1:0] index_q;
+  logic [Lanes-1:0][PtrW-1:0] write_q;
   logic [Lanes-1:0] clear_line, slot_q;
   logic [Lanes-2:0] clear_line_q;
   logic read;
@@ -75,10 +80,8 @@ module lathe_gemm_collect
       if (row_valid_i[0] || clear) index_q[0] <= index_q[0] + 1'b1;
       if (slot_q[0]) write_q[0] <= write_q[0] + 1'b1;
     end
-    for (int unsigned j = 1; j < Lanes; j++) begin
-      index_q[j] <= index_q[j-1];
-      write_q[j] <= write_q[j-1];
-    end
+    index_q[Lanes-1:1] <= index_q[Lanes-2:0];
+    write_q[Lanes-1:1] <= write_q[Lanes-2:0];
   end
 
   for (genvar j = 0; j < Lanes; j++) begin : gen_column
