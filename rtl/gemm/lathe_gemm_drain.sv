@@ -259,6 +259,7 @@ module lathe_gemm_drain
       .clk_i,
       .cfg_i        (ctx_q.lane),
       .load_i       (load),
+      .row_i        (row_valid_i),
       .acc_i        (row_data_i[l]),
       .amount_i     (is_sum_q ? ctx_q.colsum_shift : ctx_q.lane.shift),
       .aux_i        (aux_data[16*l+:16]),
@@ -369,24 +370,28 @@ module lathe_gemm_drain
     end
   end
 
-  // Report, while the next command's rows may already be in the lanes: the bit length of the OR in two steps (the highest
-  // 16 bits that are not zero, then within them), for the column sums too; then the last word's acceptance.
+  // Report, while the next command's rows may already be in the lanes: the bit length of the OR in two steps (its
+  // highest byte that is not zero, then within it), for the column sums too; then the last word's acceptance.
   typedef enum logic [1:0] {Idle, Length, Part, Wait} report_e;
   report_e report_q;
   seen_t part_seen, report_colsum_seen_q;
   logic [31:0] report_saturations_q;
   logic signed [1:0][9:0] report_exp_q;
   logic report_colsum_q, which_q, any_q;
-  logic [1:0] part_index, part_index_q, written_q;
-  logic [15:0] part_q;
+  logic [1:0] written_q;
+  logic [2:0] part_index, part_index_q;
+  logic [7:0] part_q;
   result_t [1:0] result_q;
   logic [6:0] length;
 
   assign report_ready = report_q == Idle;
   assign hand_over = empty && report_ready;
   assign part_seen = hand_over ? seen_q[0] : report_colsum_seen_q;
-  assign part_index = (|part_seen.magnitude[33:32]) ? 2'd2 : (|part_seen.magnitude[31:16]) ? 2'd1 : 2'd0;
-  assign length = bit_length(64'(part_q)) + {1'b0, part_index_q, 4'd0};
+  always_comb begin
+    part_index = '0;
+    for (int unsigned i = 1; i < 5; i++) if (8'(part_seen.magnitude >> 8 * i) != '0) part_index = 3'(i);
+  end
+  assign length = 7'(bit_length(64'(part_q))) + {1'b0, part_index_q, 3'd0};
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
@@ -409,7 +414,7 @@ module lathe_gemm_drain
     if (hand_over || report_q == Part) begin
       any_q <= part_seen != '0;
       part_index_q <= part_index;
-      part_q <= 16'(part_seen.magnitude >> {part_index, 4'd0});
+      part_q <= 8'(part_seen.magnitude >> {part_index, 3'd0});
       which_q <= !hand_over;
     end
     if (hand_over) begin

@@ -47,20 +47,20 @@ module lathe_gemm_fetch
   logic active_q, along_q, row_last, col_last, all_last, group_last_q, one_group_q, short_group, word_last;
   logic push, tile_end, room, spill_ready;
   logic [AddrW-1:0] base_q, stride_q, block_q, group_q, addr_q, next_block, next_group;
-  logic [LaneW-1:0] word_q, short_last_q, last_step;
-  logic [BlockW-1:0] groups_q, groups;  // groups of the tile after this one
-  shape_t reload;                       // of the command that is read after this cycle
+  logic [LaneW-1:0] word_q, next_word, short_last_q, last_step;
+  logic [BlockW-1:0] groups_q, groups, next_groups;  // groups of the tile after this one; after its first one
 
-  assign reload = start_i ? next_shape_i : shape_i;
-  assign groups = BlockW'(reload.k_last >> LaneW);
+  assign groups = BlockW'(shape_i.k_last >> LaneW);
+  assign next_groups = BlockW'(next_shape_i.k_last >> LaneW);
 
   lathe_gemm_tiles #(
     .Lanes(Lanes)
   ) u_tiles (
     .clk_i,
-    .shape_i   (reload),
     .start_i,
+    .first_i   (next_shape_i),
     .next_i    (tile_end),
+    .shape_i,
     .row_last_o(row_last),
     .col_last_o(col_last),
     .last_o    (all_last)
@@ -69,6 +69,7 @@ module lathe_gemm_fetch
   assign last_step = group_last_q ? shape_i.k_last[LaneW-1:0] : '1;
   assign short_group = !along_q ? group_last_q : IsA ? row_last : col_last;
   assign word_last = short_group ? word_q == short_last_q : &word_q;
+  assign next_word = word_last ? '0 : word_q + 1'b1;
   assign push = active_q && spill_ready && room && (word_q != '0 || may_open_i);
   assign open_o = push && word_q == '0;
   assign tile_end = push && word_last && group_last_q;
@@ -100,11 +101,11 @@ module lathe_gemm_fetch
       word_q <= '0;
       first_row_o <= 1'b1;
       first_col_o <= 1'b1;
-      one_group_q <= groups == '0;
-      group_last_q <= groups == '0;
-      groups_q <= groups;
+      one_group_q <= next_groups == '0;
+      group_last_q <= next_groups == '0;
+      groups_q <= next_groups;
     end else if (push) begin
-      word_q <= word_last ? '0 : word_q + 1'b1;
+      word_q <= next_word;
       addr_q <= word_last && (along_q || group_last_q) ? next_group : addr_q + stride_q;
       if (word_last) begin
         group_last_q <= group_last_q ? one_group_q : groups_q == BlockW'(1);
@@ -141,8 +142,9 @@ module lathe_gemm_fetch
     .clk_i,
     .rst_ni,
     .ask_i       (word_q),
+    .ask_next_i  (next_word),
     .room_o      (room),
-    .open_i      (open_o),
+    .take_i      (push),
     .open_last_i (short_group ? short_last_q : '1),
     .open_lines_i(!along_q),
     .open_tag_i  ({tag_i, last_step, group_last_q, group_last_q && all_last}),

@@ -11,7 +11,8 @@ module lathe_gemm_lane
   input  lane_cfg_t               cfg_i,          // not shift and stochastic, which go by rows
   // verilator lint_on UNUSEDSIGNAL
   input  logic [NumStages-1:0]    load_i,         // bit s: stage s takes a value
-  // At load_i[0]
+  // At load_i[0]; with row_i, which may come before it, the first stage follows acc_i and aux_i
+  input  logic                    row_i,
   input  logic signed [AccW-1:0]  acc_i,
   input  logic [6:0]              amount_i,       // of the window
   input  logic signed [15:0]      aux_i,          // addend or y
@@ -46,7 +47,7 @@ module lathe_gemm_lane
 
   assign factor = square_i ? 17'(aux_i) : 17'd1 << cfg_i.addend_shift[3:0];
   assign product = 33'(aux_i) * 33'(factor);
-  // align(z, s, 31) is addend0 shifted by 15 to the right, 1 or 17 to the left. One LUT4 a bit: above the product stands
+  // align(z, s, 31) is addend0 shifted by 15 to the right, 1 or 17 to the left. One LUT4 a bit: above the product is
   // its sign, instead of the product 0 or, as a synchronous set, the largest value.
   logic [2:0] scale;
   logic low, select, sign, over;
@@ -101,10 +102,13 @@ module lathe_gemm_lane
   assign saturates = rounded[19:15] != {5{rounded[19]}} || (cfg_i.int8_result && rounded[14:7] != {8{rounded[19]}});
 
   always_ff @(posedge clk_i) begin
-    if (load_i[0]) window0_q <= window_coarse(acc_i, amount_i);
     if (addend_load_i) addend0_q <= product[30:0];
-    if (load_i[0] && cfg_i.dact_tanh) square0_q <= product[31:13];
-    if (load_i[0] && cfg_i.dact_relu) positive0_q <= aux_i > 0;
+    if (row_i) begin
+      window0_q <= window_coarse(acc_i, amount_i);
+      if (cfg_i.dact_tanh) square0_q <= product[31:13];
+      else square0_q <= '0;
+      positive0_q <= aux_i > 0;
+    end
     if (load_i[1]) begin
       fixed1_q <= window_fine(window0_q);
       if (addend_none_i || addend_new_i) begin
@@ -112,8 +116,7 @@ module lathe_gemm_lane
         else addend1_q <= addend1_d;
       end
       positive1_q <= positive0_q;
-      if (cfg_i.dact_tanh) d1_q <= twice_d[17:1];
-      else d1_q <= 17'h10000;
+      d1_q <= twice_d[17:1];
     end
     if (load_i[2]) begin
       if (!keep_i || (cfg_i.act_relu && !plain_i && sum[35]) || (cfg_i.dact_relu && !positive1_q)) begin
@@ -164,7 +167,7 @@ module lathe_gemm_lane
 
   lathe_gemm_tanh u_tanh (
     .clk_i,
-    .load_i(load_i[TanhStage-:3]),
+    .load_i(load_i[TanhStage-:4]),
     .int8_i(cfg_i.int8_result),
     .sign_i(negative5_q),
     .arg_i (arg5_q),

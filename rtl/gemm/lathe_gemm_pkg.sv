@@ -10,8 +10,8 @@ package lathe_gemm_pkg;
 
   // Stages of the drain's lanes whose results are written.
   localparam int unsigned RoundStage = 5;
-  localparam int unsigned TanhStage = 8;
-  localparam int unsigned NumStages = 9;
+  localparam int unsigned TanhStage = 9;
+  localparam int unsigned NumStages = 10;
 
   // A command's last indices, in stored elements. In blocks of Lanes: the upper bits count the blocks after the first,
   // the lower bits are the last index within the last block.

@@ -6,32 +6,34 @@ module lathe_gemm_tiles
   parameter int unsigned Lanes = 8
 ) (
   input  logic   clk_i,
+  // Only the block counts of M and N.
   // verilator lint_off UNUSEDSIGNAL
-  input  shape_t shape_i,     // the block counts of M and N
-  // verilator lint_on UNUSEDSIGNAL
   input  logic   start_i,     // go to the first tile
+  input  shape_t first_i,     // of this shape
   input  logic   next_i,      // go to the next tile
+  input  shape_t shape_i,     // of this shape
+  // verilator lint_on UNUSEDSIGNAL
   output logic   row_last_o,  // in the last row block
   output logic   col_last_o,  // in the last column block
   output logic   last_o       // in the last tile
 );
   localparam int unsigned LaneW = $clog2(Lanes);
 
-  logic [BlockW-1:0] rows_q, cols_q, rows, cols;  // blocks left after this one
-  logic row_last_q, col_last_q, one_col_q;        // none is left
+  logic [BlockW-1:0] rows_q, cols_q, first_rows, first_cols;  // blocks left after this one
+  logic row_last_q, col_last_q, one_col_q;                    // none is left
 
-  assign rows = BlockW'(shape_i.m_last >> LaneW);
-  assign cols = BlockW'(shape_i.n_last >> LaneW);
+  assign first_rows = BlockW'(first_i.m_last >> LaneW);
+  assign first_cols = BlockW'(first_i.n_last >> LaneW);
 
   always_ff @(posedge clk_i) begin
     if (start_i) begin
-      rows_q <= rows;
-      cols_q <= cols;
-      row_last_q <= rows == '0;
-      col_last_q <= cols == '0;
-      one_col_q <= cols == '0;
+      rows_q <= first_rows;
+      cols_q <= first_cols;
+      row_last_q <= first_rows == '0;
+      col_last_q <= first_cols == '0;
+      one_col_q <= first_cols == '0;
     end else if (next_i) begin
-      cols_q <= col_last_q ? cols : cols_q - 1'b1;
+      cols_q <= col_last_q ? BlockW'(shape_i.n_last >> LaneW) : cols_q - 1'b1;
       col_last_q <= col_last_q ? one_col_q : cols_q == BlockW'(1);
       if (col_last_q) begin
         rows_q <= rows_q - 1'b1;

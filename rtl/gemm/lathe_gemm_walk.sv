@@ -27,41 +27,48 @@ module lathe_gemm_walk
   output logic              col_last_o,    // in the last column block
   output logic              last_o         // last word of all
 );
-  logic row_last;
   logic [AddrW-1:0] row_block_q, tile_q, addr_q;  // start of the row block, of the tile, this word
   logic [AddrW-1:0] next_tile;
-  logic [DimW-1:0] row_q;
-  logic [BlockW-1:0] col_block_q, cols_q;         // blocks before and after this one
+  logic [DimW-1:0] row_q, next_row;               // first row of the next tile
+  logic [BlockW-1:0] col_block_q, cols_q, cols;   // blocks before and after this one; after the first one
+  logic row_first_q, row_last_q, col_last_q;      // in the first or last block
   logic next;
 
-  assign row_first_o = row_q[DimW-1:LaneW] == '0;
-  assign row_last = row_q[DimW-1:LaneW] == shape_i.m_last[DimW-1:LaneW];
-  assign row_end_o = row_last ? shape_i.m_last[LaneW-1:0] : '1;
+  assign cols = BlockW'(shape_i.n_last >> LaneW);
+  assign row_first_o = row_first_q;
+  assign row_end_o = row_last_q ? shape_i.m_last[LaneW-1:0] : '1;
   assign tile_first_o = row_q[LaneW-1:0] == '0;
   assign tile_last_o = row_q[LaneW-1:0] == row_end_o;
-  assign col_last_o = cols_q == '0;
-  assign last_o = row_last && col_last_o && tile_last_o;
+  assign col_last_o = col_last_q;
+  assign last_o = row_last_q && col_last_o && tile_last_o;
   assign next = step_i && tile_last_o;
+  assign next_row = {row_q[DimW-1:LaneW] + (DimW-LaneW)'(col_last_o), {LaneW{1'b0}}};
   assign next_tile = col_last_o ? row_block_q + (stride_i << LaneW) : tile_q + AddrW'(!pair_i || col_block_q[0]);
 
   always_ff @(posedge clk_i) begin
     if (start_i || (next && col_last_o)) begin
       col_block_q <= '0;
-      cols_q <= BlockW'(shape_i.n_last >> LaneW);
+      cols_q <= cols;
+      col_last_q <= cols == '0;
     end else if (next) begin
       col_block_q <= col_block_q + 1'b1;
       cols_q <= cols_q - 1'b1;
+      col_last_q <= cols_q == BlockW'(1);
     end
     if (start_i) begin
       row_block_q <= base_i;
       tile_q <= base_i;
       addr_q <= base_i;
       row_q <= '0;
+      row_first_q <= 1'b1;
+      row_last_q <= shape_i.m_last[DimW-1:LaneW] == '0;
     end else if (next) begin
       if (col_last_o) row_block_q <= next_tile;
       tile_q <= next_tile;
       addr_q <= next_tile;
-      row_q <= {row_q[DimW-1:LaneW] + (DimW-LaneW)'(col_last_o), {LaneW{1'b0}}};
+      row_q <= next_row;
+      row_first_q <= row_first_q && !col_last_o;
+      row_last_q <= next_row[DimW-1:LaneW] == shape_i.m_last[DimW-1:LaneW];
     end else if (step_i) begin
       addr_q <= addr_q + stride_i;
       row_q <= row_q + 1'b1;

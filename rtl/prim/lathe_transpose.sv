@@ -10,14 +10,15 @@ module lathe_transpose #(
 ) (
   input  logic                   clk_i,
   input  logic                   rst_ni,
-  // A new group, after those that are open. A line comes only if there was room for it.
-  input  logic [LaneW-1:0]       ask_i,         // a line of the newest group; 0: of a group that is not yet open
-  output logic                   room_o,        // for that line; stays until it comes
-  input  logic                   open_i,
-  input  logic [LaneW-1:0]       open_last_i,   // its last line
+  // The lines that will come, in order; line 0 opens a new group, after those that are open.
+  input  logic [LaneW-1:0]       ask_i,         // the next line
+  input  logic [LaneW-1:0]       ask_next_i,    // the one after it
+  output logic                   room_o,        // for that line, out of a register
+  input  logic                   take_i,        // it is asked for and will come
+  input  logic [LaneW-1:0]       open_last_i,   // with line 0: the group's last line
   input  logic                   open_lines_i,  // give its lines, not its columns
   input  logic [TagW-1:0]        open_tag_i,    // comes out with it
-  // Its lines, in order.
+  // They come.
   input  logic                   line_valid_i,
   input  logic [Lanes*Width-1:0] line_data_i,
   // The oldest group.
@@ -36,9 +37,9 @@ module lathe_transpose #(
   typedef logic [GroupW:0] group_t;
   typedef logic [Lanes-1:0][Width-1:0] word_t;
 
-  // Element (line i, column k) is in memory i ^ k: a line and a column both touch every memory once. Its address is i or,
-  // if the group is turned, k. The new group's line x takes the places of the old one's column or line x, which has come
-  // out: it is turned if the old one was and came out as columns, or neither.
+  // Element (line i, column k) is in memory i ^ k: a line and a column both touch every memory once. Its address is i
+  // or, if the group is turned, k. A new group's line x takes the places of the old one's column or line x, which has
+  // come out: it is turned if the old one was and came out as lines, or neither.
   typedef struct packed {
     logic            lines;
     logic            turned;
@@ -52,10 +53,16 @@ module lathe_transpose #(
   logic [2*Groups-1:0] turned_q;
   logic [Groups-1:0] turn_q;    // of the next group in these places
   form_t form_q [2*Groups], opened, oldest_q;
-  logic line_last;
+  logic open, line_last, room_q;
 
-  assign room_o = used_q < group_t'(Groups) || (ask_i != '0 ? used_q == group_t'(Groups) || index_i > ask_i :
-                                                used_q == group_t'(Groups) && index_i != '0);
+  // Room for line `ask` when `used` groups are open: in places that are free, or whose column or line has come out.
+  function automatic logic room(lane_t ask, group_t used, lane_t index);
+    if (ask != '0) return used <= group_t'(Groups) || index > ask;
+    return used < group_t'(Groups) || (used == group_t'(Groups) && index != '0);
+  endfunction
+
+  assign open = take_i && ask_i == '0;
+  assign room_o = room_q;
   assign line_last = line_valid_i && line_q == last_q[in_q];
   assign opened = '{lines: open_lines_i, turned: turn_q[open_q[GroupW-1:0]], tag: open_tag_i};
   assign tag_o = oldest_q.tag;
@@ -71,26 +78,28 @@ module lathe_transpose #(
       full_q <= '0;
       line_q <= '0;
       turn_q <= '0;
+      room_q <= 1'b0;
     end else begin
-      if (open_i) begin
+      if (open) begin
         open_q <= open_q + 1'b1;
         turn_q[open_q[GroupW-1:0]] <= opened.turned == opened.lines;
       end
       if (line_valid_i) line_q <= line_last ? '0 : line_q + 1'b1;
       if (line_last) in_q <= in_q + 1'b1;
       if (close_i) out_q <= out_q + 1'b1;
-      if (open_i != close_i) used_q <= open_i ? used_q + 1'b1 : used_q - 1'b1;
+      room_q <= take_i ? room(ask_next_i, used_q + group_t'(ask_i == '0), index_i) : room(ask_i, used_q, index_i);
+      if (open != close_i) used_q <= open ? used_q + 1'b1 : used_q - 1'b1;
       if (line_last != close_i) full_q <= line_last ? full_q + 1'b1 : full_q - 1'b1;
     end
   end
 
   always_ff @(posedge clk_i) begin
-    if (open_i) begin
+    if (open) begin
       last_q[open_q] <= open_last_i;
       form_q[open_q] <= opened;
       turned_q[open_q] <= opened.turned;
     end
-    if (open_i && used_q == group_t'(close_i)) oldest_q <= opened;
+    if (open && used_q == group_t'(close_i)) oldest_q <= opened;
     else if (close_i) oldest_q <= form_q[out_q+1'b1];
   end
 
@@ -129,7 +138,7 @@ module lathe_transpose #(
   always @(posedge clk_i) begin
     live_q <= rst_ni;
     if (live_q && rst_ni) begin
-      assert (!open_i || (room_o && ask_i == '0)) else $error("a group is opened without room");
+      assert (!take_i || room_o) else $error("a line is asked for without room");
       assert (!line_valid_i || full_q < group_t'(Groups) || line_q < index_i) else $error("a line without room");
       assert (!line_valid_i || used_q > full_q) else $error("a line without a group");
       assert (!close_i || full_q != '0) else $error("a group is closed before its last line came");

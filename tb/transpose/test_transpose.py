@@ -10,9 +10,9 @@ def test_transpose(lanes):
 
 
 @pytest.mark.parametrize("test, old, new", [
-    ("test_groups", "open_i && used_q == group_t'(close_i)", "open_i && used_q == '0"),
+    ("test_groups", "open && used_q == group_t'(close_i)", "open && used_q == '0"),
     ("test_groups", "line_q == last_q[in_q]", "line_q == last_q[open_q]"),
-    ("test_groups", "index_i > ask_i", "index_i >= ask_i"),
+    ("test_groups", "index > ask", "index >= ask"),
     ("test_groups", "opened.turned == opened.lines", "opened.turned != opened.lines"),
     ("test_reset", "full_q <= '0;", ""),
 ], ids=["form of another group", "length of another group", "room too early", "turned", "reset"])
