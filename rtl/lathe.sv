@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The chip: control, scratchpad and the four units, wired together.
-// Holds no logic of its own except what stops idle units' clocks in the in-process model; clock generation and the memory
-// behind the AXI master are outside.
+// Holds no logic of its own; clock generation and the memory behind the AXI master are outside.
 module lathe #(
   parameter int unsigned Lanes = 8,
   parameter int unsigned Banks = 8
@@ -102,30 +101,16 @@ module lathe #(
   policy_stats_t        policy_stats;
   update_cfg_t          update_cfg;
 
-  // The in-process model stops the clocks of units that are mostly idle: there it would only compute what nobody uses.
-  // Everywhere else they are clk_i.
-  logic clk_policy, clk_update, clk_dma;
-`ifdef LATHE_STOP_CLOCKS
-  localparam int unsigned LingerW = 4;  // a clock goes on for 2**LingerW cycles after its unit became idle
-  logic [Dma:Policy] run_q;
-  for (genvar u = Policy; u <= Dma; u++) begin : gen_run
-    logic               wanted;
-    logic [LingerW-1:0] idle_q;
-    assign wanted = cmd_valid[u] || !cmd_ready[u] || stats_clear || !rst_ni;
-    always_ff @(posedge clk_i) begin
-      if (wanted) idle_q <= '0;
-      else if (idle_q != '1) idle_q <= idle_q + LingerW'(1);
-    end
-    always_ff @(negedge clk_i) run_q[u] <= wanted || idle_q != '1;
+  // Units that are mostly idle: policy, update and dma are ready only then.
+  logic [NumUnits-1:0] clk;
+  assign clk[Gemm] = clk_i;
+  for (genvar u = Policy; u <= Dma; u++) begin : gen_clock
+    lathe_clock_stop u_clock (
+      .clk_i,
+      .wanted_i(cmd_valid[u] || !cmd_ready[u] || stats_clear || !rst_ni),
+      .clk_o   (clk[u])
+    );
   end
-  assign clk_policy = clk_i && run_q[Policy];
-  assign clk_update = clk_i && run_q[Update];
-  assign clk_dma = clk_i && run_q[Dma];
-`else
-  assign clk_policy = clk_i;
-  assign clk_update = clk_i;
-  assign clk_dma = clk_i;
-`endif
 
   lathe_ctrl #(
     .Lanes(Lanes),
@@ -235,7 +220,7 @@ module lathe #(
   lathe_policy #(
     .Lanes(Lanes)
   ) u_policy (
-    .clk_i(clk_policy),
+    .clk_i(clk[Policy]),
     .rst_ni,
     .cmd_valid_i(cmd_valid[Policy]),
     .cmd_ready_o(cmd_ready[Policy]),
@@ -261,7 +246,7 @@ module lathe #(
   lathe_update #(
     .Lanes(Lanes)
   ) u_update (
-    .clk_i(clk_update),
+    .clk_i(clk[Update]),
     .rst_ni,
     .cmd_valid_i(cmd_valid[Update]),
     .cmd_ready_o(cmd_ready[Update]),
@@ -302,7 +287,7 @@ module lathe #(
   lathe_dma #(
     .Lanes(Lanes)
   ) u_dma (
-    .clk_i(clk_dma),
+    .clk_i(clk[Dma]),
     .rst_ni,
     .cmd_valid_i(cmd_valid[Dma]),
     .cmd_ready_o(cmd_ready[Dma]),

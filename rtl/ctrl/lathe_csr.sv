@@ -179,21 +179,13 @@ module lathe_csr
   assign in.STAT_MAX_X.value.next = 32'(stats_i.max_x);
   assign in.STAT_MIN_X.value.next = 32'(stats_i.min_x);
 
-  // ---- The in-process model stops the registers' clock while nothing happens to them (as in lathe.sv) ----
-`ifdef LATHE_STOP_CLOCKS
-  logic       wanted, run_q;
-  logic [3:0] idle_q;
-  assign wanted = !rst_ni || started_i || done_i || error_i || opnum_increment_i || count_valid_q || exponents_valid_q
-               || s_axil_awvalid || s_axil_wvalid || s_axil_arvalid || s_axil_bvalid || s_axil_rvalid;
-  always_ff @(posedge clk_i) begin
-    if (wanted) idle_q <= '0;
-    else if (idle_q != '1) idle_q <= idle_q + 4'd1;
-  end
-  always_ff @(negedge clk_i) run_q <= wanted || idle_q != '1;
-  assign clk_reg = clk_i && run_q;
-`else
-  assign clk_reg = clk_i;
-`endif
+  // ---- The registers' clock ----
+  lathe_clock_stop u_clock (
+    .clk_i,
+    .wanted_i(!rst_ni || started_i || done_i || error_i || opnum_increment_i || count_valid_q || exponents_valid_q ||
+              s_axil_awvalid || s_axil_wvalid || s_axil_arvalid || s_axil_bvalid || s_axil_rvalid),
+    .clk_o   (clk_reg)
+  );
 
   // ---- Program memory: answers after one cycle ----
   logic progmem_write_q, progmem_read_q;

@@ -52,9 +52,16 @@ module lathe_gemm
   shape_t shape;
   drain_ctx_t ctx;
 
+  logic clk;
+  lathe_clock_stop u_clock (
+    .clk_i,
+    .wanted_i(!rst_ni || cmd_valid_i || unfinished_q != '0),
+    .clk_o   (clk)
+  );
+
   assign cmd_ready_o = !cmd_valid_q && unfinished_q != MaxCommands;
 
-  always_ff @(posedge clk_i) begin
+  always_ff @(posedge clk) begin
     if (!rst_ni) begin
       cmd_valid_q <= 1'b0;
       unfinished_q <= '0;
@@ -66,7 +73,7 @@ module lathe_gemm
     end
   end
 
-  always_ff @(posedge clk_i) if (cmd_valid_i && cmd_ready_o) cmd_q <= cmd_i;
+  always_ff @(posedge clk) if (cmd_valid_i && cmd_ready_o) cmd_q <= cmd_i;
 
   lathe_gemm_setup u_setup (
     .cmd_i  (cmd_q),
@@ -83,7 +90,7 @@ module lathe_gemm
 
   assign ctx_read = ctx_wr_q != ctx_rd_q && (!ctx_valid_q || ctx_ready);
 
-  always_ff @(posedge clk_i) begin
+  always_ff @(posedge clk) begin
     if (!rst_ni) begin
       ctx_new_q <= 1'b0;
       ctx_wr_q <= '0;
@@ -97,7 +104,7 @@ module lathe_gemm
     end
   end
 
-  always_ff @(posedge clk_i) begin
+  always_ff @(posedge clk) begin
     if (begun) new_ctx_q <= ctx;
     if (ctx_new_q) ctx_mem_q[ctx_wr_q[PtrW-1:0]] <= new_ctx_q;
     if (ctx_read) drain_ctx_q <= ctx_mem_q[ctx_rd_q[PtrW-1:0]];
@@ -113,7 +120,7 @@ module lathe_gemm
     .Lanes   (Lanes),
     .RoomRows(ResultTiles * Lanes)
   ) u_feed (
-    .clk_i,
+    .clk_i(clk),
     .rst_ni,
     .cmd_valid_i  (cmd_valid_q),
     .cmd_ready_o  (feed_ready),
@@ -155,7 +162,7 @@ module lathe_gemm
   lathe_gemm_array #(
     .Lanes(Lanes)
   ) u_array (
-    .clk_i,
+    .clk_i(clk),
     .rst_ni,
     .valid_i       (mac_step_o),
     .last_i        (step_last),
@@ -174,7 +181,7 @@ module lathe_gemm
   lathe_gemm_collect #(
     .Lanes(Lanes)
   ) u_collect (
-    .clk_i,
+    .clk_i(clk),
     .rst_ni,
     .row_valid_i   (col_valid),
     .row_data_i    (col_data),
@@ -191,7 +198,7 @@ module lathe_gemm
   lathe_gemm_drain #(
     .Lanes(Lanes)
   ) u_drain (
-    .clk_i,
+    .clk_i(clk),
     .rst_ni,
     .ctx_valid_i (ctx_valid_q),
     .ctx_ready_o (ctx_ready),
