@@ -44,7 +44,7 @@ def compare(commit: str, out: Path) -> dict:
     sha = checkout(commit)
     roots = {"before": BEFORE, "now": ROOT}
     for name, root in roots.items():  # compiles the chip
-        train(root, out / f"training_{name}", 512)
+        train(root, out / f"training_{name}", 2048)
     seconds: dict[str, list[float]] = {name: [] for name in roots}
     last = {}
     for _ in range(REPEATS):
