@@ -50,8 +50,8 @@ synth: setup  ## map the chip for ECP5 (LANES=n), print resources per unit
 fmax: setup  ## place and route the chip for ECP5 (LANES=n, SEED=n), or one unit (UNIT=gemm); names the critical path
 	$(TOOL) $(PY) scripts/fmax.py --lanes $(LANES) --seed $(SEED) $(if $(UNIT),--unit $(UNIT))
 
-bench: setup  ## cycle counts and simulation speed, into build/bench/*.json
-	$(TOOL) $(PY) scripts/bench.py
+bench: setup  ## cycle counts and simulation speed, into build/bench/*.json (AGAINST=commit: training time too, compared with that commit's)
+	$(TOOL) $(PY) scripts/bench.py $(if $(AGAINST),--against $(AGAINST))
 
 results: setup  ## fill the README's table from the last demo, bench and synth
 	$(PY) scripts/results.py

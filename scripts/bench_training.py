@@ -18,12 +18,12 @@ def checkout(commit: str) -> str:
     """Put a commit into build/before; return its hash."""
     sha = subprocess.run(["git", "rev-parse", "--verify", f"{commit}^{{commit}}"], cwd=ROOT, capture_output=True, text=True)
     if sha.returncode:
-        raise SystemExit(f"bench: --against {commit} names no commit of this repository")
+        raise SystemExit(f"bench: {commit} names no commit of this repository")
     sha = sha.stdout.strip()
     if BEFORE.exists():
         subprocess.run(["git", "checkout", "--quiet", "--detach", "--force", sha], cwd=BEFORE, check=True)
     else:
-        subprocess.run(["git", "worktree", "add", "--quiet", "--detach", str(BEFORE), sha], cwd=ROOT, check=True)
+        subprocess.run(["git", "worktree", "add", "--quiet", "--force", "--detach", str(BEFORE), sha], cwd=ROOT, check=True)
     return sha
 
 

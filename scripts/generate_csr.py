@@ -6,13 +6,11 @@
 -> docs/registers.md                                     the same for people
 """
 
-import re
 import sys
 import tempfile
 import textwrap
 from pathlib import Path
 
-from jinja2 import ChoiceLoader, DictLoader
 from peakrdl_regblock import RegblockExporter
 from peakrdl_regblock.cpuif.axi4lite import AXI4Lite_Cpuif_flattened
 from peakrdl_regblock.udps import ALL_UDPS
@@ -106,60 +104,8 @@ def elaborate() -> AddrmapNode:
     return compiler.elaborate().top
 
 
-# The generator's own retimed readback copies an array of all pages in every cycle. This one selects by the address that was
-# registered with the request, and does nothing without one.
-READBACK = """\
-logic readback_done_rt;
-logic readback_err_rt;
-always_ff {{get_always_ff_event(cpuif.reset)}} begin
-    if({{get_resetsignal(cpuif.reset)}}) begin
-        readback_done_rt <= '0;
-        readback_err_rt <= '0;
-    end else begin
-        readback_done_rt <= decoded_req & ~decoded_req_is_wr & ~decoded_req_is_external;
-        readback_err_rt <= decoded_err;
-    end
-end
-
-logic [{{cpuif.data_width-1}}:0] readback_ext_block_data_rt;
-always_ff {{get_always_ff_event(cpuif.reset)}} begin
-    automatic logic [{{cpuif.data_width-1}}:0] readback_data_var;
-    automatic logic is_external_block_var;
-    readback_data_var = '0;
-    is_external_block_var = '0;
-    if(readback_external_rd_ack_c) begin
-        {{ext_block_readback_mux|replace("rd_mux_addr", "pending_rd_addr")|indent(8)}}
-    end
-    readback_ext_block_data_rt <= readback_data_var;
-end
-
-always_comb begin
-    automatic logic [{{cpuif.data_width-1}}:0] readback_data_var;
-    readback_data_var = '0;
-    if(readback_done_rt) begin
-        unique case(pending_rd_addr)
-            {{readback_mux|items|indent(12)}}
-            default: ;
-        endcase
-    end
-    readback_data = readback_data_var | readback_ext_block_data_rt;
-    readback_done = readback_done_rt;
-    readback_err = readback_err_rt;
-end
-"""
-
-
-def _case_items(mux: str) -> str:
-    """Turn the generator's "if(low half of the address == ...) word[high half] = ..." into items of a case."""
-    mux = re.sub(r"if\(ad_low\(rd_mux_addr\) == ad_low\((.*?)\)\) begin", r"\1: begin", mux)
-    return re.sub(r"\[ad_hi\(.*?\)\]", "", mux)
-
-
 def _rtl(top: AddrmapNode) -> dict[Path, str]:
     exporter = RegblockExporter()
-    own = DictLoader({"readback/templates/readback_with_rt.sv": READBACK})
-    exporter.jj_env.filters["items"] = _case_items
-    exporter.jj_env.loader = ChoiceLoader([own, exporter.jj_env.loader])
     with tempfile.TemporaryDirectory() as folder:
         exporter.export(
             top, folder, cpuif_cls=AXI4Lite_Cpuif_flattened, default_reset_activelow=True, reuse_hwif_typedefs=False,

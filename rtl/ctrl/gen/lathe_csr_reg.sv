@@ -1344,176 +1344,209 @@ module lathe_csr_reg (
     logic readback_err;
     logic readback_done;
     logic [31:0] readback_data;
+    function automatic bit [7:0] ad_low(bit [14:0] addr);
+        return addr[7:0];
+    endfunction
+    function automatic bit [6:0] ad_hi(bit [14:0] addr);
+        return addr[14:8];
+    endfunction
+
+    // readback stage 1
+    logic [31:0] readback_data_rt_c[128];
+    always_comb begin
+        automatic logic [31:0] readback_data_var[128];
+        for(int i=0; i<128; i++) readback_data_var[i] = '0;
+        if(ad_low(rd_mux_addr) == ad_low(15'h0)) begin
+            readback_data_var[ad_hi(15'h0)][31:0] = 32'h4c415448;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h4)) begin
+            readback_data_var[ad_hi(15'h4)][7:0] = hwif_in.BUILD.lanes.next;
+            readback_data_var[ad_hi(15'h4)][15:8] = hwif_in.BUILD.log2_banks.next;
+            readback_data_var[ad_hi(15'h4)][31:16] = 16'h2;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'hc)) begin
+            readback_data_var[ad_hi(15'hc)][7:0] = field_storage.START_PC.value.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h10)) begin
+            readback_data_var[ad_hi(15'h10)][0] = field_storage.IRQ_ENABLE.enable.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h14)) begin
+            readback_data_var[ad_hi(15'h14)][0] = hwif_in.STATUS.busy.next;
+            readback_data_var[ad_hi(15'h14)][1] = field_storage.STATUS.done.value;
+            readback_data_var[ad_hi(15'h14)][2] = field_storage.STATUS.error.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h18)) begin
+            readback_data_var[ad_hi(15'h18)][3:0] = field_storage.ERROR.code.value;
+            readback_data_var[ad_hi(15'h18)][6:4] = field_storage.ERROR.unit.value;
+            readback_data_var[ad_hi(15'h18)][15:8] = field_storage.ERROR.pc.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h1c)) begin
+            readback_data_var[ad_hi(15'h1c)][31:0] = field_storage.SEED.value.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h20)) begin
+            readback_data_var[ad_hi(15'h20)][31:0] = field_storage.OPNUM.value.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h24)) begin
+            readback_data_var[ad_hi(15'h24)][15:0] = field_storage.GROUP_BASE.value.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h28)) begin
+            readback_data_var[ad_hi(15'h28)][15:0] = field_storage.GROUP_SIZE.value.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h2c)) begin
+            readback_data_var[ad_hi(15'h2c)][2:0] = field_storage.GROUP_SLOTS.value.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h30)) begin
+            readback_data_var[ad_hi(15'h30)][31:0] = field_storage.GROUP_VERSION.value.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h34)) begin
+            readback_data_var[ad_hi(15'h34)][31:0] = hwif_in.VERSION.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h38)) begin
+            readback_data_var[ad_hi(15'h38)][1:0] = hwif_in.SLOT.slot.next;
+            readback_data_var[ad_hi(15'h38)][9:8] = hwif_in.SLOT.kept.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h3c)) begin
+            readback_data_var[ad_hi(15'h3c)][15:0] = field_storage.LEARNING_RATE.mant.value;
+            readback_data_var[ad_hi(15'h3c)][23:16] = field_storage.LEARNING_RATE.exp.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h40)) begin
+            readback_data_var[ad_hi(15'h40)][15:0] = field_storage.MOMENTUM.value.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h44)) begin
+            readback_data_var[ad_hi(15'h44)][3:0] = field_storage.RATIO_MODE.value.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h48)) begin
+            readback_data_var[ad_hi(15'h48)][15:0] = field_storage.RATIO_BOUNDS.lo.value;
+            readback_data_var[ad_hi(15'h48)][31:16] = field_storage.RATIO_BOUNDS.hi.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h4c)) begin
+            readback_data_var[ad_hi(15'h4c)][17:0] = field_storage.ENTROPY_COEF.value.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h50)) begin
+            readback_data_var[ad_hi(15'h50)][17:0] = field_storage.VALUE_COEF.value.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h80)) begin
+            readback_data_var[ad_hi(15'h80)][31:0] = hwif_in.SATURATIONS.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h100)) begin
+            readback_data_var[ad_hi(15'h100)][31:0] = hwif_in.STAT_COUNT.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h104)) begin
+            readback_data_var[ad_hi(15'h104)][31:0] = hwif_in.STAT_HIGH.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h108)) begin
+            readback_data_var[ad_hi(15'h108)][31:0] = hwif_in.STAT_LOW.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h10c)) begin
+            readback_data_var[ad_hi(15'h10c)][31:0] = hwif_in.STAT_CLIPPED.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h110)) begin
+            readback_data_var[ad_hi(15'h110)][31:0] = hwif_in.STAT_SUM_X_LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h114)) begin
+            readback_data_var[ad_hi(15'h114)][31:0] = hwif_in.STAT_SUM_X_HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h118)) begin
+            readback_data_var[ad_hi(15'h118)][31:0] = hwif_in.STAT_SUM_RATIO_LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h11c)) begin
+            readback_data_var[ad_hi(15'h11c)][31:0] = hwif_in.STAT_SUM_RATIO_HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h120)) begin
+            readback_data_var[ad_hi(15'h120)][31:0] = hwif_in.STAT_SUM_RATIO2_LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h124)) begin
+            readback_data_var[ad_hi(15'h124)][31:0] = hwif_in.STAT_SUM_RATIO2_HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h128)) begin
+            readback_data_var[ad_hi(15'h128)][31:0] = hwif_in.STAT_SUM_K3_LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h12c)) begin
+            readback_data_var[ad_hi(15'h12c)][31:0] = hwif_in.STAT_SUM_K3_HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h130)) begin
+            readback_data_var[ad_hi(15'h130)][31:0] = hwif_in.STAT_SUM_ENTROPY_LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h134)) begin
+            readback_data_var[ad_hi(15'h134)][31:0] = hwif_in.STAT_SUM_ENTROPY_HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h138)) begin
+            readback_data_var[ad_hi(15'h138)][31:0] = hwif_in.STAT_SUM_VERR2_LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h13c)) begin
+            readback_data_var[ad_hi(15'h13c)][31:0] = hwif_in.STAT_SUM_VERR2_HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h140)) begin
+            readback_data_var[ad_hi(15'h140)][31:0] = hwif_in.STAT_MAX_X.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(15'h144)) begin
+            readback_data_var[ad_hi(15'h144)][31:0] = hwif_in.STAT_MIN_X.value.next;
+        end
+        readback_data_rt_c = readback_data_var;
+    end
+
+    logic [31:0] readback_data_rt[128];
     logic readback_done_rt;
     logic readback_err_rt;
+    logic [14:0] readback_addr_rt;
     always_ff @(posedge clk) begin
         if(~rst_n) begin
+            for(int i=0; i<128; i++) readback_data_rt[i] <= '0;
             readback_done_rt <= '0;
             readback_err_rt <= '0;
+            readback_addr_rt <= '0;
         end else begin
-            readback_done_rt <= decoded_req & ~decoded_req_is_wr & ~decoded_req_is_external;
+            readback_data_rt <= readback_data_rt_c;
             readback_err_rt <= decoded_err;
+            readback_done_rt <= decoded_req & ~decoded_req_is_wr & ~decoded_req_is_external;
+            readback_addr_rt <= rd_mux_addr;
         end
     end
 
-    logic [31:0] readback_ext_block_data_rt;
-    always_ff @(posedge clk) begin
+
+    logic [31:0] readback_ext_block_data_rt_c;
+    logic readback_is_ext_block_c;
+    always_comb begin
         automatic logic [31:0] readback_data_var;
         automatic logic is_external_block_var;
         readback_data_var = '0;
         is_external_block_var = '0;
-        if(readback_external_rd_ack_c) begin
-            if((pending_rd_addr >= 15'h200) && (pending_rd_addr <= 15'h200 + 15'h7f)) begin
-                readback_data_var = hwif_in.COUNTERS.rd_data;
-                is_external_block_var = 1'b1;
-            end
-            if((pending_rd_addr >= 15'h1000) && (pending_rd_addr <= 15'h1000 + 15'h1ff)) begin
-                readback_data_var = hwif_in.EXPONENTS.rd_data;
-                is_external_block_var = 1'b1;
-            end
-            if((pending_rd_addr >= 15'h4000) && (pending_rd_addr <= 15'h4000 + 15'h3fff)) begin
-                readback_data_var = hwif_in.PROGRAM.rd_data;
-                is_external_block_var = 1'b1;
-            end
+        if((rd_mux_addr >= 15'h200) && (rd_mux_addr <= 15'h200 + 15'h7f)) begin
+            readback_data_var = hwif_in.COUNTERS.rd_data;
+            is_external_block_var = 1'b1;
         end
-        readback_ext_block_data_rt <= readback_data_var;
+        if((rd_mux_addr >= 15'h1000) && (rd_mux_addr <= 15'h1000 + 15'h1ff)) begin
+            readback_data_var = hwif_in.EXPONENTS.rd_data;
+            is_external_block_var = 1'b1;
+        end
+        if((rd_mux_addr >= 15'h4000) && (rd_mux_addr <= 15'h4000 + 15'h3fff)) begin
+            readback_data_var = hwif_in.PROGRAM.rd_data;
+            is_external_block_var = 1'b1;
+        end
+        readback_ext_block_data_rt_c = readback_data_var;
+        readback_is_ext_block_c = is_external_block_var;
     end
 
-    always_comb begin
-        automatic logic [31:0] readback_data_var;
-        readback_data_var = '0;
-        if(readback_done_rt) begin
-            unique case(pending_rd_addr)
-                15'h0: begin
-                    readback_data_var[31:0] = 32'h4c415448;
-                end
-                15'h4: begin
-                    readback_data_var[7:0] = hwif_in.BUILD.lanes.next;
-                    readback_data_var[15:8] = hwif_in.BUILD.log2_banks.next;
-                    readback_data_var[31:16] = 16'h2;
-                end
-                15'hc: begin
-                    readback_data_var[7:0] = field_storage.START_PC.value.value;
-                end
-                15'h10: begin
-                    readback_data_var[0] = field_storage.IRQ_ENABLE.enable.value;
-                end
-                15'h14: begin
-                    readback_data_var[0] = hwif_in.STATUS.busy.next;
-                    readback_data_var[1] = field_storage.STATUS.done.value;
-                    readback_data_var[2] = field_storage.STATUS.error.value;
-                end
-                15'h18: begin
-                    readback_data_var[3:0] = field_storage.ERROR.code.value;
-                    readback_data_var[6:4] = field_storage.ERROR.unit.value;
-                    readback_data_var[15:8] = field_storage.ERROR.pc.value;
-                end
-                15'h1c: begin
-                    readback_data_var[31:0] = field_storage.SEED.value.value;
-                end
-                15'h20: begin
-                    readback_data_var[31:0] = field_storage.OPNUM.value.value;
-                end
-                15'h24: begin
-                    readback_data_var[15:0] = field_storage.GROUP_BASE.value.value;
-                end
-                15'h28: begin
-                    readback_data_var[15:0] = field_storage.GROUP_SIZE.value.value;
-                end
-                15'h2c: begin
-                    readback_data_var[2:0] = field_storage.GROUP_SLOTS.value.value;
-                end
-                15'h30: begin
-                    readback_data_var[31:0] = field_storage.GROUP_VERSION.value.value;
-                end
-                15'h34: begin
-                    readback_data_var[31:0] = hwif_in.VERSION.value.next;
-                end
-                15'h38: begin
-                    readback_data_var[1:0] = hwif_in.SLOT.slot.next;
-                    readback_data_var[9:8] = hwif_in.SLOT.kept.next;
-                end
-                15'h3c: begin
-                    readback_data_var[15:0] = field_storage.LEARNING_RATE.mant.value;
-                    readback_data_var[23:16] = field_storage.LEARNING_RATE.exp.value;
-                end
-                15'h40: begin
-                    readback_data_var[15:0] = field_storage.MOMENTUM.value.value;
-                end
-                15'h44: begin
-                    readback_data_var[3:0] = field_storage.RATIO_MODE.value.value;
-                end
-                15'h48: begin
-                    readback_data_var[15:0] = field_storage.RATIO_BOUNDS.lo.value;
-                    readback_data_var[31:16] = field_storage.RATIO_BOUNDS.hi.value;
-                end
-                15'h4c: begin
-                    readback_data_var[17:0] = field_storage.ENTROPY_COEF.value.value;
-                end
-                15'h50: begin
-                    readback_data_var[17:0] = field_storage.VALUE_COEF.value.value;
-                end
-                15'h80: begin
-                    readback_data_var[31:0] = hwif_in.SATURATIONS.value.next;
-                end
-                15'h100: begin
-                    readback_data_var[31:0] = hwif_in.STAT_COUNT.value.next;
-                end
-                15'h104: begin
-                    readback_data_var[31:0] = hwif_in.STAT_HIGH.value.next;
-                end
-                15'h108: begin
-                    readback_data_var[31:0] = hwif_in.STAT_LOW.value.next;
-                end
-                15'h10c: begin
-                    readback_data_var[31:0] = hwif_in.STAT_CLIPPED.value.next;
-                end
-                15'h110: begin
-                    readback_data_var[31:0] = hwif_in.STAT_SUM_X_LO.value.next;
-                end
-                15'h114: begin
-                    readback_data_var[31:0] = hwif_in.STAT_SUM_X_HI.value.next;
-                end
-                15'h118: begin
-                    readback_data_var[31:0] = hwif_in.STAT_SUM_RATIO_LO.value.next;
-                end
-                15'h11c: begin
-                    readback_data_var[31:0] = hwif_in.STAT_SUM_RATIO_HI.value.next;
-                end
-                15'h120: begin
-                    readback_data_var[31:0] = hwif_in.STAT_SUM_RATIO2_LO.value.next;
-                end
-                15'h124: begin
-                    readback_data_var[31:0] = hwif_in.STAT_SUM_RATIO2_HI.value.next;
-                end
-                15'h128: begin
-                    readback_data_var[31:0] = hwif_in.STAT_SUM_K3_LO.value.next;
-                end
-                15'h12c: begin
-                    readback_data_var[31:0] = hwif_in.STAT_SUM_K3_HI.value.next;
-                end
-                15'h130: begin
-                    readback_data_var[31:0] = hwif_in.STAT_SUM_ENTROPY_LO.value.next;
-                end
-                15'h134: begin
-                    readback_data_var[31:0] = hwif_in.STAT_SUM_ENTROPY_HI.value.next;
-                end
-                15'h138: begin
-                    readback_data_var[31:0] = hwif_in.STAT_SUM_VERR2_LO.value.next;
-                end
-                15'h13c: begin
-                    readback_data_var[31:0] = hwif_in.STAT_SUM_VERR2_HI.value.next;
-                end
-                15'h140: begin
-                    readback_data_var[31:0] = hwif_in.STAT_MAX_X.value.next;
-                end
-                15'h144: begin
-                    readback_data_var[31:0] = hwif_in.STAT_MIN_X.value.next;
-                end
-                default: ;
-            endcase
+    logic [31:0] readback_ext_block_data_rt;
+    logic readback_is_ext_block;
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            readback_ext_block_data_rt <= '0;
+            readback_is_ext_block <= '0;
+        end else begin
+            readback_ext_block_data_rt <= readback_ext_block_data_rt_c;
+            readback_is_ext_block <= readback_is_ext_block_c;
         end
-        readback_data = readback_data_var | readback_ext_block_data_rt;
+    end
+
+
+    // readback stage 2
+    always_comb begin
+        if(readback_is_ext_block) begin
+            readback_data = readback_ext_block_data_rt;
+        end else begin
+            readback_data = readback_data_rt[readback_addr_rt[14:8]];
+        end
         readback_done = readback_done_rt;
         readback_err = readback_err_rt;
     end
