@@ -42,9 +42,10 @@ def rows(old: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
     if not (gemm or bench):
         keep("make bench")
     if training := _load("bench/training.json"):
+        commit, now, before = training["commit"][:7], training["chip_cycles_now"] / 1e6, training["chip_cycles_before"] / 1e6
         table.append(("wall-clock of the demonstration's training, each state with its own default settings",
-                      f"{training['ratio']:.0%} of that of commit {training['commit'][:7]}, "
-                      f"{training['chip_cycles_now'] / 1e6:.1f} M cycles instead of {training['chip_cycles_before'] / 1e6:.1f} M", f"make bench AGAINST={training['commit'][:7]}"))
+                      f"{training['ratio']:.0%} of that of commit {commit}, {now:.1f} M cycles instead of {before:.1f} M",
+                      f"make bench AGAINST={commit}"))
     else:
         keep("make bench AGAINST=.*")
     if synth := _load("synth/lanes8.json"):
