@@ -128,7 +128,7 @@ module lathe_update #(
   assign rd_rdata = '{w_rd_rdata_i, g_rd_rdata_i, m_rd_rdata_i};
 
   for (genvar i = 0; i < 3; i++) begin : g_read
-    lathe_update_read #(
+    lathe_row_reader #(
       .Lanes(Lanes),
       .Depth(i == W ? WDepth : 8)
     ) u_reader (
@@ -136,7 +136,10 @@ module lathe_update #(
       .rst_ni,
       .start_i(setup),
       .addr_i(cmd_q.t[operand[i]].addr),
+      .stride_i('0),
+      .rows_i(DimW'(1)),
       .words_i(cmd_q.n),
+      .clear_i(1'b0),
       .busy_o(in_busy[i]),
       .rd_valid_o(rd_valid[i]),
       .rd_ready_i(rd_ready[i]),
