@@ -11,6 +11,7 @@ import subprocess
 import sys
 from importlib.metadata import version
 
+import floorplan
 from sources import RTL
 from synth import FOLDER, PART, UNITS, Synthesis, count
 
@@ -69,7 +70,13 @@ def netlist(module: str, lanes: int, banks: int, stem: str) -> dict[str, int]:
     synthesis.step("setattr -mod -unset keep_hierarchy *")
     synthesis.step("flatten")
     synthesis.step("clean")
-    synthesis.step(f"write_json {FOLDER / stem}.json")
+    file = FOLDER / f"{stem}.json"
+    synthesis.step(f"write_json {file}")
+    design = json.loads(file.read_text())
+    floorplan.promote_resets(design["modules"]["pins"])
+    if lanes == 8:
+        floorplan.place_multipliers(design["modules"]["pins"])
+    file.write_text(json.dumps(design))
     return used
 
 

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the placer is told about the chip's netlist: where multipliers go, and which resets take the global network.
+
+nextpnr spreads multipliers over their sites without regard to what they are wired to (measured: 33 tiles between a multiplier and
+its registers, 10 between other cells), which is harmless for ten of 156 and decides the clock for 146. Here the array lies along two
+rows of sites as it is wired: column by column, with its edges beside it; the drain's lanes lie in the third row, each above its column.
+"""
+
+import re
+from collections import Counter
+
+# Sites of an ECP5 85k part: three rows, 13 blocks of four in each (read off nextpnr's own placements).
+ROWS = (10, 34, 58)
+BLOCKS = 13
+PLACES = (0, 1, 4, 5)
+RESET_LOADS = 400  # a reset of more registers takes the global network
+GLOBALS = 12       # of 16; clocks need some
+
+
+def site(row: int, block: int, place: int) -> str:
+    x = 4 + 9 * block if block < 7 else 69 + 9 * (block - 7)
+    return f"X{x + PLACES[place]}/Y{ROWS[row]}/MULT18_{PLACES[place]}"
+
+
+def _bits(module: dict) -> dict[int, list[tuple[str, int]]]:
+    """Names and indices of each net."""
+    found: dict[int, list[tuple[str, int]]] = {}
+    for name, net in module["netnames"].items():
+        for index, bit in enumerate(net["bits"]):
+            found.setdefault(bit, []).append((name, index))
+    return found
+
+
+def _element(cell: dict, nets: dict, register: str, width: int) -> int | None:
+    """Return which element of an array of `width` bits each a multiplier's operands or product belong to."""
+    for port, bits in cell["connections"].items():
+        for name, index in nets.get(bits[0], []) if re.fullmatch(r"[AP]\d+", port) and bits else []:
+            if name.endswith(register):
+                return index // width
+    return None
+
+
+def _home(name: str, cell: dict, nets: dict, used: Counter) -> tuple[int, int, int] | None:
+    """Return row, block and place of one of the array's or the drain's multipliers; None for any other."""
+    if "u_cells.product_d" in name:
+        number = _element(cell, nets, "u_cells.product_d", 32)
+        if number is None:
+            number = _element(cell, nets, "u_cells.x_q", 16)
+        if number is not None:
+            i, j = divmod(number, 8)
+            return 1 + i // 4, j, i % 4
+    for kind in ("side", "edge"):
+        if f"u_array.{kind}_product_d" in name and (number := _element(cell, nets, f"{kind}_product_d", 18)) is not None:
+            return (1 + number // 4, 8, number % 4) if kind == "side" else (1, 9 + number // 4, number % 4)
+    if lane := re.search(r"u_drain\.gen_lane\[(\d+)\]", name):
+        used[lane[1]] += 1
+        return 0, int(lane[1]), used[lane[1]] - 1
+    return None
+
+
+def place_multipliers(module: dict) -> int:
+    """Bind the multipliers of a flat netlist of the chip with 8 lanes to sites; return how many: of a unit without the array none."""
+    nets, used = _bits(module), Counter()
+    cells = {name: cell for name, cell in sorted(module["cells"].items()) if cell["type"] == "MULT18X18D"}
+    homes = {name: _home(name, cell, nets, used) for name, cell in cells.items()}
+    taken = Counter(home for home in homes.values() if home)
+    if not taken:
+        return 0
+    if max(taken.values()) > 1 or any(place > 3 for _, _, place in taken):
+        raise ValueError(f"the floorplan does not know this netlist: {sorted(home for home, count in taken.items() if count > 1)}")
+    free = [(row, block, place) for row in range(len(ROWS)) for block in range(BLOCKS) for place in range(4)
+            if (row, block, place) not in taken]
+    # The optimizer's lanes beside the drain's, all others beside the array.
+    rest = sorted((name for name, home in homes.items() if not home), key=lambda name: ("u_sgd" not in name, name))
+    homes |= dict(zip(rest, free, strict=False))
+    for name, home in homes.items():
+        cells[name]["attributes"]["BEL"] = site(*home)
+    return len(homes)
+
+
+def promote_resets(module: dict) -> int:
+    """Drive the resets of many registers through the global network; return how many."""
+    loads: dict[int, list[dict]] = {}
+    for cell in module["cells"].values():
+        if cell["type"] == "TRELLIS_FF":
+            for bit in cell["connections"].get("LSR", []):
+                loads.setdefault(bit, []).append(cell)
+    wide = sorted((bit for bit in loads if isinstance(bit, int) and len(loads[bit]) >= RESET_LOADS), key=lambda bit: -len(loads[bit]))
+    new = 1 + max(bit for net in module["netnames"].values() for bit in net["bits"] if isinstance(bit, int))
+    for number, bit in enumerate(wide[:GLOBALS], new):
+        for cell in loads[bit]:
+            cell["connections"]["LSR"] = [number]
+        module["netnames"][f"global_reset{number}"] = {"hide_name": 0, "bits": [number], "attributes": {}}
+        module["cells"][f"global_reset{number}_buffer"] = {
+            "hide_name": 0, "type": "DCCA", "parameters": {}, "attributes": {},
+            "port_directions": {"CLKI": "input", "CE": "input", "CLKO": "output"},
+            "connections": {"CLKI": [bit], "CE": ["1"], "CLKO": [number]}}
+    return len(wide[:GLOBALS])

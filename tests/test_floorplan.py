@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the placer is told: every multiplier a site of its own, neighbors in the array beside each other, wide resets global."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+import floorplan
+
+
+def netlist(others=50):
+    """The multipliers of a chip with 8 lanes: the array's 64, its edges, the drain's, and others."""
+    module = {"cells": {}, "netnames": {}}
+    bit = 2
+
+    def multiplier(name, net, index, width):
+        nonlocal bit
+        module["netnames"].setdefault(net, {"bits": []})["bits"] += range(bit, bit + width)
+        module["cells"][name] = {"type": "MULT18X18D", "attributes": {}, "connections": {"P0": [bit], "A0": []}}
+        bit += width
+
+    for n in range(64):
+        multiplier(f"dut.u_gemm.u_array.u_cells.product_d_{n}", "dut.u_gemm.u_array.u_cells.product_d", n, 32)
+    for kind in ("side", "edge"):
+        for n in range(8):
+            multiplier(f"dut.u_gemm.u_array.{kind}_product_d_{n}", f"dut.u_gemm.u_array.{kind}_product_d", n, 18)
+    for n in range(32):
+        multiplier(f"dut.u_gemm.u_drain.gen_lane[{n // 4}].u_lane.{n % 4}", f"lane{n}", 0, 36)
+    for n in range(others):
+        multiplier(f"dut.u_{'update.u_sgd' if n % 2 else 'policy'}.{n}", f"other{n}", 0, 36)
+    return module
+
+
+def test_every_multiplier_has_a_site_of_its_own():
+    module = netlist(40)
+    assert floorplan.place_multipliers(module) == 152
+    sites = [cell["attributes"]["BEL"] for cell in module["cells"].values()]
+    assert len(set(sites)) == 152
+    assert set(sites) <= {floorplan.site(row, block, place) for row in range(3) for block in range(13) for place in range(4)}
+
+
+def test_columns_of_the_array_lie_side_by_side():
+    module = netlist(8)
+    floorplan.place_multipliers(module)
+
+    def at(n):
+        return module["cells"][f"dut.u_gemm.u_array.u_cells.product_d_{n}"]["attributes"]["BEL"]
+
+    assert [at(8 * i) for i in range(4)] == [floorplan.site(1, 0, i) for i in range(4)]
+    assert [at(8 * 5 + j) for j in range(8)] == [floorplan.site(2, j, 1) for j in range(8)]
+
+
+def test_too_many_of_one_place_is_an_error():
+    module = netlist(0)
+    module["cells"]["dut.u_gemm.u_drain.gen_lane[0].u_lane.5"] = {"type": "MULT18X18D", "attributes": {}, "connections": {}}
+    with pytest.raises(ValueError, match="does not know"):
+        floorplan.place_multipliers(module)
+
+
+def test_a_unit_without_the_array_is_left_to_the_placer():
+    module = netlist(0)
+    module["cells"] = {"dut.u_policy.0": {"type": "MULT18X18D", "attributes": {}, "connections": {}}}
+    assert floorplan.place_multipliers(module) == 0
+
+
+def test_only_wide_resets_take_the_global_network():
+    cells = {f"ff{n}": {"type": "TRELLIS_FF", "connections": {"LSR": [5 if n < floorplan.RESET_LOADS else 6]}} for n in range(450)}
+    module = {"cells": cells, "netnames": {"reset": {"bits": [5, 6, 7]}}}
+    assert floorplan.promote_resets(module) == 1
+    assert {cell["connections"]["LSR"][0] for name, cell in cells.items() if name.startswith("ff")} == {6, 8}
+    buffer = module["cells"]["global_reset8_buffer"]
+    assert (buffer["type"], buffer["connections"]["CLKI"], buffer["connections"]["CLKO"]) == ("DCCA", [5], [8])
