@@ -64,19 +64,19 @@ module lathe #(
   import lathe_pkg::*;
 
   localparam int unsigned WordW = Lanes * 16;
-  localparam int unsigned NumRd = 12;
+  localparam int unsigned NumRd = 8;
   localparam int unsigned NumWr = 5;
-  // Clients of the scratchpad: client c uses read port c mod 4, write port c mod 2
+  // Clients of the scratchpad. Those of the array have ports for themselves, except for what only its drain reads.
   localparam int unsigned RdGemmA = 0;
   localparam int unsigned RdGemmB = 1;
   localparam int unsigned RdGemmX = 2;
   localparam int unsigned RdPolicy = 3;
-  localparam int unsigned RdUpdateW = 6;
-  localparam int unsigned RdUpdateG = 7;
-  localparam int unsigned RdUpdateM = 10;
-  localparam int unsigned RdDma = 11;
-  localparam int unsigned WrPolicy = 0;
-  localparam int unsigned WrGemm = 1;
+  localparam int unsigned RdUpdateW = 4;
+  localparam int unsigned RdUpdateG = 5;
+  localparam int unsigned RdUpdateM = 6;
+  localparam int unsigned RdDma = 7;
+  localparam int unsigned WrGemm = 0;
+  localparam int unsigned WrPolicy = 1;
   localparam int unsigned WrUpdateW = 2;
   localparam int unsigned WrUpdateM = 3;
   localparam int unsigned WrDma = 4;
@@ -89,7 +89,8 @@ module lathe #(
   logic [NumRd-1:0]            rd_valid, rd_ready, rd_rvalid;
   logic [NumRd-1:0][AddrW-1:0] rd_addr;
   logic [NumRd-1:0][WordW-1:0] rd_rdata;
-  logic [NumWr-1:0]            wr_valid, wr_ready, wr_urgent;
+  logic [NumWr-1:0]            wr_valid, wr_ready;
+  logic                        wr_urgent;
   logic [NumWr-1:0][AddrW-1:0] wr_addr;
   logic [NumWr-1:0][WordW-1:0] wr_data;
 
@@ -157,11 +158,6 @@ module lathe #(
     .trace_o
   );
 
-  // Ports 0 and 1 are A's and B's alone, so that an update goes on while the array works.
-  assign {rd_valid[9:8], rd_valid[5:4]} = '0;
-  assign {rd_addr[9:8], rd_addr[5:4]} = '0;
-  assign {wr_urgent[WrDma], wr_urgent[WrUpdateM], wr_urgent[WrUpdateW], wr_urgent[WrPolicy]} = '0;
-
   lathe_scratchpad #(
     .Lanes(Lanes),
     .Banks(Banks),
@@ -209,7 +205,7 @@ module lathe #(
     .x_rd_rdata_i(rd_rdata[RdGemmX]),
     .wr_valid_o(wr_valid[WrGemm]),
     .wr_ready_i(wr_ready[WrGemm]),
-    .wr_urgent_o(wr_urgent[WrGemm]),
+    .wr_urgent_o(wr_urgent),
     .wr_addr_o(wr_addr[WrGemm]),
     .wr_data_o(wr_data[WrGemm]),
     .stall_operand_o(stall_operand[Gemm]),
@@ -335,4 +331,15 @@ module lathe #(
     .m_axi_rresp,
     .m_axi_rlast
   );
+
+`ifndef SYNTHESIS
+  // Whoever reads what policy, update or dma has written asks later than WriteDelay cycles after their completion.
+  for (genvar p = 0; p < 4; p++) begin : gen_order
+    always_ff @(posedge clk_i) begin
+      if (rst_ni && u_scratchpad.wr_req[1] && u_scratchpad.rd_req[p]) begin
+        assert (u_scratchpad.rd_place[p] != u_scratchpad.wr_place[1]) else $error("read port %0d before its write", p);
+      end
+    end
+  end
+`endif
 endmodule

@@ -6,6 +6,7 @@
 -> docs/registers.md                                     the same for people
 """
 
+import re
 import sys
 import tempfile
 import textwrap
@@ -112,10 +113,31 @@ def _rtl(top: AddrmapNode) -> dict[Path, str]:
             err_if_bad_addr=True, retime_read_fanin=True, retime_read_response=True)
         files = sorted(Path(folder).glob("*.sv"))
         texts = {ROOT / "rtl/ctrl/gen" / f.name: f.read_text() for f in files}
+    module = ROOT / "rtl/ctrl/gen/lathe_csr_reg.sv"
+    texts[module] = _read_pages(texts[module])
     head = ["// SPDX-License-Identifier: Apache-2.0", f"// {NOTE}"]
     head += [f"// verilator lint_off {rule}  // {reason}" for rule, reason in WAIVERS.items()]
     tail = [f"// verilator lint_on {rule}" for rule in WAIVERS]
     return {path: "\n".join([*head, *map(str.rstrip, text.splitlines()), *tail, ""]) for path, text in texts.items()}
+
+
+def _read_pages(text: str) -> str:
+    """Let the first stage of the read multiplexer hold the pages of 256 bytes that have registers, not all of the address space.
+
+    An array over all of it would be cleared and copied in every simulated cycle.
+    """
+    pages = {int(address, 16) // 256 for address in re.findall(r"ad_hi\(15'h(\w+)\)", text)}
+    if pages != {0, 1}:
+        raise ValueError(f"registers lie in the pages {pages} of 256 bytes; _read_pages is written for 0 and 1")
+    for old, new, count in ((r"readback_data_(rt|rt_c|var)\[128\];", r"readback_data_\1[2];", 3),
+                            (r"for\(int i=0; i<128; i\+\+\) (readback_data)", r"for(int i=0; i<2; i++) \1", 2),
+                            (r"automatic bit \[6:0\] ad_hi\(", "automatic bit ad_hi(", 1), (r"return addr\[14:8\];", "return addr[8];", 1),
+                            (r"readback_data = readback_data_rt\[readback_addr_rt\[14:8\]\];",
+                             "readback_data = readback_addr_rt[14:9] == '0 ? readback_data_rt[readback_addr_rt[8]] : '0;", 1)):
+        text, found = re.subn(old, new, text)
+        if found != count:
+            raise ValueError(f"the register generator writes something new: {old!r} occurs {found} times, not {count}")
+    return text
 
 
 def _registers(top: AddrmapNode | RegfileNode, prefix: str = "") -> list[tuple[str, RegNode]]:

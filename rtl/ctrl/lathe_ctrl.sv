@@ -232,7 +232,7 @@ module lathe_ctrl
   );
 
   // ---- Commands: semaphores, exponents, weight group ----
-  logic                 post, overflow, saturations_valid, retire_valid, retire_ready, retired, finish, conflict;
+  logic                 post, overflow, saturations_valid, retire_valid, retire_ready, retired, finish, check, conflict;
   logic [UnitW-1:0]     finish_unit;
   logic [31:0]          saturations;
   logic                 exponents_ready, lookup, result_assign, result_fixed;
@@ -274,6 +274,7 @@ module lathe_ctrl
     .take_mask_o(take_mask),
     .room_i(room),
     .info_o(start_info),
+    .check_o(check),
     .conflict_i(conflict),
     .unblock_i(finish || retired),
     .base_current_i(base_current),
@@ -307,6 +308,7 @@ module lathe_ctrl
     .info_o(finish_info),
     .room_o(room),
     .occupied_o(occupied),
+    .check_i(check),
     .ref_i(start_info.result),
     .retiring_i(retiring),
     .conflict_o(conflict)

@@ -19,9 +19,10 @@ module lathe_inflight
   output logic [NumUnits-1:0] room_o,
   output logic [NumUnits-1:0] occupied_o,
 
-  input  ref_t [1:0]          ref_i,
+  input  logic                check_i,
+  input  ref_t [1:0]          ref_i,        // with check_i
   input  ref_t [1:0]          retiring_i,   // registers whose commands are finished, but whose history is not
-  output logic                conflict_o    // one of ref_i is among these, or a result of an unfinished command
+  output logic                conflict_o    // with check_i: one of ref_i is among these, or a result of an unfinished command
 );
   localparam int unsigned PtrW = $clog2(FlightDepth);
 
@@ -38,7 +39,8 @@ module lathe_inflight
 
   info_t info_mem [NumUnits*FlightDepth];
   logic [NumUnits-1:0][PtrW-1:0] rptr_q, wptr_q;
-  logic [NumUnits-1:0][FlightDepth-1:0] conflict;
+  logic [NumUnits-1:0][FlightDepth-1:0] valid;
+  ref_t [NumUnits-1:0][FlightDepth-1:0][1:0] ref_q;
   always_ff @(posedge clk_i) begin
     if (push_i) info_mem[{push_unit_i, wptr_q[push_unit_i]}] <= push_info_i;
   end
@@ -64,20 +66,28 @@ module lathe_inflight
 
     for (genvar s = 0; s < FlightDepth; s++) begin : gen_slot
       if (s < Depth) begin : gen_used
-        ref_t [1:0] ref_q;
         always_ff @(posedge clk_i) begin
           if (!rst_ni) valid_q[s] <= 1'b0;
           else if (push && wptr_q[u] == PtrW'(s)) valid_q[s] <= 1'b1;
           else if (pop && rptr_q[u] == PtrW'(s)) valid_q[s] <= 1'b0;
-          if (push && wptr_q[u] == PtrW'(s)) ref_q <= push_info_i.result;
+          if (push && wptr_q[u] == PtrW'(s)) ref_q[u][s] <= push_info_i.result;
         end
-        assign conflict[u][s] = valid_q[s] && clash(ref_i, ref_q);
+        assign valid[u][s] = valid_q[s];
       end else begin : gen_none
-        assign conflict[u][s] = 1'b0;
+        assign valid[u][s] = 1'b0;
+        assign ref_q[u][s] = '0;
       end
     end
   end
-  assign conflict_o = conflict != '0 || clash(ref_i, retiring_i);
+  always_comb begin
+    conflict_o = 'x;
+    if (check_i) begin
+      conflict_o = clash(ref_i, retiring_i);
+      for (int unsigned u = 0; u < NumUnits; u++) begin
+        for (int unsigned s = 0; s < FlightDepth; s++) conflict_o |= valid[u][s] && clash(ref_i, ref_q[u][s]);
+      end
+    end
+  end
 
 `ifndef SYNTHESIS
   always_ff @(posedge clk_i) begin

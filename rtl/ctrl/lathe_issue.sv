@@ -24,6 +24,7 @@ module lathe_issue
 
   input  logic [NumUnits-1:0]                    room_i,
   output info_t                                  info_o,       // with pop_o
+  output logic                                   check_o,
   input  logic                                   conflict_i,   // info_o's results are still being written
   input  logic                                   unblock_i,    // pulse: look at conflicts again
 
@@ -93,7 +94,7 @@ module lathe_issue
   logic conflict_q, unblock_q, first_q;  // first_q: the cycle after Check
   always_ff @(posedge clk_i) begin
     first_q <= state_q == Check && !stop_i;
-    conflict_q <= conflict_i;
+    if (check_o) conflict_q <= conflict_i;
     unblock_q <= unblock_i;
   end
   assign pop_o = first_q && !conflict_q && !stop_i;
@@ -129,7 +130,8 @@ module lathe_issue
   end
   assign last = second_q || (last_source && !writes[1]);
   assign dropped = first_q && !pop_o;
-  assign lookup_o = state_q == Check || state_q == Resolve;
+  assign check_o = state_q == Check;
+  assign lookup_o = check_o || state_q == Resolve;
   assign source_o = source_q;
   assign result_o = result_q;
   assign assign_o = second_q || (last_source && writes[0] && !dropped);

@@ -17,24 +17,25 @@ module lathe_semaphores #(
   output logic           overflow_o
 );
   logic [Num-1:0][7:0] count_q;
-  logic [Num-1:0]      take, post, full;
+  logic [Num-1:0]      take, post, positive_q, full_q;
 
   assign take = take_i ? take_mask_i : '0;
   assign post = post_i ? post_mask_i : '0;
-  assign overflow_o = |(post & ~take & full);
-  always_comb begin
-    for (int unsigned i = 0; i < Num; i++) begin
-      positive_o[i] = count_q[i] != 8'd0;
-      full[i] = count_q[i] == 8'hff;
-    end
-  end
+  assign overflow_o = |(post & ~take & full_q);
+  assign positive_o = positive_q;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni || clear_i) begin
       count_q <= '0;
+      positive_q <= '0;
+      full_q <= '0;
     end else if (take_i || post_i) begin
       for (int unsigned i = 0; i < Num; i++) begin
-        if (take[i] != post[i] && !(post[i] && full[i])) count_q[i] <= count_q[i] + {{7{take[i]}}, 1'b1};
+        if (take[i] != post[i] && !(post[i] && full_q[i])) begin
+          count_q[i] <= count_q[i] + {{7{take[i]}}, 1'b1};
+          positive_q[i] <= post[i] || count_q[i] != 8'd1;
+          full_q[i] <= post[i] && count_q[i] == 8'hfe;
+        end
       end
     end
   end

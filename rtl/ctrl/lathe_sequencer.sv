@@ -36,6 +36,14 @@ module lathe_sequencer
   output logic                     report_valid_o,  // pulse
   output report_t                  report_o
 );
+  // It waits for most of a program's time, for room in a queue: then nothing in here moves.
+  logic clk, waits;
+  lathe_clock_stop u_clock (
+    .clk_i,
+    .wanted_i(!waits || start_i || stop_i || !rst_ni),
+    .clk_o   (clk)
+  );
+
   // ---- One step a cycle; the last one, in which the verdict stands, lasts until the queue has room ----
   // In step 1 words 8 to 11 arrive (dimensions: the check begins with them), then 0 to 3, 4 to 7 and 12 to 15.
   localparam int unsigned LastStep = 8;
@@ -54,8 +62,9 @@ module lathe_sequencer
   assign done = step_q[LastStep];
   assign refused = done && bad;
   assign push = done && !bad && push_ready_i;
+  assign waits = running_q && step_q == {1'b1, {LastStep-1{1'b0}}} && !bad && !push_ready_i;
 
-  always_ff @(posedge clk_i) begin
+  always_ff @(posedge clk) begin
     if (!rst_ni || stop_i) begin
       step_q <= '0;
       running_q <= 1'b0;
@@ -83,7 +92,7 @@ module lathe_sequencer
 
   logic [15:0][31:0] word_q;
   assign desc_q = word_q;
-  always_ff @(posedge clk_i) begin
+  always_ff @(posedge clk) begin
     next_pc_q <= running_q ? read_pc_q + PcW'(1) : start_pc_i;
     if (read) read_pc_q <= next_pc_q;
     if (step_q[7]) ahead_q <= read_ahead;
@@ -103,7 +112,7 @@ module lathe_sequencer
     .Lanes(Lanes),
     .Banks(Banks)
   ) u_check (
-    .clk_i,
+    .clk_i(clk),
     .rst_ni(rst_ni && !stop_i),
     .start_i(step_q[2]),
     .desc_i(desc_q),
@@ -113,7 +122,7 @@ module lathe_sequencer
     .error_o(check_error)
   );
 
-  always_ff @(posedge clk_i) overrun_q <= pc_q == '1 && !desc_q.last;
+  always_ff @(posedge clk) overrun_q <= pc_q == '1 && !desc_q.last;
   assign bad = check_bad || overrun_q;
 
   // ---- key = mix32(seed ^ mix32(opnum)), both during the check ----
@@ -122,7 +131,7 @@ module lathe_sequencer
   lathe_rng #(
     .Stages(MixStages)
   ) u_mix (
-    .clk_i,
+    .clk_i(clk),
     .en_i(step_q[KeyStep+2*MixStages-1:KeyStep] != '0),
     .key_i(step_q[KeyStep] ? '0 : seed_i),
     .index_i(step_q[KeyStep] ? opnum_i : key),

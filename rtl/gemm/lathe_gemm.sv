@@ -154,7 +154,7 @@ module lathe_gemm
   // Sums.
   logic [Lanes-1:0] col_valid, colsum_valid;
   logic [AccW-1:0] col_data [Lanes];
-  logic [Lanes-1:0][AccW-1:0] row_data;
+  logic [AccW-1:0] row_data [Lanes];
   logic [EdgeW-1:0] edge_data [Lanes];
   logic side_valid;
   logic [EdgeW-1:0] side_data;

@@ -127,11 +127,15 @@ module lathe_gemm_array
   assign side_add = valid_q[Lanes:1] & int8_q[Lanes:1];
   assign edge_add = valid_q[Lanes:1] & (int8_q[Lanes:1] | colsum_q[Lanes:1]);
 
+  // Products that nobody adds are undefined, and cost a simulation nothing.
   always_comb begin
-    /* verilator unroll_disable */
-    for (int unsigned i = 0; i < Lanes; i++) begin
-      side_product_d[i] = 18'(factor(a[i][7:0])) * 18'(factor(a[i][23:16]));
-      edge_product_d[i] = edge_product(int8_q[i], b[i]);
+    side_product_d = '{default: 'x};
+    edge_product_d = '{default: 'x};
+    if ((valid_q[Lanes-1:0] & int8_q[Lanes-1:0]) != '0) begin
+      for (int unsigned i = 0; i < Lanes; i++) side_product_d[i] = 18'(factor(a[i][7:0])) * 18'(factor(a[i][23:16]));
+    end
+    if ((valid_q[Lanes-1:0] & (int8_q[Lanes-1:0] | colsum_q[Lanes-1:0])) != '0) begin
+      for (int unsigned i = 0; i < Lanes; i++) edge_product_d[i] = edge_product(int8_q[i], b[i]);
     end
   end
 

@@ -78,7 +78,6 @@ module lathe_gemm_aux
     .req_valid_i (req_valid),
     .req_ready_o (req_ready),
     .req_addr_i  (req_addr),
-    .req_tag_i   (1'b0),
     .rd_valid_o,
     .rd_ready_i,
     .rd_addr_o,
@@ -87,7 +86,6 @@ module lathe_gemm_aux
     .word_valid_o,
     .word_ready_i,
     .word_data_o,
-    .word_tag_o  (),
     .busy_o      ()
   );
   // verilator lint_on PINCONNECTEMPTY

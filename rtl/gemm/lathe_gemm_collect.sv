@@ -19,7 +19,7 @@ module lathe_gemm_collect
   // For each tile its row of column sums, if it has colsum, then its Lanes rows.
   output logic                        row_valid_o,
   input  logic                        row_ready_i,
-  output logic [Lanes-1:0][AccW-1:0]  row_data_o
+  output logic [AccW-1:0]             row_data_o [Lanes]
 );
   localparam int unsigned LaneW = $clog2(Lanes);
   localparam int unsigned ResultRows = ResultTiles * Lanes;

@@ -18,7 +18,7 @@ module lathe_gemm_drain
   // Rows of sums: of each tile its column sums, if ctx_i.colsum and it is in the first row block, then all Lanes rows.
   input  logic                       row_valid_i,
   output logic                       row_ready_o,
-  input  logic [Lanes-1:0][AccW-1:0] row_data_i,
+  input  logic [AccW-1:0]            row_data_i [Lanes],
   // Bias, y and addend words.
   output logic                       rd_valid_o,
   input  logic                       rd_ready_i,
@@ -74,6 +74,7 @@ module lathe_gemm_drain
   logic aux_valid, writes, room;
   logic [Lanes*16-1:0] aux_data;
   logic [NumStages-1:0] load, valid_q;
+  logic queued_valid, queued_ready;  // out of the output FIFO
 
   lathe_gemm_walk #(
     .Lanes(Lanes)
@@ -145,7 +146,7 @@ module lathe_gemm_drain
       else if (issue && !is_sum_q && tile_first) bias_valid_q <= 1'b0;
       if (issue && !is_sum_q && tile_last) skip_q <= ~row_end;
       else if (skip && row_valid_i) skip_q <= skip_q - 1'b1;
-      if ((issue && writes) != (wr_valid_o && wr_ready_i)) begin
+      if ((issue && writes) != (queued_valid && queued_ready)) begin
         room_q <= (issue && writes) ? room_q - 1'b1 : room_q + 1'b1;
       end
     end
@@ -206,7 +207,7 @@ module lathe_gemm_drain
   logic [31:0] row_key;
   logic [31:0] hash [Groups];
   logic [BlockW-1:0] col_block_q [2];
-  logic [Lanes-1:0][15:0] term_q;
+  logic [15:0] term_q [Lanes];
 
   assign row_index = is_sum_q ? ctx_q.shape.m_last + 1'b1 : row;
 
@@ -238,8 +239,8 @@ module lathe_gemm_drain
   end
 
   // Lanes.
-  logic [Lanes-1:0] sat, lost;
-  logic signed [34:0] x [Lanes];
+  logic [Lanes-1:0] sat;
+  fixed_t x [Lanes];
   logic [Lanes-1:0][15:0] result;
   logic [Lanes-1:0][7:0] bytes;
   logic stochastic3, stochastic4, tanh4;  // of the rows in these stages
@@ -273,7 +274,6 @@ module lathe_gemm_drain
       .nearest_i    (!stochastic4),
       .term_i       (term_q[l]),
       .x_o          (x[l]),
-      .lost_o       (lost[l]),
       .sat_o        (sat[l]),
       .result_o     (result[l])
     );
@@ -285,6 +285,7 @@ module lathe_gemm_drain
   logic [Lanes*8-1:0] even [Lanes];
   logic [Lanes*16-1:0] word;
   logic block_end, cmd_end;
+  logic [2+AddrW+Lanes*16-1:0] queued;
   logic [OutW-1:0] out_level;
 
   assign out_tanh = valid_q[TanhStage];
@@ -292,9 +293,12 @@ module lathe_gemm_drain
   assign out_meta = out_tanh ? meta_q[TanhStage] : meta_q[RoundStage];
 
   always_comb begin
-    if (!ctx_q.lane.int8_result) word = result;
-    else if (out_meta.odd) word = {bytes, even[out_meta.row]};
-    else word = {{Lanes*8{1'b0}}, bytes};
+    word = 'x;
+    if (out_valid) begin
+      if (!ctx_q.lane.int8_result) word = result;
+      else if (out_meta.odd) word = {bytes, even[out_meta.row]};
+      else word = {{Lanes*8{1'b0}}, bytes};
+    end
   end
 
   always_ff @(posedge clk_i) begin
@@ -311,39 +315,50 @@ module lathe_gemm_drain
     .in_valid_i (out_valid && out_meta.write),
     .in_ready_o (),
     .in_data_i  ({out_meta.block_end, out_meta.cmd_end, out_meta.addr, word}),
-    .out_valid_o(wr_valid_o),
-    .out_ready_i(wr_ready_i),
-    .out_data_o ({block_end, cmd_end, wr_addr_o, wr_data_o}),
+    .out_valid_o(queued_valid),
+    .out_ready_i(queued_ready),
+    .out_data_o (queued),
     .level_o    (out_level)
   );
   // verilator lint_on PINCONNECTEMPTY
 
+  lathe_spill #(
+    .Width(2 + AddrW + Lanes * 16)
+  ) u_write (
+    .clk_i,
+    .rst_ni,
+    .in_valid_i (queued_valid),
+    .in_ready_o (queued_ready),
+    .in_data_i  (queued),
+    .out_valid_o(wr_valid_o),
+    .out_ready_i(wr_ready_i),
+    .out_data_o ({block_end, cmd_end, wr_addr_o, wr_data_o})
+  );
+
   always_ff @(posedge clk_i) wr_urgent_o <= out_level >= OutW'(Urgent);
 
-  assign block_o = wr_valid_o && wr_ready_i && block_end;
-  assign block_last_o = cmd_end;
+  logic accepted_q, block_end_q, cmd_end_q;  // a word was accepted a cycle ago
+
+  always_ff @(posedge clk_i) begin
+    accepted_q <= rst_ni && wr_valid_o && wr_ready_i;
+    block_end_q <= block_end;
+    cmd_end_q <= cmd_end;
+  end
+
+  assign block_o = accepted_q && block_end_q;
+  assign block_last_o = cmd_end_q;
 
   // Statistics of C and of the column sums (index 1): the OR of magnitudes, whether anything was lost, saturations.
   typedef struct packed {
-    logic        lost;
     logic [33:0] magnitude;
+    logic        lost;
   } seen_t;
 
   logic or_sum_q, hand_over;
-  seen_t or_d, or_q;
+  seen_t or_q;
   seen_t [1:0] seen_q;
-  logic [CountW-1:0] count_d, count_q;
+  logic [CountW-1:0] count_q;
   logic [31:0] saturations_q;
-
-  always_comb begin
-    or_d = '0;
-    or_d.lost = |lost;
-    count_d = '0;
-    for (int unsigned l = 0; l < Lanes; l++) begin
-      or_d.magnitude |= x[l][33:0] ^ {34{x[l][34]}};
-      count_d += CountW'(sat[l]);
-    end
-  end
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
@@ -357,10 +372,18 @@ module lathe_gemm_drain
 
   always_ff @(posedge clk_i) begin
     if (load[RoundStage]) begin
-      or_q <= or_d;
+      seen_t seen;
+      seen = '0;
+      for (int unsigned l = 0; l < Lanes; l++) seen |= {x[l].x[33:0] ^ {34{x[l].x[34]}}, x[l].lost};
+      or_q <= seen;
       or_sum_q <= sum_q[RoundStage-1];
     end
-    if (out_valid) count_q <= count_d;
+    if (out_valid) begin
+      logic [CountW-1:0] count;
+      count = '0;
+      for (int unsigned l = 0; l < Lanes; l++) count += CountW'(sat[l]);
+      count_q <= count;
+    end
     if (start_q) begin
       seen_q <= '0;
       saturations_q <= '0;
@@ -402,9 +425,9 @@ module lathe_gemm_drain
         Idle:    if (hand_over) report_q <= Length;
         Length:  report_q <= report_colsum_q && !which_q ? Part : Wait;
         Part:    report_q <= Length;
-        default: if (written_q != '0) report_q <= Idle;
+        default: if (done_valid_o) report_q <= Idle;
       endcase
-      if ((wr_valid_o && wr_ready_i && cmd_end) != done_valid_o) begin
+      if ((accepted_q && cmd_end_q) != done_valid_o) begin
         written_q <= done_valid_o ? written_q - 1'b1 : written_q + 1'b1;
       end
     end
@@ -429,7 +452,7 @@ module lathe_gemm_drain
     end
   end
 
-  assign done_valid_o = report_q == Wait && written_q != '0;
+  assign done_valid_o = report_q == Wait && (written_q != '0 || (accepted_q && cmd_end_q));
   always_comb begin
     done_o.error = ErrNone;
     done_o.saturations = report_saturations_q;

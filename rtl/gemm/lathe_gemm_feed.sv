@@ -167,7 +167,7 @@ module lathe_gemm_feed
   // verilator lint_on PINCONNECTEMPTY
 
   // Steps: the last one of a tile waits until the tile's sums have room and meet no other rows behind the array.
-  logic group_end, last, room_q, apart;
+  logic group_end, last, room_q, apart, taken_q;
   logic [RoomW-1:0] rows_q;   // rows of sums that have room
   logic [GapW-1:0] gap_q;     // counts down from the last step of a tile
   logic [2:0] stepping_q;     // commands that were begun and want more steps
@@ -183,12 +183,14 @@ module lathe_gemm_feed
       index_q <= '0;
       rows_q <= RoomW'(RoomRows);
       room_q <= 1'b1;
+      taken_q <= 1'b0;
       gap_q <= GapW'(Lanes);
       stepping_q <= '0;
     end else begin
       if (step_o) index_q <= group_end ? '0 : index_q + 1'b1;
-      if (step_o && last) rows_q <= rows_q - RoomW'(Lanes) - RoomW'(a_colsum) + RoomW'(row_taken_i);
-      else if (row_taken_i) rows_q <= rows_q + 1'b1;
+      taken_q <= row_taken_i;
+      if (step_o && last) rows_q <= rows_q - RoomW'(Lanes) - RoomW'(a_colsum) + RoomW'(taken_q);
+      else if (taken_q) rows_q <= rows_q + 1'b1;
       room_q <= rows_q > RoomW'(Lanes);  // for the next tile, which ends later
       if (step_o && last) gap_q <= GapW'(Lanes);
       else if (gap_q != '0) gap_q <= gap_q - 1'b1;

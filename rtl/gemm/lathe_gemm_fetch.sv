@@ -19,7 +19,7 @@ module lathe_gemm_fetch
   input  logic [AddrW-1:0]    base_i,
   input  logic [AddrW-1:0]    stride_i,
   input  logic                along_k_i,    // k runs along the stored rows
-  output logic                idle_o,       // the last request goes out or has gone out
+  output logic                idle_o,       // the last request has gone out
   // The command that is read.
   input  shape_t              shape_i,
   input  logic [TagW-1:0]     tag_i,
@@ -73,7 +73,7 @@ module lathe_gemm_fetch
   assign push = active_q && spill_ready && room && (word_q != '0 || may_open_i);
   assign open_o = push && word_q == '0;
   assign tile_end = push && word_last && group_last_q;
-  assign idle_o = !active_q || (tile_end && all_last);
+  assign idle_o = !active_q;
 
   always_comb begin
     next_block = block_q + (along_q ? stride_q << LaneW : AddrW'(1));
@@ -85,7 +85,7 @@ module lathe_gemm_fetch
   always_ff @(posedge clk_i) begin
     if (!rst_ni) active_q <= 1'b0;
     else if (start_i) active_q <= 1'b1;
-    else if (idle_o) active_q <= 1'b0;
+    else if (tile_end && all_last) active_q <= 1'b0;
   end
 
   always_ff @(posedge clk_i) begin

@@ -22,13 +22,8 @@ module lathe_gemm_tanh
   logic [15:0] low2_q;
   logic [10:0] step2_q;  // 19 bits without the lower 8: neighbors differ by 512 at most
   logic sign0_q, sign1_q, sign2_q;
-  logic [15:0] y, z, y3_q;
-  logic high, sat3_q;
-
-  // As int8 only the largest positive values carry into the sign.
-  assign y = low2_q + 16'(step2_q[10:1]) + 16'(step2_q[0]);
-  assign z = (y ^ {16{sign2_q}}) + {8'd0, int8_i, 7'd0} + 16'(sign2_q);
-  assign high = int8_i && z[15] && !sign2_q;
+  logic [15:0] y3_q;
+  logic sat3_q;
 
   always_ff @(posedge clk_i) begin
     if (load_i[0]) begin
@@ -47,6 +42,11 @@ module lathe_gemm_tanh
       sign2_q <= sign1_q;
     end
     if (load_i[3]) begin
+      logic [15:0] y, z;
+      logic high;
+      y = low2_q + 16'(step2_q[10:1]) + 16'(step2_q[0]);
+      z = (y ^ {16{sign2_q}}) + {8'd0, int8_i, 7'd0} + 16'(sign2_q);
+      high = int8_i && z[15] && !sign2_q;  // as int8 only the largest positive values carry into the sign
       y3_q <= z;
       if (int8_i) y3_q[7:0] <= {z[15] && !high, z[14:8] | {7{high}}};
       sat3_q <= high;

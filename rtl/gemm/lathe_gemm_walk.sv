@@ -32,12 +32,13 @@ module lathe_gemm_walk
   logic [DimW-1:0] row_q, next_row;               // first row of the next tile
   logic [BlockW-1:0] col_block_q, cols_q, cols;   // blocks before and after this one; after the first one
   logic row_first_q, row_last_q, col_last_q;      // in the first or last block
+  logic tile_first_q;
   logic next;
 
   assign cols = BlockW'(shape_i.n_last >> LaneW);
   assign row_first_o = row_first_q;
   assign row_end_o = row_last_q ? shape_i.m_last[LaneW-1:0] : '1;
-  assign tile_first_o = row_q[LaneW-1:0] == '0;
+  assign tile_first_o = tile_first_q;
   assign tile_last_o = row_q[LaneW-1:0] == row_end_o;
   assign col_last_o = col_last_q;
   assign last_o = row_last_q && col_last_o && tile_last_o;
@@ -55,6 +56,7 @@ module lathe_gemm_walk
       cols_q <= cols_q - 1'b1;
       col_last_q <= cols_q == BlockW'(1);
     end
+    if (start_i || step_i) tile_first_q <= start_i || next;
     if (start_i) begin
       row_block_q <= base_i;
       tile_q <= base_i;

@@ -2,7 +2,7 @@
 // Streams the words of a tensor out of the scratchpad, row by row. One word per cycle while the port grants each request.
 module lathe_row_reader #(
   parameter int unsigned Lanes = 8,
-  parameter int unsigned Depth = 8    // at least RdLatency + 4 for one word per cycle
+  parameter int unsigned Depth = 8    // at least RdLatency + 5 for one word per cycle
 ) (
   input  logic                        clk_i,
   input  logic                        rst_ni,
@@ -43,7 +43,6 @@ module lathe_row_reader #(
     .addr_o(walk_addr)
   );
 
-  // verilator lint_off PINCONNECTEMPTY
   lathe_word_reader #(
     .Lanes(Lanes),
     .Depth(Depth)
@@ -53,7 +52,6 @@ module lathe_row_reader #(
     .req_valid_i(walk_valid && !clear_i),
     .req_ready_o(ask_ready),
     .req_addr_i(walk_addr),
-    .req_tag_i(1'b0),
     .rd_valid_o,
     .rd_ready_i,
     .rd_addr_o,
@@ -62,10 +60,8 @@ module lathe_row_reader #(
     .word_valid_o(word_valid),
     .word_ready_i(out_ready_i || clear_i),
     .word_data_o(out_data_o),
-    .word_tag_o(),
     .busy_o(reading)
   );
-  // verilator lint_on PINCONNECTEMPTY
 
   assign ask = walk_valid && !clear_i && ask_ready;
   assign out_valid_o = word_valid && !clear_i;

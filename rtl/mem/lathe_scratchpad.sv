@@ -1,37 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
-// The scratchpad: Banks of 1,024 words in true dual-port RAM, two accesses a cycle each (lathe_bank_arb). Clients share
-// RdPorts and WrPorts ports into the banks: client c uses port c mod RdPorts (WrPorts), and of the clients of a port the
-// lowest that asks goes first.
-// A read is answered exactly lathe_pkg::RdLatency cycles after its grant; grants depend on requests only, never on data.
-// Does not buffer requests or check addresses: see docs/architecture.md.
+// The scratchpad: Banks of 1,024 words in true dual-port RAM, two accesses a cycle each (lathe_bank_arb). Read clients 0
+// and 1 and write client 0 have ports into the banks for themselves. The others share: they take turns (lathe_turns) at two
+// more read ports, the even ones at port 2 and the odd ones at port 3, and at a second write port, and what is taken waits
+// in a register of its port for its grant (lathe_spill). A read is answered RdLatency cycles after its grant, in the order
+// in which its port took it. A write is in its bank WriteDelay cycles after it was taken at the latest.
+// Grants depend on requests only, never on data. Does not check addresses: see docs/architecture.md.
 //
 //   cycle     t                             t+1                    t+2                     t+3
-//   read    client, bank, arbiter, grant | row into the bank    | word out of the bank  | rd_rvalid_o, rd_rdata_o
-//   write   client, bank, arbiter, grant | word into the bank   | in the bank
+//   read    bank, arbiter, grant          | row into the bank    | word out of the bank  | rd_rvalid_o, rd_rdata_o
+//   write   bank, arbiter, grant          | word into the bank   | in the bank
 //
 // With RdLatency = 4 a bank's word has a cycle of its own before a port chooses it: faster, and a cycle later.
 module lathe_scratchpad #(
   parameter int unsigned Lanes = 8,
   parameter int unsigned Banks = 8,     // a power of two
-  parameter int unsigned NumRd = 8,     // clients
-  parameter int unsigned NumWr = 5,
+  parameter int unsigned NumRd = 8,     // clients, an even number, at least 6
+  parameter int unsigned NumWr = 5,     // at least 3
   localparam int unsigned AddrW = lathe_pkg::AddrW,
   localparam int unsigned WordW = Lanes * 16
 ) (
   input  logic                        clk_i,
   input  logic                        rst_ni,
   input  logic [NumRd-1:0]            rd_valid_i,
-  output logic [NumRd-1:0]            rd_ready_o,   // depends on rd_valid_i and rd_addr_i
+  output logic [NumRd-1:0]            rd_ready_o,   // of clients with a port for themselves: depends on addresses of others
   input  logic [NumRd-1:0][AddrW-1:0] rd_addr_i,
   output logic [NumRd-1:0]            rd_rvalid_o,
   output logic [NumRd-1:0][WordW-1:0] rd_rdata_o,   // the same for all clients of a port
   input  logic [NumWr-1:0]            wr_valid_i,
-  output logic [NumWr-1:0]            wr_ready_o,   // depends on wr_valid_i and wr_addr_i
-  input  logic [NumWr-1:0]            wr_urgent_i,  // before reads, if its bank has no room besides
+  output logic [NumWr-1:0]            wr_ready_o,   // likewise
+  input  logic                        wr_urgent_i,  // client 0's write goes before reads, if its bank has no room besides
   input  logic [NumWr-1:0][AddrW-1:0] wr_addr_i,
   input  logic [NumWr-1:0][WordW-1:0] wr_data_i
 );
   import lathe_pkg::RdLatency;
+  import lathe_pkg::WriteDelay;
 
   localparam int unsigned Rows = 1024;
   localparam int unsigned RdPorts = 4;
@@ -42,84 +44,148 @@ module lathe_scratchpad #(
   if (Banks < 2 || Banks > 64 || (Banks & (Banks - 1)) != 0) begin : g_check_banks
     $fatal(1, "lathe_scratchpad: Banks must be a power of two from 2 to 64");
   end
-  if (Lanes < 1 || NumRd < RdPorts || NumWr < WrPorts ||
+  if (Lanes < 1 || NumRd < 6 || NumRd % 2 != 0 || NumWr < 3 ||
       RdLatency < 3 || RdLatency > 4) begin : g_check
     $fatal(1, "lathe_scratchpad: Lanes, NumRd, NumWr or ports");
   end
 
   // The XOR of all address digits of BankW bits: words that lie a power of two apart still spread over the banks.
-  function automatic logic [BankW-1:0] bank_of(logic [AddrW-1:0] addr);
+  function automatic logic [AddrW-1:0] place_of(logic [AddrW-1:0] addr);
     logic [BankW-1:0] bank;
     bank = '0;
     for (int unsigned i = 0; i < AddrW; i += BankW) bank ^= BankW'(addr >> i);
-    return bank;
+    return {addr[AddrW-1:BankW], bank};
   endfunction
 
   // ---- Requests ----
-  logic [NumRd-1:0]              rd_turn;             // no client before this one asks for the port
-  logic [NumWr-1:0]              wr_turn;
   logic [RdPorts-1:0]            rd_req, rd_free;
+  logic [RdPorts-1:0][AddrW-1:0] rd_place;            // row and bank
   logic [RdPorts-1:0][BankW-1:0] rd_bank;
+  logic [NumRd-1:0]              rd_granted;          // a client's read
   logic [Banks-1:0]              rd_hit_q [RdPorts];  // one-hot: the bank that is read
   logic [RowW-1:0]               rd_row_q [RdPorts];
   logic [WrPorts-1:0]            wr_req, wr_free, wr_urgent;
+  logic [WrPorts-1:0][AddrW-1:0] wr_place;
+  logic [WrPorts-1:0][WordW-1:0] wr_data;
   logic [WrPorts-1:0][BankW-1:0] wr_bank;
   logic [Banks-1:0]              wr_hit_q [WrPorts];
   logic [RowW-1:0]               wr_row_q [WrPorts];
   logic [WordW-1:0]              wr_data_q [WrPorts];
   logic [WrPorts-1:0]            wr_side_a, wr_side_a_q;
 
-  for (genvar p = 0; p < RdPorts; p++) begin : g_rd
+  for (genvar p = 0; p < 2; p++) begin : g_rd_own
+    assign rd_req[p] = rd_valid_i[p];
+    assign rd_place[p] = place_of(rd_addr_i[p]);
+    assign rd_ready_o[p] = rd_free[p];
+    assign rd_granted[p] = rd_req[p] && rd_free[p];
+  end
+
+  for (genvar p = 2; p < 4; p++) begin : g_rd_shared
+    localparam int unsigned Clients = NumRd / 2 - 1;
+    logic [Clients-1:0] ask, turn, whose;
     logic [AddrW-1:0] addr;
-    always_comb begin
-      rd_req[p] = 1'b0;
-      addr = rd_addr_i[p];
-      for (int unsigned c = p; c < NumRd; c += RdPorts) begin
-        rd_turn[c] = !rd_req[p];
-        if (!rd_req[p]) addr = rd_addr_i[c];
-        rd_req[p] |= rd_valid_i[c];
-      end
-    end
-    assign rd_bank[p] = bank_of(addr);
-    for (genvar c = p; c < NumRd; c += RdPorts) begin : g_client
-      assign rd_ready_o[c] = rd_turn[c] && rd_free[p];
+    logic room;
+
+    for (genvar i = 0; i < Clients; i++) begin : g_client
+      assign ask[i] = rd_valid_i[p+2*i];
+      assign rd_ready_o[p+2*i] = turn[i] && room;
+      assign rd_granted[p+2*i] = rd_req[p] && rd_free[p] && whose[i];
     end
 
+    lathe_turns #(
+      .Clients(Clients)
+    ) u_turns (
+      .clk_i,
+      .rst_ni,
+      .ask_i (ask),
+      .turn_o(turn)
+    );
+
+    always_comb begin
+      addr = rd_addr_i[p];
+      for (int unsigned i = 1; i < Clients; i++) if (turn[i]) addr = rd_addr_i[p+2*i];
+    end
+
+    lathe_spill #(
+      .Width(Clients + AddrW)
+    ) u_taken (
+      .clk_i,
+      .rst_ni,
+      .in_valid_i (|(turn & ask)),
+      .in_ready_o (room),
+      .in_data_i  ({turn, place_of(addr)}),
+      .out_valid_o(rd_req[p]),
+      .out_ready_i(rd_free[p]),
+      .out_data_o ({whose, rd_place[p]})
+    );
+  end
+
+  assign wr_req[0] = wr_valid_i[0];
+  assign wr_urgent[0] = wr_urgent_i;
+  assign wr_place[0] = place_of(wr_addr_i[0]);
+  assign wr_data[0] = wr_data_i[0];
+  assign wr_ready_o[0] = wr_free[0];
+
+  if (1) begin : g_wr_shared
+    logic [NumWr-1:1] turn;
+    logic [AddrW-1:0] addr;
+    logic [WordW-1:0] data;
+    logic room, waited_q;
+
+    lathe_turns #(
+      .Clients(NumWr - 1)
+    ) u_turns (
+      .clk_i,
+      .rst_ni,
+      .ask_i (wr_valid_i[NumWr-1:1]),
+      .turn_o(turn)
+    );
+
+    always_comb begin
+      addr = wr_addr_i[1];
+      data = wr_data_i[1];
+      for (int unsigned c = 2; c < NumWr; c++) begin
+        if (turn[c]) addr = wr_addr_i[c];
+        if (turn[c]) data = wr_data_i[c];
+      end
+    end
+
+    for (genvar c = 1; c < NumWr; c++) begin : g_client
+      assign wr_ready_o[c] = turn[c] && room;
+    end
+
+    lathe_spill #(
+      .Width(AddrW + WordW)
+    ) u_taken (
+      .clk_i,
+      .rst_ni,
+      .in_valid_i (|(turn & wr_valid_i[NumWr-1:1])),
+      .in_ready_o (room),
+      .in_data_i  ({place_of(addr), data}),
+      .out_valid_o(wr_req[1]),
+      .out_ready_i(wr_free[1]),
+      .out_data_o ({wr_place[1], wr_data[1]})
+    );
+
+    // One that has waited is urgent, so that it is in the bank soon.
+    always_ff @(posedge clk_i) waited_q <= rst_ni && wr_req[1] && !wr_free[1];
+    assign wr_urgent[1] = waited_q;
+  end
+
+  for (genvar p = 0; p < RdPorts; p++) begin : g_rd
+    assign rd_bank[p] = rd_place[p][BankW-1:0];
     always_ff @(posedge clk_i) begin
-      for (int unsigned b = 0; b < Banks; b++) rd_hit_q[p][b] <= rd_req[p] && rd_free[p] && rd_bank[p] == BankW'(b);
-      if (rd_req[p]) rd_row_q[p] <= addr[BankW+:RowW];
+      rd_hit_q[p] <= Banks'(rd_req[p] && rd_free[p]) << rd_bank[p];
+      rd_row_q[p] <= rd_place[p][BankW+:RowW];
     end
   end
 
   for (genvar p = 0; p < WrPorts; p++) begin : g_wr
-    logic [AddrW-1:0] addr;
-    logic [WordW-1:0] data;
-    always_comb begin
-      wr_req[p] = 1'b0;
-      wr_urgent[p] = wr_urgent_i[p];
-      addr = wr_addr_i[p];
-      data = wr_data_i[p];
-      for (int unsigned c = p; c < NumWr; c += WrPorts) begin
-        wr_turn[c] = !wr_req[p];
-        if (!wr_req[p]) wr_urgent[p] = wr_urgent_i[c];
-        if (!wr_req[p]) addr = wr_addr_i[c];
-        if (!wr_req[p]) data = wr_data_i[c];
-        wr_req[p] |= wr_valid_i[c];
-      end
-    end
-    assign wr_bank[p] = bank_of(addr);
-    for (genvar c = p; c < NumWr; c += WrPorts) begin : g_client
-      assign wr_ready_o[c] = wr_turn[c] && wr_free[p];
-    end
-
+    assign wr_bank[p] = wr_place[p][BankW-1:0];
     always_ff @(posedge clk_i) begin
-      for (int unsigned b = 0; b < Banks; b++) begin
-        wr_hit_q[p][b] <= rst_ni && wr_req[p] && wr_free[p] && wr_bank[p] == BankW'(b);
-      end
-      if (wr_req[p]) begin
-        wr_row_q[p]  <= addr[BankW+:RowW];
-        wr_data_q[p] <= data;
-      end
+      wr_hit_q[p] <= Banks'(rst_ni && wr_req[p] && wr_free[p]) << wr_bank[p];
+      wr_row_q[p] <= wr_place[p][BankW+:RowW];
+      if (wr_req[p]) wr_data_q[p] <= wr_data[p];
     end
   end
 
@@ -142,47 +208,45 @@ module lathe_scratchpad #(
 
   // ---- Banks ----
   logic [WordW-1:0] read_word [2][Banks];  // of each side
+  logic [Banks-1:0] reads [2], writes [2];
+
+  for (genvar s = 0; s < 2; s++) begin : g_side
+    assign reads[s] = rd_hit_q[s] | rd_hit_q[s+2];
+    assign writes[s] = (wr_hit_q[0] & {Banks{wr_side_a_q[0] == (s == 0)}}) | (wr_hit_q[1] & {Banks{wr_side_a_q[1] == (s == 0)}});
+  end
 
   for (genvar b = 0; b < Banks; b++) begin : g_bank
     (* no_rw_check, ram_style = "block" *) logic [WordW-1:0] mem_q [Rows];
     logic [WordW-1:0] write_word;
 
-    always_comb begin
-      write_word = wr_data_q[0];
-      for (int unsigned p = 1; p < WrPorts; p++) if (wr_hit_q[p][b]) write_word = wr_data_q[p];
-    end
+    assign write_word = wr_hit_q[1][b] ? wr_data_q[1] : wr_data_q[0];
 
     for (genvar s = 0; s < 2; s++) begin : g_side
-      logic             reads, writes;
       logic [RowW-1:0]  row;
       logic [WordW-1:0] word_q;
 
+      // One at most of these.
       always_comb begin
-        reads = 1'b0;
-        writes = 1'b0;
-        row = '0;
-        for (int unsigned p = s; p < RdPorts; p += 2) begin
-          reads |= rd_hit_q[p][b];
-          if (rd_hit_q[p][b]) row |= rd_row_q[p];
-        end
-        for (int unsigned p = 0; p < WrPorts; p++) begin
-          if (wr_hit_q[p][b] && wr_side_a_q[p] == (s == 0)) begin
-            writes = 1'b1;
-            row |= wr_row_q[p];
+        row = 'x;
+        if (reads[s][b] || writes[s][b]) begin
+          row = '0;
+          for (int unsigned p = s; p < RdPorts; p += 2) if (rd_hit_q[p][b]) row |= rd_row_q[p];
+          for (int unsigned p = 0; p < WrPorts; p++) begin
+            if (wr_hit_q[p][b] && wr_side_a_q[p] == (s == 0)) row |= wr_row_q[p];
           end
         end
       end
 
       // Not always_ff, since both sides write one memory; never in the same cycle.
       always @(posedge clk_i) begin
-        if (writes) mem_q[row] <= write_word;
-        else if (reads) word_q <= mem_q[row];
+        if (writes[s][b]) mem_q[row] <= write_word;
+        else if (reads[s][b]) word_q <= mem_q[row];
       end
 
       if (RdLatency == 4) begin : g_late
         logic reads_q;
         always_ff @(posedge clk_i) begin
-          reads_q <= reads;
+          reads_q <= reads[s][b];
           if (reads_q) read_word[s][b] <= word_q;
         end
       end else begin : g_early
@@ -194,7 +258,7 @@ module lathe_scratchpad #(
   // ---- Answers ----
   logic [NumRd-1:0] rd_taken_q [RdLatency];  // which clients' reads were granted, by age
   always_ff @(posedge clk_i) begin
-    rd_taken_q[0] <= rd_valid_i & rd_ready_o;
+    rd_taken_q[0] <= rd_granted;
     for (int unsigned i = 1; i < RdLatency; i++) rd_taken_q[i] <= rd_taken_q[i-1];
     if (!rst_ni) rd_taken_q <= '{default: '0};
   end
@@ -221,7 +285,7 @@ module lathe_scratchpad #(
         word_q <= word;
       end
     end
-    for (genvar c = p; c < NumRd; c += RdPorts) begin : g_client
+    for (genvar c = p; c < (p < 2 ? p + 1 : NumRd); c += 2) begin : g_client
       assign rd_rdata_o[c] = word_q;
     end
   end
@@ -255,6 +319,16 @@ module lathe_scratchpad #(
       if (rst_ni && waits_q) begin
         assert (wr_valid_i[p] && wr_addr_i[p] == addr_q) else $error("write port %0d: request changed", p);
       end
+    end
+  end
+
+  logic [3:0] age_q [2];  // of the words in the shared write port's register: at its output, behind it
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) age_q <= '{default: '0};
+    else begin
+      age_q[0] <= !wr_req[1] || wr_free[1] ? (g_wr_shared.room ? 4'd1 : age_q[1] + 1'b1) : age_q[0] + 1'b1;
+      age_q[1] <= g_wr_shared.room ? 4'd1 : age_q[1] + 1'b1;
+      if (wr_req[1]) assert (32'(age_q[0]) <= WriteDelay) else $error("a write waits for %0d cycles", age_q[0]);
     end
   end
 `endif

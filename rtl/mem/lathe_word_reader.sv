@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Turns a stream of word addresses into the stream of these words, in order, through one scratchpad read port.
-// Keeps room for every word it has asked for (credits), since read data cannot wait. A tag bit rides along.
+// Keeps room for every word it has asked for (credits), since read data cannot wait.
 module lathe_word_reader
   import lathe_pkg::*;
 #(
   parameter int unsigned Lanes = 8,
-  parameter int unsigned Depth = 8   // words asked for and not yet taken; at least RdLatency + 4 for one word a cycle
+  parameter int unsigned Depth = 8   // words asked for and not yet taken; at least RdLatency + 5 for one word a cycle
 ) (
   input  logic                clk_i,
   input  logic                rst_ni,
   input  logic                req_valid_i,
   output logic                req_ready_o,
   input  logic [AddrW-1:0]    req_addr_i,
-  input  logic                req_tag_i,
   output logic                rd_valid_o,
   input  logic                rd_ready_i,
   output logic [AddrW-1:0]    rd_addr_o,
@@ -21,32 +20,29 @@ module lathe_word_reader
   output logic                word_valid_o,
   input  logic                word_ready_i,
   output logic [Lanes*16-1:0] word_data_o,
-  output logic                word_tag_o,
   output logic                busy_o         // words are still to come out
 );
   localparam int unsigned CreditW = $clog2(Depth + 1);
 
   logic [CreditW-1:0] credits_q;
-  logic request, take, grant, spill_ready, rd_tag, full_n;
-  logic [RdLatency-1:0] tag_q;  // rides beside the cycles of a read
+  logic request, take, spill_ready, full_n;
 
   assign req_ready_o = spill_ready && credits_q != '0;
   assign request = req_valid_i && req_ready_o;
   assign take = word_valid_o && word_ready_i;
-  assign grant = rd_valid_o && rd_ready_i;
   assign busy_o = credits_q != CreditW'(Depth);
 
   lathe_spill #(
-    .Width(AddrW + 1)
+    .Width(AddrW)
   ) u_spill (
     .clk_i,
     .rst_ni,
     .in_valid_i (req_valid_i && credits_q != '0),
     .in_ready_o (spill_ready),
-    .in_data_i  ({req_tag_i, req_addr_i}),
+    .in_data_i  (req_addr_i),
     .out_valid_o(rd_valid_o),
     .out_ready_i(rd_ready_i),
-    .out_data_o ({rd_tag, rd_addr_o})
+    .out_data_o (rd_addr_o)
   );
 
   always_ff @(posedge clk_i) begin
@@ -54,21 +50,19 @@ module lathe_word_reader
     else if (request != take) credits_q <= request ? credits_q - 1'b1 : credits_q + 1'b1;
   end
 
-  always_ff @(posedge clk_i) tag_q <= {tag_q[RdLatency-2:0], grant && rd_tag};
-
   // verilator lint_off PINCONNECTEMPTY
   lathe_fifo #(
-    .Width(Lanes * 16 + 1),
+    .Width(Lanes * 16),
     .Depth(Depth)
   ) u_fifo (
     .clk_i,
     .rst_ni,
     .in_valid_i (rd_rvalid_i),
     .in_ready_o (full_n),
-    .in_data_i  ({tag_q[RdLatency-1], rd_rdata_i}),
+    .in_data_i  (rd_rdata_i),
     .out_valid_o(word_valid_o),
     .out_ready_i(word_ready_i),
-    .out_data_o ({word_tag_o, word_data_o}),
+    .out_data_o (word_data_o),
     .level_o    ()
   );
   // verilator lint_on PINCONNECTEMPTY

@@ -125,19 +125,21 @@ module lathe_policy_grad
   logic [43:0]            magnitude_q;  // OR of all
   logic [6:0]             high_q, low_q;  // bit lengths of its halves
   lathe_num_pkg::window_t coarse_q;
-  lathe_num_pkg::fixed_t  fine_q;
+  lathe_num_pkg::fixed_t  fixed_q;
   logic signed [19:0]     rounded_q;
   logic [6:0]             amount_q;
+  logic [15:0]            mask_q;
   logic [ColW-1:0]        rcol_q, rcol_8_q, rcol_9_q;
   logic [1:0]             rcol_10_q, rcol_11_q;
 
   always_ff @(posedge clk_i) begin
     if (start_i) amount_q <= lathe_num_pkg::shift_amount(shift_i);
+    mask_q <= lathe_num_pkg::window_mask(amount_q[3:0]);
     if (valid_q[8]) v_q <= rest_8_q + 44'(side_8);
-    if (valid_q[9]) coarse_q <= lathe_num_pkg::window_coarse(46'(v_q), amount_q);
-    if (valid_q[10]) fine_q <= lathe_num_pkg::window_fine(coarse_q);
+    if (valid_q[9]) coarse_q <= lathe_num_pkg::window_coarse(46'(v_q), amount_q[6:4]);
+    if (valid_q[10]) fixed_q <= lathe_num_pkg::window_fine(coarse_q, amount_q[3:0], mask_q);
     if (valid_q[11]) begin
-      rounded_q <= lathe_num_pkg::round(fine_q.x, fine_q.lost, stochastic_i,
+      rounded_q <= lathe_num_pkg::round(fixed_q.x, fixed_q.lost, stochastic_i,
                                         lathe_num_pkg::rand16(random_i, rcol_11_q));
     end
     if (valid_q[12]) out_o <= lathe_num_pkg::saturate16(22'(rounded_q));

@@ -118,12 +118,11 @@ package lathe_num_pkg;
     return shift_up(shift_fine(shift_coarse(v, shift_amount(s))), stochastic, r);
   endfunction
 
-  // ---- window, round, clamp35 (gemm, update) ----
-  // window in two steps: v * 2**(16-s) is v << 32, shifted right by `amount` from shift_amount. Each step is levels of
-  // `pick`, one LUT4 a bit.
+  // ---- window, round, clamp35 (gemm, policy, update) ----
+  // window in two steps: v * 2**(16-s) is v << 32, shifted right by `amount` from shift_amount: first by
+  // coarse = amount[6:4] times 16, then by fine = amount[3:0]. One LUT4 a bit and level.
   typedef struct packed {
     logic signed [49:0] window;    // after the multiple of 16
-    logic [3:0]         fine;
     logic [1:0]         lost;      // either
     logic [2:0]         over;      // any: bits above the window differ from the sign
     logic               negative;
@@ -134,56 +133,49 @@ package lathe_num_pkg;
     logic               lost;
   } fixed_t;
 
-  // Between two bits, or the constant `second`.
-  function automatic logic pick(logic zeroth, logic first, logic constant, logic second);
-    return constant ? second : second ? first : zeroth;
+  // Of each bit of two words, or the constant `second`.
+  function automatic logic [15:0] pick(logic [15:0] zeroth, logic [15:0] first, logic constant, logic second);
+    return (zeroth & {16{!constant && !second}}) | (first & {16{!constant && second}}) | {16{constant && second}};
   endfunction
 
-  function automatic window_t window_coarse(logic signed [45:0] v, logic [6:0] amount);
-    window_t    r;
-    logic [4:0] at;    // which multiple of 16
-    logic       right_0, right_1, middle_0, middle_1, left_0, left_1;
-    for (int unsigned i = 0; i < 4; i++) at[i] = amount[6:4] == 3'(i);
-    at[4]      = amount[6];
-    r.fine     = amount[3:0];
-    r.negative = v[45];
+  function automatic window_t window_coarse(logic signed [45:0] v, logic [2:0] coarse);
+    window_t     r;
+    logic [4:0]  at;     // which multiple of 16
+    logic        above;  // the constant is the sign
+    logic [13:0] low;
+    logic [15:0] right, middle;
+    logic [3:0]  left;
+    at[4]   = coarse[2];
+    at[3:0] = 4'(!coarse[2]) << coarse[1:0];
+    above   = at[4] && v[45];
+    low     = (v[13:0] & {14{at[2]}}) | (v[29:16] & {14{at[3]}}) | (v[45:32] & {14{at[4]}});
+    right   = pick(v[29:14], v[45:30], !at[2] && !at[3], at[3] || above);
+    middle  = pick(v[29:14], v[45:30], !at[1] && !at[2], at[2] || (at[3] && v[45]) || above);
+    left    = 4'(pick(16'(v[17:14]), 16'(v[33:30]), |at[4:2], at[1] || (|at[4:2] && v[45])));
+    r.window = {left, (middle[15:2] & {14{!at[0]}}) | (v[13:0] & {14{at[0]}}), middle[1:0],
+                (right[15:2] & {14{!at[1]}}) | (v[13:0] & {14{at[1]}}), right[1:0], low};
     r.lost[0]  = |at[4:3] && v[15:0] != '0;
     r.lost[1]  = at[4] && v[31:16] != '0;
     r.over[0]  = at[0] && v[31:17] != {15{v[45]}};
     r.over[1]  = at[0] && v[38:32] != {7{v[45]}};
     r.over[2]  = |at[1:0] && v[44:33] != {12{v[45]}};
-    right_0  = !at[2] && !at[3];
-    right_1  = at[3] || (at[4] && v[45]);
-    middle_0 = !at[1] && !at[2];
-    middle_1 = at[2] || (|at[4:3] && v[45]);
-    left_0   = |at[4:2];
-    left_1   = at[1] || (left_0 && v[45]);
-    for (int unsigned i = 0; i < 50; i++) begin
-      if (i < 14) r.window[i] = (v[i] && at[2]) || (v[i+16] && at[3]) || (v[i+32] && at[4]);
-      else if (i < 16) r.window[i] = pick(v[i], v[i+16], right_0, right_1);
-      else if (i < 30) r.window[i] = at[1] ? v[i-16] : pick(v[i], v[i+16], right_0, right_1);
-      else if (i < 32) r.window[i] = pick(v[i-16], v[i], middle_0, middle_1);
-      else if (i < 46) r.window[i] = at[0] ? v[i-32] : pick(v[i-16], v[i], middle_0, middle_1);
-      else r.window[i] = pick(v[i-32], v[i-16], left_0, left_1);
-    end
+    r.negative = v[45];
     return r;
   endfunction
 
-  // A register behind it takes the largest value as its synchronous set, the smallest one by the levels' spare input.
-  function automatic fixed_t window_fine(window_t c);
+  // What leaves the window at its upper end; its complement at the lower end.
+  function automatic logic [15:0] window_mask(logic [3:0] fine);
+    return 16'hffff << fine;
+  endfunction
+
+  // mask from window_mask
+  function automatic fixed_t window_fine(window_t c, logic [3:0] fine, logic [15:0] mask);
     fixed_t      r;
-    logic [15:0] mask;
-    logic [41:0] by8;
-    logic [37:0] by4;
-    logic [35:0] by2;
+    logic [34:0] by;
     logic        clamp;
-    mask   = 16'hffff << c.fine;
     clamp  = |c.over || ((c.window[49:34] ^ {16{c.negative}}) & mask) != '0;
-    by8    = c.fine[3] ? c.window[49:8] : c.window[41:0];
-    by4    = c.fine[2] ? by8[41:4] : by8[37:0];
-    by2    = c.fine[1] ? by4[37:2] : by4[35:0];
-    r.x    = (c.fine[0] ? by2[35:1] : by2[34:0]) & {1'b1, {34{!clamp}}};
-    r.x    = clamp && !c.negative ? {1'b0, {34{1'b1}}} : r.x | {clamp, 34'd0};
+    by     = 35'(unsigned'(c.window) >> fine) & {35{!clamp}};
+    r.x    = by | {clamp && c.negative, {34{clamp && !c.negative}}};
     r.lost = |c.lost || (c.window[14:0] & ~mask[14:0]) != '0;
     return r;
   endfunction

@@ -40,8 +40,8 @@ module lathe_spill #(
   end
 
   always_ff @(posedge clk_i) begin
-    if (move && (skid_valid_q || in_valid_i)) out_q <= skid_valid_q ? skid_q : in_data_i;
-    if (!move && in_valid_i && in_ready_o) skid_q <= in_data_i;
+    if (move) out_q <= skid_valid_q ? skid_q : in_data_i;
+    if (in_ready_o) skid_q <= in_data_i;  // it counts only if `out` does not move
   end
 
 `ifndef SYNTHESIS

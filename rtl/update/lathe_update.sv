@@ -115,7 +115,7 @@ module lathe_update #(
   localparam int unsigned W = 0, G = 1, M = 2;
   logic [2:0]            in_valid, in_busy, rd_valid, rd_ready, rd_rvalid, take;
   logic [2:0][AddrW-1:0] rd_addr;
-  logic [WordW-1:0]      rd_rdata [3], in_data [3];
+  logic [WordW-1:0]      in_data [3];
   logic [1:0]            operand [3];
   logic [4:0]            w_there_q;  // words of w that came, of elements not yet started
   logic                  start, operands_there;
@@ -125,7 +125,6 @@ module lathe_update #(
   assign {m_rd_addr_o, g_rd_addr_o, w_rd_addr_o} = rd_addr;
   assign rd_ready = {m_rd_ready_i, g_rd_ready_i, w_rd_ready_i};
   assign rd_rvalid = {m_rd_rvalid_i, g_rd_rvalid_i, w_rd_rvalid_i};
-  assign rd_rdata = '{w_rd_rdata_i, g_rd_rdata_i, m_rd_rdata_i};
 
   for (genvar i = 0; i < 3; i++) begin : g_read
     lathe_row_reader #(
@@ -145,7 +144,7 @@ module lathe_update #(
       .rd_ready_i(rd_ready[i]),
       .rd_addr_o(rd_addr[i]),
       .rd_rvalid_i(rd_rvalid[i]),
-      .rd_rdata_i(rd_rdata[i]),
+      .rd_rdata_i(i == W ? w_rd_rdata_i : i == G ? g_rd_rdata_i : m_rd_rdata_i),
       .out_valid_o(in_valid[i]),
       .out_ready_i(take[i]),
       .out_data_o(in_data[i])

@@ -168,9 +168,11 @@ module lathe_update_sgd #(
   for (genvar r = 0; r < 2; r++) begin : g_report
     logic [34:0] longest;
     logic [4:0]  clamped;
-    logic        clamped_top;  // a sum beyond 35 bits is clamped to 34 bits and sign
+    logic [33:0] magnitude;    // a sum beyond 35 bits is clamped to 34 bits and sign
+    logic [16:0] half_q;       // the upper half of the magnitude or, if that is zero, the lower one
+    logic        upper_q;
 
-    assign clamped_top = longest_q[r][34] || longest_q[r][33];
+    assign magnitude = {longest_q[r][34] || longest_q[r][33], longest_q[r][32:0]};
 
     always_comb begin
       longest = longest_q[r];
@@ -185,7 +187,10 @@ module lathe_update_sgd #(
       if (setup_i) longest_q[r] <= '0;
       else if (en[SumStage[r]]) longest_q[r] <= longest;
       clamped_q[r] <= valid[OutStage[r]] && move_i ? clamped : '0;
-      if (finish_i) bits_q[r] <= 6'(lathe_num_pkg::bit_length(64'({clamped_top, longest_q[r][32:0]})));
+      // The last sum was earlier than the last word, and that was before finish_i.
+      upper_q <= magnitude[33:17] != '0;
+      half_q <= magnitude[33:17] != '0 ? magnitude[33:17] : magnitude[16:0];
+      if (finish_i) bits_q[r] <= 6'(lathe_num_pkg::bit_length(64'(half_q))) + (upper_q ? 6'd17 : 6'd0);
     end
   end
 

@@ -33,7 +33,9 @@ module num_harness
   assign top_o     = top_of(bits_o, s_i);
 
   fixed_t fixed;
-  assign fixed          = window_fine(window_coarse(v_i[45:0], shift_amount(s_i)));
+  logic [6:0] amount;
+  assign amount         = shift_amount(s_i);
+  assign fixed          = window_fine(window_coarse(v_i[45:0], amount[6:4]), amount[3:0], window_mask(amount[3:0]));
   assign window_o       = fixed.x;
   assign lost_o         = fixed.lost;
   assign window_round_o = round(fixed.x, fixed.lost, stochastic_i, r_i);

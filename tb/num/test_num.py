@@ -12,7 +12,7 @@ def test_num():
     ("x.sticky || x.q[0]", "x.q[0]"),                      # ties that are none
     ("c.sticky || lost != '0", "c.sticky"),                # the same, one level deeper
     ("|c.lost || (c", "(c"),                          # what was lost in the coarse step
-    ("mask   = 16'hffff << c.fine", "mask   = 16'hfffe << c.fine"),  # a window that just does not fit
+    ("return 16'hffff << fine", "return 16'hfffe << fine"),  # a window that just does not fit
     ("? r : 16'h7fff", "? r : 16'h8000"),                  # half rounds up
     ("v[62:34] != {29{v[63]}}", "v[62:35] != {28{v[63]}}"),
     ("16'h002D", "16'h002B"),

@@ -20,29 +20,54 @@ def bank_of(address, banks):
 
 
 class Side:
-    """The requests of all clients of one kind: at most one a client, held until granted.
+    """The requests of all clients of one kind: at most one a client, held until taken.
 
-    Client c uses port c mod `shared`; the lowest that asks goes first.
+    The first `own` ports belong to the clients of their number, who are taken when they are granted. The clients of any other port
+    take turns: every cycle the turn goes to the next one around that asks, if there is one. Its register takes two requests.
     """
 
-    def __init__(self, dut, kind, ports, shared):
+    def __init__(self, dut, kind, ports, own, port_of):
         self.valid, self.ready, self.addr = (getattr(dut, f"{kind}_{pin}") for pin in ("valid_i", "ready_o", "addr_i"))
-        self.kind, self.ports, self.shared = kind, ports, shared
+        self.kind, self.ports, self.own, self.port_of = kind, ports, own, port_of
+        self.shared = 1 + max(map(port_of, range(ports)))
+        self.members = [[client for client in range(ports) if port_of(client) == port] for port in range(self.shared)]
         self.queue = [deque() for _ in range(ports)]
-        self.now = [None] * ports   # (address, word) on the pins
         self.stall = [stalls(0) for _ in range(ports)]
+        self.reset()
 
-    def heads(self, seen):
-        """Return {port: client that asks through it}; the others must not be granted."""
-        asking = [client for client, request in enumerate(self.now) if request is not None]
-        heads = {client % self.shared: client for client in reversed(asking)}
-        for client in set(asking) - set(heads.values()):
-            assert not self.granted(client), f"{self.kind} client {client} before {heads[client % self.shared]} of its port"
-        seen.hit(f"{self.kind} shared port", len(asking) > len(heads))
-        return heads
+    def reset(self):
+        """The turn of each port is at its first client."""
+        self.now = [None] * self.ports   # (address, word) on the pins
+        self.turn = [members[0] for members in self.members]
+        self.taken = [deque() for _ in range(self.shared)]  # (client, request) in a port's register
 
-    def granted(self, client):
-        return int(self.ready.value) >> client & 1
+    def heads(self):
+        """Return {port: (client, request)} of the requests that face the banks."""
+        heads = {port: (port, self.now[port]) for port in range(self.own) if self.now[port] is not None}
+        return heads | {port: taken[0] for port, taken in enumerate(self.taken) if taken}
+
+    def granted(self, port):
+        """A port that was granted shows its next request."""
+        if port < self.own:
+            self.now[port] = None
+        else:
+            self.taken[port].popleft()
+
+    def take(self, seen):
+        """Check who else was taken, before `granted`: whose turn it is, if there is room. Then the turns go on."""
+        asking = {client for client, request in enumerate(self.now) if request is not None and self.port_of(client) >= self.own}
+        new = []
+        for port in range(self.own, self.shared):
+            members, turn, ready = self.members[port], self.turn[port], int(self.ready.value)
+            expected = {turn} & asking if len(self.taken[port]) < 2 else set()
+            got = {client for client in members if client in asking and ready >> client & 1}
+            assert got == expected, f"{self.kind} port {port}: turn of {turn}, {len(self.taken[port])} waiting, took {got}"
+            new += [(port, client) for client in got]
+            seen.hit(f"{self.kind} shared port", len(asking & set(members)) > 1)
+            seen.hit(f"{self.kind} port full", len(self.taken[port]) == 2)
+            at = members.index(turn)
+            self.turn[port] = next((client for client in members[at + 1:] + members[:at] if client in asking), turn)
+        return new
 
     def offer(self):
         valid = address = 0
@@ -56,7 +81,7 @@ class Side:
         self.addr.value = address
 
     def busy(self):
-        return any(self.queue) or any(request is not None for request in self.now)
+        return any(self.queue) or any(self.taken) or any(request is not None for request in self.now)
 
 
 class Bench:
@@ -64,10 +89,11 @@ class Bench:
         self.dut = dut
         self.banks, self.lanes = int(dut.Banks.value), int(dut.Lanes.value)
         self.words, self.bits = 1024 * self.banks, 16 * self.lanes
-        self.reads = Side(dut, "rd", int(dut.NumRd.value), 4)
-        self.writes = Side(dut, "wr", int(dut.NumWr.value), 2)
+        self.reads = Side(dut, "rd", int(dut.NumRd.value), 2, lambda client: client if client < 2 else 2 + client % 2)
+        self.writes = Side(dut, "wr", int(dut.NumWr.value), 1, lambda client: min(client, 1))
+        self.late = False  # the shared write port's request was refused in the last cycle
         self.waited = [0] * self.writes.shared  # grants to other writes in a write port's bank
-        self.urgent = 0.0  # share of cycles in which a client's writes are urgent
+        self.urgent = 0.0  # share of cycles in which client 0's write is urgent
         self.memory, self.seen, self.generator = {}, Coverage(), rng(1)
         self.due = deque({} for _ in range(READ_LATENCY))  # answers of the next cycles
         self.compared = self.cycles = 0
@@ -80,29 +106,37 @@ class Bench:
         """Check the grants of this cycle and return {client: request} of reads and of writes.
 
         A bank serves two accesses: side A reads of ports 0 and 2, side B of 1 and 3, and either of them a write. Ports 0 and 1 go
-        before writes, which go before ports 2 and 3; an urgent write goes before port 1 where both 0 and 1 ask.
+        before writes, which go before ports 2 and 3; an urgent write goes before port 1 where both 0 and 1 ask. The shared
+        port's write is urgent when it was refused in the cycle before.
         """
-        urgent, asked, taken = int(self.dut.wr_urgent_i.value), {}, ({}, {})
-        for kind, side in enumerate((self.reads, self.writes)):
-            for port, client in side.heads(self.seen).items():
-                bank = bank_of(side.now[client][0], self.banks)
-                asked.setdefault(bank, ({}, {}))[kind][port] = client
-                if side.granted(client):
-                    taken[kind][client] = side.now[client]
+        urgent = {port for port, hurry in enumerate((int(self.dut.wr_urgent_i.value), self.late)) if hurry}
+        heads, asked, taken = (self.reads.heads(), self.writes.heads()), {}, ({}, {})
+        ready = int(self.reads.ready.value), int(self.writes.ready.value)
+        for kind in (0, 1):
+            for port, (_, request) in heads[kind].items():
+                asked.setdefault(bank_of(request[0], self.banks), (set(), set()))[kind].add(port)
+        chosen_reads, chosen_writes = set(), set()
         for bank, (reads, writes) in asked.items():
-            hurry = {port for port, client in writes.items() if urgent >> client & 1}
-            full = 0 in reads and 1 in reads
+            case = f"bank {bank}: reads of ports {reads}, writes {writes}, urgent {urgent}"
+            hurry = urgent & writes
+            full = {0, 1} <= reads
             write = bool(hurry) or bool(writes) and not full
-            expected = {0, 1} & reads.keys() - ({1} if hurry and full else set())
+            expected = {0, 1} & reads - ({1} if hurry and full else set())
             if 2 in reads and 0 not in reads and not (write and 1 in reads):
                 expected.add(2)
             if 3 in reads and 1 not in reads and not write:
                 expected.add(3)
-            assert {port for port, client in reads.items() if client in taken[0]} == expected, \
-                f"bank {bank}: reads {reads}, writes {writes}, urgent {hurry}: granted {taken}"
-            chosen = {port for port, client in writes.items() if client in taken[1]}
-            assert len(chosen) == write and chosen <= (hurry or writes.keys()), \
-                f"bank {bank}: reads {reads}, writes {writes}, urgent {hurry}: granted {taken}"
+            for port in {0, 1} & reads:
+                assert (ready[0] >> port & 1) == (port in expected), case
+            chosen = set()
+            if write:
+                first = 0 in writes and bool(ready[1] & 1)
+                chosen = {0} if first else {1}
+                assert chosen <= (hurry or writes), case
+            else:
+                assert not (0 in writes and ready[1] & 1), case
+            chosen_reads |= expected
+            chosen_writes |= chosen
             for port in hurry or writes:
                 self.waited[port] = 0 if port in chosen else self.waited[port] + bool(chosen)
                 assert self.waited[port] < self.writes.shared, f"write port {port} passed over"
@@ -112,11 +146,18 @@ class Bench:
             self.seen.hit("write waits for two reads", bool(writes) and not write)
             self.seen.hit("urgent write before a read", bool(hurry) and full)
             self.seen.hit("reads wait for reads", len(reads) > 2)
-            self.seen.hit("read 2 waits for a write", write and reads.keys() >= {1, 2} and 0 not in reads)
-            self.seen.hit("read 3 waits for a write", write and reads.keys() >= {3} and 1 not in reads)
-        self.seen.hit("all banks", len(asked) == self.banks or len(taken[0]) == self.reads.shared)
-        for kind, side in enumerate((self.reads, self.writes)):
-            for client in taken[kind]:
+            self.seen.hit("read 2 waits for a write", write and reads >= {1, 2} and 0 not in reads)
+            self.seen.hit("read 3 waits for a write", write and reads >= {3} and 1 not in reads)
+        self.seen.hit("all banks", len(asked) == self.banks or len(chosen_reads) == self.reads.shared)
+        self.late = 1 in heads[1] and 1 not in chosen_writes
+        for kind, (side, chosen) in enumerate(((self.reads, chosen_reads), (self.writes, chosen_writes))):
+            new = side.take(self.seen)
+            for port in chosen:
+                client, request = heads[kind][port]
+                taken[kind][client] = request
+                side.granted(port)
+            for port, client in new:
+                side.taken[port].append((client, side.now[client]))
                 side.now[client] = None
         return taken
 
@@ -128,8 +169,9 @@ class Bench:
             if not int(dut.rst_ni.value):
                 self.due = deque({} for _ in range(READ_LATENCY))
                 for side in (self.reads, self.writes):
-                    side.now = [None] * side.ports
                     side.valid.value = 0
+                    side.reset()
+                self.late = False
                 continue
             self.cycles += 1
             expected = self.due.popleft()
@@ -157,7 +199,7 @@ class Bench:
                 if request is not None:
                     data |= request[1] << port * self.bits
             dut.wr_data_i.value = data
-            dut.wr_urgent_i.value = sum((self.generator.random() < self.urgent) << port for port in range(self.writes.ports))
+            dut.wr_urgent_i.value = int(self.generator.random() < self.urgent)
 
     def write(self, port, address, word=None):
         self.writes.queue[port].append((address, self.word() if word is None else word))
@@ -202,18 +244,19 @@ async def test_random(dut):
     for p in (0, 0.5, 0.9):
         for side in (bench.reads, bench.writes):
             side.stall = [stalls(p, rng(10 + port)) for port in range(side.ports)]
-        few = pool if p else pool[:6]
-        bench.urgent = 0.3
+        few = pool if p else pool[:3]
+        bench.urgent = 0.6
         for _ in range(100):
-            for port in range(bench.reads.ports):
-                bench.read(port, few[bench.generator.integers(len(few))])
-            for port in range(bench.writes.ports):
-                bench.write(port, few[bench.generator.integers(len(few))])
+            for ask, side in ((bench.read, bench.reads), (bench.write, bench.writes)):
+                for client in range(side.ports):
+                    for _ in range(3 if client < side.own else 1):  # their ports last as long as the shared ones
+                        ask(client, few[bench.generator.integers(len(few))])
         await bench.idle()
-    assert bench.compared == 300 * bench.reads.ports
+    assert bench.compared == 300 * (bench.reads.ports + 2 * bench.reads.own)
     bench.seen.require(["two writes", "two writes, one urgent", "write beside a read", "write waits for two reads",
                         "urgent write before a read", "reads wait for reads", "read 2 waits for a write", "read 3 waits for a write",
-                        "rd shared port", "wr shared port", "read one cycle after the write", "read in the cycle of the write"])
+                        "rd shared port", "wr shared port", "rd port full", "wr port full", "read one cycle after the write",
+                        "read in the cycle of the write"])
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
@@ -231,7 +274,7 @@ async def test_rate(dut):
         for port in range(ports):
             bench.read(port, (i ^ port) % bench.banks + bench.banks * (i // bench.banks % 4))
     await bench.idle()
-    assert bench.cycles - start <= 100 + 3 + READ_LATENCY, f"{bench.cycles - start} cycles for 100 words a port"
+    assert bench.cycles - start <= 100 + 5 + READ_LATENCY, f"{bench.cycles - start} cycles for 100 words a port"
     bench.seen.require(["all banks"])
     for i in range(100):
         for port in range(bench.reads.ports):
@@ -250,12 +293,12 @@ async def test_rate(dut):
         for port, row in enumerate(rows):
             bench.read(port, row)
         await bench.idle()
-        assert bench.cycles - start <= 3 + READ_LATENCY, f"rows {1 << shift} words apart share a bank"
+        assert bench.cycles - start <= 4 + READ_LATENCY, f"rows {1 << shift} words apart share a bank"
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def test_reset(dut):
-    """A reset drops requests and answers, and keeps every word accepted before it."""
+    """A reset drops requests, also those that a port has taken, and answers, and keeps every word in the banks."""
     await start_clock_and_reset(dut)
     bench = Bench(dut)
     pool = [int(a) for a in bench.generator.integers(bench.words, size=30)]

@@ -19,8 +19,10 @@ def test_scratchpad(lanes, banks):
     (ARBITER, "if (rd_bank_i[2] == wr_bank_i[w] && meets[w][1])", "if (1'b0)"),  # write and read on side A
     (RTL, "wr_side_a_q[p] == (s == 0)", "wr_side_a_q[p] != (s == 0)"),  # the write goes to the other side
     (RTL, "word |= read_word[p%2][b]", "word |= read_word[0][b]"),  # the word of the other side
-    (RTL, "rd_ready_o[c] = rd_turn[c] && rd_free[p]", "rd_ready_o[c] = rd_free[p]"),  # all clients of a port at a time
+    (RTL, "rd_ready_o[p+2*i] = turn[i] && room", "rd_ready_o[p+2*i] = room"),  # all clients of a port at a time
     (RTL, "bank ^= BankW'(addr >> i)", "bank |= BankW'(addr >> i)"),  # addresses share words
+    (RTL, "wr_urgent[1] = waited_q", "wr_urgent[1] = 1'b0"),  # writes of the shared port wait for long
+    ("rtl/prim/lathe_turns.sv", "free &= !ask_i[(from+i)%Clients]", "free &= 1'b1"),  # turns of two clients at a time
 ])
 def test_scratchpad_detects_a_planted_error(file, old, new):
     with pytest.raises(BenchFailed, match="test_random"):

@@ -11,4 +11,4 @@ def test_semaphores():
 def test_semaphores_detects_a_planted_error():
     with pytest.raises(BenchFailed, match="test_full"):
         run("lathe_semaphores", "tb.semaphores.bench",
-            mutate=("rtl/ctrl/lathe_semaphores.sv", "take[i] != post[i] && !(post[i] && full[i])", "take[i] != post[i]"))
+            mutate=("rtl/ctrl/lathe_semaphores.sv", "take[i] != post[i] && !(post[i] && full_q[i])", "take[i] != post[i]"))

@@ -11,9 +11,11 @@ ROOT = Path(__file__).resolve().parents[3]
 HARNESS = Path(__file__).with_name("sim.cpp")
 # Warnings fail in `make lint` and in every bench; here another version's new warning must not stop a user's training.
 VERILATOR_FLAGS = ["--cc", "-O3", "--x-assign", "fast", "--x-initial", "unique", "--no-assert", "--no-timing",
-                   "-Wno-fatal", "--output-split", "20000", "+define+LATHE_STOP_CLOCKS", "--top-module", "lathe", "--prefix",
+                   "-Wno-fatal", "--output-split", "200000", "+define+LATHE_STOP_CLOCKS", "--top-module", "lathe", "--prefix",
                    "Vlathe"]
-COMPILER_FLAGS = ["-O3", "-fPIC", "-march=native", "-std=gnu++20"]
+# The last two, and -Bsymbolic: calls within the library are direct, so that the compiler may inline them.
+COMPILER_FLAGS = ["-O3", "-fPIC", "-march=native", "-std=gnu++20", "-fno-semantic-interposition", "-fvisibility-inlines-hidden"]
+LINKER_FLAGS = ["-shared", "-pthread", "-Wl,-Bsymbolic"]
 
 
 class BuildError(RuntimeError):
@@ -55,7 +57,7 @@ def build(lanes: int, banks: int) -> Path:
         toolchain.require("g++", "make", "perl", "verilator")
     except toolchain.ToolMissing as error:
         raise BuildError(f"the 'verilator' back end needs a compiler: {error}; or use --backend golden") from None
-    digest = hashlib.sha256(repr((lanes, banks, VERILATOR_FLAGS, COMPILER_FLAGS)).encode())
+    digest = hashlib.sha256(repr((lanes, banks, VERILATOR_FLAGS, COMPILER_FLAGS, LINKER_FLAGS)).encode())
     for path in [*rtl, HARNESS]:
         digest.update(path.read_bytes())
     folder = toolchain.BUILD / f"sim/lanes{lanes}_banks{banks}"
@@ -82,8 +84,7 @@ def build(lanes: int, banks: int) -> Path:
         compiler = ["ccache", "g++"] if "OBJCACHE" in env else ["g++"]
         _run([*compiler, *COMPILER_FLAGS, "-Iobj", f"-I{root}/include", f"-I{root}/include/vltstd", "-c",
               str(Path("../../..") / HARNESS.relative_to(ROOT)), "-o", "sim.o"], env, log, folder)
-        _run(["g++", "-shared", "-o", "liblathe.so.new", "sim.o", "obj/libVlathe.a", "obj/libverilated.a", "-pthread"],
-             env, log, folder)
+        _run(["g++", "-o", "liblathe.so.new", "sim.o", "obj/libVlathe.a", "obj/libverilated.a", *LINKER_FLAGS], env, log, folder)
         (folder / "liblathe.so.new").rename(library)
         stamp.write_text(digest.hexdigest())
     return library

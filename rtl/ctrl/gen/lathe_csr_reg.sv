@@ -1347,15 +1347,15 @@ module lathe_csr_reg (
     function automatic bit [7:0] ad_low(bit [14:0] addr);
         return addr[7:0];
     endfunction
-    function automatic bit [6:0] ad_hi(bit [14:0] addr);
-        return addr[14:8];
+    function automatic bit ad_hi(bit [14:0] addr);
+        return addr[8];
     endfunction
 
     // readback stage 1
-    logic [31:0] readback_data_rt_c[128];
+    logic [31:0] readback_data_rt_c[2];
     always_comb begin
-        automatic logic [31:0] readback_data_var[128];
-        for(int i=0; i<128; i++) readback_data_var[i] = '0;
+        automatic logic [31:0] readback_data_var[2];
+        for(int i=0; i<2; i++) readback_data_var[i] = '0;
         if(ad_low(rd_mux_addr) == ad_low(15'h0)) begin
             readback_data_var[ad_hi(15'h0)][31:0] = 32'h4c415448;
         end
@@ -1485,13 +1485,13 @@ module lathe_csr_reg (
         readback_data_rt_c = readback_data_var;
     end
 
-    logic [31:0] readback_data_rt[128];
+    logic [31:0] readback_data_rt[2];
     logic readback_done_rt;
     logic readback_err_rt;
     logic [14:0] readback_addr_rt;
     always_ff @(posedge clk) begin
         if(~rst_n) begin
-            for(int i=0; i<128; i++) readback_data_rt[i] <= '0;
+            for(int i=0; i<2; i++) readback_data_rt[i] <= '0;
             readback_done_rt <= '0;
             readback_err_rt <= '0;
             readback_addr_rt <= '0;
@@ -1545,7 +1545,7 @@ module lathe_csr_reg (
         if(readback_is_ext_block) begin
             readback_data = readback_ext_block_data_rt;
         end else begin
-            readback_data = readback_data_rt[readback_addr_rt[14:8]];
+            readback_data = readback_addr_rt[14:9] == '0 ? readback_data_rt[readback_addr_rt[8]] : '0;
         end
         readback_done = readback_done_rt;
         readback_err = readback_err_rt;
