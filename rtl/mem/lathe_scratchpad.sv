@@ -126,7 +126,7 @@ module lathe_scratchpad #(
   assign wr_data[0] = wr_data_i[0];
   assign wr_ready_o[0] = wr_free[0];
 
-  if (1) begin : g_wr_shared
+  for (genvar p = 1; p < WrPorts; p++) begin : g_wr_shared
     logic [NumWr-1:1] turn;
     logic [AddrW-1:0] addr;
     logic [WordW-1:0] data;
@@ -162,14 +162,14 @@ module lathe_scratchpad #(
       .in_valid_i (|(turn & wr_valid_i[NumWr-1:1])),
       .in_ready_o (room),
       .in_data_i  ({place_of(addr), data}),
-      .out_valid_o(wr_req[1]),
-      .out_ready_i(wr_free[1]),
-      .out_data_o ({wr_place[1], wr_data[1]})
+      .out_valid_o(wr_req[p]),
+      .out_ready_i(wr_free[p]),
+      .out_data_o ({wr_place[p], wr_data[p]})
     );
 
     // One that has waited is urgent, so that it is in the bank soon.
-    always_ff @(posedge clk_i) waited_q <= rst_ni && wr_req[1] && !wr_free[1];
-    assign wr_urgent[1] = waited_q;
+    always_ff @(posedge clk_i) waited_q <= rst_ni && wr_req[p] && !wr_free[p];
+    assign wr_urgent[p] = waited_q;
   end
 
   for (genvar p = 0; p < RdPorts; p++) begin : g_rd
@@ -326,8 +326,8 @@ module lathe_scratchpad #(
   always_ff @(posedge clk_i) begin
     if (!rst_ni) age_q <= '{default: '0};
     else begin
-      age_q[0] <= !wr_req[1] || wr_free[1] ? (g_wr_shared.room ? 4'd1 : age_q[1] + 1'b1) : age_q[0] + 1'b1;
-      age_q[1] <= g_wr_shared.room ? 4'd1 : age_q[1] + 1'b1;
+      age_q[0] <= !wr_req[1] || wr_free[1] ? (g_wr_shared[1].room ? 4'd1 : age_q[1] + 1'b1) : age_q[0] + 1'b1;
+      age_q[1] <= g_wr_shared[1].room ? 4'd1 : age_q[1] + 1'b1;
       if (wr_req[1]) assert (32'(age_q[0]) <= WriteDelay) else $error("a write waits for %0d cycles", age_q[0]);
     end
   end
