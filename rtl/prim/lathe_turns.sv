@@ -9,24 +9,14 @@ module lathe_turns #(
   input  logic [Clients-1:0] ask_i,
   output logic [Clients-1:0] turn_o  // one-hot
 );
-  logic [Clients-1:0] turn_q, turn_d;
+  logic [Clients-1:0] turn_q, after, next;
 
-  always_comb begin
-    turn_d = '0;
-    for (int unsigned from = 0; from < Clients; from++) begin
-      logic free;  // nobody after `from` and before `to` asks
-      free = turn_q[from];
-      for (int unsigned i = 1; i < Clients; i++) begin
-        if (free && ask_i[(from+i)%Clients]) turn_d[(from+i)%Clients] = 1'b1;
-        free &= !ask_i[(from+i)%Clients];
-      end
-      if (free) turn_d[from] = 1'b1;
-    end
-  end
+  assign after = ask_i & ~((turn_q << 1) - 1'b1);  // those that come after the one whose turn it is
+  assign next = after != '0 ? after : ask_i;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) turn_q <= Clients'(1);
-    else turn_q <= turn_d;
+    else if (next != '0) turn_q <= next & (~next + 1'b1);  // the lowest of them
   end
 
   assign turn_o = turn_q;
