@@ -117,17 +117,20 @@ def chip(lanes: int) -> list[dict]:
         for _ in range(REPEATS - 1):
             device.run(trainer.update_program)
         record = OUT / "replay.npz"
-        np.savez(record, memory=memory, accesses=np.array(backend.accesses, np.int64), timed=timed * REPEATS)
-        begin, started = backend.cycles, time.perf_counter()
-        for _ in range(200):
-            device.run(trainer.update_program)
-        speed = (backend.cycles - begin) / (time.perf_counter() - started)
+        np.savez(record, memory=memory, accesses=np.array(backend.accesses, np.int64), timed=timed, repeats=REPEATS)
+        speed = 0.0  # the fastest of several times, here and in the replay: what else runs on the machine only slows
+        for _ in range(REPEATS):
+            begin, started = backend.cycles, time.perf_counter()
+            for _ in range(40):
+                device.run(trainer.update_program)
+            speed = max(speed, (backend.cycles - begin) / (time.perf_counter() - started))
     slow = replay(record, lanes, settings.banks)
     cocotb_speed = slow["cycles"] / slow["wall_s"]
     rows.append({"name": "simulation speed, in process", "lanes": lanes, "cycles_per_second": speed,
                  "cocotb_cycles_per_second": cocotb_speed, "ratio_to_cocotb": speed / cocotb_speed})
     meta = {"machine": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version(),
-            "limit": "one k-step of the Lanes x Lanes array a cycle", "cycles": "from START to the interrupt, transfers included"}
+            "limit": "one k-step of the Lanes x Lanes array a cycle", "cycles": "from START to the interrupt, transfers included",
+            "speed": f"each the fastest of {REPEATS}"}
     (OUT / "chip.json").write_text(json.dumps({"meta": meta, "rows": rows}, indent=1) + "\n")
     return rows
 

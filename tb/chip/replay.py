@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Replays recorded register accesses on the chip under cocotb and says how long the last runs took.
+"""Replays recorded register accesses on the chip under cocotb and says how long the fastest of the last runs took.
 
 scripts/bench.py records them on the in-process back end and compares the speeds; not a check of results.
 """
@@ -26,7 +26,7 @@ PERIOD = 10
 @pyuvm.test()
 class Replay(ChipTest):
     """Environment REPLAY names an .npz with `memory`, `accesses` (address, data; address -1: wait for the interrupt) and
-    `timed` (how many accesses at the end are measured); REPLAY_OUT the JSON file to write."""
+    `timed` (how many accesses each of the last `repeats` runs consists of); REPLAY_OUT the JSON file to write."""
 
     def build_phase(self):
         quiet(cocotb.top)
@@ -42,13 +42,15 @@ class Replay(ChipTest):
         cocotb.start_soon(Clock(cocotb.top.clk_i, PERIOD, unit="ns").start(start_high=False))
         await self.reset(True)
         accesses = [tuple(map(int, access)) for access in self.record["accesses"]]
-        timed = int(self.record["timed"])
-        await self.replay(accesses[:-timed])
-        begin, started = get_sim_time("ns"), time.perf_counter()
-        await self.replay(accesses[-timed:])
-        cycles = (get_sim_time("ns") - begin) / PERIOD
+        timed, repeats = int(self.record["timed"]), int(self.record["repeats"])
+        await self.replay(accesses[:-timed * repeats])
+        runs = []
+        for last in range(repeats, 0, -1):
+            begin, started = get_sim_time("ns"), time.perf_counter()
+            await self.replay(accesses[len(accesses) - timed * last:][:timed])
+            runs.append({"cycles": (get_sim_time("ns") - begin) / PERIOD, "wall_s": time.perf_counter() - started})
         with open(os.environ["REPLAY_OUT"], "w") as out:
-            json.dump({"cycles": cycles, "wall_s": time.perf_counter() - started}, out)
+            json.dump(max(runs, key=lambda run: run["cycles"] / run["wall_s"]), out)
         self.env.scoreboard.compare("programs ended", int(cocotb.top.irq_o.value), 1)
         self.drop_objection()
 
