@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the placer is told about the chip's netlist: where multipliers go, and which resets take the global network.
 
-nextpnr spreads multipliers over their sites with little regard to what they are wired to, which decides the clock of a chip that uses nearly
-all of them. Here the array lies along two rows of sites as it is wired: column by column, with its edges beside it; the drain's lanes lie in
-the third row, each above its column.
+nextpnr spreads multipliers over their sites with little regard to what they are wired to, which decides the clock of a chip that uses
+nearly all of them. Here the array lies along two rows of sites as it is wired: column by column, with its edges beside it; the drain's
+lanes lie in the third row, each above its column.
 """
 
 import re
