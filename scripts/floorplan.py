@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the placer is told about the chip's netlist: where multipliers go, and which resets take the global network.
+"""What the placer is told about the chip's netlist: where multipliers and memories go, and which resets take the global network.
 
 nextpnr spreads multipliers over their sites with little regard to what they are wired to, which decides the clock of a chip that uses
 nearly all of them. Here the array lies along two rows of sites as it is wired: column by column, with its edges beside it; the drain's
-lanes lie in the third row, each above its column.
+lanes lie in the third row, each above its column. Memories lie in rows between them: of the scratchpad's words the bits of one lane, in all
+banks, in one block, so that a port chooses its word nearby.
 """
 
 import re
@@ -13,13 +14,23 @@ from collections import Counter
 ROWS = (10, 34, 58)
 BLOCKS = 13
 PLACES = (0, 1, 4, 5)
+MEMORY_ROWS = (22, 46, 70, 82)  # of as many blocks of four
 RESET_LOADS = 400  # a reset of more registers takes the global network
 GLOBALS = 12       # of 16; clocks need some
 
 
+def _x(block: int) -> int:
+    return 4 + 9 * block if block < 7 else 69 + 9 * (block - 7)
+
+
 def site(row: int, block: int, place: int) -> str:
-    x = 4 + 9 * block if block < 7 else 69 + 9 * (block - 7)
-    return f"X{x + PLACES[place]}/Y{ROWS[row]}/MULT18_{PLACES[place]}"
+    """Return the multiplier site's name."""
+    return f"X{_x(block) + PLACES[place]}/Y{ROWS[row]}/MULT18_{PLACES[place]}"
+
+
+def memory_site(row: int, block: int, place: int) -> str:
+    """Return the block RAM site's name."""
+    return f"X{_x(block) + 2 * place}/Y{MEMORY_ROWS[row]}/EBR{place}"
 
 
 def _bits(module: dict) -> dict[int, list[tuple[str, int]]]:
@@ -75,6 +86,28 @@ def place_multipliers(module: dict) -> int:
     homes |= dict(zip(rest, free, strict=False))
     for name, home in homes.items():
         cells[name]["attributes"]["BEL"] = site(*home)
+    return len(homes)
+
+
+def _memory_home(name: str) -> tuple[int, int, int] | None:
+    """Return row, block and place of a block RAM of the scratchpad's, of the collected sums' or of the lanes' tables; None for any other."""
+    if found := re.search(r"u_scratchpad\.g_bank\[(\d)\]\.mem_q\.0\.(\d)$", name):
+        bank, part = int(found[1]), int(found[2])
+        return 1 + bank // 4, part, bank % 4
+    if found := re.search(r"u_collect\.gen_column\[(\d)\].*mem_q\.0\.(\d)$", name):
+        return 0, int(found[1]), int(found[2])
+    if found := re.search(r"u_drain\.gen_lane\[(\d)\].*u_tanh\.rom\.0\.0$", name):
+        return 0, int(found[1]), 2
+    return None
+
+
+def place_memories(module: dict) -> int:
+    """Bind block RAMs of a flat netlist of the chip with 8 lanes and 8 banks to sites; return how many."""
+    homes = {name: home for name, cell in module["cells"].items() if cell["type"] == "DP16KD" and (home := _memory_home(name))}
+    if len(set(homes.values())) < len(homes):
+        raise ValueError("the floorplan does not know this netlist's memories: two want one site")
+    for name, home in homes.items():
+        module["cells"][name]["attributes"]["BEL"] = memory_site(*home)
     return len(homes)
 
 

@@ -72,3 +72,29 @@ def test_only_wide_resets_take_the_global_network():
     assert {cell["connections"]["LSR"][0] for name, cell in cells.items() if name.startswith("ff")} == {6, 8}
     buffer = module["cells"]["global_reset8_buffer"]
     assert (buffer["type"], buffer["connections"]["CLKI"], buffer["connections"]["CLKO"]) == ("DCCA", [5], [8])
+
+
+def memories(name, count):
+    return {f"{name}{n}": {"type": "DP16KD", "attributes": {}, "connections": {}} for n in range(count)}
+
+
+def test_a_lane_of_the_scratchpad_lies_in_one_block_in_all_banks():
+    cells = {}
+    for bank in range(8):
+        cells |= memories(f"dut.u_scratchpad.g_bank[{bank}].mem_q.0.", 8)
+        cells |= memories(f"dut.u_gemm.u_collect.gen_column[{bank}].u_rows.g_any.mem_q.0.", 2)
+        cells |= memories(f"dut.u_gemm.u_drain.gen_lane[{bank}].u_lane.u_tanh.rom.0.", 1)
+    cells |= memories("dut.u_ctrl.u_progmem.gen_column[0].mem.0.", 1)
+    assert floorplan.place_memories({"cells": cells}) == 88
+    at = {name: cell["attributes"].get("BEL") for name, cell in cells.items()}
+    assert at["dut.u_ctrl.u_progmem.gen_column[0].mem.0.0"] is None
+    assert len(set(at.values())) == 89
+    assert {at[f"dut.u_scratchpad.g_bank[{bank}].mem_q.0.3"] for bank in range(8)} == {
+        floorplan.memory_site(row, 3, place) for row in (1, 2) for place in range(4)}
+    assert at["dut.u_scratchpad.g_bank[0].mem_q.0.0"] == "X4/Y46/EBR0"
+
+
+def test_two_memories_in_one_place_are_an_error():
+    cells = memories("dut.u_gemm.u_collect.gen_column[0].u_a.mem_q.0.", 1) | memories("dut.u_gemm.u_collect.gen_column[0].u_b.mem_q.0.", 1)
+    with pytest.raises(ValueError, match="two want one site"):
+        floorplan.place_memories({"cells": cells})

@@ -11,6 +11,15 @@ package lathe_pkg;
   localparam int unsigned ExpW = 8;          // an exponent, signed
   localparam int unsigned AccW = 46;         // a gemm accumulator
 
+  // Row and bank of a word of a scratchpad with 2**bank_w banks. The bank is the XOR of all address digits of bank_w bits: words
+  // that lie a power of two apart still spread over the banks.
+  function automatic logic [AddrW-1:0] place_of(logic [AddrW-1:0] addr, int unsigned bank_w);
+    logic [AddrW-1:0] place;
+    place = addr;
+    for (int unsigned i = 0; i < AddrW; i++) if (bank_w != 0 && i >= bank_w) place[i%bank_w] ^= addr[i];
+    return place;
+  endfunction
+
   typedef struct packed {
     logic [AddrW-1:0]      addr;    // word address, weight slot already added
     logic [AddrW-1:0]      stride;  // words from row to row

@@ -4,7 +4,8 @@
 // more read ports, the even ones at port 2 and the odd ones at port 3, and at a second write port, and what is taken waits
 // in a register of its port for its grant (lathe_spill). A read is answered RdLatency cycles after its grant, in the order
 // in which its port took it. A write is in its bank WriteDelay cycles after it was taken at the latest.
-// Grants depend on requests only, never on data. Does not check addresses: see docs/architecture.md.
+// Grants depend on requests only, never on data. Does not check addresses: see docs/architecture.md. Those with ports for
+// themselves hand over row and bank (lathe_pkg::place_of), out of registers, so that a cycle has time for the arbiter.
 //
 //   cycle     t                             t+1                    t+2                     t+3
 //   read    bank, arbiter, grant          | row into the bank    | word out of the bank  | rd_rvalid_o, rd_rdata_o
@@ -23,17 +24,18 @@ module lathe_scratchpad #(
   input  logic                        rst_ni,
   input  logic [NumRd-1:0]            rd_valid_i,
   output logic [NumRd-1:0]            rd_ready_o,   // of clients with a port for themselves: depends on addresses of others
-  input  logic [NumRd-1:0][AddrW-1:0] rd_addr_i,
+  input  logic [NumRd-1:0][AddrW-1:0] rd_addr_i,    // of clients 0 and 1: place_of it
   output logic [NumRd-1:0]            rd_rvalid_o,
   output logic [NumRd-1:0][WordW-1:0] rd_rdata_o,   // the same for all clients of a port
   input  logic [NumWr-1:0]            wr_valid_i,
   output logic [NumWr-1:0]            wr_ready_o,   // likewise
   input  logic                        wr_urgent_i,  // client 0's write goes before reads, if its bank has no room besides
-  input  logic [NumWr-1:0][AddrW-1:0] wr_addr_i,
+  input  logic [NumWr-1:0][AddrW-1:0] wr_addr_i,    // of client 0: place_of it
   input  logic [NumWr-1:0][WordW-1:0] wr_data_i
 );
   import lathe_pkg::RdLatency;
   import lathe_pkg::WriteDelay;
+  import lathe_pkg::place_of;
 
   localparam int unsigned Rows = 1024;
   localparam int unsigned RdPorts = 4;
@@ -48,14 +50,6 @@ module lathe_scratchpad #(
       RdLatency < 3 || RdLatency > 4) begin : g_check
     $fatal(1, "lathe_scratchpad: Lanes, NumRd, NumWr or ports");
   end
-
-  // The XOR of all address digits of BankW bits: words that lie a power of two apart still spread over the banks.
-  function automatic logic [AddrW-1:0] place_of(logic [AddrW-1:0] addr);
-    logic [BankW-1:0] bank;
-    bank = '0;
-    for (int unsigned i = 0; i < AddrW; i += BankW) bank ^= BankW'(addr >> i);
-    return {addr[AddrW-1:BankW], bank};
-  endfunction
 
   // ---- Requests ----
   logic [RdPorts-1:0]            rd_req, rd_free;
@@ -75,7 +69,7 @@ module lathe_scratchpad #(
 
   for (genvar p = 0; p < 2; p++) begin : g_rd_own
     assign rd_req[p] = rd_valid_i[p];
-    assign rd_place[p] = place_of(rd_addr_i[p]);
+    assign rd_place[p] = rd_addr_i[p];
     assign rd_ready_o[p] = rd_free[p];
     assign rd_granted[p] = rd_req[p] && rd_free[p];
   end
@@ -113,7 +107,7 @@ module lathe_scratchpad #(
       .rst_ni,
       .in_valid_i (|(turn & ask)),
       .in_ready_o (room),
-      .in_data_i  ({turn, place_of(addr)}),
+      .in_data_i  ({turn, place_of(addr, BankW)}),
       .out_valid_o(rd_req[p]),
       .out_ready_i(rd_free[p]),
       .out_data_o ({whose, rd_place[p]})
@@ -122,7 +116,7 @@ module lathe_scratchpad #(
 
   assign wr_req[0] = wr_valid_i[0];
   assign wr_urgent[0] = wr_urgent_i;
-  assign wr_place[0] = place_of(wr_addr_i[0]);
+  assign wr_place[0] = wr_addr_i[0];
   assign wr_data[0] = wr_data_i[0];
   assign wr_ready_o[0] = wr_free[0];
 
@@ -161,7 +155,7 @@ module lathe_scratchpad #(
       .rst_ni,
       .in_valid_i (|(turn & wr_valid_i[NumWr-1:1])),
       .in_ready_o (room),
-      .in_data_i  ({place_of(addr), data}),
+      .in_data_i  ({place_of(addr, BankW), data}),
       .out_valid_o(wr_req[p]),
       .out_ready_i(wr_free[p]),
       .out_data_o ({wr_place[p], wr_data[p]})

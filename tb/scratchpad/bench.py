@@ -19,6 +19,11 @@ def bank_of(address, banks):
     return bank
 
 
+def place_of(address, banks):
+    """Return row and bank of a word, as clients with a port for themselves hand them over."""
+    return address // banks * banks + bank_of(address, banks)
+
+
 class Side:
     """The requests of all clients of one kind: at most one a client, held until taken.
 
@@ -27,6 +32,7 @@ class Side:
     """
 
     def __init__(self, dut, kind, ports, own, port_of):
+        self.banks = int(dut.Banks.value)
         self.valid, self.ready, self.addr = (getattr(dut, f"{kind}_{pin}") for pin in ("valid_i", "ready_o", "addr_i"))
         self.kind, self.ports, self.own, self.port_of = kind, ports, own, port_of
         self.shared = 1 + max(map(port_of, range(ports)))
@@ -76,7 +82,8 @@ class Side:
                 self.now[port] = queue.popleft()
             if self.now[port] is not None:
                 valid |= 1 << port
-                address |= self.now[port][0] << 16 * port
+                request = self.now[port][0]
+                address |= (place_of(request, self.banks) if port < self.own else request) << 16 * port
         self.valid.value = valid
         self.addr.value = address
 
