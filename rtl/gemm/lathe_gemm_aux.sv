@@ -23,6 +23,9 @@ module lathe_gemm_aux
   input  logic                word_ready_i,
   output logic [Lanes*16-1:0] word_data_o
 );
+  localparam int unsigned Depth = 16;
+  localparam int unsigned LevelW = $clog2(Depth + 1);
+
   logic active_q, bias_done_q;
   logic want_bias, req_valid, req_ready, step, tile_first, last;
   logic [AddrW-1:0] row_addr, req_addr;
@@ -71,7 +74,7 @@ module lathe_gemm_aux
   // verilator lint_off PINCONNECTEMPTY
   lathe_word_reader #(
     .Lanes(Lanes),
-    .Depth(16)
+    .Depth(Depth)
   ) u_reader (
     .clk_i,
     .rst_ni,
@@ -83,10 +86,27 @@ module lathe_gemm_aux
     .rd_addr_o,
     .rd_rvalid_i,
     .rd_rdata_i,
-    .word_valid_o,
+    .word_valid_o(),
     .word_ready_i,
     .word_data_o,
     .busy_o      ()
   );
   // verilator lint_on PINCONNECTEMPTY
+
+  // Whether a word is there, out of a register.
+  logic [LevelW-1:0] level_q;  // words in the reader
+  logic word_valid_q, take;
+
+  assign word_valid_o = word_valid_q;
+  assign take = word_valid_q && word_ready_i;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      level_q <= '0;
+      word_valid_q <= 1'b0;
+    end else begin
+      if (rd_rvalid_i != take) level_q <= rd_rvalid_i ? level_q + 1'b1 : level_q - 1'b1;
+      word_valid_q <= rd_rvalid_i || (word_valid_q && (!word_ready_i || level_q[LevelW-1:1] != '0));
+    end
+  end
 endmodule
