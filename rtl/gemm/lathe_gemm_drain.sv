@@ -194,9 +194,8 @@ module lathe_gemm_drain
   meta_t meta, out_meta;
   meta_t meta_q [NumStages];
   logic [RoundStage:0] sum_q;    // the row in this stage is one of column sums
-  logic first_q;                 // the row in stage 0 is the first one of its tile
   logic [Lanes-1:0] mask, mask_q [2];
-  logic has_addend, out_tanh, out_valid;
+  logic out_tanh, out_valid;
 
   function automatic logic is_tanh(logic act_tanh, logic is_sum);
     return act_tanh && !is_sum;
@@ -211,7 +210,6 @@ module lathe_gemm_drain
   assign meta.block_end = !place_q.is_sum && place_q.tile_last && writes;
   assign meta.cmd_end = !place_q.is_sum && place_q.last;
   assign mask = place_q.col_last ? (Lanes'(2) << ctx_q.shape.n_last[LaneW-1:0]) - 1'b1 : '1;  // lanes 0 to n_last
-  assign has_addend = ctx_q.lane.bias || ctx_q.lane.accumulate;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) valid_q <= '0;
@@ -221,7 +219,6 @@ module lathe_gemm_drain
   always_ff @(posedge clk_i) begin
     sum_q <= {sum_q[RoundStage-1:0], place_q.is_sum};
     if (load[0]) begin
-      first_q <= place_q.tile_first;
       meta_q[0] <= meta;
       mask_q[0] <= mask;
     end
@@ -273,19 +270,23 @@ module lathe_gemm_drain
   logic [Lanes-1:0][15:0] result;
   logic [Lanes-1:0][7:0] bytes;
   logic tanh3, stochastic3, tanh4_q, nearest4_q;  // of the rows in these stages
-  // Of the row or bias that comes: its window, what its addend is multiplied with instead of itself.
+  // Of the row or bias that comes: its window, what its addend is multiplied with. Of the row in stage 0: its addend.
   logic [6:0] amount_q;
-  logic square_q;
+  logic square_q, has_addend, addend_new_q;
   logic [15:0] unit_q;
+  logic [1:0] addend_scale_q;
 
   assign tanh3 = is_tanh(ctx_q.lane.act_tanh, sum_q[3]);
   assign stochastic3 = ctx_q.lane.stochastic && !tanh3;
+  assign has_addend = (ctx_q.lane.bias || ctx_q.lane.accumulate) && !place_q.is_sum;
 
   always_ff @(posedge clk_i) begin
     tanh4_q <= tanh3;
     nearest4_q <= !stochastic3;
     if (start_q) unit_q <= 16'd1 << ctx_q.lane.addend_shift[3:0];
     square_q <= ctx_q.lane.dact_tanh && !bias_load;
+    addend_new_q <= ctx_q.lane.accumulate || place_q.tile_first || !has_addend;
+    addend_scale_q <= has_addend ? ctx_q.lane.addend_shift[5:4] : NoAddend;
     if (issuing_q) amount_q <= is_sum_q ? ctx_q.colsum_shift : ctx_q.lane.shift;
   end
 
@@ -304,8 +305,8 @@ module lathe_gemm_drain
       .addend_load_i(bias_load_q || (load[0] && ctx_q.lane.accumulate)),
       .square_i     (square_q),
       .unit_i       (unit_q),
-      .addend_new_i (ctx_q.lane.accumulate || first_q),
-      .addend_none_i(!has_addend || sum_q[0]),
+      .addend_new_i (addend_new_q),
+      .scale_i      (addend_scale_q),
       .keep_i       (mask_q[1][l]),
       .plain_i      (sum_q[1]),
       .tanh_i       (tanh4_q),
@@ -458,7 +459,8 @@ module lathe_gemm_drain
   logic [2:0] part_index_q;
   logic [7:0] part, part_q;
   result_t [1:0] result_q;
-  logic [6:0] length;
+  logic [2:0] part_top;       // its highest bit that is set
+  logic signed [9:0] top;     // bit length of the OR, in terms of its exponent
 
   assign report_ready = report_q == Idle;
   assign part_seen = hand_over_q ? seen_q[0] : report_colsum_seen_q;
@@ -468,7 +470,8 @@ module lathe_gemm_drain
     else if (part_reach[2]) part = part_reach[3] ? part_seen.magnitude[31:24] : part_seen.magnitude[23:16];
     else part = part_reach[1] ? part_seen.magnitude[15:8] : part_seen.magnitude[7:0];
   end
-  assign length = 7'(bit_length(64'(part_q))) + {1'b0, part_index_q, 3'd0};
+  assign part_top = 3'(bit_length({56'd0, part_q[7:1], 1'b1}) - 1'b1);
+  assign top = 10'({report_exp_q[which_q], 1'b1} + {4'd0, part_index_q, part_top, part_q != '0} >> 1);
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
@@ -504,7 +507,7 @@ module lathe_gemm_drain
       result_q <= '0;
     end
     if (report_q == Length) begin
-      if (any_q) result_q[which_q] <= '{track: 1'b1, top: top_of(length, signed'(report_exp_q[which_q]))};
+      if (any_q) result_q[which_q] <= '{track: 1'b1, top: top_of('0, top)};
       if (!which_q) report_saturations_q <= saturations_q;  // complete a cycle after the rest
     end
   end

@@ -19,8 +19,8 @@ module lathe_gemm_lane
   input  logic                    square_i,       // aux_i is a y of which the square is wanted
   input  logic [15:0]             unit_i,         // 1 << cfg_i.addend_shift[3:0]
   // At load_i[1]
-  input  logic                    addend_new_i,   // the row is the first one that has the addend taken last
-  input  logic                    addend_none_i,  // neither this row nor those up to the next new one have an addend
+  input  logic                    addend_new_i,   // the row is the first one that has the addend taken last, or none
+  input  logic [1:0]              scale_i,        // of the addend: cfg_i.addend_shift[5:4], or NoAddend
   // At load_i[2]
   input  logic                    keep_i,         // not a pad lane
   input  logic                    plain_i,        // column sums: no activation
@@ -79,9 +79,7 @@ module lathe_gemm_lane
     end
     if (load_i[1]) begin
       fixed1_q <= window_fine(window0_q, fine0_q, mask0_q);
-      if (addend_none_i || addend_new_i) begin
-        addend1_q <= lane_align(addend0_q, addend_none_i ? '0 : 3'd1 << cfg_i.addend_shift[5:4]);
-      end
+      if (addend_new_i) addend1_q <= lane_align(addend0_q, {scale_i == 2'd2, scale_i == 2'd1, scale_i == 2'd0});
       positive1_q <= positive0_q;
       d1_q <= 17'((19'h20001 + ~square0_q) >> 1);  // (2**30 + 2**13 - 1 - y*y) >> 13, without its last bit
     end
