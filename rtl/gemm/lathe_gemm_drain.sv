@@ -83,12 +83,14 @@ module lathe_gemm_drain
 
   // Walk over the rows that are taken; the rest of a tile's rows is skipped. What decides about a row comes out of
   // registers; the row itself comes a cycle after the decision.
-  logic issue, issue_q, step, skip_valid_q, is_sum_q, sum_next, bias_load, bias_load_q, bias_valid_q;
+  logic issue, issue_q, step, skip_valid_q, skip_end, is_sum_q, sum_next, bias_load, bias_load_q, bias_valid_q;
+  logic open_q;        // a row may be taken: neither is the rest of a tile skipped nor is there no room
+  logic want_bias_q;   // the next row wants a bias: it is the first one of its tile
   place_t place, place_q;
   logic [LaneW-1:0] row_end, skip_q;
   logic row_first;
   logic [OutW-1:0] room_q;  // of the output FIFO, less what is in the pipeline
-  logic room_valid_q, tanh_near_q, aux_valid, writes;
+  logic tanh_near_q, aux_valid, writes;
   logic [Lanes*16-1:0] aux_data, aux_q;
   logic [NumStages-1:0] load, valid_q;
   logic queued_valid, queued_ready;  // out of the output FIFO
@@ -135,10 +137,9 @@ module lathe_gemm_drain
   );
 
   // A row of column sums is never a tanh: it would overtake the last rows before it if they are.
-  assign issue = issuing_q && !skip_valid_q && row_valid_i && room_valid_q &&
-                 (is_sum_q ? !tanh_near_q :
-                  (!ctx_q.lane.bias || !place.tile_first || bias_valid_q) && (!need_rows_q || aux_valid));
-  assign step = issue && !is_sum_q;
+  assign step = open_q && row_valid_i && !is_sum_q && (!want_bias_q || bias_valid_q) && (!need_rows_q || aux_valid);
+  assign issue = step || (open_q && row_valid_i && is_sum_q && !tanh_near_q);
+  assign skip_end = row_valid_i && skip_q == LaneW'(1);
   assign row_ready_o = issue || skip_valid_q;
   // The bias of the next tile waits in the lanes' first stage until that tile's first row has gone to the second one.
   assign bias_load = ctx_q.lane.bias && aux_valid && !bias_valid_q && (!need_rows_q || place.tile_first);
@@ -156,7 +157,7 @@ module lathe_gemm_drain
       bias_load_q <= 1'b0;
       skip_valid_q <= 1'b0;
       room_q <= OutW'(OutDepth);
-      room_valid_q <= 1'b1;
+      open_q <= 1'b0;
     end else begin
       if (take_ctx) idle_q <= 1'b0;
       else if (finish) idle_q <= 1'b1;
@@ -168,17 +169,21 @@ module lathe_gemm_drain
       if (bias_load) bias_valid_q <= 1'b1;
       else if (step && place.tile_first) bias_valid_q <= 1'b0;
       if (step && place.tile_last) skip_valid_q <= row_end != '1;
-      else if (row_valid_i && skip_q == LaneW'(1)) skip_valid_q <= 1'b0;
+      else if (skip_end) skip_valid_q <= 1'b0;
       if ((issue_q && writes) != (queued_valid && queued_ready)) begin
         room_q <= (issue_q && writes) ? room_q - 1'b1 : room_q + 1'b1;
       end
-      room_valid_q <= room_q > OutW'(2);  // two rows that were taken do not count yet
+      // Two rows that were taken do not count yet.
+      open_q <= room_q > OutW'(2) && (start_q || (issuing_q && (!skip_valid_q || skip_end))) &&
+                !(step && place.tile_last && (row_end != '1 || place.last));
     end
   end
 
   always_ff @(posedge clk_i) begin
     if (!skip_valid_q) skip_q <= ~row_end;
     else if (row_valid_i) skip_q <= skip_q - 1'b1;
+    if (start_q) want_bias_q <= ctx_q.lane.bias;
+    else if (step) want_bias_q <= ctx_q.lane.bias && place.tile_last;
     if (start_q) is_sum_q <= ctx_q.colsum;
     else if (issue) is_sum_q <= !is_sum_q && sum_next;
     tanh_near_q <= ctx_q.lane.act_tanh && (issue || load[2:0] != '0);

@@ -34,7 +34,8 @@ module lathe_gemm_walk
   logic row_first_q, row_last_q, col_last_q;      // in the first or last block
   logic row_next_last_q;                          // the next row block is the last one; known in the second row of a block
   logic tile_first_q, tile_last_q;
-  logic next, next_row_last, one_row;
+  logic wrap_q;                                   // last row of the last tile of a row block
+  logic next, wrap, next_row_last, one_row, row_end;
 
   assign cols = BlockW'(shape_i.n_last >> LaneW);
   assign row_first_o = row_first_q;
@@ -44,6 +45,8 @@ module lathe_gemm_walk
   assign col_last_o = col_last_q;
   assign last_o = row_last_q && col_last_q && tile_last_q;
   assign next = step_i && tile_last_q;
+  assign wrap = step_i && wrap_q;
+  assign row_end = row_q[LaneW-1:0] + 1'b1 == row_end_o;
   assign next_row = {row_q[DimW-1:LaneW] + (DimW-LaneW)'(col_last_q), {LaneW{1'b0}}};
   assign next_row_last = col_last_q ? row_next_last_q : row_last_q;
   assign next_tile = col_last_q ? row_block_q + (stride_i << LaneW) : tile_q + AddrW'(!pair_i || col_block_q[0]);
@@ -51,17 +54,16 @@ module lathe_gemm_walk
 
   always_ff @(posedge clk_i) begin
     row_next_last_q <= row_q[DimW-1:LaneW] + 1'b1 == shape_i.m_last[DimW-1:LaneW];
+    if (start_i || wrap) begin
+      col_block_q <= '0;
+      cols_q <= cols;
+      row_block_q <= start_i ? base_i : next_tile;
+    end else if (next) begin
+      col_block_q <= col_block_q + 1'b1;
+      cols_q <= cols_q - 1'b1;
+    end
     if (start_i || next) begin
-      if (start_i || col_last_q) begin
-        col_block_q <= '0;
-        cols_q <= cols;
-        col_last_q <= cols == '0;
-        row_block_q <= start_i ? base_i : next_tile;
-      end else begin
-        col_block_q <= col_block_q + 1'b1;
-        cols_q <= cols_q - 1'b1;
-        col_last_q <= cols_q == BlockW'(1);
-      end
+      col_last_q <= start_i || col_last_q ? cols == '0 : cols_q == BlockW'(1);
       tile_q <= start_i ? base_i : next_tile;
       row_first_q <= start_i || (row_first_q && !col_last_q);
       row_last_q <= start_i ? shape_i.m_last[DimW-1:LaneW] == '0 : next_row_last;
@@ -70,14 +72,17 @@ module lathe_gemm_walk
       tile_first_q <= start_i || tile_last_q;
       if (start_i) begin
         tile_last_q <= one_row && shape_i.m_last[DimW-1:LaneW] == '0;
+        wrap_q <= one_row && shape_i.m_last[DimW-1:LaneW] == '0 && cols == '0;
         addr_q <= base_i;
         row_q <= '0;
       end else if (tile_last_q) begin
         tile_last_q <= one_row && next_row_last;
+        wrap_q <= one_row && next_row_last && (col_last_q ? cols == '0 : cols_q == BlockW'(1));
         addr_q <= next_tile;
         row_q <= next_row;
       end else begin
-        tile_last_q <= row_q[LaneW-1:0] + 1'b1 == row_end_o;
+        tile_last_q <= row_end;
+        wrap_q <= row_end && col_last_q;
         addr_q <= addr_q + stride_i;
         row_q <= row_q + 1'b1;
       end
