@@ -23,8 +23,11 @@ module lathe_gemm_aux
   input  logic                word_ready_i,
   output logic [Lanes*16-1:0] word_data_o
 );
-  logic active_q, bias_done_q;
-  logic want_bias, req_valid, req_ready, step, tile_first, last;
+  localparam int unsigned Depth = 16;
+  localparam int unsigned LevelW = $clog2(Depth + 1);
+
+  logic active_q, want_bias_q;  // the next word is a bias
+  logic req_valid, req_ready, step, tile_last, last;
   logic [AddrW-1:0] row_addr, req_addr;
   logic [BlockW-1:0] col_block;
 
@@ -44,34 +47,34 @@ module lathe_gemm_aux
     .col_block_o (col_block),
     .row_end_o   (),
     .row_first_o (),
-    .tile_first_o(tile_first),
-    .tile_last_o (),
+    .tile_first_o(),
+    .tile_last_o (tile_last),
     .col_last_o  (),
     .last_o      (last)
   );
   // verilator lint_on PINCONNECTEMPTY
 
   // With rows, a tile's first row takes two requests; without, the walk goes through the rows and asks only at the first.
-  assign want_bias = ctx_i.lane.bias && tile_first && !bias_done_q;
-  assign req_valid = active_q && (want_bias || rows_i);
-  assign req_addr = want_bias ? ctx_i.bias_base + AddrW'(col_block) : row_addr;
-  assign step = active_q && (rows_i ? !want_bias && req_ready : !want_bias || req_ready);
+  assign req_valid = active_q && (want_bias_q || rows_i);
+  assign req_addr = want_bias_q ? ctx_i.bias_base + AddrW'(col_block) : row_addr;
+  assign step = active_q && (rows_i ? !want_bias_q && req_ready : !want_bias_q || req_ready);
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       active_q <= 1'b0;
-      bias_done_q <= 1'b0;
     end else begin
       if (start_i) active_q <= ctx_i.lane.bias || rows_i;
       else if (step && last) active_q <= 1'b0;
-      bias_done_q <= (bias_done_q || (active_q && want_bias && req_ready)) && !step;
     end
+    if (start_i) want_bias_q <= ctx_i.lane.bias;
+    else if (step) want_bias_q <= ctx_i.lane.bias && tile_last;
+    else if (req_ready) want_bias_q <= 1'b0;
   end
 
   // verilator lint_off PINCONNECTEMPTY
   lathe_word_reader #(
     .Lanes(Lanes),
-    .Depth(16)
+    .Depth(Depth)
   ) u_reader (
     .clk_i,
     .rst_ni,
@@ -83,10 +86,27 @@ module lathe_gemm_aux
     .rd_addr_o,
     .rd_rvalid_i,
     .rd_rdata_i,
-    .word_valid_o,
+    .word_valid_o(),
     .word_ready_i,
     .word_data_o,
     .busy_o      ()
   );
   // verilator lint_on PINCONNECTEMPTY
+
+  // Whether a word is there, out of a register.
+  logic [LevelW-1:0] level_q;  // words in the reader
+  logic word_valid_q, take;
+
+  assign word_valid_o = word_valid_q;
+  assign take = word_valid_q && word_ready_i;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      level_q <= '0;
+      word_valid_q <= 1'b0;
+    end else begin
+      if (rd_rvalid_i != take) level_q <= rd_rvalid_i ? level_q + 1'b1 : level_q - 1'b1;
+      word_valid_q <= rd_rvalid_i || (word_valid_q && (!word_ready_i || level_q[LevelW-1:1] != '0));
+    end
+  end
 endmodule

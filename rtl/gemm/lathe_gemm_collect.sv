@@ -19,7 +19,7 @@ module lathe_gemm_collect
   // For each tile its row of column sums, if it has colsum, then its Lanes rows.
   output logic                        row_valid_o,
   input  logic                        row_ready_i,
-  output logic [AccW-1:0]             row_data_o [Lanes]
+  output logic [AccW-1:0]             row_data_o [Lanes]   // of the row that was taken a cycle ago
 );
   localparam int unsigned LaneW = $clog2(Lanes);
   localparam int unsigned ResultRows = ResultTiles * Lanes;
@@ -63,7 +63,7 @@ module lathe_gemm_collect
   logic [Lanes-1:0][PtrW-1:0] write_q;
   logic [Lanes-1:0] clear_line, slot_q;
   logic [Lanes-2:0] clear_line_q;
-  logic read;
+  logic row_valid_q;
   logic [PtrW-1:0] read_q;
 
   assign clear_line = {clear_line_q, clear};
@@ -106,17 +106,18 @@ module lathe_gemm_collect
       .wr_en_i  (slot_q[j]),
       .wr_addr_i(write_q[j]),
       .wr_data_i(sum_q - unsigned'(AccW'(edge_q))),
-      .rd_en_i  (read),
+      .rd_en_i  (row_valid_q),
       .rd_addr_i(read_q),
       .rd_data_o(row_data_o[j])
     );
   end
 
-  // A row is there when its last column is. `level` counts those in the memories, one more waits at the outputs.
+  // A row is there when its last column is. `level` counts them.
   logic [PtrW:0] level_q;
-  logic row_valid_q;
+  logic written, read;
 
-  assign read = level_q != '0 && (!row_valid_q || row_ready_i);
+  assign written = slot_q[Lanes-1];
+  assign read = row_valid_q && row_ready_i;
   assign row_valid_o = row_valid_q;
 
   always_ff @(posedge clk_i) begin
@@ -125,9 +126,9 @@ module lathe_gemm_collect
       read_q <= '0;
       row_valid_q <= 1'b0;
     end else begin
-      if (slot_q[Lanes-1] != read) level_q <= read ? level_q - 1'b1 : level_q + 1'b1;
+      if (written != read) level_q <= written ? level_q + 1'b1 : level_q - 1'b1;
       if (read) read_q <= read_q + 1'b1;
-      row_valid_q <= read || (row_valid_q && !row_ready_i);
+      row_valid_q <= written || (row_valid_q && (!row_ready_i || level_q[PtrW:1] != '0));
     end
   end
 

@@ -16,6 +16,7 @@ module lathe_gemm_drain
   output logic                       ctx_ready_o,
   input  drain_ctx_t                 ctx_i,
   // Rows of sums: of each tile its column sums, if ctx_i.colsum and it is in the first row block, then all Lanes rows.
+  // A row's data comes a cycle after it is taken.
   input  logic                       row_valid_i,
   output logic                       row_ready_o,
   input  logic [AccW-1:0]            row_data_i [Lanes],
@@ -42,6 +43,18 @@ module lathe_gemm_drain
   localparam int unsigned CountW = $clog2(Lanes + 1);
   localparam int unsigned Groups = Lanes / 4;  // of lanes that share a hash
 
+  // A row that is taken.
+  typedef struct packed {
+    logic [AddrW-1:0]  addr;
+    logic [DimW-1:0]   row;
+    logic [BlockW-1:0] col_block;
+    logic              is_sum;      // a row of column sums
+    logic              tile_first;  // first row of its tile
+    logic              tile_last;   // last row of its tile
+    logic              col_last;    // in the last column block
+    logic              last;        // last one of the command
+  } place_t;
+
   // A row's way through the pipeline.
   typedef struct packed {
     logic [AddrW-1:0] addr;
@@ -54,25 +67,31 @@ module lathe_gemm_drain
 
   // Command.
   drain_ctx_t ctx_q;
-  logic idle_q, start_q, issuing_q, empty, report_ready, take_ctx;
-  logic need_rows;
+  logic idle_q, start_q, issuing_q, finish, report_ready, take_ctx;
+  logic need_rows_q, need_aux_q;
 
   assign ctx_ready_o = idle_q;
   assign take_ctx = ctx_valid_i && idle_q;
-  assign need_rows = ctx_q.lane.accumulate || ctx_q.lane.dact_relu || ctx_q.lane.dact_tanh;
 
-  always_ff @(posedge clk_i) if (take_ctx) ctx_q <= ctx_i;
+  always_ff @(posedge clk_i) begin
+    if (idle_q) begin
+      ctx_q <= ctx_i;
+      need_rows_q <= ctx_i.lane.accumulate || ctx_i.lane.dact_relu || ctx_i.lane.dact_tanh;
+      need_aux_q <= ctx_i.lane.bias || ctx_i.lane.accumulate || ctx_i.lane.dact_relu || ctx_i.lane.dact_tanh;
+    end
+  end
 
-  // Walk over the rows that are taken; the rest of a tile's rows is skipped.
-  logic issue, skip, is_sum_q, sum_next, bias_load, bias_valid_q;
-  logic [AddrW-1:0] addr;
-  logic [DimW-1:0] row;
-  logic [BlockW-1:0] col_block;
+  // Walk over the rows that are taken; the rest of a tile's rows is skipped. What decides about a row comes out of
+  // registers; the row itself comes a cycle after the decision.
+  logic issue, issue_q, step, skip_valid_q, skip_end, is_sum_q, sum_next, bias_load, bias_load_q, bias_valid_q;
+  logic open_q;        // a row may be taken: neither is the rest of a tile skipped nor is there no room
+  logic want_bias_q;   // the next row wants a bias: it is the first one of its tile
+  place_t place, place_q;
   logic [LaneW-1:0] row_end, skip_q;
-  logic row_first, tile_first, tile_last, col_last, last;
+  logic row_first;
   logic [OutW-1:0] room_q;  // of the output FIFO, less what is in the pipeline
-  logic aux_valid, writes, room;
-  logic [Lanes*16-1:0] aux_data;
+  logic tanh_near_q, aux_valid, writes;
+  logic [Lanes*16-1:0] aux_data, aux_q;
   logic [NumStages-1:0] load, valid_q;
   logic queued_valid, queued_ready;  // out of the output FIFO
 
@@ -85,17 +104,19 @@ module lathe_gemm_drain
     .stride_i    (ctx_q.stride),
     .pair_i      (ctx_q.lane.int8_result),
     .start_i     (start_q),
-    .step_i      (issue && !is_sum_q),
-    .addr_o      (addr),
-    .row_o       (row),
-    .col_block_o (col_block),
+    .step_i      (step),
+    .addr_o      (place.addr),
+    .row_o       (place.row),
+    .col_block_o (place.col_block),
     .row_end_o   (row_end),
     .row_first_o (row_first),
-    .tile_first_o(tile_first),
-    .tile_last_o (tile_last),
-    .col_last_o  (col_last),
-    .last_o      (last)
+    .tile_first_o(place.tile_first),
+    .tile_last_o (place.tile_last),
+    .col_last_o  (place.col_last),
+    .last_o      (place.last)
   );
+
+  assign place.is_sum = is_sum_q;
 
   lathe_gemm_aux #(
     .Lanes(Lanes)
@@ -103,7 +124,7 @@ module lathe_gemm_drain
     .clk_i,
     .rst_ni,
     .ctx_i       (ctx_q),
-    .rows_i      (need_rows),
+    .rows_i      (need_rows_q),
     .start_i     (start_q),
     .rd_valid_o,
     .rd_ready_i,
@@ -111,78 +132,89 @@ module lathe_gemm_drain
     .rd_rvalid_i,
     .rd_rdata_i,
     .word_valid_o(aux_valid),
-    .word_ready_i(bias_load || (issue && need_rows)),
+    .word_ready_i(bias_load || (step && need_rows_q)),
     .word_data_o (aux_data)
   );
 
-  // A row of column sums is never a tanh: it would overtake such rows.
-  assign writes = !ctx_q.lane.int8_result || col_block[0] || col_last;
-  assign room = room_q != '0 || !writes;
-  assign skip = skip_q != '0;
-  assign issue = issuing_q && !skip && row_valid_i && room &&
-                 (is_sum_q ? !(ctx_q.lane.act_tanh && valid_q != '0) :
-                  (!ctx_q.lane.bias || !tile_first || bias_valid_q) && (!need_rows || aux_valid));
-  assign row_ready_o = issue || skip;
+  // A row of column sums is never a tanh: it would overtake the last rows before it if they are.
+  assign step = open_q && row_valid_i && !is_sum_q && (!want_bias_q || bias_valid_q) && (!need_rows_q || aux_valid);
+  assign issue = step || (open_q && row_valid_i && is_sum_q && !tanh_near_q);
+  assign skip_end = row_valid_i && skip_q == LaneW'(1);
+  assign row_ready_o = issue || skip_valid_q;
   // The bias of the next tile waits in the lanes' first stage until that tile's first row has gone to the second one.
-  assign bias_load = ctx_q.lane.bias && aux_valid && !bias_valid_q && (!need_rows || tile_first);
+  assign bias_load = ctx_q.lane.bias && aux_valid && !bias_valid_q && (!need_rows_q || place.tile_first);
   // The row after this one opens a tile with column sums.
-  assign sum_next = ctx_q.colsum && row_first && tile_last && !col_last;
+  assign sum_next = ctx_q.colsum && row_first && place.tile_last && !place.col_last;
+  assign writes = !ctx_q.lane.int8_result || place_q.col_block[0] || place_q.col_last;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       idle_q <= 1'b1;
       start_q <= 1'b0;
       issuing_q <= 1'b0;
+      issue_q <= 1'b0;
       bias_valid_q <= 1'b0;
-      skip_q <= '0;
+      bias_load_q <= 1'b0;
+      skip_valid_q <= 1'b0;
       room_q <= OutW'(OutDepth);
+      open_q <= 1'b0;
     end else begin
       if (take_ctx) idle_q <= 1'b0;
-      else if (empty && report_ready) idle_q <= 1'b1;
+      else if (finish) idle_q <= 1'b1;
       start_q <= take_ctx;
       if (start_q) issuing_q <= 1'b1;
-      else if (issue && !is_sum_q && last) issuing_q <= 1'b0;
+      else if (step && place.last) issuing_q <= 1'b0;
+      issue_q <= issue;
+      bias_load_q <= bias_load;
       if (bias_load) bias_valid_q <= 1'b1;
-      else if (issue && !is_sum_q && tile_first) bias_valid_q <= 1'b0;
-      if (issue && !is_sum_q && tile_last) skip_q <= ~row_end;
-      else if (skip && row_valid_i) skip_q <= skip_q - 1'b1;
-      if ((issue && writes) != (queued_valid && queued_ready)) begin
-        room_q <= (issue && writes) ? room_q - 1'b1 : room_q + 1'b1;
+      else if (step && place.tile_first) bias_valid_q <= 1'b0;
+      if (step && place.tile_last) skip_valid_q <= row_end != '1;
+      else if (skip_end) skip_valid_q <= 1'b0;
+      if ((issue_q && writes) != (queued_valid && queued_ready)) begin
+        room_q <= (issue_q && writes) ? room_q - 1'b1 : room_q + 1'b1;
       end
+      // Two rows that were taken do not count yet.
+      open_q <= room_q > OutW'(2) && (start_q || (issuing_q && (!skip_valid_q || skip_end))) &&
+                !(step && place.tile_last && (row_end != '1 || place.last));
     end
   end
 
-  // Nothing of the command is to come, and nothing on its way to the statistics but a count of saturations.
-  logic or_valid_q, count_valid_q;
-  assign empty = !idle_q && !start_q && !issuing_q && !skip && valid_q == '0 && !or_valid_q;
-
   always_ff @(posedge clk_i) begin
+    if (!skip_valid_q) skip_q <= ~row_end;
+    else if (row_valid_i) skip_q <= skip_q - 1'b1;
+    if (start_q) want_bias_q <= ctx_q.lane.bias;
+    else if (step) want_bias_q <= ctx_q.lane.bias && place.tile_last;
     if (start_q) is_sum_q <= ctx_q.colsum;
     else if (issue) is_sum_q <= !is_sum_q && sum_next;
+    tanh_near_q <= ctx_q.lane.act_tanh && (issue || load[2:0] != '0);
+    if (issuing_q) place_q <= place;
+    if (need_aux_q) aux_q <= aux_data;
   end
+
+  // Nothing of the command is to come, and nothing in the lanes but what leaves in this cycle.
+  logic or_valid_q, count_valid_q;
+  assign finish = !idle_q && !start_q && !issuing_q && !skip_valid_q && load == '0 && report_ready;
 
   // Pipeline: valid bits, then what rides along. A row of column sums has no addend and no activation.
   meta_t meta, out_meta;
   meta_t meta_q [NumStages];
   logic [RoundStage:0] sum_q;    // the row in this stage is one of column sums
-  logic first_q;                 // the row in stage 0 is the first one of its tile
   logic [Lanes-1:0] mask, mask_q [2];
-  logic has_addend, out_tanh, out_valid;
+  logic out_tanh, out_valid;
 
   function automatic logic is_tanh(logic act_tanh, logic is_sum);
     return act_tanh && !is_sum;
   endfunction
 
   assign load = {valid_q[TanhStage-1:RoundStage+1], valid_q[RoundStage] && is_tanh(ctx_q.lane.act_tanh, sum_q[RoundStage]),
-                 valid_q[RoundStage-1:0], issue};
-  assign meta.addr = is_sum_q ? ctx_q.aux_base + AddrW'(col_block) : addr;
-  assign meta.row = row[LaneW-1:0];
+                 valid_q[RoundStage-1:0], issue_q};
+  assign meta.addr = place_q.is_sum ? ctx_q.aux_base + AddrW'(place_q.col_block) : place_q.addr;
+  assign meta.row = place_q.row[LaneW-1:0];
   assign meta.write = writes;
-  assign meta.odd = col_block[0];
-  assign meta.block_end = !is_sum_q && tile_last && writes;
-  assign meta.cmd_end = !is_sum_q && last;
-  assign mask = col_last ? (Lanes'(2) << ctx_q.shape.n_last[LaneW-1:0]) - 1'b1 : '1;  // lanes 0 to n_last
-  assign has_addend = ctx_q.lane.bias || ctx_q.lane.accumulate;
+  assign meta.odd = place_q.col_block[0];
+  assign meta.block_end = !place_q.is_sum && place_q.tile_last && writes;
+  assign meta.cmd_end = !place_q.is_sum && place_q.last;
+  assign mask = place_q.col_last ? (Lanes'(2) << ctx_q.shape.n_last[LaneW-1:0]) - 1'b1 : '1;  // lanes 0 to n_last
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) valid_q <= '0;
@@ -190,8 +222,7 @@ module lathe_gemm_drain
   end
 
   always_ff @(posedge clk_i) begin
-    sum_q <= {sum_q[RoundStage-1:0], is_sum_q};
-    if (issue) first_q <= tile_first;
+    sum_q <= {sum_q[RoundStage-1:0], place_q.is_sum};
     if (load[0]) begin
       meta_q[0] <= meta;
       mask_q[0] <= mask;
@@ -202,20 +233,20 @@ module lathe_gemm_drain
     end
   end
 
-  // Random bits: the row's key, then a hash for every four lanes, then the lanes' numbers.
-  logic [DimW-1:0] row_index;
+  // Random bits: the row's key, from the cycle in which it is taken, then a hash for every four lanes, then the lanes' numbers.
+  logic [DimW-1:0] row_index, sum_index_q;  // of this row; of rows of column sums
   logic [31:0] row_key;
   logic [31:0] hash [Groups];
-  logic [BlockW-1:0] col_block_q [2];
+  logic [BlockW-1:0] col_block_q;
   logic [15:0] term_q [Lanes];
 
-  assign row_index = is_sum_q ? ctx_q.shape.m_last + 1'b1 : row;
+  assign row_index = is_sum_q ? sum_index_q : place.row;
 
   lathe_rng #(
     .Stages(2)
   ) u_row_key (
     .clk_i,
-    .en_i   (ctx_q.lane.stochastic && (|load[1:0])),
+    .en_i   (ctx_q.lane.stochastic && ((issuing_q && row_valid_i) || load[0])),
     .key_i  (ctx_q.key),
     .index_i(32'(row_index)),
     .rand_o (row_key)
@@ -223,19 +254,19 @@ module lathe_gemm_drain
 
   for (genvar g = 0; g < Groups; g++) begin : gen_hash
     lathe_rng #(
-      .Stages(2)
+      .Stages(3)
     ) u_rng (
       .clk_i,
-      .en_i   (ctx_q.lane.stochastic && (|load[3:2])),
+      .en_i   (ctx_q.lane.stochastic && (|load[3:1])),
       .key_i  (row_key),
-      .index_i(group_index(16'(col_block_q[1]) * 16'(Groups) | 16'(g))),
+      .index_i(group_index(16'(col_block_q) * 16'(Groups) | 16'(g))),
       .rand_o (hash[g])
     );
   end
 
   always_ff @(posedge clk_i) begin
-    if (ctx_q.lane.stochastic && load[0]) col_block_q[0] <= col_block;
-    if (ctx_q.lane.stochastic && load[1]) col_block_q[1] <= col_block_q[0];
+    if (start_q) sum_index_q <= ctx_q.shape.m_last + 1'b1;
+    if (ctx_q.lane.stochastic && load[0]) col_block_q <= place_q.col_block;
   end
 
   // Lanes.
@@ -243,13 +274,26 @@ module lathe_gemm_drain
   fixed_t x [Lanes];
   logic [Lanes-1:0][15:0] result;
   logic [Lanes-1:0][7:0] bytes;
-  logic stochastic3, stochastic4, tanh4;  // of the rows in these stages
-  logic square;                           // the next word of operand 4 or bias is a y to be squared
+  logic tanh3, stochastic3, tanh4_q, nearest4_q;  // of the rows in these stages
+  // Of the row or bias that comes: its window, what its addend is multiplied with. Of the row in stage 0: its addend.
+  logic [6:0] amount_q;
+  logic square_q, has_addend, addend_new_q;
+  logic [15:0] unit_q;
+  logic [1:0] addend_scale_q;
 
-  assign stochastic3 = ctx_q.lane.stochastic && !is_tanh(ctx_q.lane.act_tanh, sum_q[3]);
-  assign tanh4 = is_tanh(ctx_q.lane.act_tanh, sum_q[4]);
-  assign stochastic4 = ctx_q.lane.stochastic && !tanh4;
-  assign square = ctx_q.lane.dact_tanh && !(ctx_q.lane.bias && !bias_valid_q && tile_first);
+  assign tanh3 = is_tanh(ctx_q.lane.act_tanh, sum_q[3]);
+  assign stochastic3 = ctx_q.lane.stochastic && !tanh3;
+  assign has_addend = (ctx_q.lane.bias || ctx_q.lane.accumulate) && !place_q.is_sum;
+
+  always_ff @(posedge clk_i) begin
+    tanh4_q <= tanh3;
+    nearest4_q <= !stochastic3;
+    if (start_q) unit_q <= 16'd1 << ctx_q.lane.addend_shift[3:0];
+    square_q <= ctx_q.lane.dact_tanh && !bias_load;
+    addend_new_q <= ctx_q.lane.accumulate || place_q.tile_first || !has_addend;
+    addend_scale_q <= has_addend ? ctx_q.lane.addend_shift[5:4] : NoAddend;
+    if (issuing_q) amount_q <= is_sum_q ? ctx_q.colsum_shift : ctx_q.lane.shift;
+  end
 
   for (genvar l = 0; l < Lanes; l++) begin : gen_lane
     always_ff @(posedge clk_i) begin
@@ -260,18 +304,18 @@ module lathe_gemm_drain
       .clk_i,
       .cfg_i        (ctx_q.lane),
       .load_i       (load),
-      .row_i        (row_valid_i),
       .acc_i        (row_data_i[l]),
-      .amount_i     (is_sum_q ? ctx_q.colsum_shift : ctx_q.lane.shift),
-      .aux_i        (aux_data[16*l+:16]),
-      .addend_load_i(bias_load || (issue && ctx_q.lane.accumulate)),
-      .square_i     (square),
-      .addend_new_i (ctx_q.lane.accumulate || first_q),
-      .addend_none_i(!has_addend || sum_q[0]),
+      .amount_i     (amount_q),
+      .aux_i        (aux_q[16*l+:16]),
+      .addend_load_i(bias_load_q || (load[0] && ctx_q.lane.accumulate)),
+      .square_i     (square_q),
+      .unit_i       (unit_q),
+      .addend_new_i (addend_new_q),
+      .scale_i      (addend_scale_q),
       .keep_i       (mask_q[1][l]),
       .plain_i      (sum_q[1]),
-      .tanh_i       (tanh4),
-      .nearest_i    (!stochastic4),
+      .tanh_i       (tanh4_q),
+      .nearest_i    (nearest4_q),
       .term_i       (term_q[l]),
       .x_o          (x[l]),
       .sat_o        (sat[l]),
@@ -354,9 +398,19 @@ module lathe_gemm_drain
     logic        lost;
   } seen_t;
 
-  logic or_sum_q, hand_over;
+  function automatic logic [2:0] ones(logic [3:0] of);
+    return {&of, ^{of[3] && of[2], of[1] && of[0], (of[3] ^ of[2]) && (of[1] ^ of[0])}, ^of};
+  endfunction
+
+  // Bit i: a bit of byte i or of one above it is set.
+  function automatic logic [4:1] reach(logic [33:8] of);
+    return {|of[33:32], |of[33:24], |of[33:16], |of[33:8]};
+  endfunction
+
+  logic or_sum_q, hand_over_q;
   seen_t or_q;
   seen_t [1:0] seen_q;
+  logic [1:0][4:1] reach_q;    // of seen_q
   logic [CountW-1:0] count_q;
   logic [31:0] saturations_q;
 
@@ -381,14 +435,18 @@ module lathe_gemm_drain
     if (out_valid) begin
       logic [CountW-1:0] count;
       count = '0;
-      for (int unsigned l = 0; l < Lanes; l++) count += CountW'(sat[l]);
+      for (int unsigned l = 0; l < Lanes; l += 4) count += CountW'(ones(sat[l+:4]));
       count_q <= count;
     end
     if (start_q) begin
       seen_q <= '0;
+      reach_q <= '0;
       saturations_q <= '0;
     end else begin
-      if (or_valid_q) seen_q[or_sum_q] <= seen_q[or_sum_q] | or_q;
+      if (or_valid_q) begin
+        seen_q[or_sum_q] <= seen_q[or_sum_q] | or_q;
+        reach_q[or_sum_q] <= reach_q[or_sum_q] | reach(or_q.magnitude[33:8]);
+      end
       if (count_valid_q) saturations_q <= saturations_q + 32'(count_q);
     end
   end
@@ -398,31 +456,37 @@ module lathe_gemm_drain
   typedef enum logic [1:0] {Idle, Length, Part, Wait} report_e;
   report_e report_q;
   seen_t part_seen, report_colsum_seen_q;
+  logic [4:1] part_reach, report_colsum_reach_q;
   logic [31:0] report_saturations_q;
   logic signed [1:0][9:0] report_exp_q;
   logic report_colsum_q, which_q, any_q;
   logic [1:0] written_q;
-  logic [2:0] part_index, part_index_q;
-  logic [7:0] part_q;
+  logic [2:0] part_index_q;
+  logic [7:0] part, part_q;
   result_t [1:0] result_q;
-  logic [6:0] length;
+  logic [2:0] part_top;       // its highest bit that is set
+  logic signed [9:0] top;     // bit length of the OR, in terms of its exponent
 
   assign report_ready = report_q == Idle;
-  assign hand_over = empty && report_ready;
-  assign part_seen = hand_over ? seen_q[0] : report_colsum_seen_q;
+  assign part_seen = hand_over_q ? seen_q[0] : report_colsum_seen_q;
+  assign part_reach = hand_over_q ? reach_q[0] : report_colsum_reach_q;
   always_comb begin
-    part_index = '0;
-    for (int unsigned i = 1; i < 5; i++) if (8'(part_seen.magnitude >> 8 * i) != '0) part_index = 3'(i);
+    if (part_reach[4]) part = {6'd0, part_seen.magnitude[33:32]};
+    else if (part_reach[2]) part = part_reach[3] ? part_seen.magnitude[31:24] : part_seen.magnitude[23:16];
+    else part = part_reach[1] ? part_seen.magnitude[15:8] : part_seen.magnitude[7:0];
   end
-  assign length = 7'(bit_length(64'(part_q))) + {1'b0, part_index_q, 3'd0};
+  assign part_top = 3'(bit_length({56'd0, part_q[7:1], 1'b1}) - 1'b1);
+  assign top = 10'({report_exp_q[which_q], 1'b1} + {4'd0, part_index_q, part_top, part_q != '0} >> 1);
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
+      hand_over_q <= 1'b0;
       report_q <= Idle;
       written_q <= '0;
     end else begin
+      hand_over_q <= finish;
       unique case (report_q)
-        Idle:    if (hand_over) report_q <= Length;
+        Idle:    if (hand_over_q) report_q <= Length;
         Length:  report_q <= report_colsum_q && !which_q ? Part : Wait;
         Part:    report_q <= Length;
         default: if (done_valid_o) report_q <= Idle;
@@ -434,20 +498,21 @@ module lathe_gemm_drain
   end
 
   always_ff @(posedge clk_i) begin
-    if (hand_over || report_q == Part) begin
+    if (hand_over_q || report_q == Part) begin
       any_q <= part_seen != '0;
-      part_index_q <= part_index;
-      part_q <= 8'(part_seen.magnitude >> {part_index, 3'd0});
-      which_q <= !hand_over;
+      part_index_q <= {part_reach[4], part_reach[2] && !part_reach[4], part_reach[part_reach[2] ? 3 : 1] && !part_reach[4]};
+      part_q <= part;
+      which_q <= !hand_over_q;
     end
-    if (hand_over) begin
+    if (hand_over_q) begin
       report_colsum_seen_q <= seen_q[1];
+      report_colsum_reach_q <= reach_q[1];
       report_exp_q <= {ctx_q.colsum_exp, ctx_q.value_exp};
       report_colsum_q <= ctx_q.colsum;
       result_q <= '0;
     end
     if (report_q == Length) begin
-      if (any_q) result_q[which_q] <= '{track: 1'b1, top: top_of(length, signed'(report_exp_q[which_q]))};
+      if (any_q) result_q[which_q] <= '{track: 1'b1, top: top_of('0, top)};
       if (!which_q) report_saturations_q <= saturations_q;  // complete a cycle after the rest
     end
   end

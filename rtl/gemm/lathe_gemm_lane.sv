@@ -11,16 +11,16 @@ module lathe_gemm_lane
   input  lane_cfg_t               cfg_i,          // not shift and stochastic, which go by rows
   // verilator lint_on UNUSEDSIGNAL
   input  logic [NumStages-1:0]    load_i,         // bit s: stage s takes a value
-  // At load_i[0]; with row_i, which may come before it, the first stage follows acc_i and aux_i
-  input  logic                    row_i,
+  // At load_i[0]
   input  logic signed [AccW-1:0]  acc_i,
   input  logic [6:0]              amount_i,       // of the window
   input  logic signed [15:0]      aux_i,          // addend or y
   input  logic                    addend_load_i,  // takes an addend; at load_i[0] or, for a row to come, before it
   input  logic                    square_i,       // aux_i is a y of which the square is wanted
+  input  logic [15:0]             unit_i,         // 1 << cfg_i.addend_shift[3:0]
   // At load_i[1]
-  input  logic                    addend_new_i,   // the row is the first one that has the addend taken last
-  input  logic                    addend_none_i,  // neither this row nor those up to the next new one have an addend
+  input  logic                    addend_new_i,   // the row is the first one that has the addend taken last, or none
+  input  logic [1:0]              scale_i,        // of the addend: cfg_i.addend_shift[5:4], or NoAddend
   // At load_i[2]
   input  logic                    keep_i,         // not a pad lane
   input  logic                    plain_i,        // column sums: no activation
@@ -61,17 +61,17 @@ module lathe_gemm_lane
   logic [16:0] d1_q;
 
   always_ff @(posedge clk_i) begin
-    if (row_i || addend_load_i) begin
+    if (load_i[0] || addend_load_i) begin
       // verilator lint_off UNUSEDSIGNAL
       logic signed [32:0] product;
       // verilator lint_on UNUSEDSIGNAL
       logic signed [16:0] factor;
-      factor = square_i ? 17'(aux_i) : 17'd1 << cfg_i.addend_shift[3:0];
+      factor = square_i ? 17'(aux_i) : {1'b0, unit_i};
       product = 33'(aux_i) * 33'(factor);
       if (addend_load_i) addend0_q <= product[30:0];
-      if (row_i) square0_q <= cfg_i.dact_tanh ? product[31:13] : '0;
+      if (load_i[0]) square0_q <= cfg_i.dact_tanh ? product[31:13] : '0;
     end
-    if (row_i) begin
+    if (load_i[0]) begin
       window0_q <= window_coarse(acc_i, amount_i[6:4]);
       fine0_q <= amount_i[3:0];
       mask0_q <= window_mask(amount_i[3:0]);
@@ -79,9 +79,7 @@ module lathe_gemm_lane
     end
     if (load_i[1]) begin
       fixed1_q <= window_fine(window0_q, fine0_q, mask0_q);
-      if (addend_none_i || addend_new_i) begin
-        addend1_q <= lane_align(addend0_q, addend_none_i ? '0 : 3'd1 << cfg_i.addend_shift[5:4]);
-      end
+      if (addend_new_i) addend1_q <= lane_align(addend0_q, {scale_i == 2'd2, scale_i == 2'd1, scale_i == 2'd0});
       positive1_q <= positive0_q;
       d1_q <= 17'((19'h20001 + ~square0_q) >> 1);  // (2**30 + 2**13 - 1 - y*y) >> 13, without its last bit
     end
@@ -128,27 +126,25 @@ module lathe_gemm_lane
   // RoundStage. A magnitude that lost something lies below its value, not above it.
   logic [15:0] result5_q;
   logic [17:0] arg5_q;
-  logic sat5_q, negative5_q;
+  logic [1:0] sat5_q;                  // saturates (either); then what takes the place of result5_q:
+  logic sign5_q, sign7_5_q, negative5_q;  // its bit 15, its bit 7; the other ones are !bit 15
 
   always_ff @(posedge clk_i) begin
     if (load_i[RoundStage]) begin
-      logic tie, saturates;
+      logic tie;
       logic signed [19:0] rounded;
       tie = nearest_i && (negative4_q ? !x4_q.lost && x4_q.x[16] : x4_q.lost || x4_q.x[16]);
       rounded = round_add(x4_q.x, term_i, tie);
-      saturates = rounded[19:15] != {5{rounded[19]}} || (cfg_i.int8_result && rounded[14:7] != {8{rounded[19]}});
       if (tanh_i) begin
         result5_q <= '0;
-        sat5_q <= 1'b0;
+        sat5_q <= '0;
       end else begin
         result5_q <= rounded[15:0];
-        if (saturates) begin
-          result5_q[14:0] <= {15{!rounded[19]}};
-          result5_q[15] <= rounded[19];
-          if (cfg_i.int8_result) result5_q[7] <= rounded[19];
-        end
-        sat5_q <= saturates;
+        sat5_q[0] <= rounded[19:15] != {5{rounded[19]}};
+        sat5_q[1] <= cfg_i.int8_result && rounded[14:7] != {8{rounded[19]}};
       end
+      sign5_q <= rounded[19];
+      sign7_5_q <= rounded[19] == cfg_i.int8_result;
       negative5_q <= negative4_q;
       if (cfg_i.act_tanh) begin
         if (rounded[18]) arg5_q <= '1;
@@ -172,6 +168,6 @@ module lathe_gemm_lane
   );
 
   assign x_o = x4_q;
-  assign sat_o = sat5_q || tanh_sat;
-  assign result_o = result5_q | tanh;
+  assign sat_o = |sat5_q || tanh_sat;
+  assign result_o = (|sat5_q ? {sign5_q, {7{!sign5_q}}, sign7_5_q, {7{!sign5_q}}} : result5_q) | tanh;
 endmodule

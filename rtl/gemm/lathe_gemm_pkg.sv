@@ -13,6 +13,8 @@ package lathe_gemm_pkg;
   localparam int unsigned TanhStage = 9;
   localparam int unsigned NumStages = 10;
 
+  localparam logic [1:0] NoAddend = 2'd3;  // instead of a multiple of 16 places that the addend is shifted by
+
   // A command's last indices, in stored elements. In blocks of Lanes: the upper bits count the blocks after the first,
   // the lower bits are the last index within the last block.
   typedef struct packed {

@@ -32,48 +32,60 @@ module lathe_gemm_walk
   logic [DimW-1:0] row_q, next_row;               // first row of the next tile
   logic [BlockW-1:0] col_block_q, cols_q, cols;   // blocks before and after this one; after the first one
   logic row_first_q, row_last_q, col_last_q;      // in the first or last block
-  logic tile_first_q;
-  logic next;
+  logic row_next_last_q;                          // the next row block is the last one; known in the second row of a block
+  logic tile_first_q, tile_last_q;
+  logic wrap_q;                                   // last row of the last tile of a row block
+  logic next, wrap, next_row_last, one_row, row_end;
 
   assign cols = BlockW'(shape_i.n_last >> LaneW);
   assign row_first_o = row_first_q;
   assign row_end_o = row_last_q ? shape_i.m_last[LaneW-1:0] : '1;
   assign tile_first_o = tile_first_q;
-  assign tile_last_o = row_q[LaneW-1:0] == row_end_o;
+  assign tile_last_o = tile_last_q;
   assign col_last_o = col_last_q;
-  assign last_o = row_last_q && col_last_o && tile_last_o;
-  assign next = step_i && tile_last_o;
-  assign next_row = {row_q[DimW-1:LaneW] + (DimW-LaneW)'(col_last_o), {LaneW{1'b0}}};
-  assign next_tile = col_last_o ? row_block_q + (stride_i << LaneW) : tile_q + AddrW'(!pair_i || col_block_q[0]);
+  assign last_o = row_last_q && col_last_q && tile_last_q;
+  assign next = step_i && tile_last_q;
+  assign wrap = step_i && wrap_q;
+  assign row_end = row_q[LaneW-1:0] + 1'b1 == row_end_o;
+  assign next_row = {row_q[DimW-1:LaneW] + (DimW-LaneW)'(col_last_q), {LaneW{1'b0}}};
+  assign next_row_last = col_last_q ? row_next_last_q : row_last_q;
+  assign next_tile = col_last_q ? row_block_q + (stride_i << LaneW) : tile_q + AddrW'(!pair_i || col_block_q[0]);
+  assign one_row = shape_i.m_last[LaneW-1:0] == '0;  // in the last row block
 
   always_ff @(posedge clk_i) begin
-    if (start_i || (next && col_last_o)) begin
+    row_next_last_q <= row_q[DimW-1:LaneW] + 1'b1 == shape_i.m_last[DimW-1:LaneW];
+    if (start_i || wrap) begin
       col_block_q <= '0;
       cols_q <= cols;
-      col_last_q <= cols == '0;
+      row_block_q <= start_i ? base_i : next_tile;
     end else if (next) begin
       col_block_q <= col_block_q + 1'b1;
       cols_q <= cols_q - 1'b1;
-      col_last_q <= cols_q == BlockW'(1);
     end
-    if (start_i || step_i) tile_first_q <= start_i || next;
-    if (start_i) begin
-      row_block_q <= base_i;
-      tile_q <= base_i;
-      addr_q <= base_i;
-      row_q <= '0;
-      row_first_q <= 1'b1;
-      row_last_q <= shape_i.m_last[DimW-1:LaneW] == '0;
-    end else if (next) begin
-      if (col_last_o) row_block_q <= next_tile;
-      tile_q <= next_tile;
-      addr_q <= next_tile;
-      row_q <= next_row;
-      row_first_q <= row_first_q && !col_last_o;
-      row_last_q <= next_row[DimW-1:LaneW] == shape_i.m_last[DimW-1:LaneW];
-    end else if (step_i) begin
-      addr_q <= addr_q + stride_i;
-      row_q <= row_q + 1'b1;
+    if (start_i || next) begin
+      col_last_q <= start_i || col_last_q ? cols == '0 : cols_q == BlockW'(1);
+      tile_q <= start_i ? base_i : next_tile;
+      row_first_q <= start_i || (row_first_q && !col_last_q);
+      row_last_q <= start_i ? shape_i.m_last[DimW-1:LaneW] == '0 : next_row_last;
+    end
+    if (start_i || step_i) begin
+      tile_first_q <= start_i || tile_last_q;
+      if (start_i) begin
+        tile_last_q <= one_row && shape_i.m_last[DimW-1:LaneW] == '0;
+        wrap_q <= one_row && shape_i.m_last[DimW-1:LaneW] == '0 && cols == '0;
+        addr_q <= base_i;
+        row_q <= '0;
+      end else if (tile_last_q) begin
+        tile_last_q <= one_row && next_row_last;
+        wrap_q <= one_row && next_row_last && (col_last_q ? cols == '0 : cols_q == BlockW'(1));
+        addr_q <= next_tile;
+        row_q <= next_row;
+      end else begin
+        tile_last_q <= row_end;
+        wrap_q <= row_end && col_last_q;
+        addr_q <= addr_q + stride_i;
+        row_q <= row_q + 1'b1;
+      end
     end
   end
 

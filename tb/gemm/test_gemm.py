@@ -17,11 +17,11 @@ def test_gemm_with_2000_random_commands(lanes):
 
 # What is wrong: the test that finds it, the file, the text and its replacement.
 PLANTED = {
-    "pad lanes are not masked": ("test_shapes", "gemm_drain", "col_last ? (Lanes'(2)", "1'b0 ? (Lanes'(2)"),
+    "pad lanes are not masked": ("test_shapes", "gemm_drain", "place_q.col_last ? (Lanes'(2)", "1'b0 ? (Lanes'(2)"),
     "even tile dropped in int8": ("test_shapes", "gemm_drain", "else if (out_meta.odd)", "else if (1'b0)"),
     "random bits of other columns": ("test_options", "gemm_drain", "rand16(hash[l/4], 2'(l))", "rand16(hash[l/4], 2'(l+1))"),
-    "column sums rounded with another row": ("test_options", "gemm_drain", "is_sum_q ? ctx_q.shape.m_last + 1'b1 : row", "row"),
-    "column sums leave beside tanh rows": ("test_options", "gemm_drain", "!(ctx_q.lane.act_tanh && valid_q != '0)", "1'b1"),
+    "column sums rounded with another row": ("test_options", "gemm_drain", "is_sum_q ? sum_index_q : place.row", "place.row"),
+    "column sums leave beside tanh rows": ("test_options", "gemm_drain", "is_sum_q && !tanh_near_q", "is_sum_q"),
     "a derivative loses silently": ("test_exponents", "gemm_lane", "lost3_q || low3_q[15:0] != '0", "lost3_q"),
     "derivative cut instead of rounded": ("test_options", "gemm_lane", "19'h20001 + ~square0_q", "19'h20000 + ~square0_q"),
     "tie of a negative argument of tanh": ("test_exponents", "gemm_lane", "negative4_q ? !x4_q.lost && x4_q.x[16] : ", ""),
