@@ -21,6 +21,12 @@ package lathe_gemm_pkg;
     logic [DimW-1:0] k_last;  // steps: with int8 a step is a pair
   } shape_t;
 
+  // Counts blocks: two less than are left after this one, so that it is below 0 if the next one is the last. `left` is
+  // how many these are where the count begins anew.
+  function automatic logic [BlockW:0] count_blocks(logic anew, logic [BlockW-1:0] left, logic [BlockW:0] count);
+    return (anew ? {1'b0, left} : count) - (anew ? (BlockW+1)'(2) : (BlockW+1)'(1));
+  endfunction
+
   // Settings of the lanes' arithmetic.
   typedef struct packed {
     logic        bias;        // the addend is a bias word, one a tile
