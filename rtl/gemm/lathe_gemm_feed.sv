@@ -48,7 +48,8 @@ module lathe_gemm_feed
   localparam int unsigned GapW = $clog2(Lanes + 1);
 
   // The command that is read: both operands begin together, so that the faster one leads by what its buffer holds.
-  logic start, load, a_idle, b_idle, a_load, b_load, one_row, one_col, one_group;
+  logic start, load, a_idle, b_idle, a_load, b_load;
+  tiling_t tiling;
   shape_t shape_q;
   logic int8_q, odd_q, colsum_q, chain_q;
   logic [2:0] before_q;  // unwritten commands before it
@@ -58,14 +59,21 @@ module lathe_gemm_feed
   assign cmd_ready_o = a_idle && b_idle && unfinished_i <= 3'(cmd_i.overlap) + 3'd1;
   assign start = cmd_valid_i && cmd_ready_o;
   assign written = block_i && block_last_i;
-  assign one_row = fits(cmd_i.m, 1'b0);
-  assign one_col = fits(cmd_i.n, 1'b0);
-  assign one_group = fits(cmd_i.k, cmd_i.int8);
+  assign tiling = '{m: in_blocks(cmd_i.m, 1'b0), n: in_blocks(cmd_i.n, 1'b0), k: in_blocks(cmd_i.k, cmd_i.int8)};
 
-  // At most Lanes, or twice that: no comparison with a carry.
-  function automatic logic fits(logic [DimW-1:0] count, logic twice);
-    return count[DimW-1:LaneW+2] == '0 &&
-           (twice ? !count[LaneW+1] || count[LaneW:0] == '0 : !count[LaneW+1] && (!count[LaneW] || count[LaneW-1:0] == '0));
+  // `count`, or pairs of it; nothing carries.
+  function automatic blocks_t in_blocks(logic [DimW-1:0] count, logic pairs);
+    blocks_t blocks;
+    blocks.whole = BlockW'(count >> LaneW);
+    blocks.part = count[LaneW-1:0] != '0;
+    if (pairs) begin
+      blocks.whole = BlockW'(count >> (LaneW + 1));
+      blocks.part = count[LaneW:0] != '0;
+    end
+    blocks.one = count[DimW-1:LaneW+2] == '0 && (!count[LaneW+1] || (pairs && count[LaneW:0] == '0)) &&
+                 (!count[LaneW] || pairs || count[LaneW-1:0] == '0);
+    blocks.unit = count[DimW-1:2] == '0 && !(count[1] && (count[0] || !pairs));
+    return blocks;
   endfunction
 
   // While nothing is read, the next command is loaded in every cycle, and with the last one of these it starts.
@@ -83,7 +91,7 @@ module lathe_gemm_feed
 
   // A chained command reads a group of A when the command before it has written it: in its first column of tiles it
   // comes by all of that command's blocks, in their order.
-  logic a_open, a_first_row, a_first_col, a_next_first_col, chain, may_open_q;
+  logic a_open, a_first_row, a_first_col, chain, a_may_open, more_q;
   logic [15:0] blocks_q, next_block_q;  // blocks written by the oldest unwritten command; block that is wanted next
 
   always_ff @(posedge clk_i) begin
@@ -92,21 +100,22 @@ module lathe_gemm_feed
   end
 
   assign chain = chain_q && before_q != '0;
+  assign a_may_open = before_q == 3'd1 && !written && more_q;
 
   always_ff @(posedge clk_i) begin
     if (load) begin
       chain_q <= cmd_i.chain;
       next_block_q <= '0;
-      may_open_q <= !cmd_i.chain;
+      more_q <= !written && (block_i || blocks_q != '0);
     end else begin
       chain_q <= chain;
+      more_q <= !written && !a_open && (blocks_q > next_block_q || (block_i && blocks_q == next_block_q));
       if (a_open && a_first_col) next_block_q <= next_block_q + 1'b1;
-      may_open_q <= !chain || !a_next_first_col || (before_q == 3'd1 && !written && blocks_q > next_block_q && !a_open);
     end
   end
 
   // Operands.
-  logic a_valid, b_valid, a_int8, a_odd, a_colsum, tile_last, next_tile_last, cmd_last, close;
+  logic a_valid, b_valid, a_int8, a_odd, a_colsum, tile_last, next_tile_last, cmd_last, group_end_q;
   logic [LaneW-1:0] index_q, index_last, next_index_last;
   logic [Lanes*16-1:0] a_data;
 
@@ -119,9 +128,8 @@ module lathe_gemm_feed
     .rst_ni,
     .start_i     (start),
     .next_shape_i(shape_i),
-    .one_row_i   (one_row),
-    .one_col_i   (one_col),
-    .one_group_i (one_group),
+    .next_tiling_i(tiling),
+    .next_chain_i(cmd_i.chain),
     .base_i      (cmd_i.t[0].addr),
     .stride_i    (cmd_i.t[0].stride),
     .along_k_i   (!cmd_i.trans_a),
@@ -129,11 +137,11 @@ module lathe_gemm_feed
     .load_o      (a_load),
     .shape_i     (shape_q),
     .tag_i       ({int8_q, odd_q, colsum_q && a_first_row}),
-    .may_open_i  (may_open_q),
+    .chain_i     (chain),
+    .may_open_i  (a_may_open),
     .open_o      (a_open),
     .first_row_o (a_first_row),
     .first_col_o (a_first_col),
-    .next_first_col_o(a_next_first_col),
     .rd_valid_o  (a_rd_valid_o),
     .rd_ready_i  (a_rd_ready_i),
     .rd_addr_o   (a_rd_addr_o),
@@ -149,7 +157,7 @@ module lathe_gemm_feed
     .next_step_last_o(next_index_last),
     .next_tile_last_o(next_tile_last),
     .taken_i     (step_o),
-    .close_i     (close)
+    .last_i      (group_end_q)
   );
 
   // verilator lint_off PINCONNECTEMPTY
@@ -161,9 +169,8 @@ module lathe_gemm_feed
     .rst_ni,
     .start_i     (start),
     .next_shape_i(shape_i),
-    .one_row_i   (one_row),
-    .one_col_i   (one_col),
-    .one_group_i (one_group),
+    .next_tiling_i(tiling),
+    .next_chain_i(1'b0),
     .base_i      (cmd_i.t[1].addr),
     .stride_i    (cmd_i.t[1].stride),
     .along_k_i   (cmd_i.trans_b),
@@ -171,11 +178,11 @@ module lathe_gemm_feed
     .load_o      (b_load),
     .shape_i     (shape_q),
     .tag_i       (1'b0),
+    .chain_i     (1'b0),
     .may_open_i  (1'b1),
     .open_o      (),
     .first_row_o (),
     .first_col_o (),
-    .next_first_col_o(),
     .rd_valid_o  (b_rd_valid_o),
     .rd_ready_i  (b_rd_ready_i),
     .rd_addr_o   (b_rd_addr_o),
@@ -191,22 +198,21 @@ module lathe_gemm_feed
     .next_step_last_o(),
     .next_tile_last_o(),
     .taken_i     (step_o),
-    .close_i     (close)
+    .last_i      (group_end_q)
   );
   // verilator lint_on PINCONNECTEMPTY
 
   // Steps: the last one of a tile waits until the tile's sums have room and meet no other rows behind the array.
   // What a step ends is known in the cycle before it.
-  logic at_end, group_end_q, last_q, room, room_q, apart, may_end_q, taken_q;
+  logic at_end, last_q, room, room_q, apart, may_end_q, taken_q;
   logic [RoomW-1:0] rows_q;   // rows of sums that have room
   logic [GapW-1:0] gap_q;     // counts down from the last step of a tile
   logic [2:0] stepping_q;     // commands that were begun and want more steps
 
-  assign at_end = close ? next_index_last == '0 : index_q + LaneW'(step_o) == index_last;
+  assign at_end = !step_o ? index_q == index_last : group_end_q ? next_index_last == '0 : index_q + 1'b1 == index_last;
   assign room = rows_q > RoomW'(Lanes);  // for the next tile, which ends later
   assign apart = gap_q <= GapW'(1) || (gap_q == GapW'(2) && !a_colsum);  // in the next cycle
   assign step_o = a_valid && b_valid && (!last_q || may_end_q);
-  assign close = step_o && group_end_q;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
@@ -226,13 +232,13 @@ module lathe_gemm_feed
       may_end_q <= room && apart && !(step_o && last_q);
       if (step_o && last_q) gap_q <= GapW'(Lanes);
       else if (gap_q != '0) gap_q <= gap_q - 1'b1;
-      if (start != (close && cmd_last)) stepping_q <= start ? stepping_q + 1'b1 : stepping_q - 1'b1;
+      if (start != (step_o && group_end_q && cmd_last)) stepping_q <= start ? stepping_q + 1'b1 : stepping_q - 1'b1;
     end
   end
 
   always_ff @(posedge clk_i) begin
     group_end_q <= at_end;
-    last_q <= at_end && (close ? next_tile_last : tile_last);
+    last_q <= at_end && (step_o && group_end_q ? next_tile_last : tile_last);
   end
 
   assign stall_operand_o = stepping_q != '0 && !(a_valid && b_valid);

@@ -16,9 +16,8 @@ module lathe_gemm_fetch
   // The next command, taken with start_i; only if idle_o.
   input  logic                start_i,
   input  shape_t              next_shape_i,
-  input  logic                one_row_i,    // it has one row block
-  input  logic                one_col_i,    // one column block
-  input  logic                one_group_i,  // one group a tile
+  input  tiling_t             next_tiling_i,
+  input  logic                next_chain_i,
   input  logic [AddrW-1:0]    base_i,
   input  logic [AddrW-1:0]    stride_i,
   input  logic                along_k_i,    // k runs along the stored rows
@@ -27,11 +26,11 @@ module lathe_gemm_fetch
   // The command that is read.
   input  shape_t              shape_i,
   input  logic [TagW-1:0]     tag_i,
-  input  logic                may_open_i,   // the next group may be read
-  output logic                open_o,       // it is begun
+  input  logic                chain_i,      // in the first column block a group waits until it may be read,
+  input  logic                may_open_i,   // from the next cycle on
+  output logic                open_o,       // a group is begun
   output logic                first_row_o,  // in the first row block
   output logic                first_col_o,  // in the first column block
-  output logic                next_first_col_o,  // the same in the next cycle
   output logic                rd_valid_o,
   input  logic                rd_ready_i,
   output logic [AddrW-1:0]    rd_addr_o,
@@ -48,14 +47,18 @@ module lathe_gemm_fetch
   output logic [LaneW-1:0]    next_step_last_o,  // of the group after it
   output logic                next_tile_last_o,
   input  logic                taken_i,      // the step is taken
-  input  logic                close_i       // the last one
+  input  logic                last_i        // it is the last one
 );
   // Addresses: a group is a sequence of words `stride` apart. Along k the next group is one word on, else it goes on.
   // What begins or ends with a word is known before it, out of registers.
   logic active_q, load_q, along_q, col_last, all_last, next_row_last, next_col_last, group_last_q, one_group_q;
   logic first_q, word_last_q, short_q, short_one_q;  // first, last word of its group; which is a short one; of one word
   logic tile_last_q;  // last word of its tile
-  logic next_group_last, next_short, first_short, next_word_last;
+  logic go_q;         // it may be read, as far as commands are concerned
+  logic next_group_last, next_short, next_word_last;
+  // verilator lint_off UNUSEDSIGNAL
+  blocks_t lines;     // next command: lines of its groups
+  // verilator lint_on UNUSEDSIGNAL
   logic push, tile_end, room, spill_ready;
   logic [AddrW-1:0] base_q, stride_q, block_stride_q, block_q, group_q, addr_q, next_block, next_group;
   logic [LaneW-1:0] word_q, next_word, short_last_q, first_short_last, last_step;
@@ -66,9 +69,7 @@ module lathe_gemm_fetch
   ) u_tiles (
     .clk_i,
     .start_i   (load_q),
-    .first_i   (next_shape_i),
-    .one_row_i,
-    .one_col_i,
+    .first_i   (next_tiling_i),
     .next_i    (tile_end),
     .shape_i,
     .col_last_o(col_last),
@@ -81,14 +82,13 @@ module lathe_gemm_fetch
   assign next_group_last = group_last_q ? one_group_q : groups_q[BlockW];
   assign first_short_last = !along_k_i ? next_shape_i.k_last[LaneW-1:0] :
                             IsA ? next_shape_i.m_last[LaneW-1:0] : next_shape_i.n_last[LaneW-1:0];
-  assign first_short = !along_k_i ? one_group_i : IsA ? one_row_i : one_col_i;
+  assign lines = !along_k_i ? next_tiling_i.k : IsA ? next_tiling_i.m : next_tiling_i.n;
   assign next_short = !along_q ? next_group_last : !group_last_q ? short_q : IsA ? next_row_last : next_col_last;
   assign next_word = word_last_q ? '0 : word_q + 1'b1;
   assign next_word_last = word_last_q ? next_short && short_one_q : next_word == (short_q ? short_last_q : '1);
-  assign push = active_q && spill_ready && room && (!first_q || may_open_i);
+  assign push = go_q && spill_ready && room;
   assign open_o = push && first_q;
   assign tile_end = push && tile_last_q;
-  assign next_first_col_o = tile_end ? col_last : first_col_o;
   assign idle_o = !active_q;
   assign load_o = load_q;
 
@@ -103,9 +103,17 @@ module lathe_gemm_fetch
     if (!rst_ni) begin
       active_q <= 1'b0;
       load_q <= 1'b1;
-    end else if (start_i || (tile_end && all_last)) begin
-      active_q <= start_i;
-      load_q <= !start_i;
+      go_q <= 1'b0;
+    end else begin
+      if (start_i || (tile_end && all_last)) begin
+        active_q <= start_i;
+        load_q <= !start_i;
+      end
+      if (!active_q) go_q <= start_i && !next_chain_i;
+      else if (!push) go_q <= !first_q || !chain_i || !first_col_o || may_open_i;
+      else if (!word_last_q) go_q <= 1'b1;
+      else if (tile_last_q) go_q <= !all_last && (!chain_i || !col_last || (may_open_i && !first_q));
+      else go_q <= !chain_i || !first_col_o || (may_open_i && !first_q);
     end
   end
 
@@ -122,13 +130,13 @@ module lathe_gemm_fetch
       addr_q <= base_i;
       word_q <= '0;
       first_q <= 1'b1;
-      word_last_q <= first_short && first_short_last == '0;
-      tile_last_q <= one_group_i && first_short && first_short_last == '0;
-      short_q <= first_short;
+      word_last_q <= lines.unit;
+      tile_last_q <= lines.unit && next_tiling_i.k.one;
+      short_q <= lines.one;
       first_row_o <= 1'b1;
       first_col_o <= 1'b1;
-      one_group_q <= one_group_i;
-      group_last_q <= one_group_i;
+      one_group_q <= next_tiling_i.k.one;
+      group_last_q <= next_tiling_i.k.one;
     end else if (push) begin
       word_q <= next_word;
       first_q <= word_last_q;
@@ -147,7 +155,8 @@ module lathe_gemm_fetch
       end
     end
     if (load_q || (push && word_last_q)) begin
-      groups_q <= count_blocks(load_q || group_last_q, BlockW'((load_q ? next_shape_i.k_last : shape_i.k_last) >> LaneW), groups_q);
+      groups_q <= count_blocks(load_q || group_last_q, load_q ? next_tiling_i.k.whole : BlockW'(shape_i.k_last >> LaneW),
+                               !load_q || next_tiling_i.k.part, groups_q);
     end
   end
 
@@ -192,6 +201,6 @@ module lathe_gemm_fetch
     .tag_o       ({tag_o, step_last_o, tile_last_o, cmd_last_o}),
     .next_tag_o  (next_tag),
     .taken_i,
-    .close_i
+    .last_i
   );
 endmodule

@@ -8,17 +8,15 @@ module lathe_gemm_tiles
   input  logic   clk_i,
   // Only the block counts of M and N.
   // verilator lint_off UNUSEDSIGNAL
-  input  logic   start_i,          // go to the first tile
-  input  shape_t first_i,          // of this shape
-  input  logic   one_row_i,        // which has one row block
-  input  logic   one_col_i,        // one column block
-  input  logic   next_i,           // go to the next tile
-  input  shape_t shape_i,          // of this shape
+  input  logic    start_i,          // go to the first tile
+  input  tiling_t first_i,          // of these
+  input  logic    next_i,           // go to the next tile
+  input  shape_t  shape_i,          // of this shape
   // verilator lint_on UNUSEDSIGNAL
-  output logic   col_last_o,       // in the last column block
-  output logic   last_o,           // in the last tile
-  output logic   next_row_last_o,  // the next tile is in the last row block
-  output logic   next_col_last_o   // in the last column block
+  output logic    col_last_o,       // in the last column block
+  output logic    last_o,           // in the last tile
+  output logic    next_row_last_o,  // the next tile is in the last row block
+  output logic    next_col_last_o   // in the last column block
 );
   localparam int unsigned LaneW = $clog2(Lanes);
 
@@ -27,17 +25,18 @@ module lathe_gemm_tiles
 
   always_ff @(posedge clk_i) begin
     if (start_i) begin
-      row_last_q <= one_row_i;
-      col_last_q <= one_col_i;
-      one_col_q <= one_col_i;
+      row_last_q <= first_i.m.one;
+      col_last_q <= first_i.n.one;
+      one_col_q <= first_i.n.one;
     end else if (next_i) begin
       row_last_q <= next_row_last_o;
       col_last_q <= next_col_last_o;
     end
     if (start_i || next_i) begin
-      cols_q <= count_blocks(start_i || col_last_q, BlockW'((start_i ? first_i.n_last : shape_i.n_last) >> LaneW), cols_q);
+      cols_q <= count_blocks(start_i || col_last_q, start_i ? first_i.n.whole : BlockW'(shape_i.n_last >> LaneW),
+                             !start_i || first_i.n.part, cols_q);
     end
-    if (start_i || (next_i && col_last_q)) rows_q <= count_blocks(start_i, BlockW'(first_i.m_last >> LaneW), rows_q);
+    if (start_i || (next_i && col_last_q)) rows_q <= count_blocks(start_i, first_i.m.whole, first_i.m.part, rows_q);
   end
 
   assign col_last_o = col_last_q;

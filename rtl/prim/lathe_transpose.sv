@@ -28,7 +28,7 @@ module lathe_transpose #(
   output logic [TagW-1:0]        tag_o,
   output logic [TagW-1:0]        next_tag_o,    // of the group after it, if that was open a cycle ago
   input  logic                   taken_i,       // it is taken
-  input  logic                   close_i        // and no other one is wanted
+  input  logic                   last_i         // it is the last one that is wanted
 );
   if (Lanes < 2 || Lanes != 1 << LaneW || Groups < 2 || Groups != 1 << $clog2(Groups)) begin : g_check
     $fatal(1, "lathe_transpose: Lanes and Groups must be powers of 2");
@@ -55,8 +55,10 @@ module lathe_transpose #(
   logic [2*Groups-1:0] turned_q;
   logic [Groups-1:0] turn_q;    // of the next group in these places
   form_t form_q [2*Groups], opened, oldest_q, next, coming;
-  logic open, opened_turned, line_last, last_line_q, ahead, room_q, valid_q;
+  logic open, close, opened_turned, line_last, last_line_q, room_q, valid_q;
+  logic [2*Groups-1:0] one_line_q;
   lane_t data_index_q, read_q;  // index_i; as an address
+  logic here, here_next, here_after;
 
   // Room for line `ask` when `used` groups are open: in places that are free, or whose column or line has come out.
   function automatic logic room(lane_t ask, group_t used, lane_t index);
@@ -64,6 +66,7 @@ module lathe_transpose #(
     return used < group_t'(Groups) || (used == group_t'(Groups) && index != '0);
   endfunction
 
+  assign close = taken_i && last_i;
   assign open = take_i && ask_i == '0;
   assign room_o = room_q;
   assign line_last = line_valid_i && last_line_q;
@@ -75,7 +78,9 @@ module lathe_transpose #(
   assign next_tag_o = next.tag;
   assign valid_o = valid_q;
   // A line is there as soon as it came, a column with the last line. Lines are ahead of the index if not equal.
-  assign ahead = line_valid_i || line_q != (close_i ? '0 : index_i + lane_t'(taken_i));
+  assign here = full_q != '0 || (oldest_q.lines && (line_valid_i || line_q != index_i));
+  assign here_next = full_q != '0 || (oldest_q.lines && (line_valid_i || line_q != index_i + 1'b1));
+  assign here_after = full_q > group_t'(1) || (next.lines && (line_valid_i || line_q != '0));
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
@@ -96,24 +101,25 @@ module lathe_transpose #(
       end
       if (line_valid_i) line_q <= line_last ? '0 : line_q + 1'b1;
       if (line_last) in_q <= in_q + 1'b1;
-      if (close_i) out_q <= out_q + 1'b1;
+      if (close) out_q <= out_q + 1'b1;
       room_q <= take_i ? room(ask_next_i, used_q + group_t'(ask_i == '0), index_i) : room(ask_i, used_q, index_i);
-      if (open != close_i) used_q <= open ? used_q + 1'b1 : used_q - 1'b1;
-      if (line_last != close_i) full_q <= line_last ? full_q + 1'b1 : full_q - 1'b1;
-      valid_q <= line_last || full_q > group_t'(close_i) || ((close_i ? next.lines : oldest_q.lines) && ahead);
-      if (taken_i) data_index_q <= close_i ? '0 : data_index_q + 1'b1;
+      if (open != close) used_q <= open ? used_q + 1'b1 : used_q - 1'b1;
+      if (line_last != close) full_q <= line_last ? full_q + 1'b1 : full_q - 1'b1;
+      valid_q <= line_last || (!taken_i ? here : last_i ? here_after : here_next);
+      if (taken_i) data_index_q <= last_i ? '0 : data_index_q + 1'b1;
     end
   end
 
   always_ff @(posedge clk_i) begin
     if (open) begin
       last_q[open_q] <= open_last_i;
+      one_line_q[open_q] <= open_last_i == '0;
       form_q[open_q] <= opened;
       turned_q[open_q] <= opened_turned;
     end
     // Known in the cycle before the line comes, which is later than the one in which its group's length got here.
-    last_line_q <= line_last ? last_q[in_q+1'b1] == '0 : line_q + lane_t'(line_valid_i) == last_q[in_q];
-    if (close_i || used_q == '0) begin
+    last_line_q <= line_last ? one_line_q[in_q+1'b1] : line_q + lane_t'(line_valid_i) == last_q[in_q];
+    if (close || used_q == '0) begin
       oldest_q <= coming;
       read_q <= {LaneW{coming.crossed}};
     end else if (taken_i) begin
@@ -159,8 +165,8 @@ module lathe_transpose #(
       assert (!take_i || room_o) else $error("a line is asked for without room");
       assert (!line_valid_i || full_q < group_t'(Groups) || line_q < index_i) else $error("a line without room");
       assert (!line_valid_i || used_q > full_q) else $error("a line without a group");
-      assert (index_i == data_index_q && (!close_i || taken_i)) else $error("not all words in order");
-      assert (!close_i || full_q != '0) else $error("a group is closed before its last line came");
+      assert (index_i == data_index_q) else $error("not all words in order");
+      assert (!close || full_q != '0) else $error("a group is closed before its last line came");
     end
   end
 `endif

@@ -38,7 +38,7 @@ PLANTED = {
     "reads what is not yet written": ("test_chain", "gemm_feed", "blocks_q > next_block_q", "1'b1"),
     "overlaps what it depends on": ("test_sequences", "gemm_feed", "unfinished_i <= 3'(cmd_i.overlap) + 3'd1", "1'b1"),
     "reads beyond a ragged edge": ("test_shapes", "gemm_fetch", "IsA ? next_row_last : next_col_last", "1'b0"),
-    "shape of the command before": ("test_sequences", "gemm_fetch", ".first_i   (next_shape_i)", ".first_i   (shape_i)"),
+    "shape of the command before": ("test_sequences", "gemm_fetch", "IsA ? next_shape_i.m_last", "IsA ? shape_i.m_last"),
 }
 
 

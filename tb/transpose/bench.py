@@ -72,7 +72,7 @@ class Bench:
                 if taken:
                     closing = index == inside[0].count - 1
                     index = 0 if closing else index + 1
-            dut.taken_i.value, dut.close_i.value = taken, closing
+            dut.taken_i.value, dut.last_i.value = taken, closing
             await RisingEdge(dut.clk_i)
             now += 1
             if closing:
@@ -82,7 +82,7 @@ class Bench:
             self.seen.hit("full", len(inside) == self.groups_inside + 1)
             assert len(inside) <= self.groups_inside + 1, "room for more groups than there are"
             assert limit is None or now <= limit, f"more than {limit} cycles"
-        dut.take_i.value = dut.line_valid_i.value = dut.taken_i.value = dut.close_i.value = dut.index_i.value = 0
+        dut.take_i.value = dut.line_valid_i.value = dut.taken_i.value = dut.last_i.value = dut.index_i.value = 0
         await cycle(dut)
         assert not int(dut.valid_o.value), "a word without a group"
         return now
@@ -138,7 +138,7 @@ async def test_reset(dut):
         running = cocotb.start_soon(bench.run([bench.group() for _ in range(8)], (1.0, 0.5, 0.5)))
         await cycle(dut, moment)
         running.cancel()
-        dut.take_i.value = dut.line_valid_i.value = dut.taken_i.value = dut.close_i.value = dut.index_i.value = 0
+        dut.take_i.value = dut.line_valid_i.value = dut.taken_i.value = dut.last_i.value = dut.index_i.value = 0
         await reset(dut, 2)
         assert not int(dut.valid_o.value)
         await bench.run([bench.group() for _ in range(4)])
