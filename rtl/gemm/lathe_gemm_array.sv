@@ -100,7 +100,7 @@ module lathe_gemm_array
 
   // Edge cells: add up the brackets.
   logic [17:0] side_product_q [Lanes], side_product_d [Lanes];
-  logic signed [17:0] edge_product_q [Lanes], edge_product_d [Lanes];
+  logic [17:0] edge_product_q [Lanes], edge_product_d [Lanes];
   logic [EdgeW-1:0] side_q [Lanes], side_d [Lanes], side_out_q [Lanes], side_out_d [Lanes];
   logic [EdgeW-1:0] edge_q [Lanes], edge_d [Lanes], edge_end_q [Lanes], edge_end_d [Lanes];
   logic [EdgeW-1:0] edge_out_q [Lanes], edge_out_d [Lanes];
@@ -111,8 +111,8 @@ module lathe_gemm_array
     return {flipped[7], !flipped[7], flipped[6:0]};
   endfunction
 
-  // The product with 65536 subtracted from it if int8; else a negated 16-bit number.
-  function automatic logic signed [17:0] edge_product(logic int8, logic [23:0] operand_b);
+  // The product, from which 65536 is to be subtracted if int8; else a negated 16-bit number.
+  function automatic logic [17:0] edge_product(logic int8, logic [23:0] operand_b);
     logic signed [9:0] x;
     logic signed [15:0] y;
     // verilator lint_off UNUSEDSIGNAL
@@ -121,7 +121,7 @@ module lathe_gemm_array
     x = int8 ? {1'b0, factor(operand_b[23:16])} : '1;
     y = int8 ? {7'd0, factor(operand_b[7:0])} : operand_b[15:0];
     product = 26'(x) * 26'(y);
-    return {product[17:16] - {1'b0, int8}, product[15:0]};
+    return product[17:0];
   endfunction
 
   assign side_add = valid_q[Lanes:1] & int8_q[Lanes:1];
@@ -150,8 +150,12 @@ module lathe_gemm_array
   always_comb begin
     /* verilator unroll_disable */
     for (int unsigned i = 0; i < Lanes; i++) begin
+      logic [1:0] upper;  // of the product
+      upper = edge_product_q[i][17:16] - {1'b0, int8_q[i+1]};
       edge_d[i] = edge_q[i];
-      if (edge_add[i]) edge_d[i] = (edge_first_q[i] ? '0 : edge_q[i]) + unsigned'(EdgeW'(edge_product_q[i]));
+      if (edge_add[i]) begin
+        edge_d[i] = (edge_first_q[i] ? '0 : edge_q[i]) + {{EdgeW-18{upper[1]}}, upper, edge_product_q[i][15:0]};
+      end
       edge_end_d[i] = last_q[i+2] ? edge_q[i] : edge_end_q[i];
       edge_out_d[i] = edge_out_q[i];
       if (last_q[i+4] && !int8_q[i+4]) edge_out_d[i] = '0;

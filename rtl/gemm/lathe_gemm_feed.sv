@@ -48,18 +48,37 @@ module lathe_gemm_feed
   localparam int unsigned GapW = $clog2(Lanes + 1);
 
   // The command that is read: both operands begin together, so that the faster one leads by what its buffer holds.
-  logic start, a_idle, b_idle;
+  logic start, load, a_idle, b_idle, a_load, b_load;
+  tiling_t tiling;
   shape_t shape_q;
   logic int8_q, odd_q, colsum_q, chain_q;
   logic [2:0] before_q;  // unwritten commands before it
   logic written;         // one of them has written all
 
+  assign load = a_load && b_load;
   assign cmd_ready_o = a_idle && b_idle && unfinished_i <= 3'(cmd_i.overlap) + 3'd1;
   assign start = cmd_valid_i && cmd_ready_o;
   assign written = block_i && block_last_i;
+  assign tiling = '{m: in_blocks(cmd_i.m, 1'b0), n: in_blocks(cmd_i.n, 1'b0), k: in_blocks(cmd_i.k, cmd_i.int8)};
 
+  // `count`, or pairs of it; nothing carries.
+  function automatic blocks_t in_blocks(logic [DimW-1:0] count, logic pairs);
+    blocks_t blocks;
+    blocks.whole = BlockW'(count >> LaneW);
+    blocks.part = count[LaneW-1:0] != '0;
+    if (pairs) begin
+      blocks.whole = BlockW'(count >> (LaneW + 1));
+      blocks.part = count[LaneW:0] != '0;
+    end
+    blocks.one = count[DimW-1:LaneW+2] == '0 && (!count[LaneW+1] || (pairs && count[LaneW:0] == '0)) &&
+                 (!count[LaneW] || pairs || count[LaneW-1:0] == '0);
+    blocks.unit = count[DimW-1:2] == '0 && !(count[1] && (count[0] || !pairs));
+    return blocks;
+  endfunction
+
+  // While nothing is read, the next command is loaded in every cycle, and with the last one of these it starts.
   always_ff @(posedge clk_i) begin
-    if (start) begin
+    if (load) begin
       shape_q <= shape_i;
       int8_q <= cmd_i.int8;
       odd_q <= cmd_i.int8 && cmd_i.k[0];
@@ -72,7 +91,7 @@ module lathe_gemm_feed
 
   // A chained command reads a group of A when the command before it has written it: in its first column of tiles it
   // comes by all of that command's blocks, in their order.
-  logic a_open, a_first_row, a_first_col, may_open_q;
+  logic a_open, a_first_row, a_first_col, chain, a_may_open, more_q;
   logic [15:0] blocks_q, next_block_q;  // blocks written by the oldest unwritten command; block that is wanted next
 
   always_ff @(posedge clk_i) begin
@@ -80,21 +99,24 @@ module lathe_gemm_feed
     else if (block_i) blocks_q <= block_last_i ? '0 : blocks_q + 1'b1;
   end
 
+  assign chain = chain_q && before_q != '0;
+  assign a_may_open = before_q == 3'd1 && !written && more_q;
+
   always_ff @(posedge clk_i) begin
-    if (start) begin
+    if (load) begin
       chain_q <= cmd_i.chain;
       next_block_q <= '0;
-      may_open_q <= 1'b0;
+      more_q <= !written && (block_i || blocks_q != '0);
     end else begin
-      chain_q <= chain_q && before_q != '0;
+      chain_q <= chain;
+      more_q <= !written && !a_open && (blocks_q > next_block_q || (block_i && blocks_q == next_block_q));
       if (a_open && a_first_col) next_block_q <= next_block_q + 1'b1;
-      may_open_q <= before_q == 3'd1 && !written && blocks_q > next_block_q && !a_open;
     end
   end
 
   // Operands.
-  logic a_valid, b_valid, a_int8, a_odd, a_colsum, tile_last, cmd_last, close;
-  logic [LaneW-1:0] index_q, index_last;
+  logic a_valid, b_valid, a_int8, a_odd, a_colsum, tile_last, next_tile_last, cmd_last, group_end_q;
+  logic [LaneW-1:0] index_q, index_last, next_index_last;
   logic [Lanes*16-1:0] a_data;
 
   lathe_gemm_fetch #(
@@ -106,13 +128,17 @@ module lathe_gemm_feed
     .rst_ni,
     .start_i     (start),
     .next_shape_i(shape_i),
+    .next_tiling_i(tiling),
+    .next_chain_i(cmd_i.chain),
     .base_i      (cmd_i.t[0].addr),
     .stride_i    (cmd_i.t[0].stride),
     .along_k_i   (!cmd_i.trans_a),
     .idle_o      (a_idle),
+    .load_o      (a_load),
     .shape_i     (shape_q),
     .tag_i       ({int8_q, odd_q, colsum_q && a_first_row}),
-    .may_open_i  (!chain_q || !a_first_col || may_open_q),
+    .chain_i     (chain),
+    .may_open_i  (a_may_open),
     .open_o      (a_open),
     .first_row_o (a_first_row),
     .first_col_o (a_first_col),
@@ -128,7 +154,10 @@ module lathe_gemm_feed
     .tile_last_o (tile_last),
     .cmd_last_o  (cmd_last),
     .tag_o       ({a_int8, a_odd, a_colsum}),
-    .close_i     (close)
+    .next_step_last_o(next_index_last),
+    .next_tile_last_o(next_tile_last),
+    .taken_i     (step_o),
+    .last_i      (group_end_q)
   );
 
   // verilator lint_off PINCONNECTEMPTY
@@ -140,12 +169,16 @@ module lathe_gemm_feed
     .rst_ni,
     .start_i     (start),
     .next_shape_i(shape_i),
+    .next_tiling_i(tiling),
+    .next_chain_i(1'b0),
     .base_i      (cmd_i.t[1].addr),
     .stride_i    (cmd_i.t[1].stride),
     .along_k_i   (cmd_i.trans_b),
     .idle_o      (b_idle),
+    .load_o      (b_load),
     .shape_i     (shape_q),
     .tag_i       (1'b0),
+    .chain_i     (1'b0),
     .may_open_i  (1'b1),
     .open_o      (),
     .first_row_o (),
@@ -162,53 +195,63 @@ module lathe_gemm_feed
     .tile_last_o (),
     .cmd_last_o  (),
     .tag_o       (),
-    .close_i     (close)
+    .next_step_last_o(),
+    .next_tile_last_o(),
+    .taken_i     (step_o),
+    .last_i      (group_end_q)
   );
   // verilator lint_on PINCONNECTEMPTY
 
   // Steps: the last one of a tile waits until the tile's sums have room and meet no other rows behind the array.
-  logic group_end, last, room_q, apart, taken_q;
+  // What a step ends is known in the cycle before it.
+  logic at_end, last_q, room, room_q, apart, may_end_q, taken_q;
   logic [RoomW-1:0] rows_q;   // rows of sums that have room
   logic [GapW-1:0] gap_q;     // counts down from the last step of a tile
   logic [2:0] stepping_q;     // commands that were begun and want more steps
 
-  assign group_end = index_q == index_last;
-  assign last = group_end && tile_last;
-  assign apart = gap_q == '0 || (gap_q == GapW'(1) && !a_colsum);
-  assign step_o = a_valid && b_valid && (!last || (room_q && apart));
-  assign close = step_o && group_end;
+  assign at_end = !step_o ? index_q == index_last : group_end_q ? next_index_last == '0 : index_q + 1'b1 == index_last;
+  assign room = rows_q > RoomW'(Lanes);  // for the next tile, which ends later
+  assign apart = gap_q <= GapW'(1) || (gap_q == GapW'(2) && !a_colsum);  // in the next cycle
+  assign step_o = a_valid && b_valid && (!last_q || may_end_q);
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       index_q <= '0;
       rows_q <= RoomW'(RoomRows);
       room_q <= 1'b1;
+      may_end_q <= 1'b0;
       taken_q <= 1'b0;
       gap_q <= GapW'(Lanes);
       stepping_q <= '0;
     end else begin
-      if (step_o) index_q <= group_end ? '0 : index_q + 1'b1;
+      if (step_o) index_q <= group_end_q ? '0 : index_q + 1'b1;
       taken_q <= row_taken_i;
-      if (step_o && last) rows_q <= rows_q - RoomW'(Lanes) - RoomW'(a_colsum) + RoomW'(taken_q);
+      if (step_o && last_q) rows_q <= rows_q - RoomW'(Lanes) - RoomW'(a_colsum) + RoomW'(taken_q);
       else if (taken_q) rows_q <= rows_q + 1'b1;
-      room_q <= rows_q > RoomW'(Lanes);  // for the next tile, which ends later
-      if (step_o && last) gap_q <= GapW'(Lanes);
+      room_q <= room;
+      may_end_q <= room && apart && !(step_o && last_q);
+      if (step_o && last_q) gap_q <= GapW'(Lanes);
       else if (gap_q != '0) gap_q <= gap_q - 1'b1;
-      if (start != (close && cmd_last)) stepping_q <= start ? stepping_q + 1'b1 : stepping_q - 1'b1;
+      if (start != (step_o && group_end_q && cmd_last)) stepping_q <= start ? stepping_q + 1'b1 : stepping_q - 1'b1;
     end
   end
 
+  always_ff @(posedge clk_i) begin
+    group_end_q <= at_end;
+    last_q <= at_end && (step_o && group_end_q ? next_tile_last : tile_last);
+  end
+
   assign stall_operand_o = stepping_q != '0 && !(a_valid && b_valid);
-  assign stall_result_o = a_valid && b_valid && last && !room_q;
+  assign stall_result_o = a_valid && b_valid && last_q && !room_q;
 
   // The upper half of the last pair is no element if K is odd.
-  assign step_last_o = last;
+  assign step_last_o = last_q;
   assign step_int8_o = a_int8;
   assign step_colsum_o = a_colsum;
 
   always_comb begin
     step_a_o = a_data;
-    if (a_odd && last) begin
+    if (a_odd && last_q) begin
       for (int unsigned l = 0; l < Lanes; l++) step_a_o[16*l+8+:8] = '0;
     end
   end

@@ -23,6 +23,25 @@ package lathe_gemm_pkg;
     logic [DimW-1:0] k_last;  // steps: with int8 a step is a pair
   } shape_t;
 
+  // A number of rows, columns or steps in blocks of Lanes.
+  typedef struct packed {
+    logic [BlockW-1:0] whole;  // blocks of all Lanes
+    logic              part;   // there is one more, a smaller one
+    logic              one;    // there is one only
+    logic              unit;   // with one row, column or step
+  } blocks_t;
+
+  typedef struct packed {
+    blocks_t m;
+    blocks_t n;
+    blocks_t k;
+  } tiling_t;
+
+  // Counts blocks: two less than are left after this one, so that it is below 0 if the next one is the last.
+  function automatic logic [BlockW:0] count_blocks(logic anew, logic [BlockW-1:0] whole, logic part, logic [BlockW:0] count);
+    return (anew ? {1'b0, whole} : count) + (anew ? ~(BlockW+1)'(2) : '1) + (BlockW+1)'(anew && part);
+  endfunction
+
   // Settings of the lanes' arithmetic.
   typedef struct packed {
     logic        bias;        // the addend is a bias word, one a tile

@@ -32,13 +32,13 @@ PLANTED = {
     "corrections of tiles before": ("test_shapes", "gemm_array", "edge_first_q[i] ? '0 : edge_q", "1'b0 ? '0 : edge_q"),
     "totals survive a reset": ("test_reset", "gemm_collect", "row_valid_i[j] || clear_line[j]", "row_valid_i[j]"),
     "no correction by the row": ("test_shapes", "gemm_collect", "signed'(side_q[j] + edge_data_i[j])", "signed'(edge_data_i[j])"),
-    "a pad byte counts": ("test_shapes", "gemm_feed", "if (a_odd && last)", "if (1'b0)"),
-    "column sums meet other rows": ("test_options", "gemm_feed", "gap_q == GapW'(1) && !a_colsum", "gap_q == GapW'(1)"),
-    "tiles start without room": ("test_stalls", "gemm_feed", "(room_q && apart)", "apart"),
+    "a pad byte counts": ("test_shapes", "gemm_feed", "if (a_odd && last_q)", "if (1'b0)"),
+    "column sums meet other rows": ("test_options", "gemm_feed", "gap_q == GapW'(2) && !a_colsum", "gap_q == GapW'(2)"),
+    "tiles start without room": ("test_stalls", "gemm_feed", "room && apart", "apart"),
     "reads what is not yet written": ("test_chain", "gemm_feed", "blocks_q > next_block_q", "1'b1"),
     "overlaps what it depends on": ("test_sequences", "gemm_feed", "unfinished_i <= 3'(cmd_i.overlap) + 3'd1", "1'b1"),
-    "reads beyond a ragged edge": ("test_shapes", "gemm_fetch", "IsA ? row_last : col_last", "1'b0"),
-    "shape of the command before": ("test_sequences", "gemm_fetch", ".first_i   (next_shape_i)", ".first_i   (shape_i)"),
+    "reads beyond a ragged edge": ("test_shapes", "gemm_fetch", "IsA ? next_row_last : next_col_last", "1'b0"),
+    "shape of the command before": ("test_sequences", "gemm_fetch", "IsA ? next_shape_i.m_last", "IsA ? shape_i.m_last"),
 }
 
 

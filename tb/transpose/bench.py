@@ -47,7 +47,7 @@ class Bench:
         lines, inside = deque(), deque()
         index, now = 0, 0
         while to_ask or inside:
-            line = lines.popleft() if lines and draw() < rates[1] else None
+            line = lines.popleft()[1] if lines and lines[0][0] < now and draw() < rates[1] else None
             dut.line_valid_i.value = line is not None
             dut.line_data_i.value = to_word(line) if line is not None else self.generator.integers(1 << 16).item()
             dut.index_i.value = index
@@ -58,20 +58,21 @@ class Bench:
                 group, number = to_ask.popleft()
                 asking = True
                 opening = None if number else group
-                lines.append(group.lines[number])
+                lines.append((now + 1, group.lines[number]))
                 self.seen.hit("line in the place of one that has come out", len(inside) == self.groups_inside + 1)
             dut.take_i.value = asking
             if opening:
                 dut.open_last_i.value, dut.open_lines_i.value = len(opening.lines) - 1, opening.as_lines
                 dut.open_tag_i.value = opening.tag
-            closing = False
+            taken = closing = False
             if int(dut.valid_o.value):
                 self.compare(inside[0], index, int(dut.data_o.value), int(dut.tag_o.value))
                 self.seen.hit("line before its group is whole", bool(lines) and len(inside) == 1 and inside[0].as_lines)
-                if draw() < rates[2]:
+                taken = bool(draw() < rates[2])
+                if taken:
                     closing = index == inside[0].count - 1
                     index = 0 if closing else index + 1
-            dut.close_i.value = closing
+            dut.taken_i.value, dut.last_i.value = taken, closing
             await RisingEdge(dut.clk_i)
             now += 1
             if closing:
@@ -81,7 +82,7 @@ class Bench:
             self.seen.hit("full", len(inside) == self.groups_inside + 1)
             assert len(inside) <= self.groups_inside + 1, "room for more groups than there are"
             assert limit is None or now <= limit, f"more than {limit} cycles"
-        dut.close_i.value = dut.take_i.value = dut.line_valid_i.value = 0
+        dut.take_i.value = dut.line_valid_i.value = dut.taken_i.value = dut.last_i.value = dut.index_i.value = 0
         await cycle(dut)
         assert not int(dut.valid_o.value), "a word without a group"
         return now
@@ -137,7 +138,7 @@ async def test_reset(dut):
         running = cocotb.start_soon(bench.run([bench.group() for _ in range(8)], (1.0, 0.5, 0.5)))
         await cycle(dut, moment)
         running.cancel()
-        dut.take_i.value = dut.line_valid_i.value = dut.close_i.value = 0
+        dut.take_i.value = dut.line_valid_i.value = dut.taken_i.value = dut.last_i.value = dut.index_i.value = 0
         await reset(dut, 2)
         assert not int(dut.valid_o.value)
         await bench.run([bench.group() for _ in range(4)])

@@ -10,10 +10,10 @@ def test_transpose(lanes):
 
 
 @pytest.mark.parametrize("test, old, new", [
-    ("test_groups", "open && used_q == group_t'(close_i)", "open && used_q == '0"),
-    ("test_groups", "line_q == last_q[in_q]", "line_q == last_q[open_q]"),
+    ("test_groups", "used_q <= group_t'(1) ? opened", "used_q == '0 ? opened"),
+    ("test_groups", "lane_t'(line_valid_i) == last_q[in_q]", "lane_t'(line_valid_i) == last_q[open_q]"),
     ("test_groups", "index > ask", "index >= ask"),
-    ("test_groups", "opened.turned == opened.lines", "opened.turned != opened.lines"),
+    ("test_groups", "opened_turned == open_lines_i", "opened_turned != open_lines_i"),
     ("test_reset", "full_q <= '0;", ""),
 ], ids=["form of another group", "length of another group", "room too early", "turned", "reset"])
 def test_transpose_detects_a_planted_error(test, old, new):
