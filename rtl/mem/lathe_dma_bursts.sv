@@ -26,6 +26,7 @@ module lathe_dma_bursts #(
   localparam int unsigned PageW = $clog2(PageBeats);
 
   logic             busy_q, sized_q, take, row_ends_q;  // row_ends: with the burst that was sized
+  logic             row_ended_q;  // one did: row_q and rows_left_q follow a cycle later
   logic [AddrW-1:0] addr_q, row_q, stride_q;
   logic [DimW-1:0]  words_q, words_left_q, rows_left_q;
   logic [6:0]       beats_q, beats;
@@ -51,12 +52,8 @@ module lathe_dma_bursts #(
       busy_q <= 1'b1;
       sized_q <= 1'b0;
     end else begin
-      if (take) begin
-        sized_q <= 1'b0;
-        if (row_ends_q && rows_left_q == DimW'(1)) busy_q <= 1'b0;
-      end else if (busy_q) begin
-        sized_q <= 1'b1;
-      end
+      sized_q <= busy_q && !take;
+      if (take && row_ends_q && rows_left_q == DimW'(1)) busy_q <= 1'b0;
     end
   end
 
@@ -71,14 +68,17 @@ module lathe_dma_bursts #(
     end else if (take) begin
       if (row_ends_q) begin
         addr_q <= row_q + stride_q;
-        row_q <= row_q + stride_q;
         words_left_q <= words_q;
-        rows_left_q <= rows_left_q - DimW'(1);
       end else begin
         addr_q <= addr_q + AddrW'(beats_q);
         words_left_q <= words_left_q - DimW'(beats_q);
       end
     end
+    if (!start_i && row_ended_q) begin
+      row_q <= row_q + stride_q;
+      rows_left_q <= rows_left_q - DimW'(1);
+    end
+    row_ended_q <= take && row_ends_q;
     if (busy_q && !sized_q) begin
       beats_q <= beats;
       row_ends_q <= words_left_q <= DimW'(MaxBeats) && !page_first;
