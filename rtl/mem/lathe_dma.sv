@@ -73,25 +73,24 @@ module lathe_dma #(
   typedef enum logic [2:0] {Idle, Setup, Load, Store, Drain, Done} state_e;
   state_e     state_q, state_d;
   cmd_t       cmd_q;
-  logic       setup, setup_load, setup_store, is_store;
+  logic       setup, setup_load, setup_store, store_q;
   logic       failed_q, fails, over, reader_busy;
   logic [2:0] bursts_q;  // from the address register to the last response
   logic       unused_cmd;
 
   assign cmd_ready_o = state_q == Idle;
   assign setup = state_q == Setup;
-  assign is_store = cmd_q.op == DmaStore;
-  assign setup_load = setup && !is_store;
-  assign setup_store = setup && is_store;
+  assign setup_load = setup && !store_q;
+  assign setup_store = setup && store_q;
   assign unused_cmd = ^{cmd_q.trans_a, cmd_q.trans_b, cmd_q.bias, cmd_q.act, cmd_q.dact, cmd_q.stochastic, cmd_q.greedy,
                         cmd_q.int8, cmd_q.int8_result, cmd_q.accumulate, cmd_q.colsum, cmd_q.chain, cmd_q.overlap,
-                        cmd_q.gshift, cmd_q.k, cmd_q.key, cmd_q.t, cmd_q.mem_addr, cmd_q.mem_stride};
+                        cmd_q.gshift, cmd_q.k, cmd_q.key, cmd_q.op, cmd_q.t, cmd_q.mem_addr, cmd_q.mem_stride};
 
   always_comb begin
     state_d = state_q;
     unique case (state_q)
       Idle:        if (cmd_valid_i) state_d = Setup;
-      Setup:       state_d = is_store ? Store : Load;
+      Setup:       state_d = store_q ? Store : Load;
       Load, Store: if (over) state_d = Drain;
       Drain:       if (!reader_busy) state_d = Done;
       default:     state_d = Idle;
@@ -104,7 +103,10 @@ module lathe_dma #(
   end
 
   always_ff @(posedge clk_i) begin
-    if (cmd_valid_i && cmd_ready_o) cmd_q <= cmd_i;
+    if (cmd_valid_i && cmd_ready_o) begin
+      cmd_q <= cmd_i;
+      store_q <= cmd_i.op == DmaStore;
+    end
     if (state_q == Idle) failed_q <= 1'b0;
     else if (fails) failed_q <= 1'b1;
   end
@@ -116,7 +118,7 @@ module lathe_dma #(
   end
 
   // ---- Addresses: one register for both directions, a command goes one way ----
-  logic                 more, burst_valid, burst_ready, burst_taken, burst_ends, addr_valid_q;
+  logic                 more, burst_valid, burst_ready, burst_taken, burst_ends, addr_valid_q, addr_free;
   logic [BeatAddrW-1:0] burst_addr, addr_q;
   logic [6:0]           burst_beats, beats_q;
 
@@ -139,8 +141,9 @@ module lathe_dma #(
     .burst_beats_o(burst_beats)
   );
 
-  assign burst_taken = addr_valid_q && (is_store ? m_axi_awready : m_axi_arready);
-  assign burst_ready = (!addr_valid_q || burst_taken) && bursts_q != 3'(MaxBursts) && !failed_q;
+  assign burst_taken = addr_valid_q && (store_q ? m_axi_awready : m_axi_arready);
+  assign addr_free = !addr_valid_q || burst_taken;
+  assign burst_ready = addr_free && !bursts_q[$clog2(MaxBursts)] && !failed_q;
   assign burst_ends = (m_axi_bvalid && m_axi_bready) || (m_axi_rvalid && m_axi_rready && m_axi_rlast);
   assign over = !more && !addr_valid_q && bursts_q == '0 && !wr_valid_o;
 
@@ -156,14 +159,14 @@ module lathe_dma #(
   end
 
   always_ff @(posedge clk_i) begin
-    if (burst_valid && burst_ready) begin
+    if (addr_free) begin
       addr_q <= burst_addr;
       beats_q <= burst_beats;
     end
   end
 
-  assign m_axi_awvalid = addr_valid_q && is_store;
-  assign m_axi_arvalid = addr_valid_q && !is_store;
+  assign m_axi_awvalid = addr_valid_q && store_q;
+  assign m_axi_arvalid = addr_valid_q && !store_q;
   assign m_axi_awaddr = {addr_q, {LogBytes{1'b0}}};
   assign m_axi_araddr = m_axi_awaddr;
   assign m_axi_awlen = 8'(beats_q) - 8'd1;
@@ -203,6 +206,7 @@ module lathe_dma #(
   // ---- Store: the scratchpad's words to write data, burst by burst after their addresses ----
   logic       word_valid, word_ready, lengths_valid, lengths_ready, next_burst, b_fails;
   logic [6:0] length, left_q;   // left: beats of the burst that are still to be sent
+  logic       sending_q, last_q;  // left is not 0, is 1
   logic [2:0] unused_level;
 
   lathe_row_reader #(
@@ -242,24 +246,33 @@ module lathe_dma #(
     .level_o(unused_level)
   );
 
-  assign m_axi_wvalid = word_valid && left_q != '0;
-  assign m_axi_wlast = left_q == 7'd1;
+  assign m_axi_wvalid = word_valid && sending_q;
+  assign m_axi_wlast = last_q;
   assign m_axi_wstrb = '1;
   assign m_axi_bready = state_q == Store;
-  assign word_ready = m_axi_wready && left_q != '0;
-  assign next_burst = left_q == '0 || (m_axi_wvalid && m_axi_wready && m_axi_wlast);
+  assign word_ready = m_axi_wready && sending_q;
+  assign next_burst = !sending_q || (word_valid && m_axi_wready && last_q);
   assign b_fails = m_axi_bvalid && m_axi_bready && m_axi_bresp != RespOkay;
   assign fails = r_fails || b_fails;
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) left_q <= '0;
-    else if (next_burst) left_q <= lengths_valid ? length : '0;
-    else if (m_axi_wvalid && m_axi_wready) left_q <= left_q - 7'd1;
+    if (!rst_ni) sending_q <= 1'b0;
+    else if (next_burst) sending_q <= lengths_valid;
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (next_burst) begin
+      left_q <= length;
+      last_q <= length == 7'd1;
+    end else if (m_axi_wvalid && m_axi_wready) begin
+      left_q <= left_q - 7'd1;
+      last_q <= left_q == 7'd2;
+    end
   end
 
   always_comb begin
-    stall_operand_o = is_store ? left_q != '0 && !word_valid : !wr_valid_o && !m_axi_rvalid && !over;
-    stall_result_o = is_store ? word_valid && !(m_axi_wvalid && m_axi_wready) : wr_valid_o && !wr_ready_i;
+    stall_operand_o = store_q ? sending_q && !word_valid : !wr_valid_o && !m_axi_rvalid && !over;
+    stall_result_o = store_q ? word_valid && !(m_axi_wvalid && m_axi_wready) : wr_valid_o && !wr_ready_i;
     if (state_q != Load && state_q != Store) {stall_operand_o, stall_result_o} = '0;
   end
 

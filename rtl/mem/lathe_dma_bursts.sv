@@ -25,21 +25,23 @@ module lathe_dma_bursts #(
 
   localparam int unsigned PageW = $clog2(PageBeats);
 
-  logic             busy_q, sized_q, take, row_ends;
+  logic             busy_q, sized_q, take, row_ends_q;  // row_ends: with the burst that was sized
+  logic             row_ended_q;  // one did: row_q and rows_left_q follow a cycle later
   logic [AddrW-1:0] addr_q, row_q, stride_q;
   logic [DimW-1:0]  words_q, words_left_q, rows_left_q;
   logic [6:0]       beats_q, beats;
 
   // Beats up to the page's end, and the least of the three limits
   logic [PageW:0] page_left;
+  logic           page_first;  // the page's end is that limit, and before the row's end
   assign page_left = (PageW + 1)'(PageBeats) - {1'b0, addr_q[PageW-1:0]};
+  assign page_first = page_left < (PageW + 1)'(MaxBeats) && DimW'(page_left) < words_left_q;
   always_comb begin
     beats = 7'(MaxBeats);
-    if (words_left_q < DimW'(beats)) beats = words_left_q[6:0];
-    if (page_left < (PageW + 1)'(beats)) beats = page_left[6:0];
+    if (words_left_q < DimW'(MaxBeats)) beats = words_left_q[6:0];
+    if (page_first) beats = page_left[6:0];
   end
 
-  assign row_ends = words_left_q == DimW'(beats_q);
   assign take = burst_valid_o && burst_ready_i;
 
   always_ff @(posedge clk_i) begin
@@ -50,12 +52,8 @@ module lathe_dma_bursts #(
       busy_q <= 1'b1;
       sized_q <= 1'b0;
     end else begin
-      if (take) begin
-        sized_q <= 1'b0;
-        if (row_ends && rows_left_q == DimW'(1)) busy_q <= 1'b0;
-      end else if (busy_q) begin
-        sized_q <= 1'b1;
-      end
+      sized_q <= busy_q && !take;
+      if (take && row_ends_q && rows_left_q == DimW'(1)) busy_q <= 1'b0;
     end
   end
 
@@ -68,21 +66,27 @@ module lathe_dma_bursts #(
       words_left_q <= words_i;
       rows_left_q <= rows_i;
     end else if (take) begin
-      if (row_ends) begin
+      if (row_ends_q) begin
         addr_q <= row_q + stride_q;
-        row_q <= row_q + stride_q;
         words_left_q <= words_q;
-        rows_left_q <= rows_left_q - DimW'(1);
       end else begin
         addr_q <= addr_q + AddrW'(beats_q);
         words_left_q <= words_left_q - DimW'(beats_q);
       end
     end
-    if (busy_q && !sized_q) beats_q <= beats;
+    if (!start_i && row_ended_q) begin
+      row_q <= row_q + stride_q;
+      rows_left_q <= rows_left_q - DimW'(1);
+    end
+    row_ended_q <= take && row_ends_q;
+    if (busy_q && !sized_q) begin
+      beats_q <= beats;
+      row_ends_q <= words_left_q <= DimW'(MaxBeats) && !page_first;
+    end
   end
 
   assign busy_o = busy_q;
-  assign burst_valid_o = busy_q && sized_q;
+  assign burst_valid_o = sized_q;
   assign burst_addr_o = addr_q;
   assign burst_beats_o = beats_q;
 
@@ -93,6 +97,7 @@ module lathe_dma_bursts #(
 
   always_ff @(posedge clk_i) begin
     if (checking_q && rst_ni && burst_valid_o) begin
+      assert (busy_q) else $error("a burst after the last one");
       assert (beats_q >= 7'd1 && beats_q <= 7'(MaxBeats)) else $error("beats");
       assert (DimW'(beats_q) <= words_left_q) else $error("burst beyond its row");
       assert ((PageW + 1)'(beats_q) <= page_left) else $error("burst across 4 KiB");

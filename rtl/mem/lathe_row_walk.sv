@@ -19,15 +19,14 @@ module lathe_row_walk (
   logic             valid_q;
   logic [AddrW-1:0] addr_q, row_q, stride_q, next_row;
   logic [DimW-1:0]  words_q, words_left_q, rows_left_q;
-  logic             row_ends;
+  // Of what is left: one word of the row, one row; of every row: one word
+  logic             word_last_q, row_last_q, narrow_q;
 
-  assign row_ends = words_left_q == DimW'(1);
   assign next_row = row_q + stride_q;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni || clear_i) valid_q <= 1'b0;
-    else if (start_i) valid_q <= 1'b1;
-    else if (step_i && row_ends && rows_left_q == DimW'(1)) valid_q <= 1'b0;
+    else valid_q <= start_i || (valid_q && !(step_i && word_last_q && row_last_q));
   end
 
   always_ff @(posedge clk_i) begin
@@ -38,15 +37,21 @@ module lathe_row_walk (
       words_q <= words_i;
       words_left_q <= words_i;
       rows_left_q <= rows_i;
+      narrow_q <= words_i == DimW'(1);
+      word_last_q <= words_i == DimW'(1);
+      row_last_q <= rows_i == DimW'(1);
     end else if (step_i) begin
-      if (row_ends) begin
+      if (word_last_q) begin
         addr_q <= next_row;
         row_q <= next_row;
         words_left_q <= words_q;
         rows_left_q <= rows_left_q - DimW'(1);
+        word_last_q <= narrow_q;
+        row_last_q <= rows_left_q == DimW'(2);
       end else begin
         addr_q <= addr_q + AddrW'(1);
         words_left_q <= words_left_q - DimW'(1);
+        word_last_q <= words_left_q == DimW'(2);
       end
     end
   end

@@ -16,25 +16,22 @@ module lathe_exp_q #(
   output logic [20:0]        y_o,
   output logic [TagW-1:0]    tag_o
 );
-  typedef struct packed {
-    logic        zero;
-    logic        over;
-    logic [21:0] twice;  // the result with one fraction bit
-  } scaled_t;
-
   logic [Latency-1:0] valid_q;
   logic signed [28:0] x5_q;
   logic signed [31:0] x23_q, x23p_q;
   logic signed [33:0] x85_q;
   logic signed [27:0] t_q;
   logic signed [26:0] t_rounded;
-  logic signed [5:0]  n4_q, n5_q, n6_q, n7_q;  // -19 (result 0) .. 5 (saturated)
+  logic signed [5:0]  n4_q;  // -19 (result 0) .. 5 (saturated)
+  logic [4:0]         shift5_q, shift6_q;  // 5 - n
+  logic [2:0]         fine_q;
   logic [7:0]         g4_q, g5_q;
-  logic [17:0]        base4_q, base5_q, base6_q, m_q;
+  logic [17:0]        base4_q, base5_q, base6_q, m;
   logic [8:0]         slope4_q, slope5_q;
   logic [16:0]        rise_q;
+  logic [23:0]        coarse, coarse_q;
+  logic [23:0]        twice_q;  // the result with one fraction bit
   logic [20:0]        y_q;
-  scaled_t            scaled_q;
 
   // Per segment: first value and rise to the next.
   logic [26:0] rom [256];
@@ -45,17 +42,17 @@ module lathe_exp_q #(
     end
   end
 
-  // 2**n * m with m in [1, 2] in two steps: shift, then round half up and saturate.
-  function automatic scaled_t scale(logic signed [5:0] n, logic [17:0] m);
-    logic [22:0] wide;
-    wide = n[5] ? 23'(m >> 5'(-6'sd1 - n)) : 23'(m) << (4'd1 + 4'(n[2:0]));  // one fraction bit
-    return '{zero: n < -6'sd18, over: n >= 6'sd5 || wide[22], twice: wide[21:0]};
-  endfunction
-
-  function automatic logic [20:0] round(scaled_t x);
-    if (x.over) return '1;
-    return x.zero ? '0 : 21'((x.twice + 22'd1) >> 1);  // no carry out: only results below 1 are odd
-  endfunction
+  // 2**n * m with m in [1, 2] in three steps: to the right by the eights of 5 - n, by its rest, then round half up and
+  // saturate. m is rounded in the addition that makes it.
+  assign m = 18'(({base6_q, 1'b1} + 19'(rise_q >> 7)) >> 1);
+  always_comb begin
+    unique case (shift6_q[4:3])
+      2'd0:    coarse = {m, 6'd0};
+      2'd1:    coarse = 24'(m[17:2]);
+      2'd2:    coarse = 24'(m[17:10]);
+      default: coarse = '0;
+    endcase
+  end
 
   assign t_rounded = 27'(t_q);
 
@@ -92,19 +89,19 @@ module lathe_exp_q #(
       base5_q <= base4_q;
       slope5_q <= slope4_q;
       g5_q <= g4_q;
-      n5_q <= n4_q;
+      shift5_q <= 5'(6'sd5 - n4_q);
     end
     if (valid_q[4]) begin
       rise_q <= 17'(slope5_q) * 17'(g5_q);
       base6_q <= base5_q;
-      n6_q <= n5_q;
+      shift6_q <= shift5_q;
     end
     if (valid_q[5]) begin
-      m_q <= base6_q + 18'((18'(rise_q) + 18'd128) >> 8);
-      n7_q <= n6_q;
+      coarse_q <= coarse;
+      fine_q <= shift6_q[2:0];
     end
-    if (valid_q[6]) scaled_q <= scale(n7_q, m_q);
-    if (valid_q[7]) y_q <= round(scaled_q);
+    if (valid_q[6]) twice_q <= coarse_q >> fine_q;
+    if (valid_q[7]) y_q <= |twice_q[23:22] ? '1 : 21'((twice_q[21:0] + 22'd1) >> 1);  // no carry out: only results below 1 are odd
   end
 
   assign valid_o = valid_q[Latency-1];

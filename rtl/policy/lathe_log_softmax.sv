@@ -78,7 +78,8 @@ module lathe_log_softmax
     logic signed [24:0] d;  // on `last` the value
   } gap_t;
   typedef struct packed {
-    gap_t       gap;
+    gap_t        gap;
+    logic        is_max;
     logic [16:0] e;
   } summand_t;
 
@@ -114,7 +115,7 @@ module lathe_log_softmax
     .tag_o(gap_late)
   );
 
-  assign summand = {gap_late, gap_late.last ? 17'd0 : exp_y[16:0]};
+  assign summand = {gap_late, !gap_late.last && gap_late.d == '0, gap_late.last ? 17'd0 : exp_y[16:0]};
   assign total = sum_q + 22'(summand.e);
 
   always_ff @(posedge clk_i) begin
@@ -185,7 +186,7 @@ module lathe_log_softmax
   always_ff @(posedge clk_i) begin
     if (mid_pop) begin
       lp_q.last <= mid.gap.last;
-      lp_q.is_max <= !mid.gap.last && mid.gap.d == '0;
+      lp_q.is_max <= mid.is_max;
       lp_q.lp <= mid.gap.last ? 26'(mid.gap.d) : 26'(mid.gap.d) - 26'(ln_sum);
       lp_q.p <= '0;
       lp_q.e <= mid.e;

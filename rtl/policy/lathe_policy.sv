@@ -50,7 +50,7 @@ module lathe_policy
 
   assign cmd_ready_o = !run_q;
   assign accept = cmd_valid_i && cmd_ready_o;
-  assign finished = run_q && !start_q && rows_left_q == '0 && write_empty;
+  assign finished = run_q && rows_left_q == '0 && write_empty;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
@@ -126,7 +126,7 @@ module lathe_policy
     .out_o(elem)
   );
 
-  // Random numbers: one a row (SAMPLE), or one for four columns (LOSS).
+  // Random numbers: one a row (SAMPLE), or one for four columns (LOSS; SAMPLE's column is 0).
   logic [15:0]     random_row_q;
   logic [31:0]     row_key, random;
   logic [ColW-3:0] grad_random_col;
@@ -138,7 +138,7 @@ module lathe_policy
   end
 
   lathe_rng #(
-    .Stages(2)
+    .Stages(3)
   ) u_row_key (
     .clk_i,
     .en_i(run_q),
@@ -147,12 +147,12 @@ module lathe_policy
     .rand_o(row_key)
   );
   lathe_rng #(
-    .Stages(2)
+    .Stages(3)
   ) u_random (
     .clk_i,
     .en_i(run_q),
     .key_i(row_key),
-    .index_i(loss_q ? lathe_num_pkg::group_index(16'(grad_random_col)) : '0),
+    .index_i(lathe_num_pkg::group_index(16'(grad_random_col))),
     .rand_o(random)
   );
 
@@ -175,7 +175,7 @@ module lathe_policy
     .rec_i(rec),
     .rec_pop_o(rec_pop),
     .ctx_valid_o(ctx_valid),
-    .ctx_pop_i(elem_valid && elem_ready && elem.last),
+    .ctx_pop_i(elem_ready && elem.last),
     .ctx_o(ctx),
     .sample_valid_o(sample_valid),
     .sample_o(sample)
@@ -191,7 +191,7 @@ module lathe_policy
   );
 
   // Results.
-  logic               grad_ready, grad_take, grad_valid, grad_last, pick_ready, pick_take, pick_valid, room;
+  logic               grad_valid, grad_last, word_end, pick_valid, room, there, first_q;
   logic signed [15:0] grad;
   logic [63:0]        pick_rec;
   logic [31:0]        saturations;
@@ -199,7 +199,15 @@ module lathe_policy
   logic signed [9:0]  e_v;
 
   assign e_v = -10'sd32 - signed'({5'b0, cmd_q.gshift});
-  assign elem_ready = loss_q ? grad_ready : pick_ready;
+
+  // An element is taken with its row's context and, if it is the first of a word or record, room for that.
+  assign there = elem_valid && ctx_valid;
+  assign elem_ready = elem_valid && ctx_valid && (room || !first_q);
+
+  always_ff @(posedge clk_i) begin
+    if (start_q) first_q <= 1'b1;
+    else if (elem_ready) first_q <= loss_q ? word_end : elem.last;
+  end
 
   lathe_policy_grad #(
     .Lanes(Lanes)
@@ -211,13 +219,11 @@ module lathe_policy
     .shift_i(10'(cmd_q.t[2].exp) - e_v),
     .entropy_coef_i(cfg_q.entropy_coef),
     .value_coef_i(cfg_q.value_coef),
-    .in_valid_i(elem_valid && loss_q),
-    .in_ready_o(grad_ready),
+    .there_i(there && loss_q),
+    .fire_i(elem_ready && loss_q),
     .in_i(elem),
-    .ctx_valid_i(ctx_valid),
     .ctx_i(ctx),
-    .room_i(room),
-    .take_o(grad_take),
+    .word_end_o(word_end),
     .row_end_o(grad_row_end),
     .random_col_o(grad_random_col),
     .random_i(random),
@@ -234,13 +240,11 @@ module lathe_policy
     .start_i(start_q),
     .greedy_i(cmd_q.greedy),
     .version_i(cfg_q.version),
-    .in_valid_i(elem_valid && !loss_q),
-    .in_ready_o(pick_ready),
+    .there_i(there && !loss_q),
+    .fire_i(elem_ready && !loss_q),
+    .first_i(first_q),
     .in_i(elem),
-    .ctx_valid_i(ctx_valid),
     .threshold_i(ctx.coef[21:0]),
-    .room_i(room),
-    .take_o(pick_take),
     .rec_valid_o(pick_valid),
     .rec_o(pick_rec)
   );
@@ -253,7 +257,7 @@ module lathe_policy
     .start_i(start_q),
     .dst_i(cmd_q.t[2]),
     .room_o(room),
-    .take_i(grad_take || pick_take),
+    .take_i(elem_ready && first_q),
     .elem_valid_i(grad_valid),
     .elem_last_i(grad_last),
     .elem_i(grad),

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Gradient of the loss, one element a cycle: policy and entropy terms of a logit or the value's error,
-// scaled, rounded and saturated. Starts an element only with its row's context and, for the first
-// element of a word, room for that word; after that nothing stalls. Collects saturations and top.
+// scaled, rounded and saturated. Nothing stalls. Collects saturations and top.
 module lathe_policy_grad
   import lathe_policy_pkg::*;
 #(
@@ -15,17 +14,15 @@ module lathe_policy_grad
   input  logic [17:0]            entropy_coef_i,
   input  logic [17:0]            value_coef_i,
 
-  input  logic                   in_valid_i,
-  output logic                   in_ready_o,   // late: depends on in_valid_i, context and room
+  input  logic                   there_i,      // an element with its context
+  input  logic                   fire_i,       // it is taken
   input  elem_t                  in_i,
-  input  logic                   ctx_valid_i,
   input  context_t               ctx_i,
-  input  logic                   room_i,
-  output logic                   take_o,
+  output logic                   word_end_o,   // it is its word's last
 
   output logic                   row_end_o,    // the last element of a row asks for its random number
-  output logic [ColW-3:0]        random_col_o, // the number's column / 4, 2 cycles later
-  input  logic [31:0]            random_i,     // another 2 cycles later
+  output logic [ColW-3:0]        random_col_o, // the number's column / 4, 3 cycles later
+  input  logic [31:0]            random_i,     // another 3 cycles later
 
   output logic                   out_valid_o,
   output logic                   out_last_o,
@@ -34,23 +31,19 @@ module lathe_policy_grad
   output logic [6:0]             bits_o        // bit length of the largest magnitude before rounding, 0: none
 );
   localparam int unsigned LaneW = $clog2(Lanes);
-  localparam int unsigned Stages = 13;
+  localparam int unsigned Stages = 14;
 
   logic [Stages:1] valid_q, last_q;
   logic [ColW-1:0] col_q;
-  logic            fire, word_start;
 
-  assign word_start = col_q[LaneW-1:0] == '0;
-  assign fire = in_valid_i && ctx_valid_i && (room_i || !word_start);
-  assign in_ready_o = fire;
-  assign take_o = fire && word_start;
+  assign word_end_o = in_i.last || (&col_q[LaneW-1:0]);
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) valid_q <= '0;
-    else valid_q <= {valid_q[Stages-1:1], fire};
+    else valid_q <= {valid_q[Stages-1:1], fire_i};
     last_q <= {last_q[Stages-1:1], in_i.last};
     if (start_i) col_q <= '0;
-    else if (fire) col_q <= in_i.last ? '0 : col_q + 1'b1;
+    else if (fire_i) col_q <= in_i.last ? '0 : col_q + 1'b1;
   end
 
   // 1: factors. The value's error takes the entropy term's path with factor 1.
@@ -58,7 +51,7 @@ module lathe_policy_grad
   logic signed [17:0] miss_q, weight_q;  // P - (a == act); P
   logic signed [26:0] surprise_q;        // lp + H
   always_ff @(posedge clk_i) begin
-    if (fire) begin
+    if (there_i) begin
       coef_q <= ctx_i.coef;
       miss_q <= in_i.last ? '0 : {1'b0, in_i.p} - (col_q == ctx_i.action ? 18'sd65536 : 18'sd0);
       weight_q <= in_i.last ? 18'sd65536 : {1'b0, in_i.p};
@@ -120,60 +113,84 @@ module lathe_policy_grad
     if (valid_q[7]) rest_8_q <= rest_7_q;
   end
 
-  // 9: the value before rounding; 10-13: shift, shift, round, saturate.
+  // 9: the value before rounding; 10-14: shift, shift, clamp, round, saturate.
   logic signed [43:0]     v_q;
   logic [43:0]            magnitude_q;  // OR of all
-  logic [6:0]             high_q, low_q;  // bit lengths of its halves
+  logic [21:0]            half_q;       // its upper half or, if that is zero, the lower one
+  logic [10:0]            part_q;       // so again
+  logic                   upper_q;
+  logic [5:0]             below_q, below2_q;  // bits below the part
+  logic [3:0]             length_q;     // of the part
   lathe_num_pkg::window_t coarse_q;
+  logic signed [34:0]     shifted_q;
+  logic                   negative_q, clamp_q, lost_q;
   lathe_num_pkg::fixed_t  fixed_q;
+  logic [15:0]            term_q;       // of the rounding
+  logic                   start1_q;
+  logic signed [9:0]      shift_q;
   logic signed [19:0]     rounded_q;
   logic [6:0]             amount_q;
   logic [15:0]            mask_q;
-  logic [ColW-1:0]        rcol_q, rcol_8_q, rcol_9_q;
-  logic [1:0]             rcol_10_q, rcol_11_q;
+  logic [ColW-1:0]        rcol_q, rcol_6_q, rcol_7_q, rcol_8_q;
+  logic [1:0]             rcol_9_q, rcol_10_q, rcol_11_q;
 
   always_ff @(posedge clk_i) begin
-    if (start_i) amount_q <= lathe_num_pkg::shift_amount(shift_i);
+    start1_q <= start_i;
+    if (start_i) shift_q <= shift_i;
+    if (start1_q) amount_q <= lathe_num_pkg::shift_amount(shift_q);
     mask_q <= lathe_num_pkg::window_mask(amount_q[3:0]);
     if (valid_q[8]) v_q <= rest_8_q + 44'(side_8);
     if (valid_q[9]) coarse_q <= lathe_num_pkg::window_coarse(46'(v_q), amount_q[6:4]);
-    if (valid_q[10]) fixed_q <= lathe_num_pkg::window_fine(coarse_q, amount_q[3:0], mask_q);
-    if (valid_q[11]) begin
-      rounded_q <= lathe_num_pkg::round(fixed_q.x, fixed_q.lost, stochastic_i,
-                                        lathe_num_pkg::rand16(random_i, rcol_11_q));
+    if (valid_q[10]) begin  // lathe_num_pkg::window_fine in two steps
+      shifted_q <= 35'(unsigned'(coarse_q.window) >> amount_q[3:0]);
+      negative_q <= coarse_q.negative;
+      clamp_q <= |coarse_q.over || ((coarse_q.window[49:34] ^ {16{coarse_q.negative}}) & mask_q) != '0;
+      lost_q <= |coarse_q.lost || (coarse_q.window[14:0] & ~mask_q[14:0]) != '0;
     end
-    if (valid_q[12]) out_o <= lathe_num_pkg::saturate16(22'(rounded_q));
+    if (valid_q[11]) begin
+      fixed_q <= '{x: clamp_q ? {negative_q, {34{!negative_q}}} : shifted_q, lost: lost_q};
+      term_q <= lathe_num_pkg::round_term(stochastic_i, lathe_num_pkg::rand16(random_i, rcol_11_q));
+    end
+    if (valid_q[12]) begin
+      rounded_q <= lathe_num_pkg::round_add(fixed_q.x, term_q, !stochastic_i && (fixed_q.lost || fixed_q.x[16]));
+    end
+    if (valid_q[13]) out_o <= lathe_num_pkg::saturate16(22'(rounded_q));
   end
 
   always_ff @(posedge clk_i) begin
     if (start_i) begin
       saturations_o <= '0;
       magnitude_q <= '0;
-      high_q <= '0;
-      low_q <= '0;
     end else begin
       if (valid_q[9]) magnitude_q <= magnitude_q | 44'(lathe_num_pkg::magnitude(64'(v_q)));
-      if (valid_q[10]) begin
-        high_q <= lathe_num_pkg::bit_length(64'(magnitude_q[43:22]));
-        low_q <= lathe_num_pkg::bit_length(64'(magnitude_q[21:0]));
-      end
-      if (valid_q[12] && lathe_num_pkg::saturates16(22'(rounded_q))) saturations_o <= saturations_o + 32'd1;
+      if (valid_q[13] && lathe_num_pkg::saturates16(22'(rounded_q))) saturations_o <= saturations_o + 32'd1;
     end
   end
 
-  always_ff @(posedge clk_i) bits_o <= (high_q != '0) ? high_q + 7'd22 : low_q;
+  // The bit length of the magnitude, known before the last element is written.
+  always_ff @(posedge clk_i) begin
+    upper_q <= magnitude_q[43:22] != '0;
+    half_q <= magnitude_q[43:22] != '0 ? magnitude_q[43:22] : magnitude_q[21:0];
+    part_q <= half_q[21:11] != '0 ? half_q[21:11] : half_q[10:0];
+    below_q <= (upper_q ? 6'd22 : 6'd0) + (half_q[21:11] != '0 ? 6'd11 : 6'd0);
+    length_q <= 4'(lathe_num_pkg::bit_length(64'(part_q)));
+    below2_q <= below_q;
+    bits_o <= 7'(length_q) + 7'(below2_q);
+  end
 
-  // The random number of the element in stage 11, asked for four stages earlier.
+  // The random number of the element in stage 11, asked for six stages earlier.
   always_ff @(posedge clk_i) begin
     if (start_i) rcol_q <= '0;
-    else if (valid_q[7]) rcol_q <= last_q[7] ? '0 : rcol_q + 1'b1;
-    rcol_8_q <= rcol_q;
-    rcol_9_q <= rcol_8_q;
-    rcol_10_q <= rcol_9_q[1:0];
+    else if (valid_q[5]) rcol_q <= last_q[5] ? '0 : rcol_q + 1'b1;
+    rcol_6_q <= rcol_q;
+    rcol_7_q <= rcol_6_q;
+    rcol_8_q <= rcol_7_q;
+    rcol_9_q <= rcol_8_q[1:0];
+    rcol_10_q <= rcol_9_q;
     rcol_11_q <= rcol_10_q;
   end
-  assign row_end_o = valid_q[7] && last_q[7];
-  assign random_col_o = rcol_9_q[ColW-1:2];
+  assign row_end_o = valid_q[5] && last_q[5];
+  assign random_col_o = rcol_8_q[ColW-1:2];
 
   assign out_valid_o = valid_q[Stages];
   assign out_last_o = last_q[Stages];

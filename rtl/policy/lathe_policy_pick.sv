@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Chooses the action of a SAMPLE row and makes its record: the first action whose cumulated exponential
-// exceeds the threshold, or greedily the first largest logit. Starts an element only with its row's
-// context and, for the first of a row, room for its record; after that nothing stalls.
+// exceeds the threshold, or greedily the first largest logit. Nothing stalls.
 module lathe_policy_pick
   import lathe_policy_pkg::*;
 (
@@ -11,74 +10,69 @@ module lathe_policy_pick
   input  logic        greedy_i,
   input  logic [15:0] version_i,
 
-  input  logic        in_valid_i,
-  output logic        in_ready_o,   // late: depends on in_valid_i, context and room
+  input  logic        there_i,      // an element with its context
+  input  logic        fire_i,       // it is taken
+  input  logic        first_i,      // it is its row's first
   input  elem_t       in_i,
-  input  logic        ctx_valid_i,
   input  logic [21:0] threshold_i,
-  input  logic        room_i,
-  output logic        take_o,
 
   output logic        rec_valid_o,
   output logic [63:0] rec_o
 );
-  logic               fire, first_q, start_row_q, valid1_q, valid2_q, found_q, hit;
-  elem_t              elem1_q, elem2_q;
-  logic [21:0]        threshold1_q, threshold2_q, sum_q;
+  logic               valid1_q, valid2_q, found_q, hit;
+  elem_t              elem1_q;
+  logic [21:0]        threshold1_q, sum_q;
+  logic               last2_q, above_q, same_q, lower_q;  // what the upper and the lower half of the sum say
+  logic signed [15:0] code2_q, code_q;  // of the element, of the action
   logic [ColW-1:0]    col_q, action_q;
-  logic signed [25:0] lp_q;
 
-  assign fire = in_valid_i && ctx_valid_i && (room_i || !first_q);
-  assign in_ready_o = fire;
-  assign take_o = fire && first_q;
-
-  // Stage 1 takes the element, 2 adds, 3 compares.
-  assign hit = greedy_i ? elem2_q.is_max : sum_q > threshold2_q;
+  // Stage 1 adds the element, 2 compares, 3 chooses.
+  assign hit = above_q || (same_q && lower_q);
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
-      first_q <= 1'b1;
       valid1_q <= 1'b0;
       valid2_q <= 1'b0;
       rec_valid_o <= 1'b0;
     end else begin
-      if (fire) first_q <= in_i.last;
-      valid1_q <= fire;
+      valid1_q <= fire_i;
       valid2_q <= valid1_q;
-      rec_valid_o <= valid2_q && elem2_q.last;
+      rec_valid_o <= valid2_q && last2_q;
     end
   end
 
   always_ff @(posedge clk_i) begin
-    if (fire) begin
+    if (there_i) begin
       elem1_q <= in_i;
       threshold1_q <= threshold_i;
-      start_row_q <= first_q;
     end
+    if (fire_i) sum_q <= (first_i ? '0 : sum_q) + 22'(in_i.e);
     if (valid1_q) begin
-      elem2_q <= elem1_q;
-      threshold2_q <= threshold1_q;
-      sum_q <= (start_row_q ? '0 : sum_q) + 22'(elem1_q.e);
+      above_q <= greedy_i ? elem1_q.is_max : sum_q[21:11] > threshold1_q[21:11];
+      same_q <= !greedy_i && sum_q[21:11] == threshold1_q[21:11];
+      lower_q <= sum_q[10:0] > threshold1_q[10:0];
+      last2_q <= elem1_q.last;
+      code2_q <= log_code(elem1_q.lp);
     end
     if (start_i) begin
       col_q <= '0;
       found_q <= 1'b0;
     end else if (valid2_q) begin
-      col_q <= elem2_q.last ? '0 : col_q + 1'b1;
-      found_q <= !elem2_q.last && (found_q || hit);
+      col_q <= last2_q ? '0 : col_q + 1'b1;
+      found_q <= !last2_q && (found_q || hit);
     end
     if (valid2_q) begin
-      if (hit && !found_q && !elem2_q.last) begin
+      if (hit && !found_q && !last2_q) begin
         action_q <= col_q;
-        lp_q <= elem2_q.lp;
+        code_q <= code2_q;
       end
-      if (elem2_q.last) rec_o <= {version_i, log_code(elem2_q.lp), log_code(lp_q), 16'(action_q)};
+      if (last2_q) rec_o <= {version_i, code2_q, code_q, 16'(action_q)};
     end
   end
 
 `ifndef SYNTHESIS  // registers are random at time 0
   always_ff @(posedge clk_i) begin
-    if (rst_ni && $time != 0 && valid2_q && elem2_q.last) assert (found_q) else $error("policy_pick: no action chosen");
+    if (rst_ni && $time != 0 && valid2_q && last2_q) assert (found_q) else $error("policy_pick: no action chosen");
   end
 `endif
 endmodule

@@ -48,10 +48,8 @@ package lathe_policy_pkg;
 
   // RNE(v / 2**6), saturated to 16 bits: LSB 2**-16 to LSB 2**-10.
   function automatic logic signed [15:0] log_code(logic signed [25:0] v);
-    logic signed [20:0] q;
-    q = 21'(v >>> 6) + 21'(v[5] && (v[4:0] != '0 || v[6]));
-    if (q > 21'sd32767) return 16'sd32767;
-    if (q < -21'sd32768) return -16'sd32768;
-    return 16'(q);
+    logic up;
+    up = v[5] && (v[4:0] != '0 || v[6]) && v[21:6] != 16'h7fff;
+    return v[25:21] != {5{v[25]}} ? {v[25], {15{!v[25]}}} : v[21:6] + 16'(up);
   endfunction
 endpackage

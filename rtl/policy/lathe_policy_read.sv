@@ -30,43 +30,52 @@ module lathe_policy_read
   output z_t                    z_o,
 
   output logic                  rec_valid_o,
-  input  logic                  rec_pop_i,
+  input  logic                  rec_pop_i,   // if there is one
   output record_t               rec_o
 );
   localparam int unsigned LaneW = $clog2(Lanes);
   localparam int unsigned WordW = ColW - LaneW;
   localparam int unsigned WordDepth = 8;
 
-  logic [ColW-1:0]  last_col;
-  logic [WordW-1:0] last_word;
-  assign last_col = ColW'(cols_i - 1'b1);
-  assign last_word = last_col[ColW-1:LaneW];
+  logic [ColW-1:0]  last_action_q;  // its column comes before the row's last
+  logic [WordW-1:0] last_word_q;
+  logic             one_word;
+  assign one_word = cols_i <= CountW'(Lanes);
+
+  always_ff @(posedge clk_i) begin
+    if (start_i) begin
+      last_action_q <= ColW'(cols_i - CountW'(2));
+      last_word_q <= WordW'((cols_i - 1'b1) >> LaneW);
+    end
+  end
 
   // Requests: the record of a row, then its words; so the record is there before the row is worked on.
   logic [15:0]      rows_left_q, row_addr_q, rec_addr_q;
-  logic [WordW-1:0] word_q, answer_word_q;
-  logic             rec_next_q, answer_rec_q, issue, row_start, row_end, word_pop;
+  logic [WordW-1:0] word_q, word_next, answer_word_q;
+  logic             more_q, row_start_q, word_last_q;  // rows are left; the next request is a row's first, its last word
+  logic             ask_word, rec_next_q, answer_rec_q, issue, row_end, word_pop;
   logic [5:0]       in_flight_q;
   logic [3:0]       words_q;  // requested and not yet taken apart
 
-  assign issue = rows_left_q != '0 && (!rd_valid_o || rd_ready_i) &&
-                 (rec_next_q || words_q != 4'(WordDepth)) && (!row_start || in_flight_q != 6'(MaxRows));
-  assign row_start = loss_i ? rec_next_q : word_q == '0;
-  assign row_end = !rec_next_q && word_q == last_word;
+  assign issue = more_q && (!rd_valid_o || rd_ready_i) && (rec_next_q || !words_q[$clog2(WordDepth)]) &&
+                 (!row_start_q || !in_flight_q[$clog2(MaxRows)]);
+  assign ask_word = issue && !rec_next_q;
+  assign row_end = !rec_next_q && word_last_q;
+  assign word_next = rec_next_q || word_last_q ? '0 : word_q + 1'b1;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
-      rows_left_q <= '0;
+      more_q <= 1'b0;
       rd_valid_o <= 1'b0;
       in_flight_q <= '0;
       words_q <= '0;
     end else begin
-      if (start_i) rows_left_q <= rows_i;
-      else if (issue && row_end) rows_left_q <= rows_left_q - 16'd1;
+      if (start_i) more_q <= 1'b1;
+      else if (issue && row_end && rows_left_q == 16'd1) more_q <= 1'b0;
       if (issue) rd_valid_o <= 1'b1;
       else if (rd_ready_i) rd_valid_o <= 1'b0;
-      in_flight_q <= in_flight_q + 6'(issue && row_start) - 6'(row_done_i);
-      words_q <= words_q + 4'(issue && !rec_next_q) - 4'(word_pop);
+      if ((issue && row_start_q) != row_done_i) in_flight_q <= row_done_i ? in_flight_q - 6'd1 : in_flight_q + 6'd1;
+      if (ask_word != word_pop) words_q <= ask_word ? words_q + 4'd1 : words_q - 4'd1;
     end
   end
 
@@ -75,19 +84,21 @@ module lathe_policy_read
       row_addr_q <= src_i.addr;
       rec_addr_q <= rec_src_i.addr;
       word_q <= '0;
+      word_last_q <= one_word;
       rec_next_q <= loss_i;
+      row_start_q <= 1'b1;
+      rows_left_q <= rows_i;
     end else if (issue) begin
       rd_addr_o <= rec_next_q ? rec_addr_q : row_addr_q + 16'(word_q);
-      if (rec_next_q) begin
-        rec_addr_q <= rec_addr_q + rec_src_i.stride;
-        rec_next_q <= 1'b0;
-      end else if (word_q == last_word) begin
+      if (rec_next_q) rec_addr_q <= rec_addr_q + rec_src_i.stride;
+      if (row_end) begin
         row_addr_q <= row_addr_q + src_i.stride;
-        word_q <= '0;
-        rec_next_q <= loss_i;
-      end else begin
-        word_q <= word_q + 1'b1;
+        rows_left_q <= rows_left_q - 16'd1;
       end
+      word_q <= word_next;
+      word_last_q <= word_next == last_word_q;
+      rec_next_q <= row_end && loss_i;
+      row_start_q <= row_end;
     end
   end
 
@@ -97,8 +108,8 @@ module lathe_policy_read
       answer_word_q <= '0;
       answer_rec_q <= loss_i;
     end else if (rd_rvalid_i) begin
-      answer_rec_q <= loss_i && !answer_rec_q && answer_word_q == last_word;
-      answer_word_q <= answer_rec_q || answer_word_q == last_word ? '0 : answer_word_q + 1'b1;
+      answer_rec_q <= loss_i && !answer_rec_q && answer_word_q == last_word_q;
+      answer_word_q <= answer_rec_q || answer_word_q == last_word_q ? '0 : answer_word_q + 1'b1;
     end
   end
 
@@ -109,7 +120,7 @@ module lathe_policy_read
     rec.old = rd_rdata_i[31:16];
     rec.adv = rd_rdata_i[47:32];
     rec.ret = rd_rdata_i[63:48];
-    rec.action = action > 16'(last_col - 1'b1) ? last_col - 1'b1 : action[ColW-1:0];
+    rec.action = action > 16'(last_action_q) ? last_action_q : action[ColW-1:0];
   end
 
   lathe_policy_side #(
@@ -120,7 +131,7 @@ module lathe_policy_read
     .push_i(rd_rvalid_i && answer_rec_q),
     .push_data_i(rec),
     .valid_o(rec_valid_o),
-    .pop_i(rec_pop_i),
+    .pop_i(rec_pop_i && rec_valid_o),
     .data_o(rec_o)
   );
 
@@ -143,46 +154,57 @@ module lathe_policy_read
     .level_o(unused_level)
   );
 
-  // Elements: pick, shift, clamp; the three stages move together.
-  logic               advance, take, picked_valid_q, picked_last_q, wide_valid_q, wide_last_q;
+  // Elements: pick, shift by eights, shift, clamp; the four stages move together.
+  logic               advance, take, picked_valid_q, picked_last_q, eights_valid_q, eights_last_q, wide_valid_q, wide_last_q;
+  logic               col_last_q, word_ends_q;  // the column is the row's last, or the word's
   logic [ColW-1:0]    col_q;
   logic signed [15:0] picked_q;
-  logic signed [39:0] wide_q;
+  logic signed [55:0] eights_q;
+  logic [30:0]        wide_q;
+  logic               high_q, negative_q;  // of what lies above wide: it is not the sign, which is this
   logic signed [9:0]  shift;
-  logic [4:0]         up_q, down_q;
-  logic               shift_down_q;
+  logic [5:0]         up_q;  // 16 more than the shift: then 16 bits are cut off
 
   assign advance = !z_valid_o || z_ready_i;
   assign take = advance && word_valid;
-  assign word_pop = take && (col_q == last_col || &col_q[LaneW-1:0]);
-  assign starved_o = advance && !word_valid && (words_q != '0 || rows_left_q != '0);
+  assign word_pop = take && word_ends_q;
+  assign starved_o = advance && !word_valid && (words_q != '0 || more_q);
   assign shift = 10'(src_i.exp) + 10'sd16;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
-      {picked_valid_q, wide_valid_q, z_valid_o} <= '0;
+      {picked_valid_q, eights_valid_q, wide_valid_q, z_valid_o} <= '0;
     end else if (advance) begin
-      {picked_valid_q, wide_valid_q, z_valid_o} <= {take, picked_valid_q, wide_valid_q};
+      {picked_valid_q, eights_valid_q, wide_valid_q, z_valid_o} <= {take, picked_valid_q, eights_valid_q, wide_valid_q};
     end
   end
 
   always_ff @(posedge clk_i) begin
     if (start_i) begin
       col_q <= '0;
-      shift_down_q <= shift < 10'sd0;
-      up_q <= shift > 10'sd24 ? 5'd24 : 5'(shift);            // beyond 24 all but zero is too large
-      down_q <= shift < -10'sd16 ? 5'd16 : 5'(-shift);  // beyond 16 only the sign is left
+      col_last_q <= 1'b0;  // a row has two columns and more, a word four
+      word_ends_q <= 1'b0;
+      // Beyond 24 all but zero is too large, beyond -16 only the sign is left
+      up_q <= shift > 10'sd24 ? 6'd40 : shift < -10'sd16 ? 6'd0 : 6'(shift + 10'sd16);
     end else if (take) begin
-      col_q <= col_q == last_col ? '0 : col_q + 1'b1;
+      col_q <= col_last_q ? '0 : col_q + 1'b1;
+      col_last_q <= !col_last_q && col_q == last_action_q;
+      word_ends_q <= !col_last_q && (col_q == last_action_q || col_q[LaneW-1:0] == LaneW'(Lanes - 2));
       picked_q <= word[16*col_q[LaneW-1:0] +: 16];
-      picked_last_q <= col_q == last_col;
+      picked_last_q <= col_last_q;
     end
     if (advance && picked_valid_q) begin
-      wide_q <= shift_down_q ? 40'(picked_q) >>> down_q : 40'(picked_q) <<< up_q;
-      wide_last_q <= picked_last_q;
+      eights_q <= 56'(picked_q) <<< {up_q[5:3], 3'd0};
+      eights_last_q <= picked_last_q;
+    end
+    if (advance && eights_valid_q) begin
+      wide_q <= 31'((eights_q <<< up_q[2:0]) >>> 16);
+      high_q <= eights_q[55:39] != {17{eights_q[55]}};
+      negative_q <= eights_q[55];
+      wide_last_q <= eights_last_q;
     end
     if (advance && wide_valid_q) begin
-      z_o <= &wide_q[39:23] || ~|wide_q[39:23] ? wide_q[23:0] : {wide_q[39], {23{~wide_q[39]}}};
+      z_o <= high_q || wide_q[30:23] != {8{negative_q}} ? {negative_q, {23{!negative_q}}} : wide_q[23:0];
       z_last_o <= wide_last_q;
     end
   end

@@ -13,14 +13,14 @@ module lathe_policy_score
   input  logic                   start_i,
   input  logic                   loss_i,
   input  lathe_pkg::policy_cfg_t cfg_i,
-  input  logic [23:0]            random_i,       // SAMPLE: of a row, 4 cycles after its sum
+  input  logic [23:0]            random_i,       // SAMPLE: of a row, 6 cycles after its sum
 
   input  logic                   sum_valid_i,
   input  logic [21:0]            sum_i,
   input  logic                   early_valid_i,
   input  elem_t                  early_i,
   input  record_t                rec_i,          // of the row that is now coming in
-  output logic                   rec_pop_o,
+  output logic                   rec_pop_o,      // SAMPLE: of no meaning
 
   output logic                   ctx_valid_o,
   input  logic                   ctx_pop_i,
@@ -39,14 +39,16 @@ module lathe_policy_score
   logic               scored_valid_q, fire, row_end;
   scored_t            scored_q;
   logic [ColW-1:0]    col_q;
-  logic signed [15:0] logp_q;  // of the action
+  logic               hit_q;          // the element before is the action's
+  logic signed [15:0] code_q, logp, logp_q;  // of the element before; of the action
   logic [2:0]         term_valid_q, term_last_q;
   logic signed [43:0] term_product;
   logic signed [21:0] term, entropy_q;
 
   assign fire = early_valid_i && loss_i;
   assign row_end = fire && early_i.last;
-  assign rec_pop_o = row_end;
+  assign rec_pop_o = early_valid_i && early_i.last;
+  assign logp = hit_q ? code_q : logp_q;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
@@ -61,9 +63,13 @@ module lathe_policy_score
   always_ff @(posedge clk_i) begin
     if (start_i) col_q <= '0;
     else if (fire) col_q <= early_i.last ? '0 : col_q + 1'b1;
-    if (fire && col_q == rec_i.action) logp_q <= log_code(early_i.lp);
+    if (fire) begin
+      hit_q <= col_q == rec_i.action;
+      code_q <= log_code(early_i.lp);
+    end
+    logp_q <= logp;
     if (row_end) begin
-      scored_q.x <= 17'(logp_q) - 17'(rec_i.old);
+      scored_q.x <= 17'(logp) - 17'(rec_i.old);
       scored_q.adv <= rec_i.adv;
       scored_q.verr <= 25'(early_i.lp) - (25'(rec_i.ret) <<< 6);
       scored_q.action <= rec_i.action;
@@ -158,14 +164,14 @@ module lathe_policy_score
   );
 
   // SAMPLE, per row: the sum waits for its random number.
-  logic [3:0]  draw_q;
-  logic [21:0] draw_sum_q [4];
+  logic [5:0]  draw_q;
+  logic [21:0] draw_sum_q [6];
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) draw_q <= '0;
-    else draw_q <= {draw_q[2:0], sum_valid_i && !loss_i};
+    else draw_q <= {draw_q[4:0], sum_valid_i && !loss_i};
     draw_sum_q[0] <= sum_i;
-    for (int unsigned s = 1; s < 4; s++) draw_sum_q[s] <= draw_sum_q[s-1];
+    for (int unsigned s = 1; s < 6; s++) draw_sum_q[s] <= draw_sum_q[s-1];
   end
 
   // One multiplier for all that is needed once per row: coefficient * advantage, ratio**2, error**2 or
@@ -177,7 +183,7 @@ module lathe_policy_score
   } row_t;
 
   row_t               row_cur_q, row_mid_q, row_late_q;
-  logic               busy_q;
+  logic               busy_q, open_q;  // open: a row may come, idle or with the last phase
   logic [1:0]         phase_q;
   logic [3:0]         op_valid_q;
   logic [1:0]         op_phase_q [4];
@@ -186,8 +192,8 @@ module lathe_policy_score
   logic               op_valid;
   logic [25:0]        ratio2_q;
 
-  assign head_pop = head_valid && (!busy_q || phase_q == 2'd2);
-  assign op_valid = busy_q || draw_q[3];
+  assign head_pop = head_valid && open_q;
+  assign op_valid = busy_q || draw_q[5];
 
   always_comb begin
     unique case (phase_q)
@@ -206,13 +212,14 @@ module lathe_policy_score
     endcase
     if (!loss_i) begin
       op_a = {1'b0, random_i};
-      op_b = {3'b0, draw_sum_q[3]};
+      op_b = {3'b0, draw_sum_q[5]};
     end
   end
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       busy_q <= 1'b0;
+      open_q <= 1'b1;
       phase_q <= '0;
       op_valid_q <= '0;
       sample_valid_o <= 1'b0;
@@ -221,9 +228,10 @@ module lathe_policy_score
         busy_q <= 1'b1;
         phase_q <= '0;
       end else if (busy_q) begin
-        busy_q <= phase_q != 2'd2;
-        phase_q <= phase_q == 2'd2 ? '0 : phase_q + 2'd1;
+        busy_q <= !open_q;
+        phase_q <= open_q ? '0 : phase_q + 2'd1;
       end
+      open_q <= !head_pop && (!busy_q || phase_q != '0);
       op_valid_q <= {op_valid_q[2:0], op_valid};
       sample_valid_o <= op_valid_q[3] && op_phase_q[3] == 2'd2;
     end
@@ -249,8 +257,8 @@ module lathe_policy_score
       op_a_q <= op_a;
       op_b_q <= op_b;
     end
-    if (head_pop) row_cur_q <= {clip_head, scored_head, entropy_head};
-    if (busy_q && phase_q == 2'd2) row_mid_q <= row_cur_q;
+    if (open_q) row_cur_q <= {clip_head, scored_head, entropy_head};
+    if (busy_q && open_q) row_mid_q <= row_cur_q;
     if (op_valid_q[0] && op_phase_q[0] == 2'd2) row_late_q <= row_mid_q;
     if (op_valid_q[3]) begin
       if (op_phase_q[3] == 2'd1) ratio2_q <= op_p[41:16];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // FIFO in block RAM for what is known once per row. It has no back-pressure: it holds MaxRows entries, and no more rows
-// than that are ever in flight. `data_o` shows the oldest entry, from the second cycle after its push on.
+// than that are ever in flight. `data_o` shows the oldest entry, from the third cycle after its push on.
 module lathe_policy_side
   import lathe_policy_pkg::*;
 #(

@@ -8,7 +8,7 @@ module lathe_policy_write #(
   input  logic                rst_ni,
   input  logic                start_i,
   input  lathe_pkg::operand_t dst_i,
-  output logic                room_o,        // early: a word may be taken
+  output logic                room_o,        // out of a register: a word may be taken
   input  logic                take_i,        // a word's first element is on its way
   input  logic                elem_valid_i,
   input  logic                elem_last_i,
@@ -29,19 +29,21 @@ module lathe_policy_write #(
   logic [Lanes*16-1:0] word_q;
   logic [LaneW-1:0]    lane_q;
   logic [15:0]         row_addr_q, addr_q;
-  logic                push_q, last_q, ready;
-  logic [4:0]          taken_q, level;
+  logic                push_q, last_q, ready, leave;
+  logic [4:0]          taken_q, unused_level;
 
   assign row_done_o = push_q && last_q;
-  assign room_o = taken_q != 5'(Depth);
-  assign empty_o = level == '0;
+  assign leave = wr_valid_o && wr_ready_i;
+  assign empty_o = !wr_valid_o;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       taken_q <= '0;
+      room_o <= 1'b1;
       push_q <= 1'b0;
     end else begin
-      taken_q <= taken_q + 5'(take_i) - 5'(wr_valid_o && wr_ready_i);
+      if (take_i != leave) taken_q <= take_i ? taken_q + 5'd1 : taken_q - 5'd1;
+      room_o <= !taken_q[$clog2(Depth)] && !(take_i && taken_q == 5'(Depth - 1));  // a cycle late when a word leaves
       push_q <= rec_valid_i || (elem_valid_i && (elem_last_i || (&lane_q)));
     end
   end
@@ -78,7 +80,7 @@ module lathe_policy_write #(
     .out_valid_o(wr_valid_o),
     .out_ready_i(wr_ready_i),
     .out_data_o({wr_addr_o, wr_data_o}),
-    .level_o(level)
+    .level_o(unused_level)
   );
 
 `ifndef SYNTHESIS  // registers are random at time 0

@@ -28,19 +28,23 @@ module lathe_ratio_clip (
     logic bound;   // no sample, but the upper bound
     logic high;
     logic low;
-    logic zeroed;  // ppo: the clipped surrogate has no gradient here
+    logic gain;    // advantage above 0
+    logic cost;    // below 0
   } flags_t;
 
   flags_t             flags, flags_q, flags_late;
   logic signed [16:0] x_q;
   logic [20:0]        ratio, bound_q;  // exp of the upper bound
-  logic               valid_q, late_valid;
+  logic               valid_q, late_valid, zeroed;  // zeroed: ppo's clipped surrogate has no gradient here
+  logic               none_q, truncate_q, ppo_q;    // the mode, decoded
 
   always_comb begin
     flags.bound = start_i;
     flags.high = x_i > 17'(hi_i);
     flags.low = x_i < 17'(lo_i);
-    flags.zeroed = (flags.high && adv_i > 16'sd0) || (flags.low && adv_i < 16'sd0);
+    flags.gain = adv_i > 16'sd0;
+    flags.cost = adv_i < 16'sd0;
+    zeroed = (flags_late.high && flags_late.gain) || (flags_late.low && flags_late.cost);
   end
 
   always_ff @(posedge clk_i) begin
@@ -80,18 +84,13 @@ module lathe_ratio_clip (
       high_o <= flags_late.high;
       low_o <= flags_late.low;
       clipped_o <= 1'b0;
-      unique case (mode_i)
-        RatioNone: coef_o <= One;
-        RatioTruncate: begin
-          coef_o <= flags_late.high ? bound_q : ratio;
-          clipped_o <= flags_late.high;
-        end
-        RatioPpo: begin
-          coef_o <= flags_late.zeroed ? '0 : ratio;
-          clipped_o <= flags_late.zeroed;
-        end
-        default: coef_o <= ratio;  // ratio
-      endcase
+      coef_o <= ratio;
+      if (none_q) coef_o <= One;
+      if (truncate_q && flags_late.high) {clipped_o, coef_o} <= {1'b1, bound_q};
+      if (ppo_q && zeroed) {clipped_o, coef_o} <= {1'b1, 21'd0};
     end
+    none_q <= mode_i == RatioNone;
+    truncate_q <= mode_i == RatioTruncate;
+    ppo_q <= mode_i == RatioPpo;
   end
 endmodule

@@ -25,10 +25,11 @@ module lathe_fifo #(
   logic [Width-1:0]  mem_q [Depth];
   logic [PtrW-1:0]   wr_ptr_q, rd_ptr_q;
   logic [LevelW-1:0] level_q;
+  logic              valid_q;  // level_q != 0
   logic              push, pop;
 
   assign in_ready_o  = level_q != LevelW'(Depth);
-  assign out_valid_o = level_q != '0;
+  assign out_valid_o = valid_q;
   assign out_data_o  = mem_q[rd_ptr_q];
   assign level_o     = level_q;
   assign push        = in_valid_i && in_ready_o;
@@ -43,10 +44,14 @@ module lathe_fifo #(
       wr_ptr_q <= '0;
       rd_ptr_q <= '0;
       level_q  <= '0;
+      valid_q  <= 1'b0;
     end else begin
       if (push) wr_ptr_q <= next(wr_ptr_q);
       if (pop)  rd_ptr_q <= next(rd_ptr_q);
-      if (push != pop) level_q <= push ? level_q + 1'b1 : level_q - 1'b1;
+      if (push != pop) begin
+        level_q <= push ? level_q + 1'b1 : level_q - 1'b1;
+        valid_q <= push || level_q != LevelW'(1);
+      end
     end
   end
 

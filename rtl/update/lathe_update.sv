@@ -67,7 +67,7 @@ module lathe_update #(
   // verilator lint_on UNUSEDSIGNAL
   update_cfg_t cfg_q;
   error_e      error_q;
-  logic        accept, setup, written;
+  logic        accept, setup, written, sgd_q;  // sgd: not a pointer's command
 
   assign cmd_ready_o = state_q == Idle || state_q == Done;
   assign accept = cmd_valid_i && cmd_ready_o;
@@ -95,6 +95,7 @@ module lathe_update #(
   always_ff @(posedge clk_i) begin
     if (accept) begin
       cmd_q <= cmd_i;
+      sgd_q <= cmd_i.op == UpdateSgd;
       cfg_q <= cfg_i;
       error_q <= ErrNone;
     end
@@ -118,6 +119,7 @@ module lathe_update #(
   logic [WordW-1:0]      in_data [3];
   logic [1:0]            operand [3];
   logic [4:0]            w_there_q;  // words of w that came, of elements not yet started
+  logic                  w_any_q;    // it is not 0
   logic                  start, operands_there;
 
   assign operand = '{2'd0, 2'd1, 2'd3};
@@ -152,22 +154,27 @@ module lathe_update #(
   end
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) w_there_q <= '0;
-    else w_there_q <= w_there_q + 5'(rd_rvalid[W]) - 5'(start);
+    if (!rst_ni) begin
+      w_there_q <= '0;
+      w_any_q <= 1'b0;
+    end else if (rd_rvalid[W] != start) begin
+      w_there_q <= rd_rvalid[W] ? w_there_q + 5'd1 : w_there_q - 5'd1;
+      w_any_q <= rd_rvalid[W] || w_there_q[4:1] != '0;
+    end
   end
 
   // ---- Datapath ----
-  logic             ready, move, mn_valid, wn_valid, running, in_flight, w_take;
+  logic             ready, move_q, load_q, mn_valid, wn_valid, running, in_flight, w_take;
   logic [WordW-1:0] mn_word, wn_word;
   logic [31:0]      saturations;
   result_t          mn_result, wn_result;
 
-  assign operands_there = w_there_q != '0 && in_valid[G] && in_valid[M];
-  assign start = ready && move && operands_there;
+  assign operands_there = w_any_q && in_valid[G] && in_valid[M];
+  assign start = ready && move_q && operands_there;
   assign take = {start, start, w_take};  // M, G, W
   assign running = state_q == Run && (|in_busy);
-  assign stall_operand_o = running && ready && move && !operands_there;
-  assign stall_result_o = running && !move;
+  assign stall_operand_o = running && ready && move_q && !operands_there;
+  assign stall_result_o = running && !move_q;
 
   lathe_update_sgd #(
     .Lanes(Lanes)
@@ -180,7 +187,8 @@ module lathe_update #(
     .cfg_i(cfg_q),
     .setup_i(setup),
     .finish_i(state_q == Finish),
-    .move_i(move),
+    .move_i(move_q),
+    .load_i(load_q),
     .ready_o(ready),
     .in_valid_i(start),
     .g_i(in_data[G]),
@@ -201,20 +209,22 @@ module lathe_update #(
   always_comb begin
     done_o = '0;
     done_o.error = error_q;
-    if (cmd_q.op == UpdateSgd) begin
+    if (sgd_q) begin
       done_o.saturations = saturations;
       done_o.result = {mn_result, wn_result};
     end
   end
 
   // ---- Results: w' is result 0, m' result 1 ----
-  logic [1:0]            out_valid, out_ready, wr_valid, wr_ready;
+  logic [1:0]            out_valid, push, out_ready, out_room, wr_valid, wr_ready;
   logic [1:0][AddrW-1:0] wr_addr;
   logic [WordW-1:0]      out_data [2], wr_data [2];
 
   assign out_valid = {mn_valid, wn_valid};
   assign out_data = '{wn_word, mn_word};
-  assign move = &out_ready;
+  assign push = out_valid & {2{move_q}};
+  // Out of a register, so it is known a cycle ahead: whether both can take another result then
+  assign out_room = wr_ready | ~wr_valid | (out_ready & ~push);
   assign written = in_busy == '0 && !in_flight && wr_valid == '0;
   assign {mn_wr_valid_o, wn_wr_valid_o} = wr_valid;
   assign {mn_wr_addr_o, wn_wr_addr_o} = wr_addr;
@@ -222,12 +232,18 @@ module lathe_update #(
   assign mn_wr_data_o = wr_data[1];
   assign wr_ready = {mn_wr_ready_i, wn_wr_ready_i};
 
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) move_q <= 1'b1;
+    else move_q <= &out_room;
+    load_q <= &out_room && (setup || state_q == Run);
+  end
+
   for (genvar i = 0; i < 2; i++) begin : g_write
     logic [AddrW-1:0] addr_q;
 
     always_ff @(posedge clk_i) begin
       if (setup) addr_q <= cmd_q.t[i == 0 ? 2 : 4].addr;
-      else if (out_valid[i] && move) addr_q <= addr_q + AddrW'(1);
+      else if (push[i]) addr_q <= addr_q + AddrW'(1);
     end
 
     lathe_spill #(
@@ -235,7 +251,7 @@ module lathe_update #(
     ) u_spill (
       .clk_i,
       .rst_ni,
-      .in_valid_i(out_valid[i] && move),
+      .in_valid_i(push[i]),
       .in_ready_o(out_ready[i]),
       .in_data_i({addr_q, out_data[i]}),
       .out_valid_o(wr_valid[i]),
@@ -251,6 +267,7 @@ module lathe_update #(
 
   always_ff @(posedge clk_i) begin
     if (checking_q && rst_ni && w_take) assert (in_valid[W]) else $error("w is not there");
+    if (checking_q && rst_ni) assert (move_q == &out_ready) else $error("room");
     if (checking_q && rst_ni && setup) assert (cmd_q.m == 16'd1 && cmd_q.n != '0) else $error("shape");
   end
 `endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is constant while words run through lathe_update_sgd: how its terms are aligned, its factors and the keys of the
-// row that its elements are numbered in. One decoder serves the four terms in turn; ready 7 cycles after begin_i.
+// row that its elements are numbered in. One decoder serves the four terms in turn; 7 cycles after begin_i words may
+// start: what comes late is what they need last.
 module lathe_update_setup
   import lathe_update_pkg::*;
 (
@@ -11,7 +12,7 @@ module lathe_update_setup
   input  lathe_pkg::update_cfg_t cfg_i,
   input  logic [31:0]            key_i,
   input  logic [15:0]            row_i,
-  output logic                   ready_o,
+  output logic                   ready_o,       // from the next cycle on
   output align_cfg_t             align_o [4],   // momentum * m, g, w, lr * m'
   output logic [16:0]            momentum_o,
   output logic [16:0]            lr_mant_o,
@@ -21,17 +22,22 @@ module lathe_update_setup
   localparam logic [1:0] TermM = 2'd0, TermG = 2'd1, TermW0 = 2'd2, TermLr = 2'd3;
 
   logic [2:0]  step_q;
-  logic [1:0]  term_q, decoded_q;  // of the difference, of the amount
+  logic [1:0]  term_q, amount_q, decoded_q;  // of the difference, of the amount, of what is below it
   logic [5:0]  up_q;
+  logic [4:0]  shift_q;
+  logic        done;
   logic [31:0] row_key;
 
-  assign ready_o = step_q == Last;
+  assign done = step_q == Last;
+  assign ready_o = step_q >= Last - 3'd1;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) step_q <= Last;
     else if (begin_i) step_q <= '0;
-    else if (!ready_o) step_q <= step_q + 3'd1;
+    else if (!done) step_q <= step_q + 3'd1;
   end
+
+  logic [47:0] beyond_q;  // the raised amount is below this
 
   // ---- Shift amounts, raised so that 0..47 is all that makes a difference: 47 is `up`, 0 leaves only the sign ----
   logic signed [9:0] x, raise, y, difference_q, raise_q, up;
@@ -55,20 +61,21 @@ module lathe_update_setup
     raise_q <= raise;
     term_q <= step_q[1:0];
     up_q <= up < 10'sd0 ? 6'd0 : up > 10'sd47 ? 6'd47 : up[5:0];
-    decoded_q <= term_q;
+    amount_q <= term_q;
+    decoded_q <= amount_q;
+    beyond_q <= 48'hFFFF_FFFF_FFFE << up_q;
+    shift_q <= up_q[4:0];
   end
 
   // ---- Masks: bit i of the result is bit i - s of the term ----
-  logic [47:0]       beyond;   // the raised amount is below this
   logic [TermW+31:0] reached;
   logic        product;
   align_cfg_t  align;
   always_comb begin
     product = decoded_q == TermM || decoded_q == TermLr;
-    beyond = 48'hFFFF_FFFF_FFFE << up_q;
-    reached = (TermW + 32)'({~beyond});
-    align.pre = up_q[1:0];
-    align.rot = up_q[4:2];
+    reached = (TermW + 32)'({~beyond_q});
+    align.pre = shift_q[1:0];
+    align.rot = shift_q[4:2];
     align.over = {reached[44], reached[40], reached[36]};
     for (int unsigned i = 0; i < TermW - 1; i++) begin
       align.keep[i] = reached[i+2] && !(product ? reached[i+33] : reached[i+17]);
@@ -78,19 +85,19 @@ module lathe_update_setup
 
   // ---- Keys: the two rows follow each other through one hash ----
   lathe_rng #(
-    .Stages(2)
+    .Stages(3)
   ) u_row_key (
     .clk_i,
-    .en_i(!ready_o),
+    .en_i(!done),
     .key_i,
     .index_i({step_q[0], 15'd0, row_i}),
     .rand_o(row_key)
   );
 
   always_ff @(posedge clk_i) begin
-    if (step_q >= 3'd2 && step_q <= 3'd5) align_o[decoded_q] <= align;
-    if (step_q == 3'd2) row_key_o[0] <= row_key;
-    if (step_q == 3'd3) row_key_o[1] <= row_key;
+    if (step_q >= 3'd3 && step_q <= 3'd6) align_o[decoded_q] <= align;
+    if (step_q == 3'd3) row_key_o[0] <= row_key;
+    if (step_q == 3'd4) row_key_o[1] <= row_key;
     momentum_o <= 17'(cfg_i.momentum) << align_o[TermM].pre[0];
     lr_mant_o <= 17'(cfg_i.lr_mant) << align_o[TermLr].pre[0];
   end

@@ -16,6 +16,7 @@ module lathe_update_sgd #(
   input  logic                   finish_i,       // pulse after the last word: reports are ready in the next cycle
 
   input  logic                   move_i,         // words inside take a step
+  input  logic                   load_i,         // with every move_i from setup_i to the last word: an own enable for the entry
   output logic                   ready_o,        // words may come
   input  logic                   in_valid_i,     // only with ready_o and move_i
   input  logic [Lanes*16-1:0]    g_i,
@@ -26,7 +27,7 @@ module lathe_update_sgd #(
   output logic [Lanes*16-1:0]    mn_o,
   output logic                   wn_valid_o,     // 14 steps later
   output logic [Lanes*16-1:0]    wn_o,
-  output logic                   busy_o,         // words are inside
+  output logic                   busy_o,         // words are inside, or the last one just left
 
   output logic [31:0]            saturations_o,
   output lathe_pkg::result_t     mn_result_o,
@@ -52,41 +53,45 @@ module lathe_update_sgd #(
   logic [WStage:1] valid_q;
   logic [WStage:0] valid;
   logic [WStage-1:0] en;
+  logic              busy_q;  // until one cycle after the last word left
 
   assign valid = {valid_q, in_valid_i};
-  assign en = valid[WStage-1:0] & {WStage{move_i}};
+  assign en = {valid_q[WStage-1:1] & {WStage-1{move_i}}, load_i};  // stage 0 takes what is there, a word or not
   assign mn_valid_o = valid[OutStage[0]];
   assign w_take_o = en[OutStage[0]];
   assign wn_valid_o = valid[OutStage[1]];
-  assign busy_o = |valid_q;
+  assign busy_o = busy_q;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) valid_q <= '0;
     else if (move_i) valid_q <= valid[WStage-1:0];
+    busy_q <= valid != '0;
   end
 
   // ---- Set-up, at the start and when the numbering comes to a new row ----
   logic [15:0] word_q;  // of the next word
-  logic        new_row_q, ready;
+  logic        new_row_q, row_ends_q, ready, ready_q;  // row_ends: that word is its row's last
   align_cfg_t  align [4];
   logic [16:0] momentum, lr_mant;
   logic [31:0] row_key [2];
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni || setup_i) new_row_q <= 1'b0;
-    else if (in_valid_i && (&word_q[RowW-1:0])) new_row_q <= 1'b1;
-    else if (!busy_o) new_row_q <= 1'b0;
+    else if (in_valid_i && row_ends_q) new_row_q <= 1'b1;
+    else if (!busy_q) new_row_q <= 1'b0;
+    ready_q <= ready && !new_row_q && !setup_i && !(in_valid_i && row_ends_q);
   end
 
   always_ff @(posedge clk_i) begin
     if (setup_i) word_q <= '0;
     else if (in_valid_i) word_q <= word_q + 16'd1;
+    row_ends_q <= !setup_i && word_q[RowW-1:0] == {{RowW-1{1'b1}}, !in_valid_i};
   end
 
   lathe_update_setup u_setup (
     .clk_i,
     .rst_ni,
-    .begin_i(setup_i || (new_row_q && !busy_o)),
+    .begin_i(setup_i || (new_row_q && !busy_q)),
     .exp_i,
     .cfg_i,
     .key_i,
@@ -97,25 +102,25 @@ module lathe_update_sgd #(
     .lr_mant_o(lr_mant),
     .row_key_o(row_key)
   );
-  assign ready_o = ready && !new_row_q;
+  assign ready_o = ready_q;
 
-  // ---- Random bits: the hash in two stages, then what each lane makes of it; 0x7FFF rounds to even ----
+  // ---- Random bits: the hash in three stages, then what each lane makes of it; 0x7FFF rounds to even ----
   logic [15:0] random [2][Lanes];  // of m', of w'
   for (genvar r = 0; r < 2; r++) begin : g_random
     logic [RowW-1:0] word_number_q;
     logic [31:0]     hash [Hashes];
     logic            hash_en;
 
-    assign hash_en = stochastic_i && (en[SumStage[r]-3] || en[SumStage[r]-2]);
+    assign hash_en = stochastic_i && |en[SumStage[r]-2-:3];
 
     always_ff @(posedge clk_i) begin
       if (setup_i) word_number_q <= '0;
-      else if (en[SumStage[r]-3]) word_number_q <= word_number_q + 1'b1;
+      else if (en[SumStage[r]-4]) word_number_q <= word_number_q + 1'b1;
     end
 
     for (genvar h = 0; h < Hashes; h++) begin : g_hash
       lathe_rng #(
-        .Stages(2)
+        .Stages(3)
       ) u_hash (
         .clk_i,
         .en_i(hash_en),
@@ -170,7 +175,10 @@ module lathe_update_sgd #(
     logic [4:0]  clamped;
     logic [33:0] magnitude;    // a sum beyond 35 bits is clamped to 34 bits and sign
     logic [16:0] half_q;       // the upper half of the magnitude or, if that is zero, the lower one
+    logic [8:0]  part_q;       // so again
     logic        upper_q;
+    logic [3:0]  length_q;     // of the part
+    logic [4:0]  below_q, below2_q;  // bits below the part
 
     assign magnitude = {longest_q[r][34] || longest_q[r][33], longest_q[r][32:0]};
 
@@ -187,10 +195,14 @@ module lathe_update_sgd #(
       if (setup_i) longest_q[r] <= '0;
       else if (en[SumStage[r]]) longest_q[r] <= longest;
       clamped_q[r] <= valid[OutStage[r]] && move_i ? clamped : '0;
-      // The last sum was earlier than the last word, and that was before finish_i.
+      // The last sum was four cycles and more before finish_i.
       upper_q <= magnitude[33:17] != '0;
       half_q <= magnitude[33:17] != '0 ? magnitude[33:17] : magnitude[16:0];
-      if (finish_i) bits_q[r] <= 6'(lathe_num_pkg::bit_length(64'(half_q))) + (upper_q ? 6'd17 : 6'd0);
+      part_q <= half_q[16:8] != '0 ? half_q[16:8] : 9'(half_q[7:0]);
+      below_q <= (upper_q ? 5'd17 : 5'd0) + (half_q[16:8] != '0 ? 5'd8 : 5'd0);
+      length_q <= 4'(lathe_num_pkg::bit_length(64'(part_q)));
+      below2_q <= below_q;
+      if (finish_i) bits_q[r] <= 6'(length_q) + 6'(below2_q);
     end
   end
 
@@ -209,7 +221,7 @@ module lathe_update_sgd #(
   always @(posedge clk_i) if (!rst_ni) checking_q <= 1'b1;
 
   always_ff @(posedge clk_i) begin
-    if (checking_q && rst_ni && in_valid_i) assert (ready_o && move_i) else $error("a word came too early");
+    if (checking_q && rst_ni && in_valid_i) assert (ready_o && move_i && load_i) else $error("a word came too early");
   end
 `endif
 endmodule

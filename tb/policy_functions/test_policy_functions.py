@@ -10,8 +10,8 @@ def test_policy_functions(ln):
 
 
 @pytest.mark.parametrize("ln, file, old, new", [
-    (0, "exp", "18'(rise_q) + 18'd128", "18'(rise_q) + 18'd127"),  # rounding of the interpolation
-    (0, "exp", "n < -6'sd18", "n < -6'sd16"),                      # the last octave that is not 0
+    (0, "exp", "{base6_q, 1'b1}", "{base6_q, 1'b0}"),             # rounding of the interpolation
+    (0, "exp", "24'(m[17:10])", "24'(m[17:11])"),                 # a wrong bit in the lowest octaves
     (1, "ln", "24'(rise_q) + 24'd8192", "24'(rise_q)"),            # floor in place of rounding
 ])
 def test_policy_functions_detect_a_planted_error(ln, file, old, new):

@@ -12,8 +12,8 @@ def test_ratio_clip():
 
 @pytest.mark.parametrize("old, new", [
     ("x_i > 17'(hi_i)", "x_i >= 17'(hi_i)"),      # the bound itself is kept
-    ("flags_late.high ? bound_q : ratio", "ratio"),  # not capped
-    ("flags.low && adv_i <", "flags.high && adv_i <"),  # the wrong side for negative advantages
+    ("{1'b1, bound_q}", "{1'b1, ratio}"),  # not capped
+    ("flags_late.low && flags_late.cost", "flags_late.high && flags_late.cost"),  # the wrong side for negative advantages
 ])
 def test_ratio_clip_detects_a_planted_error(old, new):
     with pytest.raises(BenchFailed, match="test_corners"):
