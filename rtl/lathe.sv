@@ -179,7 +179,8 @@ module lathe #(
   );
 
   lathe_gemm #(
-    .Lanes(Lanes)
+    .Lanes(Lanes),
+    .Banks(Banks)
   ) u_gemm (
     .clk_i,
     .rst_ni,

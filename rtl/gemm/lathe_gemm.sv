@@ -6,7 +6,8 @@ module lathe_gemm
   import lathe_pkg::*;
   import lathe_gemm_pkg::*;
 #(
-  parameter int unsigned Lanes = 8
+  parameter int unsigned Lanes = 8,
+  parameter int unsigned Banks = 1  // of the scratchpad: operands A and B and results go by row and bank (place_of)
 ) (
   input  logic                clk_i,
   input  logic                rst_ni,
@@ -118,6 +119,7 @@ module lathe_gemm
 
   lathe_gemm_feed #(
     .Lanes   (Lanes),
+    .Banks   (Banks),
     .RoomRows(ResultTiles * Lanes)
   ) u_feed (
     .clk_i(clk),
@@ -196,7 +198,8 @@ module lathe_gemm
 
   // Results.
   lathe_gemm_drain #(
-    .Lanes(Lanes)
+    .Lanes(Lanes),
+    .Banks(Banks)
   ) u_drain (
     .clk_i(clk),
     .rst_ni,

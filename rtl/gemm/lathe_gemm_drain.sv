@@ -7,7 +7,8 @@ module lathe_gemm_drain
   import lathe_gemm_pkg::*;
   import lathe_num_pkg::*;
 #(
-  parameter int unsigned Lanes = 8
+  parameter int unsigned Lanes = 8,
+  parameter int unsigned Banks = 1  // of the scratchpad: results go out with row and bank
 ) (
   input  logic                       clk_i,
   input  logic                       rst_ni,
@@ -358,7 +359,7 @@ module lathe_gemm_drain
     .rst_ni,
     .in_valid_i (out_valid && out_meta.write),
     .in_ready_o (),
-    .in_data_i  ({out_meta.block_end, out_meta.cmd_end, out_meta.addr, word}),
+    .in_data_i  ({out_meta.block_end, out_meta.cmd_end, place_of(out_meta.addr, $clog2(Banks)), word}),
     .out_valid_o(queued_valid),
     .out_ready_i(queued_ready),
     .out_data_o (queued),

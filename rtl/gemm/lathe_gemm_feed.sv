@@ -6,6 +6,7 @@ module lathe_gemm_feed
   import lathe_gemm_pkg::*;
 #(
   parameter int unsigned Lanes = 8,
+  parameter int unsigned Banks = 1,     // of the scratchpad
   parameter int unsigned RoomRows = 64  // rows of sums that have room behind the array
 ) (
   input  logic                clk_i,
@@ -121,6 +122,7 @@ module lathe_gemm_feed
 
   lathe_gemm_fetch #(
     .Lanes(Lanes),
+    .Banks(Banks),
     .IsA  (1'b1),
     .TagW (3)
   ) u_fetch_a (
@@ -163,6 +165,7 @@ module lathe_gemm_feed
   // verilator lint_off PINCONNECTEMPTY
   lathe_gemm_fetch #(
     .Lanes(Lanes),
+    .Banks(Banks),
     .IsA  (1'b0)
   ) u_fetch_b (
     .clk_i,

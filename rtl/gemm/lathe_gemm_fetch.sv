@@ -7,6 +7,7 @@ module lathe_gemm_fetch
   import lathe_gemm_pkg::*;
 #(
   parameter int unsigned Lanes = 8,
+  parameter int unsigned Banks = 1,     // of the scratchpad: requests go out as row and bank
   parameter bit          IsA = 1'b1,  // A: one block of rows per row block; B: one block of columns per tile
   parameter int unsigned TagW = 1,
   localparam int unsigned LaneW = $clog2(Lanes)
@@ -167,7 +168,7 @@ module lathe_gemm_fetch
     .rst_ni,
     .in_valid_i (push),
     .in_ready_o (spill_ready),
-    .in_data_i  (addr_q),
+    .in_data_i  (place_of(addr_q, $clog2(Banks))),
     .out_valid_o(rd_valid_o),
     .out_ready_i(rd_ready_i),
     .out_data_o (rd_addr_o)
