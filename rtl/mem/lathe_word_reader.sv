@@ -25,9 +25,10 @@ module lathe_word_reader
   localparam int unsigned CreditW = $clog2(Depth + 1);
 
   logic [CreditW-1:0] credits_q;
+  logic credit_q;  // a word may be asked for
   logic request, take, spill_ready, full_n;
 
-  assign req_ready_o = spill_ready && credits_q != '0;
+  assign req_ready_o = spill_ready && credit_q;
   assign request = req_valid_i && req_ready_o;
   assign take = word_valid_o && word_ready_i;
   assign busy_o = credits_q != CreditW'(Depth);
@@ -37,7 +38,7 @@ module lathe_word_reader
   ) u_spill (
     .clk_i,
     .rst_ni,
-    .in_valid_i (req_valid_i && credits_q != '0),
+    .in_valid_i (req_valid_i && credit_q),
     .in_ready_o (spill_ready),
     .in_data_i  (req_addr_i),
     .out_valid_o(rd_valid_o),
@@ -46,8 +47,13 @@ module lathe_word_reader
   );
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) credits_q <= CreditW'(Depth);
-    else if (request != take) credits_q <= request ? credits_q - 1'b1 : credits_q + 1'b1;
+    if (!rst_ni) begin
+      credits_q <= CreditW'(Depth);
+      credit_q <= 1'b1;
+    end else begin
+      if (request != take) credits_q <= request ? credits_q - 1'b1 : credits_q + 1'b1;
+      credit_q <= take || (credit_q && (!request || credits_q[CreditW-1:1] != '0));
+    end
   end
 
   // verilator lint_off PINCONNECTEMPTY
