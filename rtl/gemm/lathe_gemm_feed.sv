@@ -92,28 +92,23 @@ module lathe_gemm_feed
 
   // A chained command reads a group of A when the command before it has written it: in its first column of tiles it
   // comes by all of that command's blocks, in their order.
-  logic a_open, a_first_row, a_first_col, chain, a_may_open, more_q;
-  logic [15:0] blocks_q, next_block_q;  // blocks written by the oldest unwritten command; block that is wanted next
-
-  always_ff @(posedge clk_i) begin
-    if (!rst_ni) blocks_q <= '0;
-    else if (block_i) blocks_q <= block_last_i ? '0 : blocks_q + 1'b1;
-  end
+  logic a_open, a_first_row, a_first_col, chain, takes_block, more_q;
+  logic [15:0] blocks_q;  // written by the oldest unwritten command, less what a chained one has begun to read; more_q: any
 
   assign chain = chain_q && before_q != '0;
-  assign a_may_open = before_q == 3'd1 && !written && more_q;
+  assign takes_block = chain && a_open && a_first_col;
 
   always_ff @(posedge clk_i) begin
-    if (load) begin
-      chain_q <= cmd_i.chain;
-      next_block_q <= '0;
-      more_q <= !written && (block_i || blocks_q != '0);
-    end else begin
-      chain_q <= chain;
-      more_q <= !written && !a_open && (blocks_q > next_block_q || (block_i && blocks_q == next_block_q));
-      if (a_open && a_first_col) next_block_q <= next_block_q + 1'b1;
+    if (!rst_ni || written) begin
+      blocks_q <= '0;
+      more_q <= 1'b0;
+    end else if (block_i != takes_block) begin
+      blocks_q <= block_i ? blocks_q + 1'b1 : blocks_q - 1'b1;
+      more_q <= block_i || blocks_q != 16'd1;
     end
   end
+
+  always_ff @(posedge clk_i) chain_q <= load ? cmd_i.chain : chain;
 
   // Operands.
   logic a_valid, b_valid, a_int8, a_odd, a_colsum, tile_last, next_tile_last, cmd_last, group_end_q;
@@ -140,7 +135,7 @@ module lathe_gemm_feed
     .shape_i     (shape_q),
     .tag_i       ({int8_q, odd_q, colsum_q && a_first_row}),
     .chain_i     (chain),
-    .may_open_i  (a_may_open),
+    .may_open_i  (before_q == 3'd1 && more_q),
     .open_o      (a_open),
     .first_row_o (a_first_row),
     .first_col_o (a_first_col),

@@ -35,7 +35,7 @@ PLANTED = {
     "a pad byte counts": ("test_shapes", "gemm_feed", "if (a_odd && last_q)", "if (1'b0)"),
     "column sums meet other rows": ("test_options", "gemm_feed", "gap_q == GapW'(2) && !a_colsum", "gap_q == GapW'(2)"),
     "tiles start without room": ("test_stalls", "gemm_feed", "room && apart", "apart"),
-    "reads what is not yet written": ("test_chain", "gemm_feed", "blocks_q > next_block_q", "1'b1"),
+    "reads what is not yet written": ("test_chain", "gemm_feed", "before_q == 3'd1 && more_q", "before_q == 3'd1"),
     "overlaps what it depends on": ("test_sequences", "gemm_feed", "unfinished_i <= 3'(cmd_i.overlap) + 3'd1", "1'b1"),
     "reads beyond a ragged edge": ("test_shapes", "gemm_fetch", "IsA ? next_row_last : next_col_last", "1'b0"),
     "shape of the command before": ("test_sequences", "gemm_fetch", "IsA ? next_shape_i.m_last", "IsA ? shape_i.m_last"),
