@@ -185,7 +185,8 @@ def _rtl(top: AddrmapNode) -> dict[Path, str]:
 def _decoded(text: str) -> str:
     """Let registers be chosen by the bits that _Port has decoded instead of comparisons, and what is read by one OR.
 
-    The bits stand in registers, so both are short; outside of an access nothing of it is computed in a simulation.
+    The bits stand in registers, so both are short; outside of an access nothing of it is computed in a simulation. No request
+    has to be held back, since _Port waits for the response to the one before.
     """
     def word(match: re.Match) -> str:
         return f"word[{int(match[1], 16) // 4}]"
@@ -193,21 +194,34 @@ def _decoded(text: str) -> str:
     def region(match: re.Match) -> str:
         return REGIONS[int(match[1], 16), int(match[2], 16)]
 
-    def parts(match: re.Match) -> str:
-        lines = []
-        for high, low, value in re.findall(r"readback_data_var\[(\d+)(?::(\d+))?\] = (.*);", match[2]):
-            place, width = (f"{high}:{low}", int(high) - int(low) + 1) if low else (high, 1)
-            lines.append(f"            readback_data_var[{place}] |= {{{width}{{word[{int(match[1], 16) // 4}]}}}} & {value};\n")
-        return "".join(lines)
+    def outside(match: re.Match) -> str:
+        return f"        readback_data_var |= {{32{{{region(match)}}}}} & {match[3]};\n"
 
+    def leaf(match: re.Match) -> str:
+        parts, above = [], 32
+        for high, low, value in reversed(re.findall(r"readback_data_var\[(\d+)(?::(\d+))?\] = (.*);", match[2])):
+            parts += [f"{above - int(high) - 1}'d0"] * (above > int(high) + 1) + [value]
+            above = int(low or high)
+        parts += [f"{above}'d0"] * (above > 0)
+        leaves.append(int(match[1], 16) // 4)
+        return f"            leaf[{len(leaves) - 1}] = {{32{{word[{leaves[-1]}]}}}} & {{{', '.join(parts)}}};\n"
+
+    leaves: list[int] = []
     registers = len(re.findall(r"is_valid_addr \|= .*== 15'h", text))
     readable = len(re.findall(r"if\(rd_mux_addr == ", text))
     for old, new, count in (
-            (r"        if\(rd_mux_addr == 15'h(\w+)\) begin\n((?: +readback_data_var\[.*\n)+) +end\n", parts, readable),
+            (r"        if\(rd_mux_addr == 15'h(\w+)\) begin\n((?: +readback_data_var\[.*\n)+) +end\n", leaf, readable),
             (r"\(cpuif_addr == 15'h(\w+)\)", word, 2 * registers),
             (r"\(cpuif_addr >= 15'h(\w+)\) & \(cpuif_addr <= 15'h\1 \+ 15'h(\w+)\)", region, 10),
-            (r"\(rd_mux_addr >= 15'h(\w+)\) && \(rd_mux_addr <= 15'h\1 \+ 15'h(\w+)\)", region, len(REGIONS)),
-            (r"(readback_data_var = '0;\n)((?: +readback_data_var\[.*\n)+)", r"\1        if(decoded_req) begin\n\2        end\n", 1),
+            (r"        if\(\(rd_mux_addr >= 15'h(\w+)\) && \(rd_mux_addr <= 15'h\1 \+ 15'h(\w+)\)\) begin\n"
+             r" +readback_data_var = (.*);\n +end\n", outside, len(REGIONS)),
+            (r"(readback_data_var = '0;\n)((?: +leaf\[.*\n)+)", f"""        automatic logic [31:0] leaf[{readable}];
+\\1        if(decoded_req) begin
+\\2            for(int step=1; step<{readable}; step*=2) for(int i=0; i+step<{readable}; i+=2*step) leaf[i] |= leaf[i+step];
+            readback_data_var = leaf[0];
+        end
+""", 1),
+            (r" +// Read latency > write.*\n(?:.*\n)*? +(assign cpuif_req_masked = cpuif_req)\n(?: +& !.*\n)+", r"    \1;\n", 1),
             (r"    logic \[14:0\] rd_mux_addr;\n(?:.*\n)*?    assign rd_mux_addr = .*\n", "", 1)):
         text, found = re.subn(old, new, text)
         if found != count:

@@ -157,10 +157,11 @@ module lathe_csr
   assign count_served = count_valid_q && count_ready_i;
   assign exponents_served = exponents_valid_q && exponents_ready_i;
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) {count_valid_q, exponents_valid_q, program_read_q, read_q, write_q} <= '0;
+    if (!rst_ni) {count_valid_q, exponents_valid_q, progmem_en_o, program_read_q, read_q, write_q} <= '0;
     else begin
       count_valid_q <= (out.COUNTERS.req && !out.COUNTERS.req_is_wr) || (count_valid_q && !count_ready_i);
       exponents_valid_q <= out.EXPONENTS.req || (exponents_valid_q && !exponents_ready_i);
+      progmem_en_o <= out.PROGRAM.req;
       program_read_q <= progmem_en_o && !progmem_write_o;
       read_q <= {program_read_q, exponents_served && !exponents_write_o, count_served};
       write_q <= {progmem_en_o && progmem_write_o, exponents_served && exponents_write_o,
@@ -180,8 +181,7 @@ module lathe_csr
   end
   assign count_valid_o = count_valid_q;
   assign exponents_valid_o = exponents_valid_q;
-  assign progmem_en_o = out.PROGRAM.req;
-  assign progmem_write_o = out.PROGRAM.req_is_wr;
+  assign progmem_write_o = out.PROGRAM.req_is_wr;  // stays until the answer, like index and data
   assign progmem_index_o = out.PROGRAM.addr[13:2];
   assign progmem_wdata_o = out.PROGRAM.wr_data;
   assign {in.PROGRAM.rd_ack, in.EXPONENTS.rd_ack, in.COUNTERS.rd_ack} = read_q;

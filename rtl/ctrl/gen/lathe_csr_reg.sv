@@ -102,22 +102,7 @@ module lathe_csr_reg (
     logic cpuif_req_masked;
     logic external_pending;
 
-    // Read latency > write latency. May need to delay next write that follows a read
-    logic [0:0] cpuif_req_stall_sr;
-    always_ff @(posedge clk) begin
-        if(~rst_n) begin
-            cpuif_req_stall_sr <= '0;
-        end else if(cpuif_req && !cpuif_req_is_wr) begin
-            cpuif_req_stall_sr <= '1;
-        end else begin
-            cpuif_req_stall_sr <= (cpuif_req_stall_sr >> 'd1);
-        end
-    end
-    assign cpuif_req_stall_rd = external_pending;
-    assign cpuif_req_stall_wr = cpuif_req_stall_sr[0] | external_pending;
-    assign cpuif_req_masked = cpuif_req
-                            & !(!cpuif_req_is_wr & cpuif_req_stall_rd)
-                            & !(cpuif_req_is_wr & cpuif_req_stall_wr);
+    assign cpuif_req_masked = cpuif_req;
 
     //--------------------------------------------------------------------------
     // Address Decode
@@ -1211,66 +1196,54 @@ module lathe_csr_reg (
     logic [31:0] readback_data;
     always_comb begin
         automatic logic [31:0] readback_data_var;
-        readback_data_var = '0;
+                automatic logic [31:0] leaf[39];
+readback_data_var = '0;
         if(decoded_req) begin
-            readback_data_var[31:0] |= {32{word[0]}} & 32'h4c415448;
-            readback_data_var[7:0] |= {8{word[1]}} & hwif_in.BUILD.lanes.next;
-            readback_data_var[15:8] |= {8{word[1]}} & hwif_in.BUILD.log2_banks.next;
-            readback_data_var[31:16] |= {16{word[1]}} & 16'h2;
-            readback_data_var[7:0] |= {8{word[3]}} & field_storage.START_PC.value.value;
-            readback_data_var[0] |= {1{word[4]}} & field_storage.IRQ_ENABLE.enable.value;
-            readback_data_var[0] |= {1{word[5]}} & hwif_in.STATUS.busy.next;
-            readback_data_var[1] |= {1{word[5]}} & field_storage.STATUS.done.value;
-            readback_data_var[2] |= {1{word[5]}} & field_storage.STATUS.error.value;
-            readback_data_var[3:0] |= {4{word[6]}} & field_storage.ERROR.code.value;
-            readback_data_var[6:4] |= {3{word[6]}} & field_storage.ERROR.unit.value;
-            readback_data_var[15:8] |= {8{word[6]}} & field_storage.ERROR.pc.value;
-            readback_data_var[31:0] |= {32{word[7]}} & field_storage.SEED.value.value;
-            readback_data_var[31:0] |= {32{word[8]}} & field_storage.OPNUM.value.value;
-            readback_data_var[15:0] |= {16{word[9]}} & field_storage.GROUP_BASE.value.value;
-            readback_data_var[15:0] |= {16{word[10]}} & field_storage.GROUP_SIZE.value.value;
-            readback_data_var[2:0] |= {3{word[11]}} & field_storage.GROUP_SLOTS.value.value;
-            readback_data_var[31:0] |= {32{word[12]}} & field_storage.GROUP_VERSION.value.value;
-            readback_data_var[31:0] |= {32{word[13]}} & hwif_in.VERSION.value.next;
-            readback_data_var[1:0] |= {2{word[14]}} & hwif_in.SLOT.slot.next;
-            readback_data_var[9:8] |= {2{word[14]}} & hwif_in.SLOT.kept.next;
-            readback_data_var[15:0] |= {16{word[15]}} & field_storage.LEARNING_RATE.mant.value;
-            readback_data_var[23:16] |= {8{word[15]}} & field_storage.LEARNING_RATE.exp.value;
-            readback_data_var[15:0] |= {16{word[16]}} & field_storage.MOMENTUM.value.value;
-            readback_data_var[3:0] |= {4{word[17]}} & field_storage.RATIO_MODE.value.value;
-            readback_data_var[15:0] |= {16{word[18]}} & field_storage.RATIO_BOUNDS.lo.value;
-            readback_data_var[31:16] |= {16{word[18]}} & field_storage.RATIO_BOUNDS.hi.value;
-            readback_data_var[17:0] |= {18{word[19]}} & field_storage.ENTROPY_COEF.value.value;
-            readback_data_var[17:0] |= {18{word[20]}} & field_storage.VALUE_COEF.value.value;
-            readback_data_var[31:0] |= {32{word[32]}} & hwif_in.SATURATIONS.value.next;
-            readback_data_var[31:0] |= {32{word[64]}} & hwif_in.STAT_COUNT.value.next;
-            readback_data_var[31:0] |= {32{word[65]}} & hwif_in.STAT_HIGH.value.next;
-            readback_data_var[31:0] |= {32{word[66]}} & hwif_in.STAT_LOW.value.next;
-            readback_data_var[31:0] |= {32{word[67]}} & hwif_in.STAT_CLIPPED.value.next;
-            readback_data_var[31:0] |= {32{word[68]}} & hwif_in.STAT_SUM_X_LO.value.next;
-            readback_data_var[31:0] |= {32{word[69]}} & hwif_in.STAT_SUM_X_HI.value.next;
-            readback_data_var[31:0] |= {32{word[70]}} & hwif_in.STAT_SUM_RATIO_LO.value.next;
-            readback_data_var[31:0] |= {32{word[71]}} & hwif_in.STAT_SUM_RATIO_HI.value.next;
-            readback_data_var[31:0] |= {32{word[72]}} & hwif_in.STAT_SUM_RATIO2_LO.value.next;
-            readback_data_var[31:0] |= {32{word[73]}} & hwif_in.STAT_SUM_RATIO2_HI.value.next;
-            readback_data_var[31:0] |= {32{word[74]}} & hwif_in.STAT_SUM_K3_LO.value.next;
-            readback_data_var[31:0] |= {32{word[75]}} & hwif_in.STAT_SUM_K3_HI.value.next;
-            readback_data_var[31:0] |= {32{word[76]}} & hwif_in.STAT_SUM_ENTROPY_LO.value.next;
-            readback_data_var[31:0] |= {32{word[77]}} & hwif_in.STAT_SUM_ENTROPY_HI.value.next;
-            readback_data_var[31:0] |= {32{word[78]}} & hwif_in.STAT_SUM_VERR2_LO.value.next;
-            readback_data_var[31:0] |= {32{word[79]}} & hwif_in.STAT_SUM_VERR2_HI.value.next;
-            readback_data_var[31:0] |= {32{word[80]}} & hwif_in.STAT_MAX_X.value.next;
-            readback_data_var[31:0] |= {32{word[81]}} & hwif_in.STAT_MIN_X.value.next;
+            leaf[0] = {32{word[0]}} & {32'h4c415448};
+            leaf[1] = {32{word[1]}} & {16'h2, hwif_in.BUILD.log2_banks.next, hwif_in.BUILD.lanes.next};
+            leaf[2] = {32{word[3]}} & {24'd0, field_storage.START_PC.value.value};
+            leaf[3] = {32{word[4]}} & {31'd0, field_storage.IRQ_ENABLE.enable.value};
+            leaf[4] = {32{word[5]}} & {29'd0, field_storage.STATUS.error.value, field_storage.STATUS.done.value, hwif_in.STATUS.busy.next};
+            leaf[5] = {32{word[6]}} & {16'd0, field_storage.ERROR.pc.value, 1'd0, field_storage.ERROR.unit.value, field_storage.ERROR.code.value};
+            leaf[6] = {32{word[7]}} & {field_storage.SEED.value.value};
+            leaf[7] = {32{word[8]}} & {field_storage.OPNUM.value.value};
+            leaf[8] = {32{word[9]}} & {16'd0, field_storage.GROUP_BASE.value.value};
+            leaf[9] = {32{word[10]}} & {16'd0, field_storage.GROUP_SIZE.value.value};
+            leaf[10] = {32{word[11]}} & {29'd0, field_storage.GROUP_SLOTS.value.value};
+            leaf[11] = {32{word[12]}} & {field_storage.GROUP_VERSION.value.value};
+            leaf[12] = {32{word[13]}} & {hwif_in.VERSION.value.next};
+            leaf[13] = {32{word[14]}} & {22'd0, hwif_in.SLOT.kept.next, 6'd0, hwif_in.SLOT.slot.next};
+            leaf[14] = {32{word[15]}} & {8'd0, field_storage.LEARNING_RATE.exp.value, field_storage.LEARNING_RATE.mant.value};
+            leaf[15] = {32{word[16]}} & {16'd0, field_storage.MOMENTUM.value.value};
+            leaf[16] = {32{word[17]}} & {28'd0, field_storage.RATIO_MODE.value.value};
+            leaf[17] = {32{word[18]}} & {field_storage.RATIO_BOUNDS.hi.value, field_storage.RATIO_BOUNDS.lo.value};
+            leaf[18] = {32{word[19]}} & {14'd0, field_storage.ENTROPY_COEF.value.value};
+            leaf[19] = {32{word[20]}} & {14'd0, field_storage.VALUE_COEF.value.value};
+            leaf[20] = {32{word[32]}} & {hwif_in.SATURATIONS.value.next};
+            leaf[21] = {32{word[64]}} & {hwif_in.STAT_COUNT.value.next};
+            leaf[22] = {32{word[65]}} & {hwif_in.STAT_HIGH.value.next};
+            leaf[23] = {32{word[66]}} & {hwif_in.STAT_LOW.value.next};
+            leaf[24] = {32{word[67]}} & {hwif_in.STAT_CLIPPED.value.next};
+            leaf[25] = {32{word[68]}} & {hwif_in.STAT_SUM_X_LO.value.next};
+            leaf[26] = {32{word[69]}} & {hwif_in.STAT_SUM_X_HI.value.next};
+            leaf[27] = {32{word[70]}} & {hwif_in.STAT_SUM_RATIO_LO.value.next};
+            leaf[28] = {32{word[71]}} & {hwif_in.STAT_SUM_RATIO_HI.value.next};
+            leaf[29] = {32{word[72]}} & {hwif_in.STAT_SUM_RATIO2_LO.value.next};
+            leaf[30] = {32{word[73]}} & {hwif_in.STAT_SUM_RATIO2_HI.value.next};
+            leaf[31] = {32{word[74]}} & {hwif_in.STAT_SUM_K3_LO.value.next};
+            leaf[32] = {32{word[75]}} & {hwif_in.STAT_SUM_K3_HI.value.next};
+            leaf[33] = {32{word[76]}} & {hwif_in.STAT_SUM_ENTROPY_LO.value.next};
+            leaf[34] = {32{word[77]}} & {hwif_in.STAT_SUM_ENTROPY_HI.value.next};
+            leaf[35] = {32{word[78]}} & {hwif_in.STAT_SUM_VERR2_LO.value.next};
+            leaf[36] = {32{word[79]}} & {hwif_in.STAT_SUM_VERR2_HI.value.next};
+            leaf[37] = {32{word[80]}} & {hwif_in.STAT_MAX_X.value.next};
+            leaf[38] = {32{word[81]}} & {hwif_in.STAT_MIN_X.value.next};
+            for(int step=1; step<39; step*=2) for(int i=0; i+step<39; i+=2*step) leaf[i] |= leaf[i+step];
+            readback_data_var = leaf[0];
         end
-        if(counters) begin
-            readback_data_var = hwif_in.COUNTERS.rd_data;
-        end
-        if(exponents) begin
-            readback_data_var = hwif_in.EXPONENTS.rd_data;
-        end
-        if(program_words) begin
-            readback_data_var = hwif_in.PROGRAM.rd_data;
-        end
+        readback_data_var |= {32{counters}} & hwif_in.COUNTERS.rd_data;
+        readback_data_var |= {32{exponents}} & hwif_in.EXPONENTS.rd_data;
+        readback_data_var |= {32{program_words}} & hwif_in.PROGRAM.rd_data;
         readback_data = readback_data_var;
         readback_done = decoded_req & ~decoded_req_is_wr & ~decoded_req_is_external;
         readback_err = decoded_err;
