@@ -105,35 +105,124 @@ def elaborate() -> AddrmapNode:
     return compiler.elaborate().top
 
 
+class _Port(AXI4Lite_Cpuif_flattened):
+    """One access at a time, in registers from its handshakes to its response: the generator's own port feeds its decoder
+    out of an arbiter, which makes it the chip's longest path."""
+
+    max_outstanding = 1
+
+    def get_implementation(self) -> str:
+        """What stands between the port and the decoder."""
+        return PORT
+
+
+PORT = """
+// A request waits for its turn, its address is decoded into registers, and then it is carried out.
+logic ar_held, aw_held, w_held, busy, is_read, decode, read_turn, write_turn;
+logic [14:0] araddr, awaddr;
+logic [3:0] wstrb;
+logic [127:0] word;  // one bit for each of the words 0x000 to 0x1fc
+logic counters, exponents, program_words;
+
+assign s_axil_arready = !ar_held;
+assign s_axil_awready = !aw_held;
+assign s_axil_wready = !w_held;
+assign read_turn = !busy && ar_held && (!is_read || !(aw_held && w_held));
+assign write_turn = !busy && !read_turn && aw_held && w_held;
+assign cpuif_req_is_wr = !is_read;
+always_comb for(int i=0; i<4; i++) cpuif_wr_biten[i*8 +: 8] = {8{wstrb[i]}};
+
+always_ff @(posedge clk) begin
+    if(~rst_n) begin
+        {ar_held, aw_held, w_held, busy, is_read, decode, cpuif_req, s_axil_rvalid, s_axil_bvalid} <= '0;
+    end else begin
+        if(s_axil_arvalid) ar_held <= '1;
+        if(s_axil_awvalid) aw_held <= '1;
+        if(s_axil_wvalid) w_held <= '1;
+        decode <= read_turn || write_turn;
+        cpuif_req <= decode;
+        if(read_turn || write_turn) {busy, is_read} <= {1'b1, read_turn};
+        if(cpuif_rd_ack) s_axil_rvalid <= '1;
+        if(cpuif_wr_ack) s_axil_bvalid <= '1;
+        if(s_axil_rvalid && s_axil_rready) {s_axil_rvalid, ar_held, busy} <= '0;
+        if(s_axil_bvalid && s_axil_bready) {s_axil_bvalid, aw_held, w_held, busy} <= '0;
+    end
+    if(s_axil_arvalid && !ar_held) araddr <= s_axil_araddr;
+    if(s_axil_awvalid && !aw_held) awaddr <= s_axil_awaddr;
+    if(s_axil_wvalid && !w_held) {wstrb, cpuif_wr_data} <= {s_axil_wstrb, s_axil_wdata};
+    if(read_turn || write_turn) cpuif_addr <= {read_turn ? araddr[14:2] : awaddr[14:2], 2'd0};
+    if(decode) begin
+        word <= cpuif_addr[14:9] == '0 ? 128'd1 << cpuif_addr[8:2] : '0;
+        counters <= cpuif_addr[14:7] == 8'h04;
+        exponents <= cpuif_addr[14:9] == 6'h08;
+        program_words <= cpuif_addr[14];
+    end
+    if(cpuif_rd_ack) {s_axil_rresp, s_axil_rdata} <= {cpuif_rd_err, 1'b0, cpuif_rd_data};
+    if(cpuif_wr_ack) s_axil_bresp <= {cpuif_wr_err, 1'b0};
+end
+"""
+
+# The memories' place in the map, and how _Port calls it.
+REGIONS = {(0x200, 0x7F): "counters", (0x1000, 0x1FF): "exponents", (0x4000, 0x3FFF): "program_words"}
+
+
 def _rtl(top: AddrmapNode) -> dict[Path, str]:
     exporter = RegblockExporter()
     with tempfile.TemporaryDirectory() as folder:
         exporter.export(
-            top, folder, cpuif_cls=AXI4Lite_Cpuif_flattened, default_reset_activelow=True, reuse_hwif_typedefs=False,
-            err_if_bad_addr=True, retime_read_fanin=True, retime_read_response=True)
+            top, folder, cpuif_cls=_Port, default_reset_activelow=True, reuse_hwif_typedefs=False,
+            err_if_bad_addr=True, retime_read_response=True)
         files = sorted(Path(folder).glob("*.sv"))
         texts = {ROOT / "rtl/ctrl/gen" / f.name: f.read_text() for f in files}
     module = ROOT / "rtl/ctrl/gen/lathe_csr_reg.sv"
-    texts[module] = _read_pages(texts[module])
+    texts[module] = _decoded(texts[module])
     head = ["// SPDX-License-Identifier: Apache-2.0", f"// {NOTE}"]
     head += [f"// verilator lint_off {rule}  // {reason}" for rule, reason in WAIVERS.items()]
     tail = [f"// verilator lint_on {rule}" for rule in WAIVERS]
     return {path: "\n".join([*head, *map(str.rstrip, text.splitlines()), *tail, ""]) for path, text in texts.items()}
 
 
-def _read_pages(text: str) -> str:
-    """Let the first stage of the read multiplexer hold the pages of 256 bytes that have registers, not all of the address space.
+def _decoded(text: str) -> str:
+    """Let registers be chosen by the bits that _Port has decoded instead of comparisons, and what is read by one OR.
 
-    An array over all of it would be cleared and copied in every simulated cycle.
+    The bits stand in registers, so both are short; outside of an access nothing of it is computed in a simulation. No request
+    has to be held back, since _Port waits for the response to the one before.
     """
-    pages = {int(address, 16) // 256 for address in re.findall(r"ad_hi\(15'h(\w+)\)", text)}
-    if pages != {0, 1}:
-        raise ValueError(f"registers lie in the pages {pages} of 256 bytes; _read_pages is written for 0 and 1")
-    for old, new, count in ((r"readback_data_(rt|rt_c|var)\[128\];", r"readback_data_\1[2];", 3),
-                            (r"for\(int i=0; i<128; i\+\+\) (readback_data)", r"for(int i=0; i<2; i++) \1", 2),
-                            (r"automatic bit \[6:0\] ad_hi\(", "automatic bit ad_hi(", 1), (r"return addr\[14:8\];", "return addr[8];", 1),
-                            (r"readback_data = readback_data_rt\[readback_addr_rt\[14:8\]\];",
-                             "readback_data = readback_addr_rt[14:9] == '0 ? readback_data_rt[readback_addr_rt[8]] : '0;", 1)):
+    def word(match: re.Match) -> str:
+        return f"word[{int(match[1], 16) // 4}]"
+
+    def region(match: re.Match) -> str:
+        return REGIONS[int(match[1], 16), int(match[2], 16)]
+
+    def outside(match: re.Match) -> str:
+        return f"        readback_data_var |= {{32{{{region(match)}}}}} & {match[3]};\n"
+
+    def leaf(match: re.Match) -> str:
+        parts, above = [], 32
+        for high, low, value in reversed(re.findall(r"readback_data_var\[(\d+)(?::(\d+))?\] = (.*);", match[2])):
+            parts += [f"{above - int(high) - 1}'d0"] * (above > int(high) + 1) + [value]
+            above = int(low or high)
+        parts += [f"{above}'d0"] * (above > 0)
+        leaves.append(int(match[1], 16) // 4)
+        return f"            leaf[{len(leaves) - 1}] = {{32{{word[{leaves[-1]}]}}}} & {{{', '.join(parts)}}};\n"
+
+    leaves: list[int] = []
+    registers = len(re.findall(r"is_valid_addr \|= .*== 15'h", text))
+    readable = len(re.findall(r"if\(rd_mux_addr == ", text))
+    for old, new, count in (
+            (r"        if\(rd_mux_addr == 15'h(\w+)\) begin\n((?: +readback_data_var\[.*\n)+) +end\n", leaf, readable),
+            (r"\(cpuif_addr == 15'h(\w+)\)", word, 2 * registers),
+            (r"\(cpuif_addr >= 15'h(\w+)\) & \(cpuif_addr <= 15'h\1 \+ 15'h(\w+)\)", region, 10),
+            (r"        if\(\(rd_mux_addr >= 15'h(\w+)\) && \(rd_mux_addr <= 15'h\1 \+ 15'h(\w+)\)\) begin\n"
+             r" +readback_data_var = (.*);\n +end\n", outside, len(REGIONS)),
+            (r"(readback_data_var = '0;\n)((?: +leaf\[.*\n)+)", f"""        automatic logic [31:0] leaf[{readable}];
+\\1        if(decoded_req) begin
+\\2            for(int step=1; step<{readable}; step*=2) for(int i=0; i+step<{readable}; i+=2*step) leaf[i] |= leaf[i+step];
+            readback_data_var = leaf[0];
+        end
+""", 1),
+            (r" +// Read latency > write.*\n(?:.*\n)*? +(assign cpuif_req_masked = cpuif_req)\n(?: +& !.*\n)+", r"    \1;\n", 1),
+            (r"    logic \[14:0\] rd_mux_addr;\n(?:.*\n)*?    assign rd_mux_addr = .*\n", "", 1)):
         text, found = re.subn(old, new, text)
         if found != count:
             raise ValueError(f"the register generator writes something new: {old!r} occurs {found} times, not {count}")

@@ -148,22 +148,45 @@ module lathe_csr
   // ---- Counters ----
   assign in.SATURATIONS.value.next = saturations_i;
 
-  // The others lie outside: hold the request until it is served.
-  logic count_valid_q, count_write_q, exponents_valid_q;
+  // ---- Counters but one, exponent registers and program memory lie outside: a request is held until it is served, and
+  // the answer goes through registers ----
+  logic        count_valid_q, exponents_valid_q, program_read_q, count_served, exponents_served;
+  logic [2:0]  read_q;   // answered: counters, exponents, program
+  logic [2:0]  write_q;
+  logic [31:0] rdata_q;
+  assign count_served = count_valid_q && count_ready_i;
+  assign exponents_served = exponents_valid_q && exponents_ready_i;
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) {count_valid_q, count_write_q} <= '0;
+    if (!rst_ni) {count_valid_q, exponents_valid_q, progmem_en_o, program_read_q, read_q, write_q} <= '0;
     else begin
       count_valid_q <= (out.COUNTERS.req && !out.COUNTERS.req_is_wr) || (count_valid_q && !count_ready_i);
-      count_write_q <= out.COUNTERS.req && out.COUNTERS.req_is_wr;  // ignored
+      exponents_valid_q <= out.EXPONENTS.req || (exponents_valid_q && !exponents_ready_i);
+      progmem_en_o <= out.PROGRAM.req;
+      program_read_q <= progmem_en_o && !progmem_write_o;
+      read_q <= {program_read_q, exponents_served && !exponents_write_o, count_served};
+      write_q <= {progmem_en_o && progmem_write_o, exponents_served && exponents_write_o,
+                  out.COUNTERS.req && out.COUNTERS.req_is_wr};  // counters: ignored
     end
   end
   always_ff @(posedge clk_i) begin
     if (out.COUNTERS.req) count_index_o <= out.COUNTERS.addr[6:2];
+    if (out.EXPONENTS.req) begin
+      exponents_write_o <= out.EXPONENTS.req_is_wr;
+      exponents_index_o <= out.EXPONENTS.addr[8:2];
+      exponents_wdata_o <= out.EXPONENTS.wr_data[16:0];
+    end
+    if (program_read_q) rdata_q <= progmem_rdata_i;
+    else if (count_served) rdata_q <= count_i;
+    else if (exponents_served) rdata_q <= {15'd0, exponents_rdata_i};
   end
   assign count_valid_o = count_valid_q;
-  assign in.COUNTERS.rd_ack = count_valid_q && count_ready_i;
-  assign in.COUNTERS.wr_ack = count_write_q;
-  assign in.COUNTERS.rd_data = count_i;
+  assign exponents_valid_o = exponents_valid_q;
+  assign progmem_write_o = out.PROGRAM.req_is_wr;  // stays until the answer, like index and data
+  assign progmem_index_o = out.PROGRAM.addr[13:2];
+  assign progmem_wdata_o = out.PROGRAM.wr_data;
+  assign {in.PROGRAM.rd_ack, in.EXPONENTS.rd_ack, in.COUNTERS.rd_ack} = read_q;
+  assign {in.PROGRAM.wr_ack, in.EXPONENTS.wr_ack, in.COUNTERS.wr_ack} = write_q;
+  assign {in.PROGRAM.rd_data, in.EXPONENTS.rd_data, in.COUNTERS.rd_data} = {3{rdata_q}};
 
   // ---- Statistics ----
   assign in.STAT_COUNT.value.next = stats_i.count;
@@ -182,43 +205,10 @@ module lathe_csr
   // ---- The registers' clock ----
   lathe_clock_stop u_clock (
     .clk_i,
-    .wanted_i(!rst_ni || started_i || done_i || error_i || opnum_increment_i || count_valid_q || exponents_valid_q ||
-              s_axil_awvalid || s_axil_wvalid || s_axil_arvalid || s_axil_bvalid || s_axil_rvalid),
+    .wanted_i(!rst_ni || started_i || done_i || error_i || opnum_increment_i ||
+              s_axil_awvalid || s_axil_wvalid || s_axil_arvalid || !s_axil_awready || !s_axil_wready || !s_axil_arready),
     .clk_o   (clk_reg)
   );
-
-  // ---- Program memory: answers after one cycle ----
-  logic progmem_write_q, progmem_read_q;
-  assign progmem_en_o = out.PROGRAM.req;
-  assign progmem_write_o = out.PROGRAM.req_is_wr;
-  assign progmem_index_o = out.PROGRAM.addr[13:2];
-  assign progmem_wdata_o = out.PROGRAM.wr_data;
-  always_ff @(posedge clk_i) begin
-    if (!rst_ni) {progmem_write_q, progmem_read_q} <= '0;
-    else {progmem_write_q, progmem_read_q} <= {progmem_en_o && progmem_write_o, progmem_en_o && !progmem_write_o};
-  end
-  assign in.PROGRAM.wr_ack = progmem_write_q;
-  assign in.PROGRAM.rd_ack = progmem_read_q;
-  assign in.PROGRAM.rd_data = progmem_rdata_i;
-
-  // ---- Exponent registers: hold the request until it is served ----
-  logic exponents_served;
-  assign exponents_served = exponents_valid_q && exponents_ready_i;
-  always_ff @(posedge clk_i) begin
-    if (!rst_ni) exponents_valid_q <= 1'b0;
-    else exponents_valid_q <= out.EXPONENTS.req || (exponents_valid_q && !exponents_ready_i);
-  end
-  always_ff @(posedge clk_i) begin
-    if (out.EXPONENTS.req) begin
-      exponents_write_o <= out.EXPONENTS.req_is_wr;
-      exponents_index_o <= out.EXPONENTS.addr[8:2];
-      exponents_wdata_o <= out.EXPONENTS.wr_data[16:0];
-    end
-  end
-  assign exponents_valid_o = exponents_valid_q;
-  assign in.EXPONENTS.wr_ack = exponents_served && exponents_write_o;
-  assign in.EXPONENTS.rd_ack = exponents_served && !exponents_write_o;
-  assign in.EXPONENTS.rd_data = {15'd0, exponents_rdata_i};
 
   logic unused_external;
   assign unused_external = ^{out.COUNTERS.addr[1:0], out.COUNTERS.wr_data, out.COUNTERS.wr_biten, out.PROGRAM.addr[1:0],

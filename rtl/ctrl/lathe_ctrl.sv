@@ -137,14 +137,13 @@ module lathe_ctrl
   );
 
   // ---- Program: fetch, check, queue ----
-  logic        seq_mem_en, seq_running, seq_stuck, seq_report_valid, push_valid, push_ready;
+  logic        seq_mem_en, seq_running, seq_stuck, seq_report_valid, push_try, push_valid, push_ready;
   logic [9:0]  seq_mem_row;
   logic [3:0][31:0] seq_mem_rdata;
   report_t     seq_report, unit_report;
-  logic        unit_report_valid, entry_read, pop, can_start;
+  logic        unit_report_valid, choose, entry_read, pop, can_start;
   entry_t      push_entry, entry;
-  logic [ExpW-1:0] read_exp;
-  logic [UnitW-1:0]                       push_unit, read_unit, unit;
+  logic [UnitW-1:0]                       push_unit, choose_unit, unit;
   logic [NumSemaphores-1:0]               push_wait, positive, take_mask, post_mask;
   logic [NumUnits-1:0]                    head_valid, room, occupied, waiting;
   logic [NumUnits-1:0][NumSemaphores-1:0] head_wait;
@@ -180,6 +179,7 @@ module lathe_ctrl
     .opnum_i(opnum),
     .dispatch_o(dispatch),
     .group_size_i(group_size),
+    .push_try_o(push_try),
     .push_valid_o(push_valid),
     .push_ready_i(push_ready),
     .push_unit_o(push_unit),
@@ -193,6 +193,7 @@ module lathe_ctrl
     .clk_i,
     .rst_ni(rst_n),
     .flush_i(stop),
+    .push_try_i(push_try),
     .push_valid_i(push_valid),
     .push_ready_o(push_ready),
     .push_unit_i(push_unit),
@@ -201,9 +202,9 @@ module lathe_ctrl
     .head_valid_o(head_valid),
     .head_wait_o(head_wait),
     .head_pc_o(head_pc),
+    .choose_i(choose),
+    .choose_unit_i(choose_unit),
     .read_i(entry_read),
-    .read_unit_i(read_unit),
-    .read_exp_o(read_exp),
     .entry_o(entry),
     .pop_i(pop),
     .pop_unit_i(unit)
@@ -233,7 +234,7 @@ module lathe_ctrl
 
   // ---- Commands: semaphores, exponents, weight group ----
   logic                 post, overflow, saturations_valid, retire_valid, retire_ready, retired, finish, check, conflict;
-  logic [UnitW-1:0]     finish_unit;
+  logic [UnitW-1:0]     finish_unit, retire_unit;
   logic [31:0]          saturations;
   logic                 exponents_ready, lookup, result_assign, result_fixed;
   logic [6:0]           source_index, result_index;
@@ -265,9 +266,9 @@ module lathe_ctrl
     .head_valid_i(head_valid),
     .head_wait_i(head_wait),
     .positive_i(positive),
+    .choose_o(choose),
+    .choose_unit_o(choose_unit),
     .read_o(entry_read),
-    .read_unit_o(read_unit),
-    .read_exp_i(read_exp),
     .entry_i(entry),
     .pop_o(pop),
     .unit_o(unit),
@@ -305,6 +306,7 @@ module lathe_ctrl
     .push_info_i(start_info),
     .pop_i(finish),
     .pop_unit_i(finish_unit),
+    .read_unit_i(retire_unit),
     .info_o(finish_info),
     .room_o(room),
     .occupied_o(occupied),
@@ -319,9 +321,10 @@ module lathe_ctrl
     .rst_ni(rst_n),
     .done_valid_i,
     .done_i,
+    .next_o(retire_unit),
+    .info_i(finish_info),
     .finish_o(finish),
     .unit_o(finish_unit),
-    .info_i(finish_info),
     .post_o(post),
     .post_mask_o(post_mask),
     .overflow_i(overflow),

@@ -39,7 +39,7 @@ module lathe_desc_check
   end
   assign done_o = at_q[Cycles];
 
-  // ---- What the operation uses ----
+  // ---- What the operation uses; of one that does not exist nobody asks ----
   typedef struct packed {
     logic                   unit_ok;
     logic                   op_ok;
@@ -54,7 +54,8 @@ module lathe_desc_check
     logic [NumOperands-1:0] keep;        // results that must not lie in the current version
   } uses_t;
 
-  uses_t uses;
+  uses_t uses, uses_q;  // uses_q: from two cycles after the start on
+  always_ff @(posedge clk_i) if (at_q[1]) uses_q <= uses;
   always_comb begin
     uses = '0;
     uses.unit_ok = 1'b1;
@@ -69,14 +70,14 @@ module lathe_desc_check
       UnitPolicy: begin
         uses.op_ok = desc_i.op == PolicySample || desc_i.op == PolicyLoss;
         uses.mn = 1'b1;
-        uses.greedy = desc_i.op == PolicySample;
-        {uses.stochastic, uses.gshift} = {2{desc_i.op == PolicyLoss}};
-        uses.used = {3'b001, desc_i.op == PolicyLoss, 1'b1};
+        uses.greedy = desc_i.op[0] == PolicySample[0];
+        {uses.stochastic, uses.gshift} = {2{desc_i.op[0] == PolicyLoss[0]}};
+        uses.used = {3'b001, desc_i.op[0] == PolicyLoss[0], 1'b1};
         uses.keep = 5'b00100;
       end
       UnitUpdate: begin
         uses.op_ok = desc_i.op == UpdateSgd || desc_i.op == UpdateCommit || desc_i.op == UpdateRollback;
-        if (desc_i.op == UpdateSgd) begin
+        if (desc_i.op[1:0] == UpdateSgd[1:0]) begin
           {uses.stochastic, uses.mn} = '1;
           uses.used = 5'b11111;
           uses.keep = 5'b10100;
@@ -85,7 +86,7 @@ module lathe_desc_check
       UnitDma: begin
         uses.op_ok = desc_i.op == DmaLoad || desc_i.op == DmaStore;
         {uses.mn, uses.mem} = '1;
-        uses.used = (desc_i.op == DmaLoad) ? 5'b00100 : 5'b00001;
+        uses.used = (desc_i.op[0] == DmaLoad[0]) ? 5'b00100 : 5'b00001;
       end
       default: uses.unit_ok = 1'b0;
     endcase
@@ -106,41 +107,35 @@ module lathe_desc_check
   assign dact = desc_i.dact != ActNone;
   always_comb begin
     for (int unsigned i = 0; i < NumOperands; i++) begin
-      if (!uses.used[i]) operand_bad[i] = {addr[i], stride[i], space[i], exp[i]} != '0;
+      if (!uses_q.used[i]) operand_bad[i] = {addr[i], stride[i], space[i], exp[i]} != '0;
       else if (space[i] == SpaceAbsolute) operand_bad[i] = 1'b0;
-      else operand_bad[i] = space[i] == 2'd3 || exp[i][5:4] != 2'd0 || (uses.keep[i] && space[i] == SpaceCurrent);
+      else operand_bad[i] = space[i] == 2'd3 || exp[i][5:4] != 2'd0 || (uses_q.keep[i] && space[i] == SpaceCurrent);
     end
     reserved_bad = (desc_i & ReservedMask) != '0;
-    flags_bad = (!uses.gemm && {desc_i.trans_a, desc_i.trans_b, desc_i.bias, desc_i.act, desc_i.dact, desc_i.int8,
+    flags_bad = (!uses_q.gemm && {desc_i.trans_a, desc_i.trans_b, desc_i.bias, desc_i.act, desc_i.dact, desc_i.int8,
                                 desc_i.int8_result, desc_i.accumulate, desc_i.colsum, desc_i.chain, desc_i.overlap} != '0)
              || desc_i.act == 2'd3 || desc_i.dact == 2'd3 || (desc_i.act != ActNone && dact)
              || (dact && desc_i.accumulate) || (dact && desc_i.colsum) || (desc_i.accumulate && desc_i.colsum)
              || (desc_i.bias && desc_i.accumulate) || (desc_i.int8 && (dact || desc_i.colsum))
              || (desc_i.int8_result && (dact || desc_i.accumulate || desc_i.colsum))
              || (desc_i.chain && (desc_i.trans_a || desc_i.overlap == '0))
-             || (!uses.stochastic && desc_i.stochastic) || (!uses.greedy && desc_i.greedy)
-             || (!uses.gshift && desc_i.gshift != '0);
-    dims_bad = (!uses.mn && {desc_i.m, desc_i.n} != '0) || (!uses.k && desc_i.k != '0)
-            || (!uses.mem && {desc_i.mem_addr, desc_i.mem_stride} != '0);
-    shape_bad = uses.mn && (desc_i.m == '0 || desc_i.n == '0);
+             || (!uses_q.stochastic && desc_i.stochastic) || (!uses_q.greedy && desc_i.greedy)
+             || (!uses_q.gshift && desc_i.gshift != '0);
+    dims_bad = (!uses_q.mn && {desc_i.m, desc_i.n} != '0) || (!uses_q.k && desc_i.k != '0)
+            || (!uses_q.mem && {desc_i.mem_addr, desc_i.mem_stride} != '0);
+    shape_bad = uses_q.mn && (desc_i.m == '0 || desc_i.n == '0);
     unique case (desc_i.unit)
       UnitGemm:   shape_bad |= desc_i.k == '0 || desc_i.k > 16'd16384;
       UnitPolicy: shape_bad |= desc_i.n < 16'd2 || desc_i.n > 16'd64;
-      UnitUpdate: shape_bad |= uses.mn && desc_i.m != 16'd1;
+      UnitUpdate: shape_bad |= uses_q.mn && desc_i.m != 16'd1;
       default: ;
     endcase
   end
 
-  // ---- Last indices of the two operands whose turn it is: 0 and 1, then 2 and 3, then 4 ----
-  typedef struct packed {
-    logic [15:0] row;      // last row
-    logic [15:0] column;   // last column
-    logic        elements; // columns are elements, otherwise words
-  } extent_t;
-
+  // ---- Last indices of the two operands whose turn it is: 0 and 1, then 2 and 3, then 4. What a unit or operation that does
+  // not exist would make of it, nobody asks, so two bits tell units apart ----
   logic [15:0] m1_q, n1_q, k1_q;  // less one
-  logic [15:0] k1, result_n1;
-  extent_t [NumOperands-1:0] extent;
+  logic [15:0] k1;
   always_ff @(posedge clk_i) begin
     if (start_i) begin
       m1_q <= desc_i.m - 16'd1;
@@ -149,30 +144,32 @@ module lathe_desc_check
     end
   end
   assign k1 = desc_i.int8 ? {1'b0, k1_q[15:1]} : k1_q;
-  assign result_n1 = desc_i.int8_result ? {1'b0, n1_q[15:1]} : n1_q;
+
+  logic             gemm, policy, first;
+  logic [1:0]       row_k, row_n, row_m, column_m, column_k, column_n, halves, elements;
+  logic [1:0][15:0] row, column;
   always_comb begin
-    for (int unsigned i = 0; i < NumOperands; i++) extent[i] = '{row: m1_q, column: n1_q, elements: 1'b0};
-    unique case (desc_i.unit)
-      UnitGemm: begin
-        extent[0] = desc_i.trans_a ? '{row: k1, column: m1_q, elements: 1'b1} : '{row: m1_q, column: k1, elements: 1'b1};
-        extent[1] = desc_i.trans_b ? '{row: n1_q, column: k1, elements: 1'b1} : '{row: k1, column: n1_q, elements: 1'b1};
-        extent[2] = '{row: m1_q, column: result_n1, elements: 1'b1};
-        extent[3] = '{row: '0, column: n1_q, elements: 1'b1};
-        extent[4] = '{row: desc_i.colsum ? '0 : m1_q, column: n1_q, elements: 1'b1};
-      end
-      UnitPolicy: begin
-        extent[0].elements = 1'b1;
-        extent[1].column = '0;
-        extent[2].elements = 1'b1;
-        if (desc_i.op == PolicySample) extent[2].column = '0;
-      end
-      default: ;
-    endcase
+    gemm = desc_i.unit[1:0] == UnitGemm[1:0];
+    policy = desc_i.unit[1:0] == UnitPolicy[1:0];
+    first = at_q[1];
+    row_k = {first && gemm && !desc_i.trans_b, first && gemm && desc_i.trans_a};
+    row_n = {first && gemm && desc_i.trans_b, 1'b0};
+    row_m = {first && !gemm, at_q[2] || (first && !(gemm && desc_i.trans_a)) || (at_q[3] && !(gemm && desc_i.colsum))};
+    column_m = {1'b0, first && gemm && desc_i.trans_a};
+    column_k = {first && gemm && desc_i.trans_b, first && gemm && !desc_i.trans_a};
+    column_n = {first ? (gemm ? !desc_i.trans_b : !policy) : 1'b1,
+                first ? !gemm : !(at_q[2] && policy && desc_i.op[0] == PolicySample[0])};
+    halves = {1'b0, at_q[2] && gemm && desc_i.int8_result};
+    elements = {gemm, gemm || policy};
+    for (int unsigned l = 0; l < 2; l++) begin
+      row[l] = ({16{row_m[l]}} & m1_q) | ({16{row_n[l]}} & n1_q) | ({16{row_k[l]}} & k1);
+      column[l] = ({16{column_m[l]}} & m1_q) | ({16{column_k[l]}} & k1) | ({16{column_n[l]}} & (halves[l] ? {1'b0, n1_q[15:1]} : n1_q));
+      if (elements[l]) column[l] >>= LaneW;
+    end
   end
 
   // ---- Last word of an operand: addr + row * stride + last word of the row ----
   typedef struct packed {
-    logic        used;
     logic [15:0] row;
     logic [15:0] word;
     logic [15:0] stride;
@@ -190,34 +187,33 @@ module lathe_desc_check
   logic [1:0] row_bad, end_bad;
   for (genvar l = 0; l < 2; l++) begin : gen_lane
     logic [2:0]  index, later;  // operand that enters, and the one that is in a_q
-    extent_t     own;
+    logic        used;   // of the one that is in a_q
     logic [32:0] last;
     always_comb begin
       index = at_q[1] ? 3'(l) : (at_q[2] || l == 1) ? 3'(2 + l) : 3'd4;
       later = at_q[2] ? 3'(l) : (at_q[3] || l == 1) ? 3'(2 + l) : 3'd4;
-      own = extent[index];
       last = {1'b0, b_q[l].product} + {16'd0, b_q[l].row_end};
-      row_bad[l] = a_q[l].used && a_q[l].row != '0 && a_q[l].stride <= a_q[l].word;
+      used = (at_q[2] || at_q[3] || (at_q[4] && l == 0)) && uses_q.used[later];
+      row_bad[l] = used && a_q[l].row != '0 && a_q[l].stride <= a_q[l].word;
       end_bad[l] = b_q[l].used && last >= {16'd0, b_q[l].limit};
     end
     always_ff @(posedge clk_i) begin
-      a_q[l] <= '{used: (at_q[1] || at_q[2] || (at_q[3] && l == 0)) && uses.used[index], row: own.row,
-                  word: own.elements ? own.column >> LaneW : own.column, stride: stride[index], addr: addr[index]};
-      b_q[l] <= '{used: a_q[l].used, limit: (space[later] == SpaceAbsolute) ? 17'(Banks * 1024) : {1'b0, group_size_i},
+      a_q[l] <= '{row: row[l], word: column[l], stride: stride[index], addr: addr[index]};
+      b_q[l] <= '{used: used, limit: (space[later] == SpaceAbsolute) ? 17'(Banks * 1024) : {1'b0, group_size_i},
                   product: {16'd0, a_q[l].row} * {16'd0, a_q[l].stride}, row_end: {1'b0, a_q[l].addr} + {1'b0, a_q[l].word}};
     end
   end
 
   // ---- Verdict ----
   logic [NumOperands+2:0] field_bad_q;
-  logic                   unit_bad_q, op_bad_q, shape_bad_q, early_bad_q, rows_bad_q, space_bad_q, align_bad_q;
+  logic                   unit_bad_q, op_bad_q, shape_bad_q, early_bad_q, rows_bad_q, space_bad_q, align_bad_q, known_bad_q;
   always_ff @(posedge clk_i) begin
     if (at_q[3]) begin
-      unit_bad_q <= !uses.unit_ok;
-      op_bad_q <= !uses.op_ok;
+      unit_bad_q <= !uses_q.unit_ok;
+      op_bad_q <= !uses_q.op_ok;
       field_bad_q <= {operand_bad, reserved_bad, flags_bad, dims_bad};
       shape_bad_q <= shape_bad;
-      align_bad_q <= uses.mem && ((desc_i.mem_addr | desc_i.mem_stride) & 32'(WordBytes - 1)) != '0;
+      align_bad_q <= uses_q.mem && ((desc_i.mem_addr | desc_i.mem_stride) & 32'(WordBytes - 1)) != '0;
     end
     rows_bad_q <= !at_q[1] && (rows_bad_q || row_bad != '0);
     space_bad_q <= !at_q[1] && (space_bad_q || end_bad != '0);
@@ -230,8 +226,9 @@ module lathe_desc_check
     else if (field_bad_q != '0) early_q <= ErrBadField;
     else early_q <= shape_bad_q ? ErrBadShape : ErrNone;
     early_bad_q <= {unit_bad_q, op_bad_q, field_bad_q, shape_bad_q} != '0;
+    known_bad_q <= {unit_bad_q, op_bad_q, field_bad_q, shape_bad_q, align_bad_q} != '0;
   end
-  assign bad_o = early_bad_q || rows_bad_q || space_bad_q || align_bad_q;
+  assign bad_o = known_bad_q || rows_bad_q || space_bad_q;
   always_comb begin
     if (early_bad_q) error_o = early_q;
     else if (rows_bad_q) error_o = ErrBadShape;

@@ -14,14 +14,14 @@ module lathe_exponents
   input  logic              por_ni,
   output logic              ready_o,         // cleared; before that no lookups
 
-  // Lookup by physical index, answered in the same cycle: the exponent of a source's data, and that of a result's next write.
+  // Lookup by physical index, answered a cycle later: the exponent of a source's data, and that of a result's next write.
   input  logic              lookup_i,
   input  logic [6:0]        source_i,
   output logic [ExpW-1:0]   source_exp_o,
   input  logic [6:0]        result_i,
   output logic [ExpW-1:0]   result_exp_o,
   input  logic              assign_i,        // the exponent of the result's data becomes that of its next write, or
-  input  logic              fixed_i,         //   this one; the source still gives what was there before
+  input  logic              fixed_i,         //   this one; the lookups of this cycle and the next give what was there before
   input  logic [ExpW-1:0]   fixed_exp_i,
 
   // Retire: the histories take the tops in the cycles that follow. A reset of the chip does not stop that.
@@ -70,29 +70,32 @@ module lathe_exponents
   end
 
   // ---- Histories: read word by word, each shifted by one top, and the largest top found on the way ----
-  localparam logic [3:0] LastStep = 4'd8;
+  localparam logic [3:0] LastStep = 4'd9;
   tops_t                          tops_q;
   logic [3:0]                     step_q;
   next_t                          own, own_q;
-  logic                           working, second, go, last;
-  logic [6:0]                     index;
+  logic                           working_q, second_q, go, last_q, taken;
+  logic                           host, host_q;      // the host is about to be answered
+  logic                           working, idle_q;   // neither works on a top nor on that
+  logic [6:0]                     index_q;  // of the register whose turn it is, else the host's
   logic [WordTops-1:0][ExpW-1:0]  read, word, word_q;
   logic [1:0][ExpW-1:0]           pair_q;   // the larger of each two of word_q, a step later
   logic [ExpW-1:0]                four_q;   // and of all four
   logic [ExpW-1:0]                carry_q, best_q, next_exp;
-  logic signed [ExpW+1:0]         scaled;
+  logic signed [ExpW+1:0]         scaled_q;
 
-  assign second = !tops_q.result[0].write;
-  assign working = tops_q.result[0].write || tops_q.result[1].write;
-  assign index = tops_q.result[second].index;
-  assign go = working && (step_q != '0 || !lookup_i);
-  assign last = step_q == LastStep;
+  assign go = working_q && (step_q != '0 || !lookup_i);
+  assign taken = retire_valid_i && retire_ready_o;
+  always_comb begin
+    working = working_q;
+    if (taken) working = retire_i.result[0].write || retire_i.result[1].write;
+    else if (last_q) working = !second_q && tops_q.result[1].write;
+  end
   assign word = own_q.tracked ? read : {WordTops{Empty}};
   always_comb begin
-    scaled = (ExpW+2)'(signed'(best_q)) - ((tops_q.int8 && !second) ? (ExpW+2)'(6) : (ExpW+2)'(14));
-    next_exp = scaled[ExpW-1:0];
-    if (scaled < -64) next_exp = 8'(-64);
-    else if (scaled > 63) next_exp = 8'd63;
+    next_exp = scaled_q[ExpW-1:0];
+    if (scaled_q < -64) next_exp = 8'(-64);
+    else if (scaled_q > 63) next_exp = 8'd63;
   end
 
   lathe_ram #(
@@ -102,10 +105,10 @@ module lathe_exponents
   ) u_history (
     .clk_i,
     .wr_en_i(step_q >= 4'd2 && step_q <= 4'd5),
-    .wr_addr_i({index, 2'(step_q - 4'd2)}),
+    .wr_addr_i({index_q, 2'(step_q - 4'd2)}),
     .wr_data_i(word_q),
-    .rd_en_i(working),
-    .rd_addr_i({index, step_q[1:0]}),
+    .rd_en_i(working_q),
+    .rd_addr_i({index_q, step_q[1:0]}),
     .rd_data_o(read)
   );
 
@@ -113,55 +116,81 @@ module lathe_exponents
     if (!por_ni) begin
       {tops_q.result[0].write, tops_q.result[1].write} <= '0;
       step_q <= '0;
+      {working_q, idle_q, last_q} <= '0;
     end else begin
-      if (go) step_q <= last ? '0 : step_q + 4'd1;
-      if (last) tops_q.result[second].write <= 1'b0;
-      if (retire_valid_i && retire_ready_o) tops_q <= retire_i;
+      working_q <= working;
+      last_q <= step_q == LastStep - 4'd1;
+      idle_q <= ready_o && !working && !host;
+      if (go) step_q <= last_q ? '0 : step_q + 4'd1;
+      if (last_q) tops_q.result[second_q].write <= 1'b0;
+      if (taken) tops_q <= retire_i;
     end
   end
   always_ff @(posedge clk_i) begin
-    if (working) begin
+    if (taken) second_q <= !retire_i.result[0].write;
+    else if (last_q) second_q <= 1'b1;
+    if (taken) index_q <= retire_i.result[0].write ? retire_i.result[0].index : retire_i.result[1].index;
+    else if (last_q) index_q <= tops_q.result[1].index;
+    else if (!working_q) index_q <= logical(host_index_i);
+  end
+  always_ff @(posedge clk_i) begin
+    if (working_q) begin
       if (step_q == '0) own_q <= own;
       word_q <= {word[WordTops-2:0], carry_q};
-      carry_q <= (step_q == '0) ? tops_q.top[second] : word[WordTops-1];
+      carry_q <= (step_q == '0) ? tops_q.top[second_q] : word[WordTops-1];
       for (int unsigned i = 0; i < 2; i++) pair_q[i] <= max8(word_q[2*i], word_q[2*i+1]);
       four_q <= max8(pair_q[0], pair_q[1]);
       best_q <= (step_q == 4'd4) ? four_q : max8(best_q, four_q);
+      scaled_q <= (ExpW+2)'(signed'(best_q)) - ((tops_q.int8 && !second_q) ? (ExpW+2)'(6) : (ExpW+2)'(14));
     end
   end
-  assign retire_ready_o = ready_o && !working;
+  assign retire_ready_o = idle_q;
   assign retiring_o = tops_q.result;
-  assign retired_o = last;
+  assign retired_o = last_q;
 
-  // ---- Registers: the host waits for lookups and histories ----
-  logic [6:0]      other_index, next_windex, exp_windex;
-  logic            host_write, exp_we, next_we;
-  logic [ExpW-1:0] data_exp, exp_wdata;
+  // ---- Registers. The host waits for lookups and histories: its index comes into index_q, then it is answered ----
+  logic            asked_q, answer_q, look, host_look, host_write, assign_q, fixed_q, static_q, exp_we, next_we;
+  logic [6:0]      next_windex, exp_windex, result_q;
+  logic [ExpW-1:0] exp_wdata, fixed_exp_q;
   next_t           next_wdata;
   logic            unused_host_wdata;
   assign unused_host_wdata = ^host_wdata_i[15:8];  // next is readable only
-  assign host_ready_o = host_valid_i && ready_o && !lookup_i && !working;
-  assign host_write = host_ready_o && host_write_i;
-  assign source_exp_o = data_exp;
-  assign result_exp_o = own.next;
-  assign host_rdata_o = {own.fixed, own.next, data_exp};
+  assign host = host_valid_i && (host_q ? !answer_q : ready_o && !working_q && !taken);
+  assign host_look = asked_q && !lookup_i && !assign_q;
+  assign look = lookup_i || host_look;
+  assign host_ready_o = answer_q;
+  assign host_write = answer_q && host_valid_i && host_write_i;
+  assign host_rdata_o = {static_q, result_exp_o, source_exp_o};
+  assign own = next_mem[lookup_i ? logical(result_i) : index_q];
+
+  always_ff @(posedge clk_i) begin
+    if (!por_ni) {host_q, asked_q, answer_q, assign_q} <= '0;
+    else begin
+      host_q <= host;
+      asked_q <= host && (!host_q || asked_q) && !host_look;
+      answer_q <= host_look;
+      assign_q <= lookup_i && assign_i;
+    end
+    if (look) begin
+      result_exp_o <= own.next;
+      static_q <= own.fixed;
+      source_exp_o <= exp_mem[lookup_i ? source_i : host_index_i];
+    end
+    if (lookup_i) {result_q, fixed_q, fixed_exp_q} <= {result_i, fixed_i, fixed_exp_i};
+  end
 
   always_comb begin
-    other_index = working ? index : logical(host_index_i);
-    next_windex = !ready_o ? clear_q[6:0] : other_index;
-    own = next_mem[lookup_i ? logical(result_i) : other_index];
-    data_exp = exp_mem[lookup_i ? source_i : host_index_i];
-
-    exp_we = !ready_o || (lookup_i && assign_i) || host_write;
-    next_we = (!ready_o && clear_q < 8'(NumLogical)) || last || host_write;
-    exp_windex = !ready_o ? clear_q[6:0] : lookup_i ? result_i : host_index_i;
+    exp_we = !ready_o || assign_q || host_write;
+    next_we = (!ready_o && clear_q < 8'(NumLogical)) || last_q || host_write;
+    exp_windex = !ready_o ? clear_q[6:0] : assign_q ? result_q : host_index_i;
+    next_windex = !ready_o ? clear_q[6:0] : index_q;
     if (!ready_o) begin
       exp_wdata = '0;
       next_wdata = '0;
     end else begin
-      exp_wdata = !lookup_i ? host_wdata_i[ExpW-1:0] : fixed_i ? fixed_exp_i : own.next;
-      next_wdata = working ? '{fixed: own_q.fixed, tracked: 1'b1, next: own_q.fixed ? own_q.next : next_exp}
-                           : '{fixed: host_wdata_i[16], tracked: 1'b0, next: host_wdata_i[ExpW-1:0]};
+      exp_wdata = !assign_q ? host_wdata_i[ExpW-1:0] : fixed_q ? fixed_exp_q : result_exp_o;
+      next_wdata = answer_q ? '{fixed: host_wdata_i[16], tracked: 1'b0, next: host_wdata_i[ExpW-1:0]}
+                            : '{fixed: own_q.fixed, tracked: 1'b1, next: own_q.fixed ? own_q.next : next_exp};
     end
   end
 

@@ -14,27 +14,21 @@ module lathe_inflight
 
   input  logic                pop_i,
   input  logic [UnitW-1:0]    pop_unit_i,
-  output info_t               info_o,       // of the oldest command of pop_unit_i
+  input  logic [UnitW-1:0]    read_unit_i,
+  output info_t               info_o,       // of the oldest command of read_unit_i
 
-  output logic [NumUnits-1:0] room_o,
+  output logic [NumUnits-1:0] room_o,       // in the next cycle, unless a command is pushed now
   output logic [NumUnits-1:0] occupied_o,
 
   input  logic                check_i,
-  input  ref_t [1:0]          ref_i,        // with check_i
+  input  ref_t [1:0]          ref_i,        // with check_i and in the cycle after it
   input  ref_t [1:0]          retiring_i,   // registers whose commands are finished, but whose history is not
-  output logic                conflict_o    // with check_i: one of ref_i is among these, or a result of an unfinished command
+  output logic                conflict_o    // two cycles later: one of ref_i was among these, or a result of an unfinished command
 );
   localparam int unsigned PtrW = $clog2(FlightDepth);
 
-  function automatic logic clash(ref_t [1:0] a, ref_t [1:0] b);
-    logic found;
-    found = 1'b0;
-    for (int unsigned i = 0; i < 2; i++) begin
-      for (int unsigned j = 0; j < 2; j++) begin
-        if (a[i].write && b[j].write && a[i].index == b[j].index) found = 1'b1;
-      end
-    end
-    return found;
+  function automatic logic clash(logic [6:0] index, ref_t [1:0] b);
+    return (b[0].write && index == b[0].index) || (b[1].write && index == b[1].index);
   endfunction
 
   info_t info_mem [NumUnits*FlightDepth];
@@ -44,7 +38,7 @@ module lathe_inflight
   always_ff @(posedge clk_i) begin
     if (push_i) info_mem[{push_unit_i, wptr_q[push_unit_i]}] <= push_info_i;
   end
-  assign info_o = info_mem[{pop_unit_i, rptr_q[pop_unit_i]}];
+  assign info_o = info_mem[{read_unit_i, rptr_q[read_unit_i]}];
 
   for (genvar u = 0; u < NumUnits; u++) begin : gen_unit
     localparam int unsigned Depth = (u == 0) ? FlightDepth : 1;
@@ -53,7 +47,7 @@ module lathe_inflight
     assign push = push_i && push_unit_i == UnitW'(u);
     assign pop = pop_i && pop_unit_i == UnitW'(u);
     assign occupied_o[u] = |valid_q;
-    assign room_o[u] = !(&valid_q);
+    assign room_o[u] = !(&valid_q) || pop;
 
     if (Depth > 1) begin : gen_ring
       always_ff @(posedge clk_i) begin
@@ -79,14 +73,19 @@ module lathe_inflight
       end
     end
   end
-  always_comb begin
-    conflict_o = 'x;
-    if (check_i) begin
-      conflict_o = clash(ref_i, retiring_i);
-      for (int unsigned u = 0; u < NumUnits; u++) begin
-        for (int unsigned s = 0; s < FlightDepth; s++) conflict_o |= valid[u][s] && clash(ref_i, ref_q[u][s]);
+
+  logic [1:0][NumUnits-1:0][FlightDepth-1:0] clash_q;
+  logic [1:0]                                retiring_q;
+  always_ff @(posedge clk_i) begin
+    for (int unsigned i = 0; i < 2; i++) begin
+      if (check_i) begin
+        for (int unsigned u = 0; u < NumUnits; u++) begin
+          for (int unsigned s = 0; s < FlightDepth; s++) clash_q[i][u][s] <= valid[u][s] && clash(ref_i[i].index, ref_q[u][s]);
+        end
+        retiring_q[i] <= clash(ref_i[i].index, retiring_i);
       end
     end
+    conflict_o <= (ref_i[0].write && (clash_q[0] != '0 || retiring_q[0])) || (ref_i[1].write && (clash_q[1] != '0 || retiring_q[1]));
   end
 
 `ifndef SYNTHESIS

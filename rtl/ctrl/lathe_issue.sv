@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Starts commands: takes the first unit (lowest code) that has room, whose head's semaphores are all positive and whose
 // head's results no unfinished command writes; takes the semaphores, resolves addresses and exponents, one source a cycle,
-// and hands the command over. A plain matmul is offered 4 cycles after it could start. Does not retire.
+// and hands the command over. A plain matmul is offered 7 cycles after it could start. Does not retire.
 module lathe_issue
   import lathe_pkg::*;
   import lathe_desc_pkg::*;
@@ -14,9 +14,9 @@ module lathe_issue
   input  logic [NumUnits-1:0]                    head_valid_i,
   input  logic [NumUnits-1:0][NumSemaphores-1:0] head_wait_i,
   input  logic [NumSemaphores-1:0]               positive_i,
-  output logic                                   read_o,       // asks for a unit's head
-  output logic [lathe_ctrl_pkg::UnitW-1:0]       read_unit_o,
-  input  logic [ExpW-1:0]                        read_exp_i,   // with read_o: operand 0's exponent field
+  output logic                                   choose_o,     // a unit whose head may be asked for
+  output logic [lathe_ctrl_pkg::UnitW-1:0]       choose_unit_o,
+  output logic                                   read_o,       // asks for the head of the unit that was chosen last
   input  entry_t                                 entry_i,      // from the cycle after read_o until the next
   output logic                                   pop_o,        // the head that was read starts: takes the semaphores
   output logic [lathe_ctrl_pkg::UnitW-1:0]       unit_o,       // of entry_i
@@ -25,7 +25,7 @@ module lathe_issue
   input  logic [NumUnits-1:0]                    room_i,
   output info_t                                  info_o,       // with pop_o
   output logic                                   check_o,
-  input  logic                                   conflict_i,   // info_o's results are still being written
+  input  logic                                   conflict_i,   // two cycles later: info_o's results are still being written
   input  logic                                   unblock_i,    // pulse: look at conflicts again
 
   input  logic [15:0]                            base_current_i,
@@ -35,7 +35,7 @@ module lathe_issue
   input  logic                                   exponents_ready_i,
   output logic                                   lookup_o,
   output logic [6:0]                             source_o,     // physical index
-  input  logic [ExpW-1:0]                        source_exp_i,
+  input  logic [ExpW-1:0]                        source_exp_i, // a cycle after lookup_o, like the other
   output logic [6:0]                             result_o,
   input  logic [ExpW-1:0]                        result_exp_i,
   output logic                                   assign_o,
@@ -46,42 +46,45 @@ module lathe_issue
   input  logic [NumUnits-1:0]                    cmd_ready_i,
   output cmd_t                                   cmd_o,        // for the unit whose valid is high
 
-  output logic [NumUnits-1:0]                    waiting_o,    // the head waits for a semaphore
-  output logic                                   can_start_o   // a head may start (now or after a hand-over)
+  output logic [NumUnits-1:0]                    waiting_o,    // the head waited for a semaphore in the cycle before
+  output logic                                   can_start_o   // a head might start then (now or after a hand-over)
 );
-  // Read: the chosen head comes out of its queue. Check: its results' registers are compared. Then resolve, and offer.
-  typedef enum logic [1:0] {Read, Check, Resolve, Offer} state_e;
+  // Read: the chosen head comes out of its queue. Check: its results' registers are compared. Then resolve, let the last
+  // exponents arrive, and offer.
+  typedef enum logic [2:0] {Read, Check, Resolve, Settle, Offer} state_e;
   state_e              state_q;
   logic [UnitW-1:0]    choice, choice_q, unit_q;
-  logic [NumUnits-1:0] ready, blocked_q;
+  logic [NumUnits-1:0] waiting, able_q, blocked_q;
   logic                chosen_q;
 
   // ---- Choose, while nothing changes what a head may do ----
   always_comb begin
     choice = '0;
     for (int unsigned u = 0; u < NumUnits; u++) begin
-      waiting_o[u] = head_valid_i[u] && (head_wait_i[u] & ~positive_i) != '0;
-      ready[u] = head_valid_i[u] && room_i[u] && !waiting_o[u];
+      waiting[u] = head_valid_i[u] && (head_wait_i[u] & ~positive_i) != '0;
     end
     for (int unsigned u = NumUnits; u > 0; u--) begin
-      if (ready[u-1] && !blocked_q[u-1]) choice = UnitW'(u - 1);
+      if (able_q[u-1] && !blocked_q[u-1]) choice = UnitW'(u - 1);
     end
   end
   always_ff @(posedge clk_i) begin
+    waiting_o <= waiting;
+    if (!rst_ni || stop_i || pop_o) able_q <= '0;  // a pop changes heads and semaphores
+    else able_q <= head_valid_i & ~waiting & room_i;
     if (!rst_ni || stop_i || read_o) chosen_q <= 1'b0;
-    else if (state_q == Read || state_q == Offer) chosen_q <= chosen_q || ((ready & ~blocked_q) != '0 && exponents_ready_i);
+    else if (state_q == Read || state_q == Offer) chosen_q <= chosen_q || ((able_q & ~blocked_q) != '0 && exponents_ready_i);
     if (!chosen_q) choice_q <= choice;
   end
-  assign can_start_o = ready != '0;
+  assign choose_o = !chosen_q;
+  assign choose_unit_o = choice;
+  assign can_start_o = able_q != '0;
   assign read_o = state_q == Read && chosen_q && !stop_i;
-  assign read_unit_o = choice_q;
 
   // ---- Check ----
-  logic       gemm, sgd;
-  logic [1:0] writes;  // results that have an exponent: operands 2 and 4
-  assign gemm = unit_q == UnitW'(UnitGemm - 3'd1);
-  assign sgd = unit_q == UnitW'(UnitUpdate - 3'd1) && entry_i.cmd.op == UpdateSgd;
-  assign writes[0] = gemm || sgd || (unit_q == UnitW'(UnitPolicy - 3'd1) && entry_i.cmd.op == PolicyLoss);
+  logic       gemm_q, policy_q, update_q, sgd;
+  logic [1:0] writes, writes_q;  // results that have an exponent: operands 2 and 4
+  assign sgd = update_q && entry_i.cmd.op == UpdateSgd;
+  assign writes[0] = gemm_q || sgd || (policy_q && entry_i.cmd.op == PolicyLoss);
   assign writes[1] = sgd || entry_i.cmd.colsum;
 
   function automatic ref_t result_ref(logic write, logic [1:0] space, logic [5:0] exp);
@@ -91,23 +94,28 @@ module lathe_issue
                     result: {result_ref(writes[1], entry_i.cmd.t[4].exp[7:6], entry_i.cmd.t[4].exp[5:0]),
                              result_ref(writes[0], entry_i.cmd.t[2].exp[7:6], entry_i.cmd.t[2].exp[5:0])}};
 
-  logic conflict_q, unblock_q, first_q;  // first_q: the cycle after Check
+  logic                     first_q, verdict_q;  // the cycles after Check
+  logic [1:0]               unblock_q;
+  logic [NumSemaphores-1:0] take_mask_q;
   always_ff @(posedge clk_i) begin
-    first_q <= state_q == Check && !stop_i;
-    if (check_o) conflict_q <= conflict_i;
-    unblock_q <= unblock_i;
+    first_q <= rst_ni && state_q == Check && !stop_i;
+    verdict_q <= rst_ni && first_q && !stop_i;
+    unblock_q <= {unblock_q[0], unblock_i};
+    if (check_o) take_mask_q <= head_wait_i[unit_q];
   end
-  assign pop_o = first_q && !conflict_q && !stop_i;
+  assign pop_o = verdict_q && !conflict_i && !stop_i;
   assign unit_o = unit_q;
-  assign take_mask_o = head_wait_i[unit_q];
+  assign take_mask_o = take_mask_q;
 
   // ---- Resolve: operands 0 and 1, 3 and 4 if they are sources; 2 with the last of these, and 4 after it if it is a result.
-  // What a lookup needs is selected in the cycle before it ----
+  // What a lookup needs is selected in the cycle before it, what it finds is taken in the cycle after it ----
   logic [NumOperands-1:0][AddrW-1:0] addr_q;
+  logic [AddrW-1:0]                  own_q, base_q;   // of the lookup that is answered
   logic [NumOperands-1:0][ExpW-1:0]  exp_q;
-  logic [2:0]                        index_q, index_d;
+  logic [2:0]                        index_q, next_q, found_q;  // found_q: of the lookup that is answered
   logic [6:0]                        source_q, result_q;
-  logic                              use3, source4, last_source, second_q, last, dropped;
+  logic                              lookup_q, use3, use3_q, source4_q, last_source_q, second_q, last, dropped;
+  logic                              answered_q, answered_last_q, answered_second_q;
 
   // An exponent field is {space, register}
   function automatic logic [6:0] physical(logic [ExpW-1:0] field, logic [1:0] current, logic [1:0] next);
@@ -119,59 +127,82 @@ module lathe_issue
   endfunction
 
   assign use3 = entry_i.cmd.bias || sgd;
-  assign source4 = entry_i.cmd.dact != ActNone || entry_i.cmd.accumulate;
-  always_comb begin
-    unique case (index_q)
-      3'd0:    index_d = 3'd1;
-      3'd1:    index_d = use3 ? 3'd3 : 3'd4;
-      default: index_d = 3'd4;
-    endcase
-    last_source = index_q == (source4 ? 3'd4 : use3 ? 3'd3 : 3'd1);
-  end
-  assign last = second_q || (last_source && !writes[1]);
-  assign dropped = first_q && !pop_o;
+  assign last = second_q || (last_source_q && !writes_q[1]);
+  assign dropped = (first_q && stop_i) || (verdict_q && !pop_o);
   assign check_o = state_q == Check;
-  assign lookup_o = check_o || state_q == Resolve;
+  assign lookup_o = lookup_q;
   assign source_o = source_q;
   assign result_o = result_q;
-  assign assign_o = second_q || (last_source && writes[0] && !dropped);
+  assign assign_o = second_q || (last_source_q && writes_q[0] && !dropped);
   assign fixed_o = !second_q && entry_i.cmd.act == ActTanh;
   assign fixed_exp_o = entry_i.cmd.int8_result ? 8'(-7) : 8'(-15);
 
   logic taken;
-  assign taken = state_q == Offer && cmd_ready_i[unit_q];
+  assign taken = (cmd_valid_o & cmd_ready_i) != '0;
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       state_q <= Read;
+      lookup_q <= 1'b0;
+      cmd_valid_o <= '0;
       blocked_q <= '0;
     end else begin
+      lookup_q <= 1'b0;
       unique case (state_q)
-        Read:    if (read_o) state_q <= Check;
-        Check:   state_q <= stop_i ? Read : Resolve;
+        Read: if (read_o) state_q <= Check;
+        Check: if (stop_i) state_q <= Read;
+               else begin
+                 state_q <= Resolve;
+                 lookup_q <= 1'b1;
+               end
         Resolve: if (dropped) state_q <= Read;
-                 else if (last) state_q <= Offer;
-        default: if (taken) state_q <= Read;
+                 else if (last) state_q <= Settle;
+                 else lookup_q <= 1'b1;
+        Settle: begin
+          state_q <= Offer;
+          cmd_valid_o[unit_q] <= 1'b1;
+        end
+        default: if (taken) begin
+          state_q <= Read;
+          cmd_valid_o <= '0;
+        end
       endcase
       if (unblock_i) blocked_q <= '0;
-      else if (first_q && conflict_q && !unblock_q) blocked_q[unit_q] <= 1'b1;
+      else if (verdict_q && conflict_i && unblock_q == '0) blocked_q[unit_q] <= 1'b1;
     end
   end
   always_ff @(posedge clk_i) begin
     if (read_o) begin
       unit_q <= choice_q;
-      index_q <= '0;
-      second_q <= 1'b0;
-      source_q <= physical(read_exp_i, slot_current_i, slot_next_i);
+      gemm_q <= choice_q == UnitW'(UnitGemm - 3'd1);
+      policy_q <= choice_q == UnitW'(UnitPolicy - 3'd1);
+      update_q <= choice_q == UnitW'(UnitUpdate - 3'd1);
+      next_q <= '0;
     end
-    if (lookup_o) begin
-      index_q <= index_d;
-      second_q <= last_source && writes[1];
-      source_q <= physical(entry_i.cmd.t[index_d].exp, slot_current_i, slot_next_i);
-      result_q <= physical(entry_i.cmd.t[last_source ? 3'd4 : 3'd2].exp, slot_current_i, slot_next_i);
-      addr_q[index_q] <= entry_i.cmd.t[index_q].addr
-                         + offset(entry_i.cmd.t[index_q].exp[7:6], base_current_i, base_next_i);
-      exp_q[index_q] <= second_q ? result_exp_i : source_exp_i;
-      if (last_source) begin
+    if (check_o) begin
+      writes_q <= writes;
+      use3_q <= use3;
+      source4_q <= entry_i.cmd.dact != ActNone || entry_i.cmd.accumulate;
+    end
+    if (check_o || lookup_q) begin
+      index_q <= next_q;
+      last_source_q <= next_q == (source4_q ? 3'd4 : use3_q ? 3'd3 : 3'd1);
+      next_q <= (next_q == 3'd0) ? 3'd1 : (next_q == 3'd1 && use3_q) ? 3'd3 : 3'd4;
+      second_q <= lookup_q && last_source_q && writes_q[1];
+      source_q <= physical(entry_i.cmd.t[next_q].exp, slot_current_i, slot_next_i);
+      result_q <= physical(entry_i.cmd.t[last_source_q ? 3'd4 : 3'd2].exp, slot_current_i, slot_next_i);
+    end
+    answered_q <= lookup_q;
+    if (lookup_q) begin
+      found_q <= index_q;
+      answered_last_q <= last_source_q;
+      answered_second_q <= second_q;
+      own_q <= entry_i.cmd.t[index_q].addr;
+      base_q <= offset(entry_i.cmd.t[index_q].exp[7:6], base_current_i, base_next_i);
+    end
+    if (answered_q) begin
+      addr_q[found_q] <= own_q + base_q;
+      exp_q[found_q] <= answered_second_q ? result_exp_i : source_exp_i;
+      if (answered_last_q) begin
         addr_q[2] <= entry_i.cmd.t[2].addr + offset(entry_i.cmd.t[2].exp[7:6], base_current_i, base_next_i);
         exp_q[2] <= result_exp_i;
       end
@@ -180,8 +211,6 @@ module lathe_issue
 
   // ---- Hand over ----
   always_comb begin
-    cmd_valid_o = '0;
-    cmd_valid_o[unit_q] = state_q == Offer;
     cmd_o = entry_i.cmd;
     for (int unsigned i = 0; i < NumOperands; i++) begin
       cmd_o.t[i].addr = addr_q[i];

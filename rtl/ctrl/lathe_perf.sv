@@ -39,7 +39,7 @@ module lathe_perf
   end
 
   // ---- Low bits: of the units in a memory each, of the totals in registers ----
-  logic [NumUnits-1:0][LowW-1:0] unit_low;  // of the state whose turn it is
+  logic [NumUnits-1:0][LowW-1:0] unit_low_q;  // of the state whose turn it was
   logic [3:0][LowW-1:0]          total_q;   // cycles, carries of the cycles, k-steps, carries of the k-steps
   logic [3:0]                    total_add;
   logic                          mac_step_q;
@@ -51,9 +51,9 @@ module lathe_perf
     always_ff @(posedge clk_i) begin
       if (!rst_ni || clear_i) known_q <= '0;
       else if (counting_i) known_q[state] <= 1'b1;
-      if (counting_i) low_mem[state] <= (known_q[state] ? low_mem[state] : '0) + LowW'(1);
+      if (counting_i) low_mem[state] <= known_q[state] ? low_mem[state] + LowW'(1) : LowW'(1);
+      unit_low_q[u] <= known_q[turn_q[2:0]] ? low_mem[turn_q[2:0]] : '0;
     end
-    assign unit_low[u] = known_q[turn_q[2:0]] ? low_mem[turn_q[2:0]] : '0;
   end
   always_ff @(posedge clk_i) begin
     mac_step_q <= rst_ni && mac_step_i;
@@ -66,16 +66,17 @@ module lathe_perf
   // ---- A turn: read, carry, write ----
   logic [3:1][SlotW-1:0] slot_q;
   logic [3:1]            valid_q;
-  logic [2:1][LowW-1:0]  low_q;
+  logic [LowW-1:0]       total_low_q, low_q;
   logic [31:0]           read, old_q, sum_q;
   logic                  carry_q;  // out of the word
   always_ff @(posedge clk_i) begin
     valid_q <= (rst_ni && !clear_i) ? {valid_q[2:1], 1'b1} : '0;
     slot_q <= {slot_q[2:1], turn_q};
-    low_q <= {low_q[1], (turn_q[2:0] == Total) ? total_q[turn_q[SlotW-1:3]] : unit_low[turn_q[SlotW-1:3]]};
+    total_low_q <= total_q[turn_q[SlotW-1:3]];
+    low_q <= (slot_q[1][2:0] == Total) ? total_low_q : unit_low_q[slot_q[1][SlotW-1:3]];
     old_q <= (clear_q != '0) ? '0 : read;
-    {carry_q, sum_q[31:LowW]} <= {1'b0, old_q[31:LowW]} + (33-LowW)'(low_q[2] < old_q[LowW-1:0]);
-    sum_q[LowW-1:0] <= low_q[2];
+    {carry_q, sum_q[31:LowW]} <= {1'b0, old_q[31:LowW]} + (33-LowW)'(low_q < old_q[LowW-1:0]);
+    sum_q[LowW-1:0] <= low_q;
   end
   for (genvar t = 0; t < 2; t++) begin : gen_total
     assign total_add[2*t+1] = valid_q[3] && carry_q && slot_q[3] == {UnitW'(2*t), Total};

@@ -20,7 +20,7 @@ module lathe_program
   input  logic [NumUnits-1:0]          head_valid_i,
   input  logic [NumUnits-1:0][PcW-1:0] head_pc_i,
   input  logic [NumUnits-1:0]          occupied_i,
-  input  logic                         can_start_i,
+  input  logic                         can_start_i,    // of the heads in the cycle before
 
   input  logic                         seq_report_valid_i,
   input  report_t                      seq_report_i,
@@ -33,13 +33,17 @@ module lathe_program
 );
   typedef enum logic [1:0] {Idle, Run, Drain} state_e;
   state_e  state_q;
-  report_t report_q, deadlock;
-  logic    quiet, finished, deadlocked;
+  report_t report_q, deadlock, deadlock_q;
+  logic    quiet, finished, stuck, stuck_q, deadlocked_q, stop_q;
 
   assign quiet = occupied_i == '0;
   assign finished = state_q == Run && quiet && head_valid_i == '0 && !seq_running_i;
-  assign deadlocked = state_q == Run && quiet && head_valid_i != '0 && (!seq_running_i || seq_stuck_i) && !can_start_i;
-
+  assign stuck = quiet && head_valid_i != '0 && (!seq_running_i || seq_stuck_i);
+  always_ff @(posedge clk_i) begin
+    stuck_q <= stuck;
+    if (stuck) deadlock_q <= deadlock;
+    deadlocked_q <= state_q == Run && quiet && stuck_q && !can_start_i;
+  end
   always_comb begin
     deadlock = '{code: ErrDeadlock, unit: '0, pc: '0};
     for (int unsigned u = NumUnits; u > 0; u--) begin
@@ -51,11 +55,13 @@ module lathe_program
   end
 
   logic failing;
-  assign failing = unit_report_valid_i || seq_report_valid_i || deadlocked;
+  assign failing = unit_report_valid_i || seq_report_valid_i || deadlocked_q;
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       state_q <= Idle;
+      stop_q <= 1'b0;
     end else begin
+      stop_q <= (state_q == Run && failing) || (state_q == Drain && !quiet);
       unique case (state_q)
         Idle:    if (start_i) state_q <= Run;
         Run:     if (failing) state_q <= Drain;
@@ -67,12 +73,12 @@ module lathe_program
   end
   always_ff @(posedge clk_i) begin
     if (state_q == Run && failing) begin
-      report_q <= unit_report_valid_i ? unit_report_i : seq_report_valid_i ? seq_report_i : deadlock;
+      report_q <= unit_report_valid_i ? unit_report_i : seq_report_valid_i ? seq_report_i : deadlock_q;
     end
   end
 
   assign start_o = state_q == Idle && start_i;
-  assign stop_o = state_q == Drain;
+  assign stop_o = stop_q;
   assign busy_o = state_q != Idle;
   assign done_o = finished && !failing;
   assign error_o = state_q == Drain && quiet;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Completes commands, one a cycle, lowest unit first: hands the tops of the results to the histories, adds the
-// saturations, posts the semaphores and makes room in the unit, or reports the command's error.
+// Completes commands, lowest unit first: one is chosen, and in the next cycle the tops of its results go to the histories, its
+// saturations are added, its semaphores posted and room is made in the unit, or its error is reported.
 module lathe_retire
   import lathe_pkg::*;
   import lathe_desc_pkg::*;
@@ -12,9 +12,10 @@ module lathe_retire
   input  logic [NumUnits-1:0]      done_valid_i,
   input  done_t [NumUnits-1:0]     done_i,
 
+  output logic [lathe_ctrl_pkg::UnitW-1:0] next_o,       // the unit that is chosen if none waits to be completed
+  input  info_t                    info_i,               // of its oldest command
   output logic                     finish_o,             // the oldest command of this unit is complete
   output logic [lathe_ctrl_pkg::UnitW-1:0] unit_o,
-  input  info_t                    info_i,               // of that command
   output logic                     post_o,
   output logic [NumSemaphores-1:0] post_mask_o,
   input  logic                     overflow_i,           // this post is one too many
@@ -29,11 +30,11 @@ module lathe_retire
   output report_t                  report_o
 );
   // ---- What has ended: of gemm up to four, of the others one command ----
-  logic  [NumUnits-1:0] pending, finish;
+  logic  [NumUnits-1:0] pending, coming, take;
   done_t [NumUnits-1:0] record;
   logic                 unused_ready;
 
-  logic [$clog2(FlightDepth+1)-1:0] unused_level;
+  logic [$clog2(FlightDepth+1)-1:0] level;
   lathe_fifo #(
     .Width($bits(done_t)),
     .Depth(FlightDepth)
@@ -44,53 +45,83 @@ module lathe_retire
     .in_ready_o(unused_ready),  // never more than four commands in flight
     .in_data_i(done_i[0]),
     .out_valid_o(pending[0]),
-    .out_ready_i(finish[0]),
+    .out_ready_i(take[0]),
     .out_data_o(record[0]),
-    .level_o(unused_level)
+    .level_o(level)
   );
   for (genvar u = 1; u < NumUnits; u++) begin : gen_unit
     always_ff @(posedge clk_i) begin
       if (!rst_ni) pending[u] <= 1'b0;
-      else pending[u] <= done_valid_i[u] || (pending[u] && !finish[u]);
+      else pending[u] <= coming[u];
       if (done_valid_i[u]) record[u] <= done_i[u];
     end
   end
 
-  // ---- Complete one ----
-  done_t      current;
-  logic [1:0] tracked;
-  logic       failed;
+  // ---- Choose one ----
+  done_t              current;
+  logic               valid_q, tracked_q, failed_q;
+  logic [UnitW-1:0]   unit_q;
+  error_e             error_q;
+  logic [31:0]        saturations_q;
+  tops_t              retire_q;
+  logic [NumSemaphores-1:0] post_mask_q;
+  logic [PcW-1:0]     pc_q;
+  logic               any_q;
+  logic [UnitW-1:0]   next_q;
+  assign next_o = next_q;
   always_comb begin
-    unit_o = '0;
+    take = '0;
+    take[next_q] = any_q && !valid_q;
+    coming = done_valid_i | (pending & ~take);
+    if (level > 3'd1) coming[0] = 1'b1;
+  end
+  always_ff @(posedge clk_i) begin
+    any_q <= rst_ni && coming != '0;
     for (int unsigned u = NumUnits; u > 0; u--) begin
-      if (pending[u-1]) unit_o = UnitW'(u - 1);
+      if (coming[u-1]) next_q <= UnitW'(u - 1);
     end
   end
-  assign current = record[unit_o];
-  for (genvar r = 0; r < 2; r++) begin : gen_result
-    assign tracked[r] = current.result[r].track && info_i.result[r].write;
-    assign retire_o.result[r] = '{write: tracked[r], index: info_i.result[r].index};
-    assign retire_o.top[r] = current.result[r].top;
+  assign current = record[next_q];
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) valid_q <= 1'b0;
+    else valid_q <= valid_q ? !finish_o : any_q;
+    if (any_q && !valid_q) begin
+      unit_q <= next_q;
+      error_q <= current.error;
+      failed_q <= current.error != ErrNone;
+      tracked_q <= current.result[0].track || current.result[1].track;
+      for (int unsigned r = 0; r < 2; r++) begin
+        retire_q.result[r] <= '{write: current.result[r].track && info_i.result[r].write, index: info_i.result[r].index};
+        retire_q.top[r] <= current.result[r].top;
+      end
+      retire_q.int8 <= info_i.int8;
+      saturations_q <= current.saturations;
+      post_mask_q <= info_i.post_mask;
+      pc_q <= info_i.pc;
+    end
   end
-  assign retire_o.int8 = info_i.int8;
-  assign finish_o = pending != '0 && (retire_ready_i || {current.result[0].track, current.result[1].track} == '0);
-  assign finish = NumUnits'(finish_o) << unit_o;
-  assign retire_valid_o = pending != '0;
-  assign failed = current.error != ErrNone;
-  assign post_o = finish_o && !failed;
-  assign post_mask_o = info_i.post_mask;
+
+  // ---- Complete it ----
+  assign unit_o = unit_q;
+  assign finish_o = valid_q && (retire_ready_i || !tracked_q);
+  assign retire_valid_o = valid_q;
+  assign retire_o = retire_q;
+  assign post_o = finish_o && !failed_q;
+  assign post_mask_o = post_mask_q;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       {saturations_valid_o, report_valid_o} <= '0;
     end else begin
       saturations_valid_o <= finish_o;
-      report_valid_o <= finish_o && (failed || overflow_i);
+      report_valid_o <= finish_o && (failed_q || overflow_i);
     end
   end
   always_ff @(posedge clk_i) begin
-    saturations_o <= current.saturations;
-    report_o <= '{code: failed ? current.error : ErrSemaphoreOverflow, unit: 3'(unit_o) + 3'd1, pc: info_i.pc};
+    if (finish_o) begin
+      saturations_o <= saturations_q;
+      report_o <= '{code: failed_q ? error_q : ErrSemaphoreOverflow, unit: 3'(unit_q) + 3'd1, pc: pc_q};
+    end
   end
 
 `ifndef SYNTHESIS

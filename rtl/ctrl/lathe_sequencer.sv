@@ -27,6 +27,7 @@ module lathe_sequencer
   output logic                     dispatch_o,   // pulse: opnum is taken
   input  logic [15:0]              group_size_i,
 
+  output logic                     push_try_o,
   output logic                     push_valid_o,
   input  logic                     push_ready_i,
   output logic [lathe_ctrl_pkg::UnitW-1:0] push_unit_o,
@@ -50,15 +51,14 @@ module lathe_sequencer
   localparam int unsigned KeyStep = 2;  // from then on opnum counts the descriptor before
 
   logic [LastStep:1] step_q;
-  logic              running_q, ahead_q, more, read, read_ahead, push, bad, overrun_q, refused, done;
+  logic              running_q, ahead_q, more_q, read, read_ahead, push, bad, overrun_q, refused, done;
   logic [PcW-1:0]    pc_q;
   desc_t             desc_q;
 
   // The next descriptor overwrites this one from the cycle after step 8 on: it is asked for in step 7 if the queue has
   // room then, since no one else fills it.
-  assign more = !desc_q.last && pc_q != '1;
-  assign read_ahead = step_q[7] && push_ready_i && more;
-  assign read = (start_i || read_ahead || (push && more && !ahead_q)) && !stop_i;
+  assign read_ahead = step_q[7] && push_ready_i && more_q;
+  assign read = (start_i || read_ahead || (push && more_q && !ahead_q)) && !stop_i;
   assign done = step_q[LastStep];
   assign refused = done && bad;
   assign push = done && !bad && push_ready_i;
@@ -91,6 +91,7 @@ module lathe_sequencer
   end
 
   logic [15:0][31:0] word_q;
+  logic [UnitW-1:0]  unit_q;
   assign desc_q = word_q;
   always_ff @(posedge clk) begin
     next_pc_q <= running_q ? read_pc_q + PcW'(1) : start_pc_i;
@@ -102,7 +103,10 @@ module lathe_sequencer
       pc_q <= read_pc_q;
     end
     if (step_q[3]) word_q[7:4] <= mem_rdata_i;
-    if (step_q[4]) word_q[15:12] <= {72'd0, rest, mem_rdata_i[0]};
+    if (step_q[4]) begin
+      word_q[15:12] <= {72'd0, rest, mem_rdata_i[0]};
+      unit_q <= UnitW'(desc_q.unit - 3'd1);
+    end
   end
 
   // ---- Check ----
@@ -122,7 +126,10 @@ module lathe_sequencer
     .error_o(check_error)
   );
 
-  always_ff @(posedge clk) overrun_q <= pc_q == '1 && !desc_q.last;
+  always_ff @(posedge clk) begin
+    overrun_q <= pc_q == '1 && !desc_q.last;
+    more_q <= pc_q != '1 && !desc_q.last;
+  end
   assign bad = check_bad || overrun_q;
 
   // ---- key = mix32(seed ^ mix32(opnum)), both during the check ----
@@ -140,13 +147,16 @@ module lathe_sequencer
 
   assign running_o = running_q;
   assign stuck_o = done && !push_ready_i;
+  assign push_try_o = done;
   assign push_valid_o = done && !bad && !stop_i;
   assign dispatch_o = push_valid_o && push_ready_i;
-  assign push_unit_o = UnitW'(desc_q.unit - 3'd1);
+  assign push_unit_o = unit_q;
   assign push_wait_o = desc_q.wait_mask;
   assign push_entry_o = to_entry(desc_q, key, pc_q);
-  assign report_valid_o = refused && !stop_i;
-  assign report_o = '{code: check_bad ? check_error : ErrProgramOverrun, unit: desc_q.unit, pc: pc_q};
+  always_ff @(posedge clk_i) begin
+    report_valid_o <= rst_ni && refused && !stop_i;
+    if (refused) report_o <= '{code: check_bad ? check_error : ErrProgramOverrun, unit: desc_q.unit, pc: pc_q};
+  end
 
 `ifndef SYNTHESIS
   always_ff @(posedge clk_i) begin

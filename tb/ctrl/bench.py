@@ -18,7 +18,7 @@ from tb.desc_check.descriptors import Limits, legal
 
 LANES, BANKS = int(os.environ["LANES"]), int(os.environ["BANKS"])
 WORDS = 1024 * BANKS
-START_LATENCY = 16  # cycles from START to the first command of a plain program
+START_LATENCY = 18  # cycles from START to the first command of a plain program
 OPERAND_FIELDS = ("addr", "stride", "exp", "space")
 UNIT_NAMES = ("GEMM", "POLICY", "UPDATE", "DMA")
 COUNTERS = {f"{unit}_{state}" for unit in UNIT_NAMES for state in STATES}
@@ -236,7 +236,7 @@ async def test_latency(dut):
     """Cycles from START to the first command, from a free unit to the next command, and from descriptor to descriptor."""
     bench = await start(dut, longest=1, stall=0)
     bench.units.results = False
-    for kind, resolve, gap in (((3, 0), 3, 10), ((2, 0), 1, 8), ((4, 0), 1, 8), ((1, 0), 1, 8)):
+    for kind, resolve, gap in (((3, 0), 4, 13), ((2, 0), 2, 11), ((4, 0), 2, 11), ((1, 0), 2, 8)):
         program = [legal(bench.generator, bench.limits, kind) | {"wait_mask": 0, "post_mask": 0, "last": int(i == 19)} for i in range(20)]
         for i, d in enumerate(program):
             if kind == (1, 0):

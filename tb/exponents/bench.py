@@ -23,7 +23,7 @@ class Bench:
         self.edge = RisingEdge(dut.clk_i)
         self.rng = rng(seed)
         self.compared = 0
-        self.looked_up = None
+        self.looked_up = self.wanted = self.assigned = None
         self.share = 0.5           # of the cycles in which something is looked up
         self.busy: set[int] = set()  # logical registers whose history is still to be written
 
@@ -55,25 +55,30 @@ class Bench:
         while True:
             await self.edge
             if not int(dut.por_ni.value):
-                self.looked_up, self.busy = None, set()
+                self.looked_up = self.wanted = self.assigned = None
+                self.busy = set()
                 dut.lookup_i.value = 0
                 continue
             retiring = [int(dut.retiring_o.value) >> 8 * r & 0xFF for r in range(2)]
             self.busy = {word & 0x7F for word in retiring if word & 0x80}
+            for name, value in (self.wanted or {}).items():  # the answers to the cycle before
+                got = getattr(dut, f"{name}_exp_o").value.to_signed()
+                assert got == value, f"lookup, {name}: {got}, expected {value}"
+                self.compared += 1
+            self.wanted, assigned = None, self.assigned
+            self.assigned = None
             if self.looked_up is not None:
                 source, result, assign, fixed = self.looked_up
-                want = {"source": model.exp[source], "result": model.next_of(result)}
-                if self.busy:  # issue asks for no result whose history is still to be written
-                    del want["result"]
+                self.wanted = {"source": model.exp[source], "result": model.next_of(result)}
                 if assign:
-                    model.begin(result, fixed)
-                for name, value in want.items():
-                    got = getattr(dut, f"{name}_exp_o").value.to_signed()
-                    assert got == value, f"lookup {self.looked_up}, {name}: {got}, expected {value}"
-                    self.compared += 1
+                    self.assigned = (result, self.wanted["result"] if fixed is None else fixed)
+                if self.busy:  # issue asks for no result whose history is still to be written
+                    del self.wanted["result"]
                 self.seen.hit("assigned", assign)
                 self.seen.hit("fixed", assign and fixed is not None)
                 self.seen.hit("in place", assign and source == result)
+            if assigned:
+                model.begin(*assigned)
             if int(dut.host_valid_i.value) and int(dut.host_ready_o.value):
                 index = int(dut.host_index_i.value)
                 assert int(dut.host_rdata_o.value) == model.host_read(index), f"host read {index}"
@@ -215,7 +220,7 @@ async def test_random(dut):
                 index = int(generator.choice(few)) if generator.random() < 0.8 else int(generator.integers(128))
                 data = int(generator.integers(1 << 17)) if generator.random() < 0.1 else None
                 if data is not None:
-                    data &= 0x0_FFFF if generator.random() < 0.7 else 0x1_FFFF
+                    data &= 0x0_FFFF if generator.random() < 0.5 else 0x1_FFFF
                 await bench.host(index, data)
 
         traffic = cocotb.start_soon(host_traffic(rng(5)))
@@ -237,15 +242,15 @@ async def test_random(dut):
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def test_rates(dut):
-    """A top takes nine cycles when nothing is looked up; the registers are named meanwhile."""
+    """A top takes ten cycles when nothing is looked up; the registers are named meanwhile."""
     bench = Bench(dut)
     bench.share = 0
     await bench.start()
     await bench.retire(70, 3, second=(9, 4))
     named = []
-    for _ in range(20):
+    for _ in range(22):
         await bench.edge
         named.append([int(dut.retiring_o.value) >> 8 * r & 0xFF for r in range(2) if int(dut.retiring_o.value) >> 8 * r & 0x80])
         assert int(dut.retire_ready_o.value) == (not named[-1])
-    assert named == [[0x80 | 70, 0x80 | 9]] * 9 + [[0x80 | 9]] * 9 + [[], []], named
+    assert named == [[0x80 | 70, 0x80 | 9]] * 10 + [[0x80 | 9]] * 10 + [[], []], named
     assert await bench.host(70) == -11 and await bench.host(9) == -10

@@ -12,9 +12,9 @@ def test_exponents():
 
 @pytest.mark.parametrize("old, new", [
     ("word[WordTops-1];", "word[WordTops-2];"),                        # a history of fewer tops
-    ("tracked: 1'b0, next: host_wdata_i", "tracked: own.tracked, next: host_wdata_i"),  # the host does not empty it
-    ("lookup_i ? result_i : host_index_i", "lookup_i ? source_i : host_index_i"),          # the source given the result's exponent
-    ("(tops_q.int8 && !second)", "tops_q.int8"),                       # the second result taken for int8
+    ("tracked: 1'b0, next: host_wdata_i", "tracked: own_q.tracked, next: host_wdata_i"),  # the host does not empty it
+    ("assign_q ? result_q : host_index_i", "assign_q ? source_i : host_index_i"),          # the source given the result's exponent
+    ("(tops_q.int8 && !second_q)", "tops_q.int8"),                       # the second result taken for int8
 ])
 def test_exponents_detects_a_planted_error(old, new):
     with pytest.raises(BenchFailed, match="test_"):

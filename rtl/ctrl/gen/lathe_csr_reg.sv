@@ -53,190 +53,56 @@ module lathe_csr_reg (
     logic cpuif_wr_ack;
     logic cpuif_wr_err;
 
-    // Max Outstanding Transactions: 4
-    logic [2:0] axil_n_in_flight;
-    logic axil_prev_was_rd;
-    logic axil_arvalid;
-    logic [14:0] axil_araddr;
-    logic axil_ar_accept;
-    logic axil_awvalid;
-    logic [14:0] axil_awaddr;
-    logic axil_wvalid;
-    logic [31:0] axil_wdata;
-    logic [3:0] axil_wstrb;
-    logic axil_aw_accept;
-    logic axil_resp_acked;
 
-    // Transaction request acceptance
-    always_ff @(posedge clk) begin
-        if(~rst_n) begin
-            axil_prev_was_rd <= '0;
-            axil_arvalid <= '0;
-            axil_araddr <= '0;
-            axil_awvalid <= '0;
-            axil_awaddr <= '0;
-            axil_wvalid <= '0;
-            axil_wdata <= '0;
-            axil_wstrb <= '0;
-            axil_n_in_flight <= '0;
-        end else begin
-            // AR* acceptance register
-            if(axil_ar_accept) begin
-                axil_prev_was_rd <= '1;
-                axil_arvalid <= '0;
-            end
-            if(s_axil_arvalid && s_axil_arready) begin
-                axil_arvalid <= '1;
-                axil_araddr <= s_axil_araddr;
-            end
+    // A request waits for its turn, its address is decoded into registers, and then it is carried out.
+    logic ar_held, aw_held, w_held, busy, is_read, decode, read_turn, write_turn;
+    logic [14:0] araddr, awaddr;
+    logic [3:0] wstrb;
+    logic [127:0] word;  // one bit for each of the words 0x000 to 0x1fc
+    logic counters, exponents, program_words;
 
-            // AW* & W* acceptance registers
-            if(axil_aw_accept) begin
-                axil_prev_was_rd <= '0;
-                axil_awvalid <= '0;
-                axil_wvalid <= '0;
-            end
-            if(s_axil_awvalid && s_axil_awready) begin
-                axil_awvalid <= '1;
-                axil_awaddr <= s_axil_awaddr;
-            end
-            if(s_axil_wvalid && s_axil_wready) begin
-                axil_wvalid <= '1;
-                axil_wdata <= s_axil_wdata;
-                axil_wstrb <= s_axil_wstrb;
-            end
-
-            // Keep track of in-flight transactions
-            if((axil_ar_accept || axil_aw_accept) && !axil_resp_acked) begin
-                axil_n_in_flight <= axil_n_in_flight + 1'b1;
-            end else if(!(axil_ar_accept || axil_aw_accept) && axil_resp_acked) begin
-                axil_n_in_flight <= axil_n_in_flight - 1'b1;
-            end
-        end
-    end
-
-    always_comb begin
-        s_axil_arready = (!axil_arvalid || axil_ar_accept);
-        s_axil_awready = (!axil_awvalid || axil_aw_accept);
-        s_axil_wready = (!axil_wvalid || axil_aw_accept);
-    end
-
-    // Request dispatch
-    always_comb begin
-        cpuif_wr_data = axil_wdata;
-        for(int i=0; i<4; i++) begin
-            cpuif_wr_biten[i*8 +: 8] = {8{axil_wstrb[i]}};
-        end
-        cpuif_req = '0;
-        cpuif_req_is_wr = '0;
-        cpuif_addr = '0;
-        axil_ar_accept = '0;
-        axil_aw_accept = '0;
-
-        if(axil_n_in_flight < 3'd4) begin
-            // Can safely issue more transactions without overwhelming response buffer
-            if(axil_arvalid && !axil_prev_was_rd) begin
-                cpuif_req = '1;
-                cpuif_req_is_wr = '0;
-                cpuif_addr = {axil_araddr[14:2], 2'b0};
-                if(!cpuif_req_stall_rd) axil_ar_accept = '1;
-            end else if(axil_awvalid && axil_wvalid) begin
-                cpuif_req = '1;
-                cpuif_req_is_wr = '1;
-                cpuif_addr = {axil_awaddr[14:2], 2'b0};
-                if(!cpuif_req_stall_wr) axil_aw_accept = '1;
-            end else if(axil_arvalid) begin
-                cpuif_req = '1;
-                cpuif_req_is_wr = '0;
-                cpuif_addr = {axil_araddr[14:2], 2'b0};
-                if(!cpuif_req_stall_rd) axil_ar_accept = '1;
-            end
-        end
-    end
-
-
-    // AXI4-Lite Response Logic
-    logic axil_resp_buffer_is_wr[4];
-    logic axil_resp_buffer_err[4];
-    logic [31:0] axil_resp_buffer_rdata[4];
-
-    logic [2:0] axil_resp_wptr;
-    logic [2:0] axil_resp_rptr;
+    assign s_axil_arready = !ar_held;
+    assign s_axil_awready = !aw_held;
+    assign s_axil_wready = !w_held;
+    assign read_turn = !busy && ar_held && (!is_read || !(aw_held && w_held));
+    assign write_turn = !busy && !read_turn && aw_held && w_held;
+    assign cpuif_req_is_wr = !is_read;
+    always_comb for(int i=0; i<4; i++) cpuif_wr_biten[i*8 +: 8] = {8{wstrb[i]}};
 
     always_ff @(posedge clk) begin
         if(~rst_n) begin
-            for(int i=0; i<4; i++) begin
-                axil_resp_buffer_is_wr[i] <= '0;
-                axil_resp_buffer_err[i] <= '0;
-                axil_resp_buffer_rdata[i] <= '0;
-            end
-            axil_resp_wptr <= '0;
-            axil_resp_rptr <= '0;
+            {ar_held, aw_held, w_held, busy, is_read, decode, cpuif_req, s_axil_rvalid, s_axil_bvalid} <= '0;
         end else begin
-            // Store responses in buffer until AXI response channel accepts them
-            if(cpuif_rd_ack || cpuif_wr_ack) begin
-                if(cpuif_rd_ack) begin
-                    axil_resp_buffer_is_wr[axil_resp_wptr[1:0]] <= '0;
-                    axil_resp_buffer_err[axil_resp_wptr[1:0]] <= cpuif_rd_err;
-                    axil_resp_buffer_rdata[axil_resp_wptr[1:0]] <= cpuif_rd_data;
-
-                end else if(cpuif_wr_ack) begin
-                    axil_resp_buffer_is_wr[axil_resp_wptr[1:0]] <= '1;
-                    axil_resp_buffer_err[axil_resp_wptr[1:0]] <= cpuif_wr_err;
-                end
-                axil_resp_wptr <= axil_resp_wptr + 1'b1;
-            end
-
-            // Advance read pointer when acknowledged
-            if(axil_resp_acked) begin
-                axil_resp_rptr <= axil_resp_rptr + 1'b1;
-            end
+            if(s_axil_arvalid) ar_held <= '1;
+            if(s_axil_awvalid) aw_held <= '1;
+            if(s_axil_wvalid) w_held <= '1;
+            decode <= read_turn || write_turn;
+            cpuif_req <= decode;
+            if(read_turn || write_turn) {busy, is_read} <= {1'b1, read_turn};
+            if(cpuif_rd_ack) s_axil_rvalid <= '1;
+            if(cpuif_wr_ack) s_axil_bvalid <= '1;
+            if(s_axil_rvalid && s_axil_rready) {s_axil_rvalid, ar_held, busy} <= '0;
+            if(s_axil_bvalid && s_axil_bready) {s_axil_bvalid, aw_held, w_held, busy} <= '0;
         end
+        if(s_axil_arvalid && !ar_held) araddr <= s_axil_araddr;
+        if(s_axil_awvalid && !aw_held) awaddr <= s_axil_awaddr;
+        if(s_axil_wvalid && !w_held) {wstrb, cpuif_wr_data} <= {s_axil_wstrb, s_axil_wdata};
+        if(read_turn || write_turn) cpuif_addr <= {read_turn ? araddr[14:2] : awaddr[14:2], 2'd0};
+        if(decode) begin
+            word <= cpuif_addr[14:9] == '0 ? 128'd1 << cpuif_addr[8:2] : '0;
+            counters <= cpuif_addr[14:7] == 8'h04;
+            exponents <= cpuif_addr[14:9] == 6'h08;
+            program_words <= cpuif_addr[14];
+        end
+        if(cpuif_rd_ack) {s_axil_rresp, s_axil_rdata} <= {cpuif_rd_err, 1'b0, cpuif_rd_data};
+        if(cpuif_wr_ack) s_axil_bresp <= {cpuif_wr_err, 1'b0};
     end
 
-    always_comb begin
-        axil_resp_acked = '0;
-        s_axil_bvalid = '0;
-        s_axil_rvalid = '0;
-        if(axil_resp_rptr != axil_resp_wptr) begin
-            if(axil_resp_buffer_is_wr[axil_resp_rptr[1:0]]) begin
-                s_axil_bvalid = '1;
-                if(s_axil_bready) axil_resp_acked = '1;
-            end else begin
-                s_axil_rvalid = '1;
-                if(s_axil_rready) axil_resp_acked = '1;
-            end
-        end
-
-        s_axil_rdata = axil_resp_buffer_rdata[axil_resp_rptr[1:0]];
-        if(axil_resp_buffer_err[axil_resp_rptr[1:0]]) begin
-            s_axil_bresp = 2'b10;
-            s_axil_rresp = 2'b10;
-        end else begin
-            s_axil_bresp = 2'b00;
-            s_axil_rresp = 2'b00;
-        end
-    end
 
     logic cpuif_req_masked;
     logic external_pending;
 
-    // Read latency > write latency. May need to delay next write that follows a read
-    logic [1:0] cpuif_req_stall_sr;
-    always_ff @(posedge clk) begin
-        if(~rst_n) begin
-            cpuif_req_stall_sr <= '0;
-        end else if(cpuif_req && !cpuif_req_is_wr) begin
-            cpuif_req_stall_sr <= '1;
-        end else begin
-            cpuif_req_stall_sr <= (cpuif_req_stall_sr >> 'd1);
-        end
-    end
-    assign cpuif_req_stall_rd = external_pending;
-    assign cpuif_req_stall_wr = cpuif_req_stall_sr[0] | external_pending;
-    assign cpuif_req_masked = cpuif_req
-                            & !(!cpuif_req_is_wr & cpuif_req_stall_rd)
-                            & !(cpuif_req_is_wr & cpuif_req_stall_wr);
+    assign cpuif_req_masked = cpuif_req;
 
     //--------------------------------------------------------------------------
     // Address Decode
@@ -303,96 +169,96 @@ module lathe_csr_reg (
         is_external = '0;
         is_valid_addr = '0;
         is_valid_rw = '1; // No valid RW check
-        decoded_reg_strb.ID = cpuif_req_masked & (cpuif_addr == 15'h0) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h0);
-        decoded_reg_strb.BUILD = cpuif_req_masked & (cpuif_addr == 15'h4) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h4);
-        decoded_reg_strb.CONTROL = cpuif_req_masked & (cpuif_addr == 15'h8) & cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h8);
-        decoded_reg_strb.START_PC = cpuif_req_masked & (cpuif_addr == 15'hc);
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'hc);
-        decoded_reg_strb.IRQ_ENABLE = cpuif_req_masked & (cpuif_addr == 15'h10);
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h10);
-        decoded_reg_strb.STATUS = cpuif_req_masked & (cpuif_addr == 15'h14);
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h14);
-        decoded_reg_strb.ERROR = cpuif_req_masked & (cpuif_addr == 15'h18) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h18);
-        decoded_reg_strb.SEED = cpuif_req_masked & (cpuif_addr == 15'h1c);
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h1c);
-        decoded_reg_strb.OPNUM = cpuif_req_masked & (cpuif_addr == 15'h20);
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h20);
-        decoded_reg_strb.GROUP_BASE = cpuif_req_masked & (cpuif_addr == 15'h24);
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h24);
-        decoded_reg_strb.GROUP_SIZE = cpuif_req_masked & (cpuif_addr == 15'h28);
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h28);
-        decoded_reg_strb.GROUP_SLOTS = cpuif_req_masked & (cpuif_addr == 15'h2c);
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h2c);
-        decoded_reg_strb.GROUP_VERSION = cpuif_req_masked & (cpuif_addr == 15'h30);
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h30);
-        decoded_reg_strb.VERSION = cpuif_req_masked & (cpuif_addr == 15'h34) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h34);
-        decoded_reg_strb.SLOT = cpuif_req_masked & (cpuif_addr == 15'h38) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h38);
-        decoded_reg_strb.LEARNING_RATE = cpuif_req_masked & (cpuif_addr == 15'h3c);
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h3c);
-        decoded_reg_strb.MOMENTUM = cpuif_req_masked & (cpuif_addr == 15'h40);
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h40);
-        decoded_reg_strb.RATIO_MODE = cpuif_req_masked & (cpuif_addr == 15'h44);
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h44);
-        decoded_reg_strb.RATIO_BOUNDS = cpuif_req_masked & (cpuif_addr == 15'h48);
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h48);
-        decoded_reg_strb.ENTROPY_COEF = cpuif_req_masked & (cpuif_addr == 15'h4c);
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h4c);
-        decoded_reg_strb.VALUE_COEF = cpuif_req_masked & (cpuif_addr == 15'h50);
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h50);
-        decoded_reg_strb.SATURATIONS = cpuif_req_masked & (cpuif_addr == 15'h80) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h80);
-        decoded_reg_strb.STAT_COUNT = cpuif_req_masked & (cpuif_addr == 15'h100) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h100);
-        decoded_reg_strb.STAT_HIGH = cpuif_req_masked & (cpuif_addr == 15'h104) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h104);
-        decoded_reg_strb.STAT_LOW = cpuif_req_masked & (cpuif_addr == 15'h108) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h108);
-        decoded_reg_strb.STAT_CLIPPED = cpuif_req_masked & (cpuif_addr == 15'h10c) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h10c);
-        decoded_reg_strb.STAT_SUM_X_LO = cpuif_req_masked & (cpuif_addr == 15'h110) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h110);
-        decoded_reg_strb.STAT_SUM_X_HI = cpuif_req_masked & (cpuif_addr == 15'h114) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h114);
-        decoded_reg_strb.STAT_SUM_RATIO_LO = cpuif_req_masked & (cpuif_addr == 15'h118) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h118);
-        decoded_reg_strb.STAT_SUM_RATIO_HI = cpuif_req_masked & (cpuif_addr == 15'h11c) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h11c);
-        decoded_reg_strb.STAT_SUM_RATIO2_LO = cpuif_req_masked & (cpuif_addr == 15'h120) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h120);
-        decoded_reg_strb.STAT_SUM_RATIO2_HI = cpuif_req_masked & (cpuif_addr == 15'h124) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h124);
-        decoded_reg_strb.STAT_SUM_K3_LO = cpuif_req_masked & (cpuif_addr == 15'h128) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h128);
-        decoded_reg_strb.STAT_SUM_K3_HI = cpuif_req_masked & (cpuif_addr == 15'h12c) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h12c);
-        decoded_reg_strb.STAT_SUM_ENTROPY_LO = cpuif_req_masked & (cpuif_addr == 15'h130) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h130);
-        decoded_reg_strb.STAT_SUM_ENTROPY_HI = cpuif_req_masked & (cpuif_addr == 15'h134) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h134);
-        decoded_reg_strb.STAT_SUM_VERR2_LO = cpuif_req_masked & (cpuif_addr == 15'h138) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h138);
-        decoded_reg_strb.STAT_SUM_VERR2_HI = cpuif_req_masked & (cpuif_addr == 15'h13c) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h13c);
-        decoded_reg_strb.STAT_MAX_X = cpuif_req_masked & (cpuif_addr == 15'h140) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h140);
-        decoded_reg_strb.STAT_MIN_X = cpuif_req_masked & (cpuif_addr == 15'h144) & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 15'h144);
-        decoded_reg_strb.COUNTERS = cpuif_req_masked & (cpuif_addr >= 15'h200) & (cpuif_addr <= 15'h200 + 15'h7f);
-        is_external |= cpuif_req_masked & (cpuif_addr >= 15'h200) & (cpuif_addr <= 15'h200 + 15'h7f);
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr >= 15'h200) & (cpuif_addr <= 15'h200 + 15'h7f);
-        is_valid_rw |= cpuif_req_masked & (cpuif_addr >= 15'h200) & (cpuif_addr <= 15'h200 + 15'h7f);
-        decoded_reg_strb.EXPONENTS = cpuif_req_masked & (cpuif_addr >= 15'h1000) & (cpuif_addr <= 15'h1000 + 15'h1ff);
-        is_external |= cpuif_req_masked & (cpuif_addr >= 15'h1000) & (cpuif_addr <= 15'h1000 + 15'h1ff);
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr >= 15'h1000) & (cpuif_addr <= 15'h1000 + 15'h1ff);
-        decoded_reg_strb.PROGRAM = cpuif_req_masked & (cpuif_addr >= 15'h4000) & (cpuif_addr <= 15'h4000 + 15'h3fff);
-        is_external |= cpuif_req_masked & (cpuif_addr >= 15'h4000) & (cpuif_addr <= 15'h4000 + 15'h3fff);
-        is_valid_addr |= cpuif_req_masked & (cpuif_addr >= 15'h4000) & (cpuif_addr <= 15'h4000 + 15'h3fff);
+        decoded_reg_strb.ID = cpuif_req_masked & word[0] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[0];
+        decoded_reg_strb.BUILD = cpuif_req_masked & word[1] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[1];
+        decoded_reg_strb.CONTROL = cpuif_req_masked & word[2] & cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[2];
+        decoded_reg_strb.START_PC = cpuif_req_masked & word[3];
+        is_valid_addr |= cpuif_req_masked & word[3];
+        decoded_reg_strb.IRQ_ENABLE = cpuif_req_masked & word[4];
+        is_valid_addr |= cpuif_req_masked & word[4];
+        decoded_reg_strb.STATUS = cpuif_req_masked & word[5];
+        is_valid_addr |= cpuif_req_masked & word[5];
+        decoded_reg_strb.ERROR = cpuif_req_masked & word[6] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[6];
+        decoded_reg_strb.SEED = cpuif_req_masked & word[7];
+        is_valid_addr |= cpuif_req_masked & word[7];
+        decoded_reg_strb.OPNUM = cpuif_req_masked & word[8];
+        is_valid_addr |= cpuif_req_masked & word[8];
+        decoded_reg_strb.GROUP_BASE = cpuif_req_masked & word[9];
+        is_valid_addr |= cpuif_req_masked & word[9];
+        decoded_reg_strb.GROUP_SIZE = cpuif_req_masked & word[10];
+        is_valid_addr |= cpuif_req_masked & word[10];
+        decoded_reg_strb.GROUP_SLOTS = cpuif_req_masked & word[11];
+        is_valid_addr |= cpuif_req_masked & word[11];
+        decoded_reg_strb.GROUP_VERSION = cpuif_req_masked & word[12];
+        is_valid_addr |= cpuif_req_masked & word[12];
+        decoded_reg_strb.VERSION = cpuif_req_masked & word[13] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[13];
+        decoded_reg_strb.SLOT = cpuif_req_masked & word[14] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[14];
+        decoded_reg_strb.LEARNING_RATE = cpuif_req_masked & word[15];
+        is_valid_addr |= cpuif_req_masked & word[15];
+        decoded_reg_strb.MOMENTUM = cpuif_req_masked & word[16];
+        is_valid_addr |= cpuif_req_masked & word[16];
+        decoded_reg_strb.RATIO_MODE = cpuif_req_masked & word[17];
+        is_valid_addr |= cpuif_req_masked & word[17];
+        decoded_reg_strb.RATIO_BOUNDS = cpuif_req_masked & word[18];
+        is_valid_addr |= cpuif_req_masked & word[18];
+        decoded_reg_strb.ENTROPY_COEF = cpuif_req_masked & word[19];
+        is_valid_addr |= cpuif_req_masked & word[19];
+        decoded_reg_strb.VALUE_COEF = cpuif_req_masked & word[20];
+        is_valid_addr |= cpuif_req_masked & word[20];
+        decoded_reg_strb.SATURATIONS = cpuif_req_masked & word[32] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[32];
+        decoded_reg_strb.STAT_COUNT = cpuif_req_masked & word[64] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[64];
+        decoded_reg_strb.STAT_HIGH = cpuif_req_masked & word[65] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[65];
+        decoded_reg_strb.STAT_LOW = cpuif_req_masked & word[66] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[66];
+        decoded_reg_strb.STAT_CLIPPED = cpuif_req_masked & word[67] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[67];
+        decoded_reg_strb.STAT_SUM_X_LO = cpuif_req_masked & word[68] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[68];
+        decoded_reg_strb.STAT_SUM_X_HI = cpuif_req_masked & word[69] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[69];
+        decoded_reg_strb.STAT_SUM_RATIO_LO = cpuif_req_masked & word[70] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[70];
+        decoded_reg_strb.STAT_SUM_RATIO_HI = cpuif_req_masked & word[71] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[71];
+        decoded_reg_strb.STAT_SUM_RATIO2_LO = cpuif_req_masked & word[72] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[72];
+        decoded_reg_strb.STAT_SUM_RATIO2_HI = cpuif_req_masked & word[73] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[73];
+        decoded_reg_strb.STAT_SUM_K3_LO = cpuif_req_masked & word[74] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[74];
+        decoded_reg_strb.STAT_SUM_K3_HI = cpuif_req_masked & word[75] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[75];
+        decoded_reg_strb.STAT_SUM_ENTROPY_LO = cpuif_req_masked & word[76] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[76];
+        decoded_reg_strb.STAT_SUM_ENTROPY_HI = cpuif_req_masked & word[77] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[77];
+        decoded_reg_strb.STAT_SUM_VERR2_LO = cpuif_req_masked & word[78] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[78];
+        decoded_reg_strb.STAT_SUM_VERR2_HI = cpuif_req_masked & word[79] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[79];
+        decoded_reg_strb.STAT_MAX_X = cpuif_req_masked & word[80] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[80];
+        decoded_reg_strb.STAT_MIN_X = cpuif_req_masked & word[81] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[81];
+        decoded_reg_strb.COUNTERS = cpuif_req_masked & counters;
+        is_external |= cpuif_req_masked & counters;
+        is_valid_addr |= cpuif_req_masked & counters;
+        is_valid_rw |= cpuif_req_masked & counters;
+        decoded_reg_strb.EXPONENTS = cpuif_req_masked & exponents;
+        is_external |= cpuif_req_masked & exponents;
+        is_valid_addr |= cpuif_req_masked & exponents;
+        decoded_reg_strb.PROGRAM = cpuif_req_masked & program_words;
+        is_external |= cpuif_req_masked & program_words;
+        is_valid_addr |= cpuif_req_masked & program_words;
         decoded_err = ~is_valid_addr & decoded_req;
         decoded_req_is_external = is_external;
     end
@@ -1321,234 +1187,66 @@ module lathe_csr_reg (
     end
 
     logic readback_external_rd_ack;
-    always_ff @(posedge clk) begin
-        if(~rst_n) begin
-            readback_external_rd_ack <= '0;
-        end else begin
-            readback_external_rd_ack <= readback_external_rd_ack_c;
-        end
-    end
 
-    logic [14:0] rd_mux_addr;
-    logic [14:0] pending_rd_addr;
-    // Hold read mux address to guarantee it is stable throughout any external accesses
-    always_ff @(posedge clk) begin
-        if(~rst_n) begin
-            pending_rd_addr <= '0;
-        end else begin
-            if(decoded_req) pending_rd_addr <= decoded_addr;
-        end
-    end
-    assign rd_mux_addr = decoded_req ? decoded_addr : pending_rd_addr;
+    assign readback_external_rd_ack = readback_external_rd_ack_c;
+
 
     logic readback_err;
     logic readback_done;
     logic [31:0] readback_data;
-    function automatic bit [7:0] ad_low(bit [14:0] addr);
-        return addr[7:0];
-    endfunction
-    function automatic bit ad_hi(bit [14:0] addr);
-        return addr[8];
-    endfunction
-
-    // readback stage 1
-    logic [31:0] readback_data_rt_c[2];
-    always_comb begin
-        automatic logic [31:0] readback_data_var[2];
-        for(int i=0; i<2; i++) readback_data_var[i] = '0;
-        if(ad_low(rd_mux_addr) == ad_low(15'h0)) begin
-            readback_data_var[ad_hi(15'h0)][31:0] = 32'h4c415448;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h4)) begin
-            readback_data_var[ad_hi(15'h4)][7:0] = hwif_in.BUILD.lanes.next;
-            readback_data_var[ad_hi(15'h4)][15:8] = hwif_in.BUILD.log2_banks.next;
-            readback_data_var[ad_hi(15'h4)][31:16] = 16'h2;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'hc)) begin
-            readback_data_var[ad_hi(15'hc)][7:0] = field_storage.START_PC.value.value;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h10)) begin
-            readback_data_var[ad_hi(15'h10)][0] = field_storage.IRQ_ENABLE.enable.value;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h14)) begin
-            readback_data_var[ad_hi(15'h14)][0] = hwif_in.STATUS.busy.next;
-            readback_data_var[ad_hi(15'h14)][1] = field_storage.STATUS.done.value;
-            readback_data_var[ad_hi(15'h14)][2] = field_storage.STATUS.error.value;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h18)) begin
-            readback_data_var[ad_hi(15'h18)][3:0] = field_storage.ERROR.code.value;
-            readback_data_var[ad_hi(15'h18)][6:4] = field_storage.ERROR.unit.value;
-            readback_data_var[ad_hi(15'h18)][15:8] = field_storage.ERROR.pc.value;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h1c)) begin
-            readback_data_var[ad_hi(15'h1c)][31:0] = field_storage.SEED.value.value;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h20)) begin
-            readback_data_var[ad_hi(15'h20)][31:0] = field_storage.OPNUM.value.value;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h24)) begin
-            readback_data_var[ad_hi(15'h24)][15:0] = field_storage.GROUP_BASE.value.value;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h28)) begin
-            readback_data_var[ad_hi(15'h28)][15:0] = field_storage.GROUP_SIZE.value.value;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h2c)) begin
-            readback_data_var[ad_hi(15'h2c)][2:0] = field_storage.GROUP_SLOTS.value.value;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h30)) begin
-            readback_data_var[ad_hi(15'h30)][31:0] = field_storage.GROUP_VERSION.value.value;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h34)) begin
-            readback_data_var[ad_hi(15'h34)][31:0] = hwif_in.VERSION.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h38)) begin
-            readback_data_var[ad_hi(15'h38)][1:0] = hwif_in.SLOT.slot.next;
-            readback_data_var[ad_hi(15'h38)][9:8] = hwif_in.SLOT.kept.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h3c)) begin
-            readback_data_var[ad_hi(15'h3c)][15:0] = field_storage.LEARNING_RATE.mant.value;
-            readback_data_var[ad_hi(15'h3c)][23:16] = field_storage.LEARNING_RATE.exp.value;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h40)) begin
-            readback_data_var[ad_hi(15'h40)][15:0] = field_storage.MOMENTUM.value.value;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h44)) begin
-            readback_data_var[ad_hi(15'h44)][3:0] = field_storage.RATIO_MODE.value.value;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h48)) begin
-            readback_data_var[ad_hi(15'h48)][15:0] = field_storage.RATIO_BOUNDS.lo.value;
-            readback_data_var[ad_hi(15'h48)][31:16] = field_storage.RATIO_BOUNDS.hi.value;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h4c)) begin
-            readback_data_var[ad_hi(15'h4c)][17:0] = field_storage.ENTROPY_COEF.value.value;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h50)) begin
-            readback_data_var[ad_hi(15'h50)][17:0] = field_storage.VALUE_COEF.value.value;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h80)) begin
-            readback_data_var[ad_hi(15'h80)][31:0] = hwif_in.SATURATIONS.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h100)) begin
-            readback_data_var[ad_hi(15'h100)][31:0] = hwif_in.STAT_COUNT.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h104)) begin
-            readback_data_var[ad_hi(15'h104)][31:0] = hwif_in.STAT_HIGH.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h108)) begin
-            readback_data_var[ad_hi(15'h108)][31:0] = hwif_in.STAT_LOW.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h10c)) begin
-            readback_data_var[ad_hi(15'h10c)][31:0] = hwif_in.STAT_CLIPPED.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h110)) begin
-            readback_data_var[ad_hi(15'h110)][31:0] = hwif_in.STAT_SUM_X_LO.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h114)) begin
-            readback_data_var[ad_hi(15'h114)][31:0] = hwif_in.STAT_SUM_X_HI.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h118)) begin
-            readback_data_var[ad_hi(15'h118)][31:0] = hwif_in.STAT_SUM_RATIO_LO.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h11c)) begin
-            readback_data_var[ad_hi(15'h11c)][31:0] = hwif_in.STAT_SUM_RATIO_HI.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h120)) begin
-            readback_data_var[ad_hi(15'h120)][31:0] = hwif_in.STAT_SUM_RATIO2_LO.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h124)) begin
-            readback_data_var[ad_hi(15'h124)][31:0] = hwif_in.STAT_SUM_RATIO2_HI.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h128)) begin
-            readback_data_var[ad_hi(15'h128)][31:0] = hwif_in.STAT_SUM_K3_LO.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h12c)) begin
-            readback_data_var[ad_hi(15'h12c)][31:0] = hwif_in.STAT_SUM_K3_HI.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h130)) begin
-            readback_data_var[ad_hi(15'h130)][31:0] = hwif_in.STAT_SUM_ENTROPY_LO.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h134)) begin
-            readback_data_var[ad_hi(15'h134)][31:0] = hwif_in.STAT_SUM_ENTROPY_HI.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h138)) begin
-            readback_data_var[ad_hi(15'h138)][31:0] = hwif_in.STAT_SUM_VERR2_LO.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h13c)) begin
-            readback_data_var[ad_hi(15'h13c)][31:0] = hwif_in.STAT_SUM_VERR2_HI.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h140)) begin
-            readback_data_var[ad_hi(15'h140)][31:0] = hwif_in.STAT_MAX_X.value.next;
-        end
-        if(ad_low(rd_mux_addr) == ad_low(15'h144)) begin
-            readback_data_var[ad_hi(15'h144)][31:0] = hwif_in.STAT_MIN_X.value.next;
-        end
-        readback_data_rt_c = readback_data_var;
-    end
-
-    logic [31:0] readback_data_rt[2];
-    logic readback_done_rt;
-    logic readback_err_rt;
-    logic [14:0] readback_addr_rt;
-    always_ff @(posedge clk) begin
-        if(~rst_n) begin
-            for(int i=0; i<2; i++) readback_data_rt[i] <= '0;
-            readback_done_rt <= '0;
-            readback_err_rt <= '0;
-            readback_addr_rt <= '0;
-        end else begin
-            readback_data_rt <= readback_data_rt_c;
-            readback_err_rt <= decoded_err;
-            readback_done_rt <= decoded_req & ~decoded_req_is_wr & ~decoded_req_is_external;
-            readback_addr_rt <= rd_mux_addr;
-        end
-    end
-
-
-    logic [31:0] readback_ext_block_data_rt_c;
-    logic readback_is_ext_block_c;
     always_comb begin
         automatic logic [31:0] readback_data_var;
-        automatic logic is_external_block_var;
-        readback_data_var = '0;
-        is_external_block_var = '0;
-        if((rd_mux_addr >= 15'h200) && (rd_mux_addr <= 15'h200 + 15'h7f)) begin
-            readback_data_var = hwif_in.COUNTERS.rd_data;
-            is_external_block_var = 1'b1;
+                automatic logic [31:0] leaf[39];
+readback_data_var = '0;
+        if(decoded_req) begin
+            leaf[0] = {32{word[0]}} & {32'h4c415448};
+            leaf[1] = {32{word[1]}} & {16'h2, hwif_in.BUILD.log2_banks.next, hwif_in.BUILD.lanes.next};
+            leaf[2] = {32{word[3]}} & {24'd0, field_storage.START_PC.value.value};
+            leaf[3] = {32{word[4]}} & {31'd0, field_storage.IRQ_ENABLE.enable.value};
+            leaf[4] = {32{word[5]}} & {29'd0, field_storage.STATUS.error.value, field_storage.STATUS.done.value, hwif_in.STATUS.busy.next};
+            leaf[5] = {32{word[6]}} & {16'd0, field_storage.ERROR.pc.value, 1'd0, field_storage.ERROR.unit.value, field_storage.ERROR.code.value};
+            leaf[6] = {32{word[7]}} & {field_storage.SEED.value.value};
+            leaf[7] = {32{word[8]}} & {field_storage.OPNUM.value.value};
+            leaf[8] = {32{word[9]}} & {16'd0, field_storage.GROUP_BASE.value.value};
+            leaf[9] = {32{word[10]}} & {16'd0, field_storage.GROUP_SIZE.value.value};
+            leaf[10] = {32{word[11]}} & {29'd0, field_storage.GROUP_SLOTS.value.value};
+            leaf[11] = {32{word[12]}} & {field_storage.GROUP_VERSION.value.value};
+            leaf[12] = {32{word[13]}} & {hwif_in.VERSION.value.next};
+            leaf[13] = {32{word[14]}} & {22'd0, hwif_in.SLOT.kept.next, 6'd0, hwif_in.SLOT.slot.next};
+            leaf[14] = {32{word[15]}} & {8'd0, field_storage.LEARNING_RATE.exp.value, field_storage.LEARNING_RATE.mant.value};
+            leaf[15] = {32{word[16]}} & {16'd0, field_storage.MOMENTUM.value.value};
+            leaf[16] = {32{word[17]}} & {28'd0, field_storage.RATIO_MODE.value.value};
+            leaf[17] = {32{word[18]}} & {field_storage.RATIO_BOUNDS.hi.value, field_storage.RATIO_BOUNDS.lo.value};
+            leaf[18] = {32{word[19]}} & {14'd0, field_storage.ENTROPY_COEF.value.value};
+            leaf[19] = {32{word[20]}} & {14'd0, field_storage.VALUE_COEF.value.value};
+            leaf[20] = {32{word[32]}} & {hwif_in.SATURATIONS.value.next};
+            leaf[21] = {32{word[64]}} & {hwif_in.STAT_COUNT.value.next};
+            leaf[22] = {32{word[65]}} & {hwif_in.STAT_HIGH.value.next};
+            leaf[23] = {32{word[66]}} & {hwif_in.STAT_LOW.value.next};
+            leaf[24] = {32{word[67]}} & {hwif_in.STAT_CLIPPED.value.next};
+            leaf[25] = {32{word[68]}} & {hwif_in.STAT_SUM_X_LO.value.next};
+            leaf[26] = {32{word[69]}} & {hwif_in.STAT_SUM_X_HI.value.next};
+            leaf[27] = {32{word[70]}} & {hwif_in.STAT_SUM_RATIO_LO.value.next};
+            leaf[28] = {32{word[71]}} & {hwif_in.STAT_SUM_RATIO_HI.value.next};
+            leaf[29] = {32{word[72]}} & {hwif_in.STAT_SUM_RATIO2_LO.value.next};
+            leaf[30] = {32{word[73]}} & {hwif_in.STAT_SUM_RATIO2_HI.value.next};
+            leaf[31] = {32{word[74]}} & {hwif_in.STAT_SUM_K3_LO.value.next};
+            leaf[32] = {32{word[75]}} & {hwif_in.STAT_SUM_K3_HI.value.next};
+            leaf[33] = {32{word[76]}} & {hwif_in.STAT_SUM_ENTROPY_LO.value.next};
+            leaf[34] = {32{word[77]}} & {hwif_in.STAT_SUM_ENTROPY_HI.value.next};
+            leaf[35] = {32{word[78]}} & {hwif_in.STAT_SUM_VERR2_LO.value.next};
+            leaf[36] = {32{word[79]}} & {hwif_in.STAT_SUM_VERR2_HI.value.next};
+            leaf[37] = {32{word[80]}} & {hwif_in.STAT_MAX_X.value.next};
+            leaf[38] = {32{word[81]}} & {hwif_in.STAT_MIN_X.value.next};
+            for(int step=1; step<39; step*=2) for(int i=0; i+step<39; i+=2*step) leaf[i] |= leaf[i+step];
+            readback_data_var = leaf[0];
         end
-        if((rd_mux_addr >= 15'h1000) && (rd_mux_addr <= 15'h1000 + 15'h1ff)) begin
-            readback_data_var = hwif_in.EXPONENTS.rd_data;
-            is_external_block_var = 1'b1;
-        end
-        if((rd_mux_addr >= 15'h4000) && (rd_mux_addr <= 15'h4000 + 15'h3fff)) begin
-            readback_data_var = hwif_in.PROGRAM.rd_data;
-            is_external_block_var = 1'b1;
-        end
-        readback_ext_block_data_rt_c = readback_data_var;
-        readback_is_ext_block_c = is_external_block_var;
-    end
-
-    logic [31:0] readback_ext_block_data_rt;
-    logic readback_is_ext_block;
-    always_ff @(posedge clk) begin
-        if(~rst_n) begin
-            readback_ext_block_data_rt <= '0;
-            readback_is_ext_block <= '0;
-        end else begin
-            readback_ext_block_data_rt <= readback_ext_block_data_rt_c;
-            readback_is_ext_block <= readback_is_ext_block_c;
-        end
-    end
-
-
-    // readback stage 2
-    always_comb begin
-        if(readback_is_ext_block) begin
-            readback_data = readback_ext_block_data_rt;
-        end else begin
-            readback_data = readback_addr_rt[14:9] == '0 ? readback_data_rt[readback_addr_rt[8]] : '0;
-        end
-        readback_done = readback_done_rt;
-        readback_err = readback_err_rt;
+        readback_data_var |= {32{counters}} & hwif_in.COUNTERS.rd_data;
+        readback_data_var |= {32{exponents}} & hwif_in.EXPONENTS.rd_data;
+        readback_data_var |= {32{program_words}} & hwif_in.PROGRAM.rd_data;
+        readback_data = readback_data_var;
+        readback_done = decoded_req & ~decoded_req_is_wr & ~decoded_req_is_external;
+        readback_err = decoded_err;
     end
 
     always_ff @(posedge clk) begin
