@@ -2,19 +2,22 @@
 """What the placer is told about the chip's netlist: where multipliers and memories go, and which resets take the global network.
 
 nextpnr spreads multipliers over their sites with little regard to what they are wired to, which decides the clock of a chip that uses
-nearly all of them. Here the array lies along two rows of sites as it is wired: column by column, with its edges beside it; the drain's
-lanes lie in the third row, each above its column. Memories lie in rows between them: of the scratchpad's words the bits of one lane, in all
-banks, in one block, so that a port chooses its word nearby.
+nearly all of them. Here the array lies along two rows of sites as it is wired: column by column, its edges in the middle; the drain's lanes
+lie in the third row, each above its column. Memories lie in rows between them: of the scratchpad's words the bits of one lane, in all banks,
+lie above that lane, so that a port chooses its word nearby.
 """
 
 import re
 from collections import Counter
 
 # Sites of an ECP5 85k part: three rows, 13 blocks of four in each (read off nextpnr's own placements).
-ROWS = (10, 34, 58)
+ROWS = (58, 10, 34)  # of the lanes, of the array
 BLOCKS = 13
 PLACES = (0, 1, 4, 5)
 MEMORY_ROWS = (22, 46, 70, 82)  # of as many blocks of four
+COLUMNS = (0, 1, 2, 3, 6, 7, 8, 9)  # blocks of the array's columns and of the lanes
+SIDE, EDGE = 4, 5                  # blocks of the array's edges
+BANKS = ((1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (2, 3), (3, 0), (3, 1))  # memory row and place of each bank of the scratchpad
 RESET_LOADS = 400  # a reset of more registers takes the global network
 GLOBALS = 12       # of 16; clocks need some
 
@@ -59,13 +62,13 @@ def _home(name: str, cell: dict, nets: dict, used: Counter) -> tuple[int, int, i
             number = _element(cell, nets, "u_cells.x_q", 16)
         if number is not None:
             i, j = divmod(number, 8)
-            return 1 + i // 4, j, i % 4
+            return 1 + i // 4, COLUMNS[j], i % 4
     for kind in ("side", "edge"):
         if f"u_array.{kind}_product_d" in name and (number := _element(cell, nets, f"{kind}_product_d", 18)) is not None:
-            return (1 + number // 4, 8, number % 4) if kind == "side" else (1, 9 + number // 4, number % 4)
+            return 1 + number // 4, SIDE if kind == "side" else EDGE, number % 4
     if lane := re.search(r"u_drain\.gen_lane\[(\d+)\]", name):
         used[lane[1]] += 1
-        return 0, int(lane[1]), used[lane[1]] - 1
+        return 0, COLUMNS[int(lane[1])], used[lane[1]] - 1
     return None
 
 
@@ -81,6 +84,7 @@ def place_multipliers(module: dict) -> int:
         raise ValueError(f"the floorplan does not know this netlist: {sorted(home for home, count in taken.items() if count > 1)}")
     free = [(row, block, place) for row in range(len(ROWS)) for block in range(BLOCKS) for place in range(4)
             if (row, block, place) not in taken]
+    free.sort(key=lambda home: (home[1] <= COLUMNS[-1], home))
     # The optimizer's lanes beside the drain's, all others beside the array.
     rest = sorted((name for name, home in homes.items() if not home), key=lambda name: ("u_sgd" not in name, name))
     homes |= dict(zip(rest, free, strict=False))
@@ -93,11 +97,11 @@ def _memory_home(name: str) -> tuple[int, int, int] | None:
     """Return row, block and place of a block RAM of the scratchpad's, of the collected sums' or of the lanes' tables; None for any other."""
     if found := re.search(r"u_scratchpad\.g_bank\[(\d)\]\.mem_q\.0\.(\d)$", name):
         bank, part = int(found[1]), int(found[2])
-        return 1 + bank // 4, part, bank % 4
+        return BANKS[bank][0], COLUMNS[part], BANKS[bank][1]
     if found := re.search(r"u_collect\.gen_column\[(\d)\].*mem_q\.0\.(\d)$", name):
-        return 0, int(found[1]), int(found[2])
+        return 0, COLUMNS[int(found[1])], int(found[2])
     if found := re.search(r"u_drain\.gen_lane\[(\d)\].*u_tanh\.rom\.0\.0$", name):
-        return 0, int(found[1]), 2
+        return 1, COLUMNS[int(found[1])], 2
     return None
 
 

@@ -49,7 +49,7 @@ def test_columns_of_the_array_lie_side_by_side():
         return module["cells"][f"dut.u_gemm.u_array.u_cells.product_d_{n}"]["attributes"]["BEL"]
 
     assert [at(8 * i) for i in range(4)] == [floorplan.site(1, 0, i) for i in range(4)]
-    assert [at(8 * 5 + j) for j in range(8)] == [floorplan.site(2, j, 1) for j in range(8)]
+    assert [at(8 * 5 + j) for j in range(8)] == [floorplan.site(2, block, 1) for block in floorplan.COLUMNS]
 
 
 def test_too_many_of_one_place_is_an_error():
@@ -90,8 +90,8 @@ def test_a_lane_of_the_scratchpad_lies_in_one_block_in_all_banks():
     assert at["dut.u_ctrl.u_progmem.gen_column[0].mem.0.0"] is None
     assert len(set(at.values())) == 89
     assert {at[f"dut.u_scratchpad.g_bank[{bank}].mem_q.0.3"] for bank in range(8)} == {
-        floorplan.memory_site(row, 3, place) for row in (1, 2) for place in range(4)}
-    assert at["dut.u_scratchpad.g_bank[0].mem_q.0.0"] == "X4/Y46/EBR0"
+        floorplan.memory_site(row, 3, place) for row, places in ((1, 2), (2, 4), (3, 2)) for place in range(places)}
+    assert at["dut.u_scratchpad.g_bank[2].mem_q.0.0"] == "X4/Y70/EBR0"
 
 
 def test_two_memories_in_one_place_are_an_error():

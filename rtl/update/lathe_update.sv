@@ -109,8 +109,15 @@ module lathe_update #(
   end
 
   // The pointers move one cycle before the command is done
-  assign commit_o = state_q == Point && cmd_q.op == UpdateCommit;
-  assign rollback_o = state_q == Point && cmd_q.op == UpdateRollback && rollback_ok_i;
+  logic commit_q, rollback_q;
+
+  always_ff @(posedge clk_i) begin
+    commit_q <= rst_ni && accept && cmd_i.op == UpdateCommit;
+    rollback_q <= rst_ni && accept && cmd_i.op == UpdateRollback;
+  end
+
+  assign commit_o = commit_q;
+  assign rollback_o = rollback_q && rollback_ok_i;
 
   // ---- Operands ----
   localparam int unsigned W = 0, G = 1, M = 2;
