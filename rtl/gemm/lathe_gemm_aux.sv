@@ -27,9 +27,10 @@ module lathe_gemm_aux
   localparam int unsigned Depth = 16;
   localparam int unsigned LevelW = $clog2(Depth + 1);
 
-  logic active_q, active, want_bias_q, want_bias;  // want_bias_q: the next word is a bias
+  logic active_q, want_bias_q;  // want_bias_q: the next word is a bias
+  logic step_bias, stay_bias;   // want_bias_q after a step and without
   logic asks_q, goes_q;  // a step takes a request that is accepted; takes none
-  logic req_valid, req_ready, step, tile_last, last;
+  logic req_valid, req_ready, step, stay, tile_last, last;
   logic [AddrW-1:0] row_addr, req_addr;
   logic [BlockW-1:0] col_block;
 
@@ -62,15 +63,9 @@ module lathe_gemm_aux
   assign req_addr = want_bias_q ? ctx_i.bias_base + AddrW'(col_block) : row_addr;
   assign step = goes_q || (asks_q && req_ready);
 
-  always_comb begin
-    active = active_q && !(step && last);
-    want_bias = want_bias_q && !req_ready;
-    if (step) want_bias = ctx_i.lane.bias && tile_last;
-    if (start_i) begin
-      active = ctx_i.lane.bias || rows_i;
-      want_bias = ctx_i.lane.bias;
-    end
-  end
+  assign step_bias = ctx_i.lane.bias && tile_last;
+  assign stay_bias = start_i ? ctx_i.lane.bias : want_bias_q && !req_ready;
+  assign stay = start_i ? ctx_i.lane.bias || rows_i : active_q;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
@@ -78,11 +73,11 @@ module lathe_gemm_aux
       asks_q <= 1'b0;
       goes_q <= 1'b0;
     end else begin
-      active_q <= active;
-      asks_q <= active && want_bias != rows_i;
-      goes_q <= active && !want_bias && !rows_i;
+      active_q <= step ? !last : stay;
+      asks_q <= step ? !last && step_bias != rows_i : stay && stay_bias != rows_i;
+      goes_q <= step ? !last && !step_bias && !rows_i : stay && !stay_bias && !rows_i;
     end
-    want_bias_q <= want_bias;
+    want_bias_q <= step ? step_bias : stay_bias;
   end
 
   // verilator lint_off PINCONNECTEMPTY

@@ -69,7 +69,7 @@ module lathe_gemm_drain
   // Command.
   drain_ctx_t ctx_q;
   single_t single_q;
-  logic idle_q, start_q, issuing_q, finish, report_ready, take_ctx;
+  logic idle_q, start_q, started_q, issuing_q, finish, report_ready, take_ctx;
   logic need_rows_q, need_aux_q;
 
   assign ctx_ready_o = idle_q;
@@ -87,15 +87,17 @@ module lathe_gemm_drain
 
   // Walk over the rows that are taken; the rest of a tile's rows is skipped. What decides about a row comes out of
   // registers; the row itself comes a cycle after the decision.
-  logic issue, issue_q, step, skip_valid_q, skip_end, is_sum_q, sum_next, bias_load, bias_load_q, bias_valid_q, bias_valid;
+  logic issue, issue_q, step, skip_valid_q, skip_end, is_sum_q, bias_load, bias_load_q, bias_valid_q;
   logic open;                // a row may be taken: neither is the rest of a tile skipped nor is there no room
+  logic ends;                // not after this one: it is the last one that is visited of its tile or the command
   logic step_ok_q, sum_ok_q;  // it may be one of a tile, as far as a bias is concerned, or one of column sums
-  logic want_bias_q, want_bias;  // the next row wants a bias: it is the first one of its tile
+  logic want_bias_q;         // the next row wants a bias: it is the first one of its tile
+  logic step_bias, stay_bias, step_sum, stay_sum;  // want_bias_q and is_sum_q after a step and without
   place_t place, place_q;
   logic [LaneW-1:0] row_end, skip_q;
   logic row_first;
   logic [OutW-1:0] room_q;  // of the output FIFO, less what is in the pipeline
-  logic next_is_sum, tanh_near, aux_valid, writes;
+  logic tanh_near, aux_valid, writes;
   logic [Lanes*16-1:0] aux_data, aux_q;
   logic [NumStages-1:0] load, valid_q;
   logic queued_valid, queued_ready;  // out of the output FIFO
@@ -143,26 +145,22 @@ module lathe_gemm_drain
     .word_data_o (aux_data)
   );
 
-  // A row of column sums is never a tanh: it would overtake the last rows before it if they are.
   assign step = step_ok_q && row_valid_i && (!need_rows_q || aux_valid);
   assign issue = step || (sum_ok_q && row_valid_i);
+  // A row of column sums is never a tanh: it would overtake the last rows before it if they are.
   assign tanh_near = ctx_q.lane.act_tanh && (issue || load[2:0] != '0);
   // Two rows that were taken do not count yet.
-  assign open = room_q > OutW'(2) && (start_q || (issuing_q && (!skip_valid_q || skip_end))) &&
-                !(step && place.tile_last && (row_end != '1 || place.last));
-  always_comb begin
-    next_is_sum = is_sum_q;
-    if (start_q) next_is_sum = ctx_q.colsum;
-    else if (issue) next_is_sum = !is_sum_q && sum_next;
-  end
+  assign open = room_q > OutW'(2) && (start_q || (issuing_q && (!skip_valid_q || skip_end)));
+  assign ends = place.tile_last && (row_end != '1 || place.last);
+  assign step_bias = ctx_q.lane.bias && place.tile_last;
+  assign stay_bias = start_q ? ctx_q.lane.bias : want_bias_q;
+  // Column sums come before a tile.
+  assign step_sum = ctx_q.colsum && row_first && place.tile_last && !place.col_last;
+  assign stay_sum = start_q ? ctx_q.colsum : is_sum_q && !(sum_ok_q && row_valid_i);
   assign skip_end = row_valid_i && skip_q == LaneW'(1);
   assign row_ready_o = issue || skip_valid_q;
   // The bias of the next tile waits in the lanes' first stage until that tile's first row has gone to the second one.
   assign bias_load = ctx_q.lane.bias && aux_valid && !bias_valid_q && (!need_rows_q || place.tile_first);
-  assign bias_valid = bias_load || (bias_valid_q && !(step && place.tile_first));
-  assign want_bias = start_q || step ? ctx_q.lane.bias && (start_q || place.tile_last) : want_bias_q;
-  // The row after this one opens a tile with column sums.
-  assign sum_next = ctx_q.colsum && row_first && place.tile_last && !place.col_last;
   assign writes = !ctx_q.lane.int8_result || place_q.col_block[0] || place_q.col_last;
 
   always_ff @(posedge clk_i) begin
@@ -185,22 +183,25 @@ module lathe_gemm_drain
       else if (step && place.last) issuing_q <= 1'b0;
       issue_q <= issue;
       bias_load_q <= bias_load;
-      bias_valid_q <= bias_valid;
+      if (bias_load) bias_valid_q <= 1'b1;
+      else if (step && place.tile_first) bias_valid_q <= 1'b0;
       if (step && place.tile_last) skip_valid_q <= row_end != '1;
       else if (skip_end) skip_valid_q <= 1'b0;
       if ((issue_q && writes) != (queued_valid && queued_ready)) begin
         room_q <= (issue_q && writes) ? room_q - 1'b1 : room_q + 1'b1;
       end
-      step_ok_q <= open && !next_is_sum && (!want_bias || bias_valid);
-      sum_ok_q <= open && next_is_sum && !tanh_near;
+      step_ok_q <= open && (step ? !ends && !step_sum && (!step_bias || bias_load || (bias_valid_q && !place.tile_first)) :
+                                   !stay_sum && (!stay_bias || bias_load || bias_valid_q));
+      sum_ok_q <= open && (step ? !ends && step_sum : stay_sum) && !tanh_near;
     end
   end
 
   always_ff @(posedge clk_i) begin
     if (!skip_valid_q) skip_q <= ~row_end;
     else if (row_valid_i) skip_q <= skip_q - 1'b1;
-    want_bias_q <= want_bias;
-    is_sum_q <= next_is_sum;
+    started_q <= start_q;
+    want_bias_q <= step ? step_bias : stay_bias;
+    is_sum_q <= step ? step_sum : stay_sum;
     if (issuing_q) place_q <= place;
     if (need_aux_q) aux_q <= aux_data;
   end
@@ -305,7 +306,7 @@ module lathe_gemm_drain
 
   always_ff @(posedge clk_i) begin
     tanh4_q <= tanh3;
-    if (start_q) begin
+    if (started_q) begin
       unit_q <= 16'd1 << ctx_q.lane.addend_shift[3:0];
       for (int unsigned i = 2; i < 15; i++) beyond_q[i] <= ctx_q.lane.addend_shift[3:0] >= 4'(17 - i);
     end
@@ -463,7 +464,7 @@ module lathe_gemm_drain
       for (int unsigned l = 0; l < Lanes; l += 4) count += CountW'(ones(sat[l+:4]));
       count_q <= count;
     end
-    if (start_q) begin
+    if (started_q) begin
       seen_q <= '0;
       reach_q <= '0;
       saturations_q <= '0;

@@ -145,21 +145,23 @@ module lathe_gemm_lane
   always_ff @(posedge clk_i) begin
     if (load_i[RoundStage]) begin
       logic signed [19:0] rounded;
+      logic sign;
       rounded = round_add(x4_q.x, term_i, tie4_q);
+      sign = rounded[19];
       if (tanh_i) begin
         result5_q <= '0;
         sat5_q <= '0;
       end else begin
         result5_q <= rounded[15:0];
-        sat5_q[0] <= rounded[19:15] != {5{rounded[19]}};
+        sat5_q[0] <= rounded[18:15] != {4{sign}};
         if (cfg_i.int8_result) begin
-          sat5_q[3:1] <= {rounded[14:12] != {3{rounded[19]}}, rounded[11:9] != {3{rounded[19]}}, rounded[8:7] != {2{rounded[19]}}};
+          sat5_q[3:1] <= {rounded[14:12] != {3{sign}}, rounded[11:9] != {3{sign}}, rounded[8:7] != {2{sign}}};
         end else begin
           sat5_q[3:1] <= '0;
         end
       end
-      sign5_q <= rounded[19];
-      sign7_5_q <= rounded[19] == cfg_i.int8_result;
+      sign5_q <= sign;
+      sign7_5_q <= sign == cfg_i.int8_result;
       negative5_q <= negative4_q;
       if (cfg_i.act_tanh) begin
         if (rounded[18]) arg5_q <= '1;

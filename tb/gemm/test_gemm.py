@@ -21,7 +21,7 @@ PLANTED = {
     "even tile dropped in int8": ("test_shapes", "gemm_drain", "else if (out_meta.odd)", "else if (1'b0)"),
     "random bits of other columns": ("test_options", "gemm_drain", "rand16(hash[l/4], 2'(l))", "rand16(hash[l/4], 2'(l+1))"),
     "column sums rounded with another row": ("test_options", "gemm_drain", "is_sum_q ? sum_index_q : place.row", "place.row"),
-    "column sums leave beside tanh rows": ("test_options", "gemm_drain", "open && next_is_sum && !tanh_near", "open && next_is_sum"),
+    "column sums leave beside tanh rows": ("test_options", "gemm_drain", "step_sum : stay_sum) && !tanh_near", "step_sum : stay_sum)"),
     "a derivative loses silently": ("test_exponents", "gemm_lane", "lost3_q || low3_q[15:0] != '0", "lost3_q"),
     "derivative cut instead of rounded": ("test_options", "gemm_lane", "19'h20001 + ~square0_q", "19'h20000 + ~square0_q"),
     "tie of a negative argument of tanh": ("test_exponents", "gemm_lane", "negative3_q ? !product.lost && product.x[16] : ", ""),
