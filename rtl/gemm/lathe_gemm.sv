@@ -77,27 +77,27 @@ module lathe_gemm
   always_ff @(posedge clk) if (cmd_valid_i && cmd_ready_o) cmd_q <= cmd_i;
 
   lathe_gemm_setup u_setup (
+    .clk_i  (clk),
     .cmd_i  (cmd_q),
     .shape_o(shape),
     .ctx_o  (ctx)
   );
 
-  // Block RAM: the settings are wide, and the drain wants them later than two cycles from now.
+  // Block RAM: the settings are wide, and the drain wants them later than two cycles from now. They are written in the
+  // cycle after the one in which the feed begins: cmd_q is still the same then, and not new.
   localparam int unsigned PtrW = $clog2(MaxCommands);
   (* ram_style = "block", no_rw_check *) drain_ctx_t ctx_mem_q [MaxCommands];
-  drain_ctx_t new_ctx_q, drain_ctx_q;
+  drain_ctx_t drain_ctx_q;
   logic [PtrW:0] ctx_wr_q, ctx_rd_q;
-  logic cmd_new_q, ctx_new_q, ctx_valid_q, ctx_ready;  // cmd_new_q: the first cycle of cmd_q
+  logic ctx_new_q, ctx_valid_q, ctx_ready;
 
   always_ff @(posedge clk) begin
     if (!rst_ni) begin
-      cmd_new_q <= 1'b0;
       ctx_new_q <= 1'b0;
       ctx_wr_q <= '0;
       ctx_rd_q <= '0;
       ctx_valid_q <= 1'b0;
     end else begin
-      cmd_new_q <= cmd_valid_i && cmd_ready_o;
       ctx_new_q <= begun;
       if (ctx_new_q) ctx_wr_q <= ctx_wr_q + 1'b1;
       if (ctx_valid_q && ctx_ready) ctx_rd_q <= ctx_rd_q + 1'b1;
@@ -106,8 +106,7 @@ module lathe_gemm
   end
 
   always_ff @(posedge clk) begin
-    if (cmd_new_q) new_ctx_q <= ctx;
-    if (ctx_new_q) ctx_mem_q[ctx_wr_q[PtrW-1:0]] <= new_ctx_q;
+    if (ctx_new_q) ctx_mem_q[ctx_wr_q[PtrW-1:0]] <= ctx;
     if (!ctx_valid_q) drain_ctx_q <= ctx_mem_q[ctx_rd_q[PtrW-1:0]];
   end
 

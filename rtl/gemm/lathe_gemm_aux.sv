@@ -12,6 +12,7 @@ module lathe_gemm_aux
   // verilator lint_off UNUSEDSIGNAL
   input  drain_ctx_t          ctx_i,         // constant while a command's words are read
   // verilator lint_on UNUSEDSIGNAL
+  input  single_t             single_i,      // of ctx_i.shape
   input  logic                rows_i,        // words of operand 4 are needed
   input  logic                start_i,
   output logic                rd_valid_o,
@@ -26,8 +27,10 @@ module lathe_gemm_aux
   localparam int unsigned Depth = 16;
   localparam int unsigned LevelW = $clog2(Depth + 1);
 
-  logic active_q, want_bias_q;  // the next word is a bias
-  logic req_valid, req_ready, step, tile_last, last;
+  logic active_q, want_bias_q;  // want_bias_q: the next word is a bias
+  logic step_bias, stay_bias;   // want_bias_q after a step and without
+  logic asks_q, goes_q;  // a step takes a request that is accepted; takes none
+  logic req_valid, req_ready, step, stay, tile_last, last;
   logic [AddrW-1:0] row_addr, req_addr;
   logic [BlockW-1:0] col_block;
 
@@ -37,6 +40,7 @@ module lathe_gemm_aux
   ) u_walk (
     .clk_i,
     .shape_i     (ctx_i.shape),
+    .single_i,
     .base_i      (ctx_i.aux_base),
     .stride_i    (ctx_i.aux_stride),
     .pair_i      (1'b0),
@@ -57,18 +61,23 @@ module lathe_gemm_aux
   // With rows, a tile's first row takes two requests; without, the walk goes through the rows and asks only at the first.
   assign req_valid = active_q && (want_bias_q || rows_i);
   assign req_addr = want_bias_q ? ctx_i.bias_base + AddrW'(col_block) : row_addr;
-  assign step = active_q && (rows_i ? !want_bias_q && req_ready : !want_bias_q || req_ready);
+  assign step = goes_q || (asks_q && req_ready);
+
+  assign step_bias = ctx_i.lane.bias && tile_last;
+  assign stay_bias = start_i ? ctx_i.lane.bias : want_bias_q && !req_ready;
+  assign stay = start_i ? ctx_i.lane.bias || rows_i : active_q;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       active_q <= 1'b0;
+      asks_q <= 1'b0;
+      goes_q <= 1'b0;
     end else begin
-      if (start_i) active_q <= ctx_i.lane.bias || rows_i;
-      else if (step && last) active_q <= 1'b0;
+      active_q <= step ? !last : stay;
+      asks_q <= step ? !last && step_bias != rows_i : stay && stay_bias != rows_i;
+      goes_q <= step ? !last && !step_bias && !rows_i : stay && !stay_bias && !rows_i;
     end
-    if (start_i) want_bias_q <= ctx_i.lane.bias;
-    else if (step) want_bias_q <= ctx_i.lane.bias && tile_last;
-    else if (req_ready) want_bias_q <= 1'b0;
+    want_bias_q <= step ? step_bias : stay_bias;
   end
 
   // verilator lint_off PINCONNECTEMPTY

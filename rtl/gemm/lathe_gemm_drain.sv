@@ -68,7 +68,8 @@ module lathe_gemm_drain
 
   // Command.
   drain_ctx_t ctx_q;
-  logic idle_q, start_q, issuing_q, finish, report_ready, take_ctx;
+  single_t single_q;
+  logic idle_q, start_q, started_q, issuing_q, finish, report_ready, take_ctx;
   logic need_rows_q, need_aux_q;
 
   assign ctx_ready_o = idle_q;
@@ -77,6 +78,8 @@ module lathe_gemm_drain
   always_ff @(posedge clk_i) begin
     if (idle_q) begin
       ctx_q <= ctx_i;
+      single_q <= '{row_block: ctx_i.shape.m_last[DimW-1:LaneW] == '0, row: ctx_i.shape.m_last[LaneW-1:0] == '0,
+                    col_block: ctx_i.shape.n_last[DimW-1:LaneW] == '0};
       need_rows_q <= ctx_i.lane.accumulate || ctx_i.lane.dact_relu || ctx_i.lane.dact_tanh;
       need_aux_q <= ctx_i.lane.bias || ctx_i.lane.accumulate || ctx_i.lane.dact_relu || ctx_i.lane.dact_tanh;
     end
@@ -84,14 +87,17 @@ module lathe_gemm_drain
 
   // Walk over the rows that are taken; the rest of a tile's rows is skipped. What decides about a row comes out of
   // registers; the row itself comes a cycle after the decision.
-  logic issue, issue_q, step, skip_valid_q, skip_end, is_sum_q, sum_next, bias_load, bias_load_q, bias_valid_q;
-  logic open_q;        // a row may be taken: neither is the rest of a tile skipped nor is there no room
-  logic want_bias_q;   // the next row wants a bias: it is the first one of its tile
+  logic issue, issue_q, step, skip_valid_q, skip_end, is_sum_q, bias_load, bias_load_q, bias_valid_q;
+  logic open;                // a row may be taken: neither is the rest of a tile skipped nor is there no room
+  logic ends;                // not after this one: it is the last one that is visited of its tile or the command
+  logic step_ok_q, sum_ok_q;  // it may be one of a tile, as far as a bias is concerned, or one of column sums
+  logic want_bias_q;         // the next row wants a bias: it is the first one of its tile
+  logic step_bias, stay_bias, step_sum, stay_sum;  // want_bias_q and is_sum_q after a step and without
   place_t place, place_q;
   logic [LaneW-1:0] row_end, skip_q;
   logic row_first;
   logic [OutW-1:0] room_q;  // of the output FIFO, less what is in the pipeline
-  logic tanh_near_q, aux_valid, writes;
+  logic tanh_near, aux_valid, writes;
   logic [Lanes*16-1:0] aux_data, aux_q;
   logic [NumStages-1:0] load, valid_q;
   logic queued_valid, queued_ready;  // out of the output FIFO
@@ -101,6 +107,7 @@ module lathe_gemm_drain
   ) u_walk (
     .clk_i,
     .shape_i     (ctx_q.shape),
+    .single_i    (single_q),
     .base_i      (ctx_q.base),
     .stride_i    (ctx_q.stride),
     .pair_i      (ctx_q.lane.int8_result),
@@ -125,6 +132,7 @@ module lathe_gemm_drain
     .clk_i,
     .rst_ni,
     .ctx_i       (ctx_q),
+    .single_i    (single_q),
     .rows_i      (need_rows_q),
     .start_i     (start_q),
     .rd_valid_o,
@@ -137,15 +145,22 @@ module lathe_gemm_drain
     .word_data_o (aux_data)
   );
 
+  assign step = step_ok_q && row_valid_i && (!need_rows_q || aux_valid);
+  assign issue = step || (sum_ok_q && row_valid_i);
   // A row of column sums is never a tanh: it would overtake the last rows before it if they are.
-  assign step = open_q && row_valid_i && !is_sum_q && (!want_bias_q || bias_valid_q) && (!need_rows_q || aux_valid);
-  assign issue = step || (open_q && row_valid_i && is_sum_q && !tanh_near_q);
+  assign tanh_near = ctx_q.lane.act_tanh && (issue || load[2:0] != '0);
+  // Two rows that were taken do not count yet.
+  assign open = room_q > OutW'(2) && (start_q || (issuing_q && (!skip_valid_q || skip_end)));
+  assign ends = place.tile_last && (row_end != '1 || place.last);
+  assign step_bias = ctx_q.lane.bias && place.tile_last;
+  assign stay_bias = start_q ? ctx_q.lane.bias : want_bias_q;
+  // Column sums come before a tile.
+  assign step_sum = ctx_q.colsum && row_first && place.tile_last && !place.col_last;
+  assign stay_sum = start_q ? ctx_q.colsum : is_sum_q && !(sum_ok_q && row_valid_i);
   assign skip_end = row_valid_i && skip_q == LaneW'(1);
   assign row_ready_o = issue || skip_valid_q;
   // The bias of the next tile waits in the lanes' first stage until that tile's first row has gone to the second one.
   assign bias_load = ctx_q.lane.bias && aux_valid && !bias_valid_q && (!need_rows_q || place.tile_first);
-  // The row after this one opens a tile with column sums.
-  assign sum_next = ctx_q.colsum && row_first && place.tile_last && !place.col_last;
   assign writes = !ctx_q.lane.int8_result || place_q.col_block[0] || place_q.col_last;
 
   always_ff @(posedge clk_i) begin
@@ -158,7 +173,8 @@ module lathe_gemm_drain
       bias_load_q <= 1'b0;
       skip_valid_q <= 1'b0;
       room_q <= OutW'(OutDepth);
-      open_q <= 1'b0;
+      step_ok_q <= 1'b0;
+      sum_ok_q <= 1'b0;
     end else begin
       if (take_ctx) idle_q <= 1'b0;
       else if (finish) idle_q <= 1'b1;
@@ -174,20 +190,18 @@ module lathe_gemm_drain
       if ((issue_q && writes) != (queued_valid && queued_ready)) begin
         room_q <= (issue_q && writes) ? room_q - 1'b1 : room_q + 1'b1;
       end
-      // Two rows that were taken do not count yet.
-      open_q <= room_q > OutW'(2) && (start_q || (issuing_q && (!skip_valid_q || skip_end))) &&
-                !(step && place.tile_last && (row_end != '1 || place.last));
+      step_ok_q <= open && (step ? !ends && !step_sum && (!step_bias || bias_load || (bias_valid_q && !place.tile_first)) :
+                                   !stay_sum && (!stay_bias || bias_load || bias_valid_q));
+      sum_ok_q <= open && (step ? !ends && step_sum : stay_sum) && !tanh_near;
     end
   end
 
   always_ff @(posedge clk_i) begin
     if (!skip_valid_q) skip_q <= ~row_end;
     else if (row_valid_i) skip_q <= skip_q - 1'b1;
-    if (start_q) want_bias_q <= ctx_q.lane.bias;
-    else if (step) want_bias_q <= ctx_q.lane.bias && place.tile_last;
-    if (start_q) is_sum_q <= ctx_q.colsum;
-    else if (issue) is_sum_q <= !is_sum_q && sum_next;
-    tanh_near_q <= ctx_q.lane.act_tanh && (issue || load[2:0] != '0);
+    started_q <= start_q;
+    want_bias_q <= step ? step_bias : stay_bias;
+    is_sum_q <= step ? step_sum : stay_sum;
     if (issuing_q) place_q <= place;
     if (need_aux_q) aux_q <= aux_data;
   end
@@ -275,25 +289,34 @@ module lathe_gemm_drain
   fixed_t x [Lanes];
   logic [Lanes-1:0][15:0] result;
   logic [Lanes-1:0][7:0] bytes;
-  logic tanh3, stochastic3, tanh4_q, nearest4_q;  // of the rows in these stages
+  logic tanh3, stochastic3, tanh4_q;  // of the rows in these stages
   // Of the row or bias that comes: its window, what its addend is multiplied with. Of the row in stage 0: its addend.
-  logic [6:0] amount_q;
+  logic [6:0] amount;
+  logic [4:0] at_q;
+  logic [3:0] fine_q;
   logic square_q, has_addend, addend_new_q;
   logic [15:0] unit_q;
-  logic [1:0] addend_scale_q;
+  logic [14:2] beyond_q;  // bits of an addend that the fine amount shifts beyond 17 bits
+  logic [2:0] addend_scale_q;
 
   assign tanh3 = is_tanh(ctx_q.lane.act_tanh, sum_q[3]);
   assign stochastic3 = ctx_q.lane.stochastic && !tanh3;
+  assign amount = is_sum_q ? ctx_q.colsum_shift : ctx_q.lane.shift;
   assign has_addend = (ctx_q.lane.bias || ctx_q.lane.accumulate) && !place_q.is_sum;
 
   always_ff @(posedge clk_i) begin
     tanh4_q <= tanh3;
-    nearest4_q <= !stochastic3;
-    if (start_q) unit_q <= 16'd1 << ctx_q.lane.addend_shift[3:0];
+    if (started_q) begin
+      unit_q <= 16'd1 << ctx_q.lane.addend_shift[3:0];
+      for (int unsigned i = 2; i < 15; i++) beyond_q[i] <= ctx_q.lane.addend_shift[3:0] >= 4'(17 - i);
+    end
     square_q <= ctx_q.lane.dact_tanh && !bias_load;
     addend_new_q <= ctx_q.lane.accumulate || place_q.tile_first || !has_addend;
-    addend_scale_q <= has_addend ? ctx_q.lane.addend_shift[5:4] : NoAddend;
-    if (issuing_q) amount_q <= is_sum_q ? ctx_q.colsum_shift : ctx_q.lane.shift;
+    addend_scale_q <= has_addend ? 3'd1 << ctx_q.lane.addend_shift[5:4] : '0;
+    if (issuing_q) begin
+      at_q <= window_at(amount[6:4]);
+      fine_q <= amount[3:0];
+    end
   end
 
   for (genvar l = 0; l < Lanes; l++) begin : gen_lane
@@ -306,17 +329,19 @@ module lathe_gemm_drain
       .cfg_i        (ctx_q.lane),
       .load_i       (load),
       .acc_i        (row_data_i[l]),
-      .amount_i     (amount_q),
+      .at_i         (at_q),
+      .fine_i       (fine_q),
       .aux_i        (aux_q[16*l+:16]),
       .addend_load_i(bias_load_q || (load[0] && ctx_q.lane.accumulate)),
       .square_i     (square_q),
       .unit_i       (unit_q),
+      .beyond_i     (beyond_q),
       .addend_new_i (addend_new_q),
       .scale_i      (addend_scale_q),
       .keep_i       (mask_q[1][l]),
       .plain_i      (sum_q[1]),
+      .nearest_i    (!stochastic3),
       .tanh_i       (tanh4_q),
-      .nearest_i    (nearest4_q),
       .term_i       (term_q[l]),
       .x_o          (x[l]),
       .sat_o        (sat[l]),
@@ -439,7 +464,7 @@ module lathe_gemm_drain
       for (int unsigned l = 0; l < Lanes; l += 4) count += CountW'(ones(sat[l+:4]));
       count_q <= count;
     end
-    if (start_q) begin
+    if (started_q) begin
       seen_q <= '0;
       reach_q <= '0;
       saturations_q <= '0;
@@ -464,7 +489,8 @@ module lathe_gemm_drain
   logic [1:0] written_q;
   logic [2:0] part_index_q;
   logic [7:0] part, part_q;
-  result_t [1:0] result_q;
+  logic [1:0] track_q;
+  logic signed [1:0][9:0] top_q;  // not yet clamped
   logic [2:0] part_top;       // its highest bit that is set
   logic signed [9:0] top;     // bit length of the OR, in terms of its exponent
 
@@ -476,7 +502,10 @@ module lathe_gemm_drain
     else if (part_reach[2]) part = part_reach[3] ? part_seen.magnitude[31:24] : part_seen.magnitude[23:16];
     else part = part_reach[1] ? part_seen.magnitude[15:8] : part_seen.magnitude[7:0];
   end
-  assign part_top = 3'(bit_length({56'd0, part_q[7:1], 1'b1}) - 1'b1);
+  always_comb begin
+    part_top = '0;
+    for (int unsigned i = 1; i < 8; i++) if (part_q[i]) part_top = 3'(i);
+  end
   assign top = 10'({report_exp_q[which_q], 1'b1} + {4'd0, part_index_q, part_top, part_q != '0} >> 1);
 
   always_ff @(posedge clk_i) begin
@@ -500,7 +529,7 @@ module lathe_gemm_drain
 
   always_ff @(posedge clk_i) begin
     if (hand_over_q || report_q == Part) begin
-      any_q <= part_seen != '0;
+      any_q <= part_reach[1] || part_seen.magnitude[7:0] != '0 || part_seen.lost;
       part_index_q <= {part_reach[4], part_reach[2] && !part_reach[4], part_reach[part_reach[2] ? 3 : 1] && !part_reach[4]};
       part_q <= part;
       which_q <= !hand_over_q;
@@ -510,10 +539,14 @@ module lathe_gemm_drain
       report_colsum_reach_q <= reach_q[1];
       report_exp_q <= {ctx_q.colsum_exp, ctx_q.value_exp};
       report_colsum_q <= ctx_q.colsum;
-      result_q <= '0;
+      track_q <= '0;
+      top_q <= '0;
     end
     if (report_q == Length) begin
-      if (any_q) result_q[which_q] <= '{track: 1'b1, top: top_of('0, top)};
+      if (any_q) begin
+        track_q[which_q] <= 1'b1;
+        top_q[which_q] <= top;
+      end
       if (!which_q) report_saturations_q <= saturations_q;  // complete a cycle after the rest
     end
   end
@@ -522,7 +555,7 @@ module lathe_gemm_drain
   always_comb begin
     done_o.error = ErrNone;
     done_o.saturations = report_saturations_q;
-    done_o.result = result_q;
+    for (int unsigned r = 0; r < 2; r++) done_o.result[r] = '{track: track_q[r], top: top_of('0, top_q[r])};
   end
 
 `ifndef SYNTHESIS

@@ -13,39 +13,44 @@ module lathe_gemm_lane
   input  logic [NumStages-1:0]    load_i,         // bit s: stage s takes a value
   // At load_i[0]
   input  logic signed [AccW-1:0]  acc_i,
-  input  logic [6:0]              amount_i,       // of the window
+  input  logic [4:0]              at_i,           // of the window: window_at
+  input  logic [3:0]              fine_i,
   input  logic signed [15:0]      aux_i,          // addend or y
   input  logic                    addend_load_i,  // takes an addend; at load_i[0] or, for a row to come, before it
   input  logic                    square_i,       // aux_i is a y of which the square is wanted
   input  logic [15:0]             unit_i,         // 1 << cfg_i.addend_shift[3:0]
+  input  logic [14:2]             beyond_i,       // the bits that this shifts beyond 17 bits
   // At load_i[1]
   input  logic                    addend_new_i,   // the row is the first one that has the addend taken last, or none
-  input  logic [1:0]              scale_i,        // of the addend: cfg_i.addend_shift[5:4], or NoAddend
+  input  logic [2:0]              scale_i,        // of the addend: one-hot of cfg_i.addend_shift[5:4], or 0 for none
   // At load_i[2]
   input  logic                    keep_i,         // not a pad lane
   input  logic                    plain_i,        // column sums: no activation
+  // At load_i[RoundStage - 1]
+  input  logic                    nearest_i,
   // At load_i[RoundStage]
   input  logic                    tanh_i,         // the row's result is a tanh
-  input  logic                    nearest_i,
   input  logic [15:0]             term_i,         // round_term
   output fixed_t                  x_o,            // in stage RoundStage - 1
   output logic                    sat_o,          // with result_o
   output logic [15:0]             result_o        // in TanhStage if a tanh, else in RoundStage; int8: in the low byte
 );
-  // align(z, s, 31) is z, shifted left by the fine amount, shifted by 15 to the right, 1 or 17 to the left (scale one-hot),
-  // or 0. One LUT4 a bit: above z is its sign, instead of it 0 or, as a synchronous set, the largest value.
-  function automatic logic signed [34:0] lane_align(logic signed [30:0] z, logic [2:0] scale);
+  // align(z, s, 31) is z, shifted left by the fine amount, shifted by 15 to the right, 1 or 17 to the left (scale one-hot;
+  // the last one is too much if `beyond`), or 0. One LUT4 a bit: above z is its sign, instead of it 0 or, as a synchronous
+  // set, the largest value.
+  function automatic logic signed [34:0] lane_align(logic signed [30:0] z, logic beyond, logic [2:0] scale);
     logic sign, over, low, other, second;
     sign = z[30];
-    over = scale[2] && z[29:17] != {13{sign}};
+    over = scale[2] && beyond;
     low = scale[2] && !over;
     other = scale[1] || low;
     second = scale[1] || (scale[0] && sign);
+    if (over && !sign) return {1'b0, {34{1'b1}}};
     return {
       sign && |scale, ({2{low}} & z[16:15]) | {2{sign && |scale[1:0]}},
       ({15{other && second}} & z[30:16]) | ({15{other && !second}} & z[14:0]) | {15{!other && second}},
       ({16{scale[0]}} & {sign, z[30:16]}) | ({16{scale[1]}} & z[15:0]), scale[0] && z[15]
-    } | {1'b0, {34{over && !sign}}};
+    };
   endfunction
 
   // Everything is computed under its stage's enable: a stage without a row costs a simulation nothing.
@@ -55,6 +60,7 @@ module lathe_gemm_lane
   logic [15:0] mask0_q;
   fixed_t fixed1_q;
   logic signed [30:0] addend0_q;
+  logic beyond0_q;
   logic signed [34:0] addend1_q;
   logic [18:0] square0_q;  // upper bits
   logic positive0_q, positive1_q;
@@ -68,18 +74,21 @@ module lathe_gemm_lane
       logic signed [16:0] factor;
       factor = square_i ? 17'(aux_i) : {1'b0, unit_i};
       product = 33'(aux_i) * 33'(factor);
-      if (addend_load_i) addend0_q <= product[30:0];
+      if (addend_load_i) begin
+        addend0_q <= product[30:0];
+        beyond0_q <= ((aux_i[14:2] ^ {13{aux_i[15]}}) & beyond_i) != '0;
+      end
       if (load_i[0]) square0_q <= cfg_i.dact_tanh ? product[31:13] : '0;
     end
     if (load_i[0]) begin
-      window0_q <= window_coarse(acc_i, amount_i[6:4]);
-      fine0_q <= amount_i[3:0];
-      mask0_q <= window_mask(amount_i[3:0]);
+      window0_q <= window_select(acc_i, at_i);
+      fine0_q <= fine_i;
+      mask0_q <= window_mask(fine_i);
       positive0_q <= aux_i > 0;
     end
     if (load_i[1]) begin
       fixed1_q <= window_fine(window0_q, fine0_q, mask0_q);
-      if (addend_new_i) addend1_q <= lane_align(addend0_q, {scale_i == 2'd2, scale_i == 2'd1, scale_i == 2'd0});
+      if (addend_new_i) addend1_q <= lane_align(addend0_q, beyond0_q, scale_i);
       positive1_q <= positive0_q;
       d1_q <= 17'((19'h20001 + ~square0_q) >> 1);  // (2**30 + 2**13 - 1 - y*y) >> 13, without its last bit
     end
@@ -103,10 +112,11 @@ module lathe_gemm_lane
     end
   end
 
-  // Stages 3 and 4: the product of 35 and 17 bits from two of 18.
+  // Stages 3 and 4: the product of 35 and 17 bits from two of 18. A magnitude that lost something lies below its value, not
+  // above it.
   logic signed [33:0] high3_q;
   logic signed [35:0] low3_q;
-  logic lost3_q, negative3_q, negative4_q;
+  logic lost3_q, negative3_q, negative4_q, tie4_q;
   fixed_t x4_q;
 
   always_ff @(posedge clk_i) begin
@@ -117,34 +127,41 @@ module lathe_gemm_lane
       negative3_q <= negative2_q;
     end
     if (load_i[4]) begin
-      x4_q.x <= {high3_q, 1'b0} + 35'(signed'(low3_q[35:16]));
-      x4_q.lost <= lost3_q || low3_q[15:0] != '0;
+      fixed_t product;
+      product.x = {high3_q, 1'b0} + 35'(signed'(low3_q[35:16]));
+      product.lost = lost3_q || low3_q[15:0] != '0;
+      x4_q <= product;
+      tie4_q <= nearest_i && (negative3_q ? !product.lost && product.x[16] : product.lost || product.x[16]);
       negative4_q <= negative3_q;
     end
   end
 
-  // RoundStage. A magnitude that lost something lies below its value, not above it.
+  // RoundStage.
   logic [15:0] result5_q;
   logic [17:0] arg5_q;
-  logic [1:0] sat5_q;                  // saturates (either); then what takes the place of result5_q:
+  logic [3:0] sat5_q;                  // saturates (any); then what takes the place of result5_q:
   logic sign5_q, sign7_5_q, negative5_q;  // its bit 15, its bit 7; the other ones are !bit 15
 
   always_ff @(posedge clk_i) begin
     if (load_i[RoundStage]) begin
-      logic tie;
       logic signed [19:0] rounded;
-      tie = nearest_i && (negative4_q ? !x4_q.lost && x4_q.x[16] : x4_q.lost || x4_q.x[16]);
-      rounded = round_add(x4_q.x, term_i, tie);
+      logic sign;
+      rounded = round_add(x4_q.x, term_i, tie4_q);
+      sign = rounded[19];
       if (tanh_i) begin
         result5_q <= '0;
         sat5_q <= '0;
       end else begin
         result5_q <= rounded[15:0];
-        sat5_q[0] <= rounded[19:15] != {5{rounded[19]}};
-        sat5_q[1] <= cfg_i.int8_result && rounded[14:7] != {8{rounded[19]}};
+        sat5_q[0] <= rounded[18:15] != {4{sign}};
+        if (cfg_i.int8_result) begin
+          sat5_q[3:1] <= {rounded[14:12] != {3{sign}}, rounded[11:9] != {3{sign}}, rounded[8:7] != {2{sign}}};
+        end else begin
+          sat5_q[3:1] <= '0;
+        end
       end
-      sign5_q <= rounded[19];
-      sign7_5_q <= rounded[19] == cfg_i.int8_result;
+      sign5_q <= sign;
+      sign7_5_q <= sign == cfg_i.int8_result;
       negative5_q <= negative4_q;
       if (cfg_i.act_tanh) begin
         if (rounded[18]) arg5_q <= '1;

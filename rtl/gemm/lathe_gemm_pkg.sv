@@ -13,8 +13,6 @@ package lathe_gemm_pkg;
   localparam int unsigned TanhStage = 9;
   localparam int unsigned NumStages = 10;
 
-  localparam logic [1:0] NoAddend = 2'd3;  // instead of a multiple of 16 places that the addend is shifted by
-
   // A command's last indices, in stored elements. In blocks of Lanes: the upper bits count the blocks after the first,
   // the lower bits are the last index within the last block.
   typedef struct packed {
@@ -22,6 +20,13 @@ package lathe_gemm_pkg;
     logic [DimW-1:0] n_last;
     logic [DimW-1:0] k_last;  // steps: with int8 a step is a pair
   } shape_t;
+
+  // A shape has only one of these.
+  typedef struct packed {
+    logic row_block;
+    logic row;        // in its last row block
+    logic col_block;
+  } single_t;
 
   // A number of rows, columns or steps in blocks of Lanes.
   typedef struct packed {

@@ -12,6 +12,7 @@ module lathe_gemm_walk
   // verilator lint_off UNUSEDSIGNAL
   input  shape_t            shape_i,       // not K
   // verilator lint_on UNUSEDSIGNAL
+  input  single_t           single_i,      // of the shape
   input  logic [AddrW-1:0]  base_i,
   input  logic [AddrW-1:0]  stride_i,
   input  logic              pair_i,        // two tiles beside each other share their words (int8)
@@ -34,8 +35,9 @@ module lathe_gemm_walk
   logic row_first_q, row_last_q, col_last_q;      // in the first or last block
   logic row_next_last_q;                          // the next row block is the last one; known in the second row of a block
   logic tile_first_q, tile_last_q;
+  logic move_q;                                   // the next tile has other words
   logic wrap_q;                                   // last row of the last tile of a row block
-  logic next, wrap, next_row_last, one_row, row_end;
+  logic next, next_row_last, next_col_last, row_end;
 
   assign cols = BlockW'(shape_i.n_last >> LaneW);
   assign row_first_o = row_first_q;
@@ -43,41 +45,36 @@ module lathe_gemm_walk
   assign tile_first_o = tile_first_q;
   assign tile_last_o = tile_last_q;
   assign col_last_o = col_last_q;
-  assign last_o = row_last_q && col_last_q && tile_last_q;
+  assign last_o = row_last_q && wrap_q;
   assign next = step_i && tile_last_q;
-  assign wrap = step_i && wrap_q;
   assign row_end = row_q[LaneW-1:0] + 1'b1 == row_end_o;
   assign next_row = {row_q[DimW-1:LaneW] + (DimW-LaneW)'(col_last_q), {LaneW{1'b0}}};
   assign next_row_last = col_last_q ? row_next_last_q : row_last_q;
-  assign next_tile = col_last_q ? row_block_q + (stride_i << LaneW) : tile_q + AddrW'(!pair_i || col_block_q[0]);
-  assign one_row = shape_i.m_last[LaneW-1:0] == '0;  // in the last row block
+  assign next_tile = col_last_q ? row_block_q + (stride_i << LaneW) : tile_q + AddrW'(move_q);
+  assign next_col_last = col_last_q ? single_i.col_block : cols_q == BlockW'(1);
 
   always_ff @(posedge clk_i) begin
     row_next_last_q <= row_q[DimW-1:LaneW] + 1'b1 == shape_i.m_last[DimW-1:LaneW];
-    if (start_i || wrap) begin
-      col_block_q <= '0;
-      cols_q <= cols;
-      row_block_q <= start_i ? base_i : next_tile;
-    end else if (next) begin
-      col_block_q <= col_block_q + 1'b1;
-      cols_q <= cols_q - 1'b1;
-    end
+    if (start_i || (step_i && wrap_q)) row_block_q <= start_i ? base_i : next_tile;
     if (start_i || next) begin
-      col_last_q <= start_i || col_last_q ? cols == '0 : cols_q == BlockW'(1);
+      col_block_q <= (col_block_q + 1'b1) & {BlockW{!start_i && !col_last_q}};
+      cols_q <= start_i || col_last_q ? cols : cols_q - 1'b1;
+      move_q <= !pair_i || !(start_i || col_last_q || col_block_q[0]);
+      col_last_q <= start_i ? single_i.col_block : next_col_last;
       tile_q <= start_i ? base_i : next_tile;
       row_first_q <= start_i || (row_first_q && !col_last_q);
-      row_last_q <= start_i ? shape_i.m_last[DimW-1:LaneW] == '0 : next_row_last;
+      row_last_q <= start_i ? single_i.row_block : next_row_last;
     end
     if (start_i || step_i) begin
       tile_first_q <= start_i || tile_last_q;
       if (start_i) begin
-        tile_last_q <= one_row && shape_i.m_last[DimW-1:LaneW] == '0;
-        wrap_q <= one_row && shape_i.m_last[DimW-1:LaneW] == '0 && cols == '0;
+        tile_last_q <= single_i.row && single_i.row_block;
+        wrap_q <= single_i.row && single_i.row_block && single_i.col_block;
         addr_q <= base_i;
         row_q <= '0;
       end else if (tile_last_q) begin
-        tile_last_q <= one_row && next_row_last;
-        wrap_q <= one_row && next_row_last && (col_last_q ? cols == '0 : cols_q == BlockW'(1));
+        tile_last_q <= single_i.row && next_row_last;
+        wrap_q <= single_i.row && next_row_last && next_col_last;
         addr_q <= next_tile;
         row_q <= next_row;
       end else begin

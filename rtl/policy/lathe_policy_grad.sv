@@ -144,7 +144,7 @@ module lathe_policy_grad
     if (valid_q[10]) begin  // lathe_num_pkg::window_fine in two steps
       shifted_q <= 35'(unsigned'(coarse_q.window) >> amount_q[3:0]);
       negative_q <= coarse_q.negative;
-      clamp_q <= |coarse_q.over || ((coarse_q.window[49:34] ^ {16{coarse_q.negative}}) & mask_q) != '0;
+      clamp_q <= |coarse_q.over || (coarse_q.upper & mask_q) != '0;
       lost_q <= |coarse_q.lost || (coarse_q.window[14:0] & ~mask_q[14:0]) != '0;
     end
     if (valid_q[11]) begin

@@ -123,8 +123,9 @@ package lathe_num_pkg;
   // coarse = amount[6:4] times 16, then by fine = amount[3:0]. One LUT4 a bit and level.
   typedef struct packed {
     logic signed [49:0] window;    // after the multiple of 16
-    logic [1:0]         lost;      // either
-    logic [2:0]         over;      // any: bits above the window differ from the sign
+    logic [15:0]        upper;     // window[49:34], inverted if negative
+    logic [3:0]         lost;      // any
+    logic [3:0]         over;      // any: bits above the window differ from the sign
     logic               negative;
   } window_t;
 
@@ -133,34 +134,32 @@ package lathe_num_pkg;
     logic               lost;
   } fixed_t;
 
-  // Of each bit of two words, or the constant `second`.
-  function automatic logic [15:0] pick(logic [15:0] zeroth, logic [15:0] first, logic constant, logic second);
-    return (zeroth & {16{!constant && !second}}) | (first & {16{!constant && second}}) | {16{constant && second}};
+  // Which multiple of 16, one-hot.
+  function automatic logic [4:0] window_at(logic [2:0] coarse);
+    return {coarse[2], 4'(!coarse[2]) << coarse[1:0]};
   endfunction
 
-  function automatic window_t window_coarse(logic signed [45:0] v, logic [2:0] coarse);
+  // at from window_at. The sign goes to many bits and joins them last.
+  function automatic window_t window_select(logic signed [45:0] v, logic [4:0] at);
     window_t     r;
-    logic [4:0]  at;     // which multiple of 16
-    logic        above;  // the constant is the sign
     logic [13:0] low;
     logic [15:0] right, middle;
     logic [3:0]  left;
-    at[4]   = coarse[2];
-    at[3:0] = 4'(!coarse[2]) << coarse[1:0];
-    above   = at[4] && v[45];
-    low     = (v[13:0] & {14{at[2]}}) | (v[29:16] & {14{at[3]}}) | (v[45:32] & {14{at[4]}});
-    right   = pick(v[29:14], v[45:30], !at[2] && !at[3], at[3] || above);
-    middle  = pick(v[29:14], v[45:30], !at[1] && !at[2], at[2] || (at[3] && v[45]) || above);
-    left    = 4'(pick(16'(v[17:14]), 16'(v[33:30]), |at[4:2], at[1] || (|at[4:2] && v[45])));
-    r.window = {left, (middle[15:2] & {14{!at[0]}}) | (v[13:0] & {14{at[0]}}), middle[1:0],
-                (right[15:2] & {14{!at[1]}}) | (v[13:0] & {14{at[1]}}), right[1:0], low};
-    r.lost[0]  = |at[4:3] && v[15:0] != '0;
-    r.lost[1]  = at[4] && v[31:16] != '0;
-    r.over[0]  = at[0] && v[31:17] != {15{v[45]}};
-    r.over[1]  = at[0] && v[38:32] != {7{v[45]}};
-    r.over[2]  = |at[1:0] && v[44:33] != {12{v[45]}};
+    low    = (v[13:0] & {14{at[2]}}) | (v[29:16] & {14{at[3]}}) | (v[45:32] & {14{at[4]}});
+    right  = (v[29:14] & {16{at[2]}}) | (v[45:30] & {16{at[3]}}) | ({v[13:0], 2'd0} & {16{at[1]}});
+    middle = (v[29:14] & {16{at[1]}}) | (v[45:30] & {16{at[2]}}) | ({v[13:0], 2'd0} & {16{at[0]}});
+    left   = (v[17:14] & {4{at[0]}}) | (v[33:30] & {4{at[1]}});
+    r.window   = {left | {4{|at[4:2] && v[45]}}, middle | {16{|at[4:3] && v[45]}}, right | {16{at[4] && v[45]}}, low};
+    r.upper    = {left ^ {4{|at[1:0] && v[45]}}, middle[15:4] ^ {12{|at[2:0] && v[45]}}};
+    r.lost     = {at[4] && v[31:24] != '0, at[4] && v[23:16] != '0, |at[4:3] && v[15:8] != '0, |at[4:3] && v[7:0] != '0};
+    r.over     = {|at[1:0] && v[44:39] != {6{v[45]}}, |at[1:0] && v[38:33] != {6{v[45]}},
+                  at[0] && v[32:24] != {9{v[45]}}, at[0] && v[23:17] != {7{v[45]}}};
     r.negative = v[45];
     return r;
+  endfunction
+
+  function automatic window_t window_coarse(logic signed [45:0] v, logic [2:0] coarse);
+    return window_select(v, window_at(coarse));
   endfunction
 
   // What leaves the window at its upper end; its complement at the lower end.
@@ -171,11 +170,11 @@ package lathe_num_pkg;
   // mask from window_mask
   function automatic fixed_t window_fine(window_t c, logic [3:0] fine, logic [15:0] mask);
     fixed_t      r;
-    logic [34:0] by;
     logic        clamp;
-    clamp  = |c.over || ((c.window[49:34] ^ {16{c.negative}}) & mask) != '0;
-    by     = 35'(unsigned'(c.window) >> fine) & {35{!clamp}};
-    r.x    = by | {clamp && c.negative, {34{clamp && !c.negative}}};
+    clamp  = |c.over || (c.upper & mask) != '0;
+    r.x[34] = c.negative;
+    if (clamp && c.negative) r.x[33:0] = '0;
+    else r.x[33:0] = 34'(unsigned'(c.window) >> fine) | {34{clamp}};
     r.lost = |c.lost || (c.window[14:0] & ~mask[14:0]) != '0;
     return r;
   endfunction

@@ -22,11 +22,12 @@ module lathe_rng
       if (en_i) rand_o <= mix32(x);
     end
   end else if (Stages == 2) begin : g_two
-    logic [31:0] half_q;
+    logic [31:0] a, half_q;  // half_q: mix32_b before its last step
+    assign a = mix32_a(x);
     always_ff @(posedge clk_i) begin
       if (en_i) begin
-        half_q <= mix32_b(mix32_a(x));
-        rand_o <= mix32_c(half_q);
+        half_q <= a + (a << 2);
+        rand_o <= mix32_c(half_q ^ (half_q >> 4));
       end
     end
   end else if (Stages == 3) begin : g_three
