@@ -3,8 +3,8 @@
 
 nextpnr spreads multipliers over their sites with little regard to what they are wired to, which decides the clock of a chip that uses
 nearly all of them. Here the array lies along two rows of sites as it is wired: column by column, its edges in the middle; the drain's lanes
-lie in the third row, each above its column. Memories lie in rows between them: of the scratchpad's words the bits of one lane, in all banks,
-lie above that lane, so that a port chooses its word nearby.
+lie in the third row, each above its column. Memories lie in rows between them: of the scratchpad's words the bits of one lane, in all
+banks, lie above that lane, so that a port chooses its word nearby.
 """
 
 import re
@@ -94,7 +94,7 @@ def place_multipliers(module: dict) -> int:
 
 
 def _memory_home(name: str) -> tuple[int, int, int] | None:
-    """Return row, block and place of a block RAM of the scratchpad's, of the collected sums' or of the lanes' tables; None for any other."""
+    """Return row, block and place of a block RAM of the scratchpad, the collected sums or the lanes' tables; None for any other."""
     if found := re.search(r"u_scratchpad\.g_bank\[(\d)\]\.mem_q\.0\.(\d)$", name):
         bank, part = int(found[1]), int(found[2])
         return BANKS[bank][0], COLUMNS[part], BANKS[bank][1]
