@@ -14,10 +14,10 @@ package lathe_pkg;
   // Row and bank of a word of a scratchpad with 2**bank_w banks. The bank is the XOR of all address digits of bank_w bits: words
   // that lie a power of two apart still spread over the banks.
   function automatic logic [AddrW-1:0] place_of(logic [AddrW-1:0] addr, int unsigned bank_w);
-    logic [AddrW-1:0] place;
-    place = addr;
-    for (int unsigned i = 0; i < AddrW; i++) if (bank_w != 0 && i >= bank_w) place[i%bank_w] ^= addr[i];
-    return place;
+    logic [AddrW-1:0] bank;
+    bank = '0;
+    for (int unsigned i = 1; i < AddrW; i++) bank ^= addr >> i * bank_w;
+    return addr ^ (bank & AddrW'((1 << bank_w) - 1));
   endfunction
 
   typedef struct packed {

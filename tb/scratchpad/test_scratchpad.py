@@ -20,7 +20,7 @@ def test_scratchpad(lanes, banks):
     (RTL, "wr_side_a_q[p] == (s == 0)", "wr_side_a_q[p] != (s == 0)"),  # the write goes to the other side
     (RTL, "word |= read_word[p%2][b]", "word |= read_word[0][b]"),  # the word of the other side
     (RTL, "rd_ready_o[p+2*i] = turn[i] && room", "rd_ready_o[p+2*i] = room"),  # all clients of a port at a time
-    ("rtl/ctrl/lathe_pkg.sv", "place[i%bank_w] ^= addr[i]", "place[i%bank_w] |= addr[i]"),  # addresses share words
+    ("rtl/ctrl/lathe_pkg.sv", "bank ^= addr >> i", "bank |= addr >> i"),  # addresses share words
     (RTL, "wr_urgent[p] = waited_q", "wr_urgent[p] = 1'b0"),  # writes of the shared port wait for long
     ("rtl/prim/lathe_turns.sv", "after != '0 ? after : ask_i", "ask_i"),  # always the first client's turn
 ])
