@@ -102,12 +102,18 @@ module lathe #(
   policy_stats_t        policy_stats;
   update_cfg_t          update_cfg;
 
+  logic clk_core;
+  lathe_clock u_clock (
+    .clk_i,
+    .clk_o(clk_core)
+  );
+
   // Units that are mostly idle: policy, update and dma are ready only then.
   logic [NumUnits-1:0] clk;
-  assign clk[Gemm] = clk_i;
+  assign clk[Gemm] = clk_core;
   for (genvar u = Policy; u <= Dma; u++) begin : gen_clock
     lathe_clock_stop u_clock (
-      .clk_i,
+      .clk_i(clk_core),
       .wanted_i(cmd_valid[u] || !cmd_ready[u] || stats_clear || !rst_ni),
       .clk_o   (clk[u])
     );
@@ -117,7 +123,7 @@ module lathe #(
     .Lanes(Lanes),
     .Banks(Banks)
   ) u_ctrl (
-    .clk_i,
+    .clk_i(clk_core),
     .rst_ni,
     .por_ni,
     .irq_o,
@@ -164,7 +170,7 @@ module lathe #(
     .NumRd(NumRd),
     .NumWr(NumWr)
   ) u_scratchpad (
-    .clk_i,
+    .clk_i(clk_core),
     .rst_ni,
     .rd_valid_i(rd_valid),
     .rd_ready_o(rd_ready),
@@ -182,7 +188,7 @@ module lathe #(
     .Lanes(Lanes),
     .Banks(Banks)
   ) u_gemm (
-    .clk_i,
+    .clk_i(clk_core),
     .rst_ni,
     .cmd_valid_i(cmd_valid[Gemm]),
     .cmd_ready_o(cmd_ready[Gemm]),
@@ -336,7 +342,7 @@ module lathe #(
 `ifndef SYNTHESIS
   // Whoever reads what policy, update or dma has written asks later than WriteDelay cycles after their completion.
   for (genvar p = 0; p < 4; p++) begin : gen_order
-    always_ff @(posedge clk_i) begin
+    always_ff @(posedge clk_core) begin
       if (rst_ni && u_scratchpad.wr_req[1] && u_scratchpad.rd_req[p]) begin
         assert (u_scratchpad.rd_place[p] != u_scratchpad.wr_place[1]) else $error("read port %0d before its write", p);
       end

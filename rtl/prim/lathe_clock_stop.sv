@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// The clock of something that is often idle. The in-process model (LATHE_STOP_CLOCKS) stops it 16 cycles after it was
+// The clock of something that is often idle. The in-process model (LATHE_IN_PROCESS) stops it 16 cycles after it was
 // wanted last: there idle logic would only compute what nobody uses. Everywhere else it is clk_i itself.
 module lathe_clock_stop (
   input  logic clk_i,
   // verilator lint_off UNUSEDSIGNAL
-  input  logic wanted_i,  // settles in the first half of the cycle; the edge at its end comes
+  input  logic wanted_i,  // settles while clk_i is low; the edge that follows comes
   // verilator lint_on UNUSEDSIGNAL
   output logic clk_o
 );
-`ifdef LATHE_STOP_CLOCKS
+`ifdef LATHE_IN_PROCESS
   logic [3:0] idle_q;
-  logic       run_q;
+  logic       run;
   always_ff @(posedge clk_i) begin
     if (wanted_i) idle_q <= '0;
     else if (idle_q != '1) idle_q <= idle_q + 4'd1;
   end
-  always_ff @(negedge clk_i) run_q <= wanted_i || idle_q != '1;
-  assign clk_o = clk_i && run_q;
+  always_latch if (!clk_i) run = wanted_i || idle_q != '1;
+  assign clk_o = clk_i && run;
 `else
   assign clk_o = clk_i;
 `endif

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[3]
 HARNESS = Path(__file__).with_name("sim.cpp")
 # Warnings fail in `make lint` and in every bench; here another version's new warning must not stop a user's training.
 VERILATOR_FLAGS = ["--cc", "-O3", "--x-assign", "fast", "--x-initial", "unique", "--no-assert", "--no-timing",
-                   "-Wno-fatal", "--output-split", "200000", "+define+LATHE_STOP_CLOCKS", "--top-module", "lathe", "--prefix",
+                   "-Wno-fatal", "--output-split", "200000", "+define+LATHE_IN_PROCESS", "--top-module", "lathe", "--prefix",
                    "Vlathe"]
 # The last two, and -Bsymbolic: calls within the library are direct, so that the compiler may inline them.
 COMPILER_FLAGS = ["-O3", "-fPIC", "-march=native", "-std=gnu++20", "-fno-semantic-interposition", "-fvisibility-inlines-hidden"]

@@ -43,7 +43,8 @@ class Sim {
     idle_inputs();
     top_->rst_ni = 0;
     top_->por_ni = power_on ? 0 : 1;
-    for (int i = 0; i < 4; ++i) cycle();
+    settle();
+    for (int i = 0; i < 4; ++i) edge();
     // Whatever the bus showed before and during reset never was a transfer.
     reads_.clear();
     writes_.clear();
@@ -52,7 +53,8 @@ class Sim {
     idle_inputs();
     top_->rst_ni = 1;
     top_->por_ni = 1;
-    cycle();
+    settle();
+    edge();
   }
 
   int write(uint32_t address, uint32_t data) {
@@ -107,13 +109,13 @@ class Sim {
   int run(uint64_t max_cycles) {
     for (const uint64_t end = cycles_ + max_cycles; cycles_ < end;) {
       if (top_->irq_o) return 0;
-      cycle();
+      edge();
     }
     return top_->irq_o ? 0 : 1;
   }
 
   void advance(uint64_t count) {
-    while (count--) cycle();
+    while (count--) edge();
   }
 
   uint64_t cycles() const { return cycles_; }
@@ -137,10 +139,9 @@ class Sim {
     top_->m_axi_rlast = 0;
   }
 
-  void settle() {
-    top_->clk_i = 0;
-    top_->eval();
-  }
+  // Lets an input through that stops or starts a clock, or what depends on inputs in the same cycle be seen. The memory's
+  // inputs do neither: the chip's side of its handshakes comes from registers.
+  void settle() { top_->eval(); }
 
   bool outside(uint64_t address) const { return address + word_ > bytes_; }
 
@@ -149,9 +150,12 @@ class Sim {
     if (trace_.empty() || trace_.back().value != value) trace_.push_back({cycles_, value});
   }
 
-  // The rising edge: what the memory sees before it decides what the memory drives after it.
+  // The cycle's edge, one change of clk_i: what the memory sees before it decides what the memory drives after it.
   void edge() {
-    if (tracing_) record();
+    if (tracing_) {
+      settle();
+      record();
+    }
     const bool ar = top_->m_axi_arvalid && top_->m_axi_arready;
     const bool aw = top_->m_axi_awvalid && top_->m_axi_awready;
     const bool w = top_->m_axi_wvalid && top_->m_axi_wready;
@@ -173,7 +177,7 @@ class Sim {
         writes_.pop_front();
       }
     }
-    top_->clk_i = 1;
+    top_->clk_i = !top_->clk_i;
     top_->eval();
     ++cycles_;
     top_->m_axi_awready = writes_.size() < 8;
@@ -188,11 +192,6 @@ class Sim {
         responses_.pop_front();
       }
     }
-  }
-
-  void cycle() {
-    settle();
-    edge();
   }
 
   void drive_read() {
