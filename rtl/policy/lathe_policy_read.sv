@@ -184,17 +184,13 @@ module lathe_policy_read
   logic signed [55:0] eights_q;
   logic [22:0]        wide_q;
   logic               high_q, edge_q, negative_q;  // what lies above wide is not the sign: above 39, or what the shift brings there
-  logic [6:0]         shifted_out;  // of eights[38:32]: differs from the sign
+  logic [6:0]         out_q;  // which of eights[38:32] the shift brings there
   logic signed [9:0]  shift_q;
   logic [5:0]         up_q;  // 16 more than the shift: then 16 bits are cut off
 
   assign take = z_room_i && word_valid;
   assign word_pop = take && word_ends_q;
   assign starved_o = z_room_i && !word_valid && (words_q != '0 || more_q);
-
-  always_comb begin
-    for (int unsigned i = 0; i < 7; i++) shifted_out[i] = up_q[2:0] > 3'(6 - i) && eights_q[32+i] != eights_q[55];
-  end
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) {picked_valid_q, eights_valid_q, wide_valid_q, z_valid_o} <= '0;
@@ -205,6 +201,7 @@ module lathe_policy_read
     shift_q <= 10'(src_i.exp) + 10'sd16;
     // Beyond 24 all but zero is too large, beyond -16 only the sign is left
     up_q <= shift_q > 10'sd24 ? 6'd40 : shift_q < -10'sd16 ? 6'd0 : 6'(shift_q + 10'sd16);
+    out_q <= 7'(14'h3f80 >> up_q[2:0]);
     if (start_i) begin
       col_q <= '0;
       col_last_q <= 1'b0;  // a row has two columns and more, a word four
@@ -225,7 +222,7 @@ module lathe_policy_read
     if (eights_valid_q) begin
       wide_q <= 23'((eights_q <<< up_q[2:0]) >>> 16);
       high_q <= eights_q[55:39] != {17{eights_q[55]}};
-      edge_q <= shifted_out != '0;
+      edge_q <= (out_q & (eights_q[38:32] ^ {7{eights_q[55]}})) != '0;
       negative_q <= eights_q[55];
       wide_last_q <= eights_last_q;
     end
