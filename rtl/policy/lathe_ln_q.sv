@@ -3,7 +3,7 @@
 // latency, no back-pressure; a tag travels along untouched. Arguments outside are not defined.
 module lathe_ln_q #(
   parameter int unsigned TagW = 1,
-  localparam int unsigned Latency = 6
+  localparam int unsigned Latency = 7
 ) (
   input  logic            clk_i,
   input  logic            rst_ni,
@@ -15,8 +15,9 @@ module lathe_ln_q #(
   output logic [TagW-1:0] tag_o
 );
   logic [Latency-1:0] valid_q;
-  logic [2:0]         k, k1_q, k2_q, k3_q, k4_q;
-  logic [21:0]        fraction, fraction_q;
+  logic [2:0]         k, k0_q, k1_q, k2_q, k3_q, k4_q;
+  logic [22:0]        s_q;
+  logic [21:0]        fraction_q;
   logic [16:0]        base2_q, base3_q, base4_q;
   logic [8:0]         slope2_q, slope3_q;
   logic [13:0]        g2_q, g3_q;
@@ -43,7 +44,6 @@ module lathe_ln_q #(
   always_comb begin
     k = '0;
     for (int unsigned i = 1; i < 7; i++) if (s_i[16+i]) k = 3'(i);
-    fraction = 22'(s_i << (3'd6 - k));  // the leading one drops out
   end
 
   lathe_tag_pipe #(
@@ -60,30 +60,34 @@ module lathe_ln_q #(
 
   always_ff @(posedge clk_i) begin
     if (valid_i) begin
-      k1_q <= k;
-      fraction_q <= fraction;
+      k0_q <= k;
+      s_q <= s_i;
     end
     if (valid_q[0]) begin
+      k1_q <= k0_q;
+      fraction_q <= 22'(s_q << (3'd6 - k0_q));  // the leading one drops out
+    end
+    if (valid_q[1]) begin
       {base2_q, slope2_q} <= rom[fraction_q[21:14]];
       g2_q <= fraction_q[13:0];
       k2_q <= k1_q;
     end
-    if (valid_q[1]) begin  // block RAM and multiplier each have a cycle of their own
+    if (valid_q[2]) begin  // block RAM and multiplier each have a cycle of their own
       base3_q <= base2_q;
       slope3_q <= slope2_q;
       g3_q <= g2_q;
       k3_q <= k2_q;
     end
-    if (valid_q[2]) begin
+    if (valid_q[3]) begin
       rise_q <= 23'(slope3_q) * 23'(g3_q);
       base4_q <= base3_q;
       k4_q <= k3_q;
     end
-    if (valid_q[3]) begin
+    if (valid_q[4]) begin
       within_q <= base4_q + 17'((24'(rise_q) + 24'd8192) >> 14);
       octave_q <= octaves(k4_q);
     end
-    if (valid_q[4]) y_q <= octave_q + 19'(within_q);
+    if (valid_q[5]) y_q <= octave_q + 19'(within_q);
   end
 
   assign valid_o = valid_q[Latency-1];

@@ -12,7 +12,7 @@ module lathe_log_softmax
   input  logic        clk_i,
   input  logic        rst_ni,
   input  logic        in_valid_i,
-  output logic        in_ready_o,
+  output logic        in_room_o,      // out of a register: for 6 elements more, whether they wait for it or not
   input  logic        in_last_i,
   input  z_t          in_z_i,
   output logic        sum_valid_o,    // once per row: the sum of its exponentials
@@ -29,31 +29,34 @@ module lathe_log_softmax
     z_t   z;
   } raw_t;
 
-  logic in_fire, raw_room, raw_valid, raw_pop, fresh_q, max_valid;
+  logic raw_room, raw_valid, raw_pop, fresh_q, max_valid;
   z_t   max_q, max;
   raw_t raw;
 
-  assign in_ready_o = raw_room;
-  assign in_fire = in_valid_i && in_ready_o;
-
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) fresh_q <= 1'b1;
-    else if (in_fire) fresh_q <= in_last_i;
+    if (!rst_ni) begin
+      fresh_q <= 1'b1;
+      in_room_o <= 1'b0;
+    end else begin
+      if (in_valid_i) fresh_q <= in_last_i;
+      in_room_o <= raw_room;
+    end
   end
 
   always_ff @(posedge clk_i) begin
-    if (in_fire && (fresh_q || in_z_i > max_q)) max_q <= in_z_i;
+    if (in_valid_i && (fresh_q || 25'(max_q) - 25'(in_z_i) < 25'sd0)) max_q <= in_z_i;  // a carry chain
   end
 
   lathe_row_buffer #(
     .Width($bits(raw_t)),
-    .Depth(RowBuffer)
+    .Depth(RowBuffer),
+    .Spare(8)  // in_room_o is two cycles old, and the reader has four stages
   ) u_raw (
     .clk_i,
     .rst_ni,
-    .reserve_i(in_fire),
+    .reserve_i(in_valid_i),
     .room_o(raw_room),
-    .push_i(in_fire),
+    .push_i(in_valid_i),
     .push_data_i({in_last_i, in_z_i}),
     .valid_o(raw_valid),
     .pop_i(raw_pop),
@@ -65,7 +68,7 @@ module lathe_log_softmax
   ) u_max (
     .clk_i,
     .rst_ni,
-    .push_i(in_fire && in_last_i),
+    .push_i(in_valid_i && in_last_i),
     .push_data_i(max_q),
     .valid_o(max_valid),
     .pop_i(raw_pop && raw.last),

@@ -45,29 +45,40 @@ module lathe_policy
   lathe_pkg::cmd_t        cmd_q;
   // verilator lint_on UNUSEDSIGNAL
   lathe_pkg::policy_cfg_t cfg_q;
-  logic                   accept, start_q, run_q, loss_q, finished, row_done, write_empty;
+  logic                   accept, start_q, row_done, write_empty;
+  logic                   run_q, idle_q;     // one is not the other
+  logic                   loss_q, sample_q;  // the same
+  logic                   none_q;            // no row is left
   logic [15:0]            rows_left_q;
 
-  assign cmd_ready_o = !run_q;
+  assign cmd_ready_o = idle_q;
   assign accept = cmd_valid_i && cmd_ready_o;
-  assign finished = run_q && rows_left_q == '0 && write_empty;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       run_q <= 1'b0;
+      idle_q <= 1'b1;
       start_q <= 1'b0;
+      none_q <= 1'b0;
+      done_valid_o <= 1'b0;
     end else begin
-      if (accept) run_q <= 1'b1;
-      else if (finished) run_q <= 1'b0;
+      if (accept || done_valid_o) begin
+        run_q <= accept;
+        idle_q <= !accept;
+      end
       start_q <= accept;
+      none_q <= run_q && rows_left_q == '0;
+      done_valid_o <= run_q && none_q && write_empty && !done_valid_o;
     end
   end
 
+  // Whatever is there while the unit is idle is loaded; the command is what is there last.
   always_ff @(posedge clk_i) begin
-    if (accept) begin
+    if (idle_q) begin
       cmd_q <= cmd_i;
       cfg_q <= cfg_i;
       loss_q <= cmd_i.op == lathe_desc_pkg::PolicyLoss;
+      sample_q <= cmd_i.op != lathe_desc_pkg::PolicyLoss;
       rows_left_q <= cmd_i.m;
     end else if (row_done) begin
       rows_left_q <= rows_left_q - 16'd1;
@@ -75,7 +86,7 @@ module lathe_policy
   end
 
   // Rows in.
-  logic    z_valid, z_ready, z_last, rec_valid, rec_pop, starved;
+  logic    z_valid, z_room, z_last, rec_valid, rec_pop, starved;
   z_t      z;
   record_t rec;
 
@@ -98,7 +109,7 @@ module lathe_policy
     .rd_rvalid_i,
     .rd_rdata_i,
     .z_valid_o(z_valid),
-    .z_ready_i(z_ready),
+    .z_room_i(z_room),
     .z_last_o(z_last),
     .z_o(z),
     .rec_valid_o(rec_valid),
@@ -114,7 +125,7 @@ module lathe_policy
     .clk_i,
     .rst_ni,
     .in_valid_i(z_valid),
-    .in_ready_o(z_ready),
+    .in_room_o(z_room),
     .in_last_i(z_last),
     .in_z_i(z),
     .sum_valid_o(sum_valid),
@@ -165,7 +176,7 @@ module lathe_policy
     .clk_i,
     .rst_ni,
     .start_i(start_q),
-    .loss_i(loss_q),
+    .loss_i(!sample_q),
     .cfg_i(cfg_q),
     .random_i(random[31:8]),
     .sum_valid_i(sum_valid),
@@ -191,7 +202,7 @@ module lathe_policy
   );
 
   // Results.
-  logic               grad_valid, grad_last, word_end, pick_valid, room, there, first_q;
+  logic               grad_valid, grad_last, word_end, pick_valid, room, first_q;
   logic signed [15:0] grad;
   logic [63:0]        pick_rec;
   logic [31:0]        saturations;
@@ -201,7 +212,6 @@ module lathe_policy
   assign e_v = -10'sd32 - signed'({5'b0, cmd_q.gshift});
 
   // An element is taken with its row's context and, if it is the first of a word or record, room for that.
-  assign there = elem_valid && ctx_valid;
   assign elem_ready = elem_valid && ctx_valid && (room || !first_q);
 
   always_ff @(posedge clk_i) begin
@@ -219,7 +229,7 @@ module lathe_policy
     .shift_i(10'(cmd_q.t[2].exp) - e_v),
     .entropy_coef_i(cfg_q.entropy_coef),
     .value_coef_i(cfg_q.value_coef),
-    .there_i(there && loss_q),
+    .on_i(loss_q),
     .fire_i(elem_ready && loss_q),
     .in_i(elem),
     .ctx_i(ctx),
@@ -240,8 +250,8 @@ module lathe_policy
     .start_i(start_q),
     .greedy_i(cmd_q.greedy),
     .version_i(cfg_q.version),
-    .there_i(there && !loss_q),
-    .fire_i(elem_ready && !loss_q),
+    .on_i(sample_q),
+    .fire_i(elem_ready && sample_q),
     .first_i(first_q),
     .in_i(elem),
     .threshold_i(ctx.coef[21:0]),
@@ -271,19 +281,12 @@ module lathe_policy
     .wr_data_o
   );
 
-  // Completion.
+  // Completion. SAMPLE leaves saturations and bits at zero: nothing is tracked.
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) done_valid_o <= 1'b0;
-    else done_valid_o <= finished;
-  end
-
-  always_ff @(posedge clk_i) begin
-    if (finished) begin
-      done_o <= '0;  // no error, and a record is not tracked
-      if (loss_q) begin
-        done_o.saturations <= saturations;
-        done_o.result[0] <= '{track: bits != '0, top: lathe_num_pkg::top_of(bits, e_v)};
-      end
+    if (none_q) begin
+      done_o <= '0;
+      done_o.saturations <= saturations;
+      done_o.result[0] <= '{track: bits != '0, top: lathe_num_pkg::top_of(bits, e_v)};
     end
   end
 

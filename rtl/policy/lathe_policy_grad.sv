@@ -14,8 +14,8 @@ module lathe_policy_grad
   input  logic [17:0]            entropy_coef_i,
   input  logic [17:0]            value_coef_i,
 
-  input  logic                   there_i,      // an element with its context
-  input  logic                   fire_i,       // it is taken
+  input  logic                   on_i,         // LOSS
+  input  logic                   fire_i,       // it is taken, with its context
   input  elem_t                  in_i,
   input  context_t               ctx_i,
   output logic                   word_end_o,   // it is its word's last
@@ -51,7 +51,7 @@ module lathe_policy_grad
   logic signed [17:0] miss_q, weight_q;  // P - (a == act); P
   logic signed [26:0] surprise_q;        // lp + H
   always_ff @(posedge clk_i) begin
-    if (there_i) begin
+    if (on_i) begin
       coef_q <= ctx_i.coef;
       miss_q <= in_i.last ? '0 : {1'b0, in_i.p} - (col_q == ctx_i.action ? 18'sd65536 : 18'sd0);
       weight_q <= in_i.last ? 18'sd65536 : {1'b0, in_i.p};
@@ -130,6 +130,7 @@ module lathe_policy_grad
   logic signed [9:0]      shift_q;
   logic signed [19:0]     rounded_q;
   logic [6:0]             amount_q;
+  logic [4:0]             coarse_at_q;
   logic [15:0]            mask_q;
   logic [ColW-1:0]        rcol_q, rcol_6_q, rcol_7_q, rcol_8_q;
   logic [1:0]             rcol_9_q, rcol_10_q, rcol_11_q;
@@ -139,8 +140,9 @@ module lathe_policy_grad
     if (start_i) shift_q <= shift_i;
     if (start1_q) amount_q <= lathe_num_pkg::shift_amount(shift_q);
     mask_q <= lathe_num_pkg::window_mask(amount_q[3:0]);
+    coarse_at_q <= lathe_num_pkg::window_at(amount_q[6:4]);
     if (valid_q[8]) v_q <= rest_8_q + 44'(side_8);
-    if (valid_q[9]) coarse_q <= lathe_num_pkg::window_coarse(46'(v_q), amount_q[6:4]);
+    if (valid_q[9]) coarse_q <= lathe_num_pkg::window_select(46'(v_q), coarse_at_q);
     if (valid_q[10]) begin  // lathe_num_pkg::window_fine in two steps
       shifted_q <= 35'(unsigned'(coarse_q.window) >> amount_q[3:0]);
       negative_q <= coarse_q.negative;

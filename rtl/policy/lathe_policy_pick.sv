@@ -10,8 +10,8 @@ module lathe_policy_pick
   input  logic        greedy_i,
   input  logic [15:0] version_i,
 
-  input  logic        there_i,      // an element with its context
-  input  logic        fire_i,       // it is taken
+  input  logic        on_i,         // SAMPLE
+  input  logic        fire_i,       // it is taken, with its context
   input  logic        first_i,      // it is its row's first
   input  elem_t       in_i,
   input  logic [21:0] threshold_i,
@@ -42,14 +42,14 @@ module lathe_policy_pick
   end
 
   always_ff @(posedge clk_i) begin
-    if (there_i) begin
+    if (on_i) begin
       elem1_q <= in_i;
       threshold1_q <= threshold_i;
     end
     if (fire_i) sum_q <= (first_i ? '0 : sum_q) + 22'(in_i.e);
     if (valid1_q) begin
       above_q <= greedy_i ? elem1_q.is_max : sum_q[21:11] > threshold1_q[21:11];
-      same_q <= !greedy_i && sum_q[21:11] == threshold1_q[21:11];
+      same_q <= !greedy_i && (sum_q[21:11] ^ threshold1_q[21:11]) == '0;  // apart from `above`
       lower_q <= sum_q[10:0] > threshold1_q[10:0];
       last2_q <= elem1_q.last;
       code2_q <= log_code(elem1_q.lp);
@@ -62,7 +62,7 @@ module lathe_policy_pick
       found_q <= !last2_q && (found_q || hit);
     end
     if (valid2_q) begin
-      if (hit && !found_q && !last2_q) begin
+      if (!found_q) begin  // until one is found, which is before the last
         action_q <= col_q;
         code_q <= code2_q;
       end

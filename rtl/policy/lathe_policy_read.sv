@@ -25,7 +25,7 @@ module lathe_policy_read
   input  logic [Lanes*16-1:0]   rd_rdata_i,
 
   output logic                  z_valid_o,
-  input  logic                  z_ready_i,
+  input  logic                  z_room_i,    // out of a register: for one more element than are in the stages
   output logic                  z_last_o,
   output z_t                    z_o,
 
@@ -50,14 +50,14 @@ module lathe_policy_read
   end
 
   // Requests: the record of a row, then its words; so the record is there before the row is worked on.
-  logic [15:0]      rows_left_q, row_addr_q, rec_addr_q;
+  logic [15:0]      rows_left_q, word_addr_q, row_addr_q, rec_addr_q;  // of the next word, row, record
   logic [WordW-1:0] word_q, word_next, answer_word_q;
   logic             more_q, row_start_q, word_last_q;  // rows are left; the next request is a row's first, its last word
-  logic             ask_word, rec_next_q, answer_rec_q, issue, row_end, word_pop;
+  logic             ask_word, rec_next_q, answer_rec_q, issue, ready, row_end, word_pop, word_popped_q;
   logic [5:0]       in_flight_q;
   logic [3:0]       words_q;  // requested and not yet taken apart
 
-  assign issue = more_q && (!rd_valid_o || rd_ready_i) && (rec_next_q || !words_q[$clog2(WordDepth)]) &&
+  assign issue = more_q && ready && (rec_next_q || !words_q[$clog2(WordDepth)]) &&
                  (!row_start_q || !in_flight_q[$clog2(MaxRows)]);
   assign ask_word = issue && !rec_next_q;
   assign row_end = !rec_next_q && word_last_q;
@@ -66,22 +66,22 @@ module lathe_policy_read
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       more_q <= 1'b0;
-      rd_valid_o <= 1'b0;
       in_flight_q <= '0;
       words_q <= '0;
+      word_popped_q <= 1'b0;
     end else begin
       if (start_i) more_q <= 1'b1;
       else if (issue && row_end && rows_left_q == 16'd1) more_q <= 1'b0;
-      if (issue) rd_valid_o <= 1'b1;
-      else if (rd_ready_i) rd_valid_o <= 1'b0;
       if ((issue && row_start_q) != row_done_i) in_flight_q <= row_done_i ? in_flight_q - 6'd1 : in_flight_q + 6'd1;
-      if (ask_word != word_pop) words_q <= ask_word ? words_q + 4'd1 : words_q - 4'd1;
+      if (ask_word != word_popped_q) words_q <= ask_word ? words_q + 4'd1 : words_q - 4'd1;
+      word_popped_q <= word_pop;
     end
   end
 
   always_ff @(posedge clk_i) begin
     if (start_i) begin
-      row_addr_q <= src_i.addr;
+      word_addr_q <= src_i.addr;
+      row_addr_q <= src_i.addr + src_i.stride;
       rec_addr_q <= rec_src_i.addr;
       word_q <= '0;
       word_last_q <= one_word;
@@ -89,8 +89,8 @@ module lathe_policy_read
       row_start_q <= 1'b1;
       rows_left_q <= rows_i;
     end else if (issue) begin
-      rd_addr_o <= rec_next_q ? rec_addr_q : row_addr_q + 16'(word_q);
       if (rec_next_q) rec_addr_q <= rec_addr_q + rec_src_i.stride;
+      else word_addr_q <= word_last_q ? row_addr_q : word_addr_q + 16'd1;
       if (row_end) begin
         row_addr_q <= row_addr_q + src_i.stride;
         rows_left_q <= rows_left_q - 16'd1;
@@ -102,12 +102,34 @@ module lathe_policy_read
     end
   end
 
+  lathe_spill #(
+    .Width(16)
+  ) u_request (
+    .clk_i,
+    .rst_ni,
+    .in_valid_i(issue),
+    .in_ready_o(ready),
+    .in_data_i(rec_next_q ? rec_addr_q : word_addr_q),
+    .out_valid_o(rd_valid_o),
+    .out_ready_i(rd_ready_i),
+    .out_data_o(rd_addr_o)
+  );
+
   // Answers come in the order of requests.
+  logic                answer_valid_q;
+  logic [Lanes*16-1:0] answer_q;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) answer_valid_q <= 1'b0;
+    else answer_valid_q <= rd_rvalid_i;
+    answer_q <= rd_rdata_i;
+  end
+
   always_ff @(posedge clk_i) begin
     if (start_i) begin
       answer_word_q <= '0;
       answer_rec_q <= loss_i;
-    end else if (rd_rvalid_i) begin
+    end else if (answer_valid_q) begin
       answer_rec_q <= loss_i && !answer_rec_q && answer_word_q == last_word_q;
       answer_word_q <= answer_rec_q || answer_word_q == last_word_q ? '0 : answer_word_q + 1'b1;
     end
@@ -115,11 +137,11 @@ module lathe_policy_read
 
   logic [15:0] action;
   record_t     rec;
-  assign action = rd_rdata_i[15:0];
+  assign action = answer_q[15:0];
   always_comb begin
-    rec.old = rd_rdata_i[31:16];
-    rec.adv = rd_rdata_i[47:32];
-    rec.ret = rd_rdata_i[63:48];
+    rec.old = answer_q[31:16];
+    rec.adv = answer_q[47:32];
+    rec.ret = answer_q[63:48];
     rec.action = action > 16'(last_action_q) ? last_action_q : action[ColW-1:0];
   end
 
@@ -128,7 +150,7 @@ module lathe_policy_read
   ) u_records (
     .clk_i,
     .rst_ni,
-    .push_i(rd_rvalid_i && answer_rec_q),
+    .push_i(answer_valid_q && answer_rec_q),
     .push_data_i(rec),
     .valid_o(rec_valid_o),
     .pop_i(rec_pop_i && rec_valid_o),
@@ -145,79 +167,75 @@ module lathe_policy_read
   ) u_words (
     .clk_i,
     .rst_ni,
-    .in_valid_i(rd_rvalid_i && !answer_rec_q),
+    .in_valid_i(answer_valid_q && !answer_rec_q),
     .in_ready_o(word_ready),
-    .in_data_i(rd_rdata_i),
+    .in_data_i(answer_q),
     .out_valid_o(word_valid),
     .out_ready_i(word_pop),
     .out_data_o(word),
     .level_o(unused_level)
   );
 
-  // Elements: pick, shift by eights, shift, clamp; the four stages move together.
-  logic               advance, take, picked_valid_q, picked_last_q, eights_valid_q, eights_last_q, wide_valid_q, wide_last_q;
+  // Elements: pick, shift by eights, shift, clamp. Nothing stalls.
+  logic               take, picked_valid_q, picked_last_q, eights_valid_q, eights_last_q, wide_valid_q, wide_last_q;
   logic               col_last_q, word_ends_q;  // the column is the row's last, or the word's
   logic [ColW-1:0]    col_q;
   logic signed [15:0] picked_q;
   logic signed [55:0] eights_q;
-  logic [30:0]        wide_q;
-  logic               high_q, negative_q;  // of what lies above wide: it is not the sign, which is this
-  logic signed [9:0]  shift;
+  logic [22:0]        wide_q;
+  logic               high_q, edge_q, negative_q;  // what lies above wide is not the sign: above 39, or what the shift brings there
+  logic [6:0]         out_q;  // which of eights[38:32] the shift brings there
+  logic signed [9:0]  shift_q;
   logic [5:0]         up_q;  // 16 more than the shift: then 16 bits are cut off
 
-  assign advance = !z_valid_o || z_ready_i;
-  assign take = advance && word_valid;
+  assign take = z_room_i && word_valid;
   assign word_pop = take && word_ends_q;
-  assign starved_o = advance && !word_valid && (words_q != '0 || more_q);
-  assign shift = 10'(src_i.exp) + 10'sd16;
+  assign starved_o = z_room_i && !word_valid && (words_q != '0 || more_q);
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) begin
-      {picked_valid_q, eights_valid_q, wide_valid_q, z_valid_o} <= '0;
-    end else if (advance) begin
-      {picked_valid_q, eights_valid_q, wide_valid_q, z_valid_o} <= {take, picked_valid_q, eights_valid_q, wide_valid_q};
-    end
+    if (!rst_ni) {picked_valid_q, eights_valid_q, wide_valid_q, z_valid_o} <= '0;
+    else {picked_valid_q, eights_valid_q, wide_valid_q, z_valid_o} <= {take, picked_valid_q, eights_valid_q, wide_valid_q};
   end
 
   always_ff @(posedge clk_i) begin
+    shift_q <= 10'(src_i.exp) + 10'sd16;
+    // Beyond 24 all but zero is too large, beyond -16 only the sign is left
+    up_q <= shift_q > 10'sd24 ? 6'd40 : shift_q < -10'sd16 ? 6'd0 : 6'(shift_q + 10'sd16);
+    out_q <= 7'(14'h3f80 >> up_q[2:0]);
     if (start_i) begin
       col_q <= '0;
       col_last_q <= 1'b0;  // a row has two columns and more, a word four
       word_ends_q <= 1'b0;
-      // Beyond 24 all but zero is too large, beyond -16 only the sign is left
-      up_q <= shift > 10'sd24 ? 6'd40 : shift < -10'sd16 ? 6'd0 : 6'(shift + 10'sd16);
     end else if (take) begin
       col_q <= col_last_q ? '0 : col_q + 1'b1;
       col_last_q <= !col_last_q && col_q == last_action_q;
       word_ends_q <= !col_last_q && (col_q == last_action_q || col_q[LaneW-1:0] == LaneW'(Lanes - 2));
+    end
+    if (take) begin
       picked_q <= word[16*col_q[LaneW-1:0] +: 16];
       picked_last_q <= col_last_q;
     end
-    if (advance && picked_valid_q) begin
+    if (picked_valid_q) begin
       eights_q <= 56'(picked_q) <<< {up_q[5:3], 3'd0};
       eights_last_q <= picked_last_q;
     end
-    if (advance && eights_valid_q) begin
-      wide_q <= 31'((eights_q <<< up_q[2:0]) >>> 16);
+    if (eights_valid_q) begin
+      wide_q <= 23'((eights_q <<< up_q[2:0]) >>> 16);
       high_q <= eights_q[55:39] != {17{eights_q[55]}};
+      edge_q <= (out_q & (eights_q[38:32] ^ {7{eights_q[55]}})) != '0;
       negative_q <= eights_q[55];
       wide_last_q <= eights_last_q;
     end
-    if (advance && wide_valid_q) begin
-      z_o <= high_q || wide_q[30:23] != {8{negative_q}} ? {negative_q, {23{!negative_q}}} : wide_q[23:0];
+    if (wide_valid_q) begin
+      z_o <= {negative_q, high_q || edge_q ? {23{!negative_q}} : wide_q};
       z_last_o <= wide_last_q;
     end
   end
 
 `ifndef SYNTHESIS  // registers are random at time 0
-  logic        stalled_q;
-  logic [15:0] held_q;
   always_ff @(posedge clk_i) begin
-    stalled_q <= rst_ni && rd_valid_o && !rd_ready_i;
-    held_q <= rd_addr_o;
     if (rst_ni && $time != 0) begin
-      assert (!stalled_q || (rd_valid_o && rd_addr_o == held_q)) else $error("policy_read: request changed");
-      assert (!(rd_rvalid_i && !answer_rec_q) || word_ready) else $error("policy_read: word without room");
+      assert (!(answer_valid_q && !answer_rec_q) || word_ready) else $error("policy_read: word without room");
     end
   end
 `endif

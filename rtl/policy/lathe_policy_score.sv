@@ -68,7 +68,7 @@ module lathe_policy_score
       code_q <= log_code(early_i.lp);
     end
     logp_q <= logp;
-    if (row_end) begin
+    if (rec_pop_o) begin
       scored_q.x <= 17'(logp) - 17'(rec_i.old);
       scored_q.adv <= rec_i.adv;
       scored_q.verr <= 25'(early_i.lp) - (25'(rec_i.ret) <<< 6);

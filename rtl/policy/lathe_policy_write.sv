@@ -15,55 +15,54 @@ module lathe_policy_write #(
   input  logic signed [15:0]  elem_i,
   input  logic                rec_valid_i,   // never together with elem_valid_i
   input  logic [63:0]         rec_i,
-  output logic                row_done_o,
-  output logic                empty_o,
+  output logic                row_done_o,    // out of a register
+  output logic                empty_o,       // the same; a cycle late
 
   output logic                wr_valid_o,
   input  logic                wr_ready_i,
   output logic [15:0]         wr_addr_o,
   output logic [Lanes*16-1:0] wr_data_o
 );
-  localparam int unsigned LaneW = $clog2(Lanes);
   localparam int unsigned Depth = 16;
 
   logic [Lanes*16-1:0] word_q;
-  logic [LaneW-1:0]    lane_q;
+  logic [Lanes-1:0]    lane_q;  // one-hot
   logic [15:0]         row_addr_q, addr_q;
-  logic                push_q, last_q, ready, leave;
+  logic                push_q, ready, left_q;
   logic [4:0]          taken_q, unused_level;
-
-  assign row_done_o = push_q && last_q;
-  assign leave = wr_valid_o && wr_ready_i;
-  assign empty_o = !wr_valid_o;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       taken_q <= '0;
       room_o <= 1'b1;
       push_q <= 1'b0;
+      row_done_o <= 1'b0;
+      left_q <= 1'b0;
     end else begin
-      if (take_i != leave) taken_q <= take_i ? taken_q + 5'd1 : taken_q - 5'd1;
-      room_o <= !taken_q[$clog2(Depth)] && !(take_i && taken_q == 5'(Depth - 1));  // a cycle late when a word leaves
-      push_q <= rec_valid_i || (elem_valid_i && (elem_last_i || (&lane_q)));
+      left_q <= wr_valid_o && wr_ready_i;
+      if (take_i != left_q) taken_q <= take_i ? taken_q + 5'd1 : taken_q - 5'd1;
+      room_o <= !taken_q[$clog2(Depth)] && !(take_i && taken_q == 5'(Depth - 1));  // two cycles late when a word leaves
+      push_q <= rec_valid_i || (elem_valid_i && (elem_last_i || lane_q[Lanes-1]));
+      row_done_o <= rec_valid_i || (elem_valid_i && elem_last_i);
     end
   end
 
   always_ff @(posedge clk_i) begin
     for (int unsigned i = 0; i < Lanes; i++) begin
-      if (elem_valid_i && lane_q == LaneW'(i)) word_q[16*i+:16] <= elem_i;
-      else if (elem_valid_i && lane_q == '0) word_q[16*i+:16] <= '0;
+      if (elem_valid_i && lane_q[i]) word_q[16*i+:16] <= elem_i;
+      else if (elem_valid_i && lane_q[0]) word_q[16*i+:16] <= '0;
     end
     if (rec_valid_i) word_q <= (Lanes*16)'(rec_i);
-    last_q <= rec_valid_i || elem_last_i;
+    empty_o <= !wr_valid_o;
     if (start_i) begin
-      lane_q <= '0;
+      lane_q <= Lanes'(1);
       row_addr_q <= dst_i.addr + dst_i.stride;
       addr_q <= dst_i.addr;
     end else begin
-      if (elem_valid_i) lane_q <= elem_last_i ? '0 : lane_q + 1'b1;
+      if (elem_valid_i) lane_q <= elem_last_i ? Lanes'(1) : {lane_q[Lanes-2:0], lane_q[Lanes-1]};
       if (push_q) begin
-        addr_q <= last_q ? row_addr_q : addr_q + 16'd1;
-        if (last_q) row_addr_q <= row_addr_q + dst_i.stride;
+        addr_q <= row_done_o ? row_addr_q : addr_q + 16'd1;
+        if (row_done_o) row_addr_q <= row_addr_q + dst_i.stride;
       end
     end
   end

@@ -4,12 +4,13 @@
 // An element comes out of a register, from the third cycle after its push on.
 module lathe_row_buffer #(
   parameter int unsigned Width = 32,
-  parameter int unsigned Depth = 128
+  parameter int unsigned Depth = 128,
+  parameter int unsigned Spare = 0  // room_o falls this many elements early; 0 or a power of two
 ) (
   input  logic             clk_i,
   input  logic             rst_ni,
   input  logic             reserve_i,
-  output logic             room_o,      // early: at least one element may be reserved
+  output logic             room_o,      // early: at least one element may be reserved, and `Spare` more
   input  logic             push_i,
   input  logic [Width-1:0] push_data_i,
   output logic             valid_o,     // out of a register
@@ -30,7 +31,7 @@ module lathe_row_buffer #(
 
   assign load = pop_i ? valid_q : ahead_q;
   assign rd_d = load ? rd_next_q : rd_q;
-  assign room_o = !reserved_q[PtrW];
+  assign room_o = !reserved_q[PtrW] && (Spare == 0 || !(&reserved_q[PtrW-1:$clog2(Spare)]));
   assign valid_o = out_valid_q;
   assign data_o = out_q;
 
@@ -81,7 +82,7 @@ module lathe_row_buffer #(
 `ifndef SYNTHESIS  // registers are random at time 0
   always_ff @(posedge clk_i) begin
     if (rst_ni && $time != 0) begin
-      assert (!reserve_i || room_o) else $error("row_buffer: reserved without room");
+      assert (!reserve_i || !reserved_q[PtrW]) else $error("row_buffer: reserved without room");
       assert (ahead_q == (valid_q && !out_valid_q)) else $error("row_buffer: ahead");
       assert (!pop_i || valid_o) else $error("row_buffer: popped while empty");
       assert (reserved_q >= avail_q) else $error("row_buffer: pushed without reservation");

@@ -11,12 +11,12 @@ def test_policy(lanes):
 
 @pytest.mark.parametrize("file, old, new, caught_by", [
     ("pick", "sum_q[10:0] >", "sum_q[10:0] >=", "test_thresholds"),            # one action too early
-    ("pick", "hit && !found_q", "hit", "test_ties_and_zeros"),                             # the last of equal logits
+    ("pick", "if (!found_q)", "if (!found_q || hit)", "test_ties_and_zeros"),              # the last of equal logits
     ("read", "action > 16'(last_action_q) ?", "action == 16'hffff ?", "test_extremes"),  # codes out of range
     ("score", "44'sd32768", "44'sd0", "test_shapes"),                                      # floor in the entropy
     ("score", "(25'(rec_i.ret) <<< 6)", "(25'(rec_i.ret) <<< 5)", "test_shapes"),          # scale of the return
     ("grad", "magnitude_q <= '0;", "", "test_random"),                                     # top of the operation before
-    ("write", "lane_q == '0) word_q", "1'b0) word_q", "test_shapes"),                       # pad lanes keep old values
+    ("write", "lane_q[0]) word_q", "1'b0) word_q", "test_shapes"),                       # pad lanes keep old values
     ("read", "!in_flight_q[$clog2(MaxRows)]", "1'b1", "test_backlog"),  # more samples than fit
     ("stats", "stats_q.sum_k3 + ", "stats_q.sum_k3 - ", "test_shapes"),
 ])

@@ -21,7 +21,7 @@ def unpack(bits: int) -> np.ndarray:
 
 async def sweep(dut, arguments: np.ndarray, gaps: float = 0.0) -> None:
     """Send all arguments, with gaps of probability `gaps`; compare every result and tag, in order."""
-    function, latency = (ln_q, 6) if int(dut.Ln.value) else (exp_q, 9)
+    function, latency = (ln_q, 7) if int(dut.Ln.value) else (exp_q, 9)
     arguments = np.concatenate([arguments, np.repeat(arguments[-1], -len(arguments) % LANES)]).astype(np.int64)
     groups = arguments.reshape(-1, LANES)
     results, tags, sent, stall = [], [], 0, stalls(gaps, rng(7))
