@@ -60,16 +60,16 @@ module lathe_update #(
   end
 
   // ---- Control ----
-  typedef enum logic [2:0] {Idle, Setup, Run, Point, Finish, Done} state_e;
+  typedef enum logic [2:0] {Idle, Decode, Setup, Run, Done} state_e;
   state_e      state_q, state_d;
   // verilator lint_off UNUSEDSIGNAL
   cmd_t        cmd_q;  // has fields of other units too
   // verilator lint_on UNUSEDSIGNAL
   update_cfg_t cfg_q;
   error_e      error_q;
-  logic        accept, written, sgd_q;     // sgd: not a pointer's command
-  logic        open_q, open2_q;            // Idle or Done; its copy lets settings in
-  logic        setup_q, finish_q, done_q;  // these states
+  logic        accept, written, sgd_q;  // sgd: not a pointer's command
+  logic        open_q, open2_q;         // Idle or Done; its copy lets commands in
+  logic        setup_q, done_q;         // these states
 
   assign cmd_ready_o = open_q;
   assign accept = cmd_valid_i && open_q;
@@ -77,14 +77,10 @@ module lathe_update #(
   always_comb begin
     state_d = state_q;
     unique case (state_q)
-      Idle, Done: begin
-        state_d = Idle;
-        if (cmd_valid_i) state_d = (cmd_i.op == UpdateSgd) ? Setup : Point;
-      end
+      Decode: state_d = sgd_q ? Setup : Done;
       Setup: state_d = Run;
-      Run: if (written) state_d = Finish;
-      Point: state_d = Done;
-      default: state_d = Done;  // Finish
+      Run: if (written) state_d = Done;
+      default: state_d = cmd_valid_i ? Decode : Idle;  // Idle, Done
     endcase
   end
 
@@ -92,7 +88,6 @@ module lathe_update #(
     if (!rst_ni) state_q <= Idle;
     else state_q <= state_d;
     setup_q <= rst_ni && state_d == Setup;
-    finish_q <= rst_ni && state_d == Finish;
     done_q <= rst_ni && state_d == Done;
   end
 
@@ -108,11 +103,11 @@ module lathe_update #(
       cfg_q <= cfg_i;
       error_q <= ErrNone;
     end
-    if (state_q == Point) begin
+    if (state_q == Decode) begin
       unique case (cmd_q.op)
-        UpdateCommit:   error_q <= ErrNone;
-        UpdateRollback: error_q <= rollback_ok_i ? ErrNone : ErrNoVersion;
-        default:        error_q <= ErrBadOp;
+        UpdateSgd, UpdateCommit: error_q <= ErrNone;
+        UpdateRollback:          error_q <= rollback_ok_i ? ErrNone : ErrNoVersion;
+        default:                 error_q <= ErrBadOp;
       endcase
     end
   end
@@ -226,7 +221,6 @@ module lathe_update #(
     .key_i(cmd_q.key),
     .cfg_i(cfg_q),
     .setup_i(setup_q),
-    .finish_i(finish_q),
     .ready_o(ready),
     .in_valid_i(start),
     .g_i(in_data[G]),

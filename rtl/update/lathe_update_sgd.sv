@@ -13,7 +13,6 @@ module lathe_update_sgd #(
   input  logic [31:0]            key_i,
   input  lathe_pkg::update_cfg_t cfg_i,
   input  logic                   setup_i,        // pulse before the first word: word number 0, nothing counted
-  input  logic                   finish_i,       // pulse after the last word: reports are ready in the next cycle
 
   output logic                   ready_o,        // words may come
   input  logic                   in_valid_i,     // only with ready_o
@@ -26,6 +25,7 @@ module lathe_update_sgd #(
   output logic                   wn_valid_o,     // 14 cycles later
   output logic [Lanes*16-1:0]    wn_o,
 
+  // Reports: complete 4 cycles after the last wn_valid_o
   output logic [31:0]            saturations_o,
   output lathe_pkg::result_t     mn_result_o,
   output lathe_pkg::result_t     wn_result_o
@@ -194,14 +194,13 @@ module lathe_update_sgd #(
       if (setup_i) longest_q[r] <= '0;
       else if (valid[SumStage[r]]) longest_q[r] <= longest;
       clamped_q[r] <= valid[OutStage[r]] ? clamped : '0;
-      // The last sum was four cycles and more before finish_i.
       upper_q <= magnitude[33:17] != '0;
       half_q <= magnitude[33:17] != '0 ? magnitude[33:17] : magnitude[16:0];
       part_q <= half_q[16:8] != '0 ? half_q[16:8] : 9'(half_q[7:0]);
       below_q <= (upper_q ? 5'd17 : 5'd0) + (half_q[16:8] != '0 ? 5'd8 : 5'd0);
       length_q <= 4'(lathe_num_pkg::bit_length(64'(part_q)));
       below2_q <= below_q;
-      if (finish_i) bits_q[r] <= 6'(length_q) + 6'(below2_q);
+      bits_q[r] <= 6'(length_q) + 6'(below2_q);
     end
   end
 
@@ -210,9 +209,11 @@ module lathe_update_sgd #(
     else saturations_q <= saturations_q + 32'(6'(clamped_q[0]) + 6'(clamped_q[1]));
   end
 
+  always_ff @(posedge clk_i) begin
+    wn_result_o <= report(exp_i[2], 7'(bits_q[1]));
+    mn_result_o <= report(exp_i[4], 7'(bits_q[0]));
+  end
   assign saturations_o = saturations_q;
-  assign wn_result_o = report(exp_i[2], 7'(bits_q[1]));
-  assign mn_result_o = report(exp_i[4], 7'(bits_q[0]));
 
 `ifndef SYNTHESIS
   logic checking_q;  // false before the first reset, when registers hold anything
