@@ -3,8 +3,8 @@
 // elements per cycle; COMMIT and ROLLBACK are pulses to lathe_weights. Never writes what it was not given as a result,
 // so a reset at any time leaves the current slot whole.
 //
-// An element word starts when w, g and m are there, then runs through lathe_update_sgd; all words inside take a step
-// when both results can be taken. w is taken only where it is needed. Further optimizers: another datapath beside it,
+// A word of elements starts when w, g and m are there and both results have a place to wait in; then it runs through
+// lathe_update_sgd without a stop. w is taken only where it is needed. Further optimizers: another datapath beside it,
 // selected by `op`.
 module lathe_update #(
   parameter int unsigned Lanes = 8
@@ -53,57 +53,61 @@ module lathe_update #(
   import lathe_desc_pkg::*;
 
   localparam int unsigned WordW = Lanes * 16;
-  localparam int unsigned WDepth = 16;  // words of w that wait, from the start of their element on
+  localparam int unsigned Depth = 16;  // words of an operand that are asked for or wait, of a result that are inside or wait
 
   if (Lanes != 4 && Lanes != 8 && Lanes != 16) begin : g_check
     $fatal(1, "lathe_update: Lanes must be 4, 8 or 16");
   end
 
   // ---- Control ----
-  typedef enum logic [2:0] {Idle, Setup, Run, Point, Finish, Done} state_e;
+  typedef enum logic [2:0] {Idle, Decode, Setup, Run, Done} state_e;
   state_e      state_q, state_d;
   // verilator lint_off UNUSEDSIGNAL
   cmd_t        cmd_q;  // has fields of other units too
   // verilator lint_on UNUSEDSIGNAL
   update_cfg_t cfg_q;
   error_e      error_q;
-  logic        accept, setup, written, sgd_q;  // sgd: not a pointer's command
+  logic        accept, written, sgd_q;  // sgd: not a pointer's command
+  logic        open_q, open2_q;         // Idle or Done; its copy lets commands in
+  logic        setup_q, done_q;         // these states
 
-  assign cmd_ready_o = state_q == Idle || state_q == Done;
-  assign accept = cmd_valid_i && cmd_ready_o;
-  assign setup = state_q == Setup;
+  assign cmd_ready_o = open_q;
+  assign accept = cmd_valid_i && open_q;
 
   always_comb begin
     state_d = state_q;
     unique case (state_q)
-      Idle, Done: begin
-        state_d = Idle;
-        if (cmd_valid_i) state_d = (cmd_i.op == UpdateSgd) ? Setup : Point;
-      end
+      Decode: state_d = sgd_q ? Setup : Done;
       Setup: state_d = Run;
-      Run: if (written) state_d = Finish;
-      Point: state_d = Done;
-      default: state_d = Done;  // Finish
+      Run: if (written) state_d = Done;
+      default: state_d = cmd_valid_i ? Decode : Idle;  // Idle, Done
     endcase
   end
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) state_q <= Idle;
     else state_q <= state_d;
+    setup_q <= rst_ni && state_d == Setup;
+    done_q <= rst_ni && state_d == Done;
+  end
+
+  (* keep *) always_ff @(posedge clk_i) begin
+    open_q <= !rst_ni || state_d == Idle || state_d == Done;
+    open2_q <= !rst_ni || state_d == Idle || state_d == Done;
   end
 
   always_ff @(posedge clk_i) begin
-    if (accept) begin
+    if (open2_q) begin
       cmd_q <= cmd_i;
       sgd_q <= cmd_i.op == UpdateSgd;
       cfg_q <= cfg_i;
       error_q <= ErrNone;
     end
-    if (state_q == Point) begin
+    if (state_q == Decode) begin
       unique case (cmd_q.op)
-        UpdateCommit:   error_q <= ErrNone;
-        UpdateRollback: error_q <= rollback_ok_i ? ErrNone : ErrNoVersion;
-        default:        error_q <= ErrBadOp;
+        UpdateSgd, UpdateCommit: error_q <= ErrNone;
+        UpdateRollback:          error_q <= rollback_ok_i ? ErrNone : ErrNoVersion;
+        default:                 error_q <= ErrBadOp;
       endcase
     end
   end
@@ -121,9 +125,9 @@ module lathe_update #(
 
   // ---- Operands ----
   localparam int unsigned W = 0, G = 1, M = 2;
-  logic [2:0]            in_valid, in_busy, rd_valid, rd_ready, rd_rvalid, take;
+  logic [2:0]            in_valid, in_busy, rd_valid, rd_ready, rvalid_q, take;
   logic [2:0][AddrW-1:0] rd_addr;
-  logic [WordW-1:0]      in_data [3];
+  logic [WordW-1:0]      in_data [3], rdata_q [3];
   logic [1:0]            operand [3];
   logic [4:0]            w_there_q;  // words of w that came, of elements not yet started
   logic                  w_any_q;    // it is not 0
@@ -133,30 +137,48 @@ module lathe_update #(
   assign {m_rd_valid_o, g_rd_valid_o, w_rd_valid_o} = rd_valid;
   assign {m_rd_addr_o, g_rd_addr_o, w_rd_addr_o} = rd_addr;
   assign rd_ready = {m_rd_ready_i, g_rd_ready_i, w_rd_ready_i};
-  assign rd_rvalid = {m_rd_rvalid_i, g_rd_rvalid_i, w_rd_rvalid_i};
+
+  always_ff @(posedge clk_i) begin
+    rvalid_q <= {3{rst_ni}} & {m_rd_rvalid_i, g_rd_rvalid_i, w_rd_rvalid_i};
+    rdata_q <= '{w_rd_rdata_i, g_rd_rdata_i, m_rd_rdata_i};
+  end
 
   for (genvar i = 0; i < 3; i++) begin : g_read
-    lathe_row_reader #(
+    logic             walk_q, last_q, ask_ready, ask, words_busy;
+    logic [AddrW-1:0] addr_q;
+    logic [DimW-1:0]  left_q;  // words not yet asked for; last: one
+
+    assign ask = walk_q && ask_ready;
+    assign in_busy[i] = walk_q || words_busy;
+
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) walk_q <= 1'b0;
+      else walk_q <= setup_q || (walk_q && !(ask && last_q));
+      if (!walk_q || ask) begin
+        addr_q <= walk_q ? addr_q + AddrW'(1) : cmd_q.t[operand[i]].addr;
+        left_q <= walk_q ? left_q - DimW'(1) : cmd_q.n;
+        last_q <= walk_q ? left_q == DimW'(2) : cmd_q.n == DimW'(1);
+      end
+    end
+
+    lathe_word_reader #(
       .Lanes(Lanes),
-      .Depth(i == W ? WDepth : 8)
-    ) u_reader (
+      .Depth(Depth)
+    ) u_words (
       .clk_i,
       .rst_ni,
-      .start_i(setup),
-      .addr_i(cmd_q.t[operand[i]].addr),
-      .stride_i('0),
-      .rows_i(DimW'(1)),
-      .words_i(cmd_q.n),
-      .clear_i(1'b0),
-      .busy_o(in_busy[i]),
+      .req_valid_i(walk_q),
+      .req_ready_o(ask_ready),
+      .req_addr_i(addr_q),
       .rd_valid_o(rd_valid[i]),
       .rd_ready_i(rd_ready[i]),
       .rd_addr_o(rd_addr[i]),
-      .rd_rvalid_i(rd_rvalid[i]),
-      .rd_rdata_i(i == W ? w_rd_rdata_i : i == G ? g_rd_rdata_i : m_rd_rdata_i),
-      .out_valid_o(in_valid[i]),
-      .out_ready_i(take[i]),
-      .out_data_o(in_data[i])
+      .rd_rvalid_i(rvalid_q[i]),
+      .rd_rdata_i(rdata_q[i]),
+      .word_valid_o(in_valid[i]),
+      .word_ready_i(take[i]),
+      .word_data_o(in_data[i]),
+      .busy_o(words_busy)
     );
   end
 
@@ -164,24 +186,30 @@ module lathe_update #(
     if (!rst_ni) begin
       w_there_q <= '0;
       w_any_q <= 1'b0;
-    end else if (rd_rvalid[W] != start) begin
-      w_there_q <= rd_rvalid[W] ? w_there_q + 5'd1 : w_there_q - 5'd1;
-      w_any_q <= rd_rvalid[W] || w_there_q[4:1] != '0;
+    end else if (rvalid_q[W] != start) begin
+      w_there_q <= w_there_q + {{4{!rvalid_q[W]}}, 1'b1};
+      w_any_q <= rvalid_q[W] || w_there_q[4:1] != '0;
     end
   end
 
   // ---- Datapath ----
-  logic             ready, move_q, load_q, mn_valid, wn_valid, running, in_flight, w_take;
+  logic             ready, mn_valid, wn_valid, running, w_take;
   logic [WordW-1:0] mn_word, wn_word;
   logic [31:0]      saturations;
   result_t          mn_result, wn_result;
+  // Of the results: a place for one more, not all words written yet. Of the operands: not all words taken yet
+  logic [1:0]       room, owing_q;
+  logic             reading_q;
 
   assign operands_there = w_any_q && in_valid[G] && in_valid[M];
-  assign start = ready && move_q && operands_there;
+  assign start = ready && (&room) && operands_there;
   assign take = {start, start, w_take};  // M, G, W
-  assign running = state_q == Run && (|in_busy);
-  assign stall_operand_o = running && ready && move_q && !operands_there;
-  assign stall_result_o = running && !move_q;
+  assign running = state_q == Run && reading_q;
+
+  always_ff @(posedge clk_i) begin  // a cycle late
+    stall_operand_o <= running && ready && (&room) && !operands_there;
+    stall_result_o <= running && !(&room);
+  end
 
   lathe_update_sgd #(
     .Lanes(Lanes)
@@ -192,10 +220,7 @@ module lathe_update #(
     .stochastic_i(cmd_q.stochastic),
     .key_i(cmd_q.key),
     .cfg_i(cfg_q),
-    .setup_i(setup),
-    .finish_i(state_q == Finish),
-    .move_i(move_q),
-    .load_i(load_q),
+    .setup_i(setup_q),
     .ready_o(ready),
     .in_valid_i(start),
     .g_i(in_data[G]),
@@ -206,13 +231,12 @@ module lathe_update #(
     .mn_o(mn_word),
     .wn_valid_o(wn_valid),
     .wn_o(wn_word),
-    .busy_o(in_flight),
     .saturations_o(saturations),
     .mn_result_o(mn_result),
     .wn_result_o(wn_result)
   );
 
-  assign done_valid_o = state_q == Done;
+  assign done_valid_o = done_q;
   always_comb begin
     done_o = '0;
     done_o.error = error_q;
@@ -223,49 +247,65 @@ module lathe_update #(
   end
 
   // ---- Results: w' is result 0, m' result 1 ----
-  logic [1:0]            out_valid, push, out_ready, out_room, wr_valid, wr_ready;
-  logic [1:0][AddrW-1:0] wr_addr;
-  logic [WordW-1:0]      out_data [2], wr_data [2];
+  logic [1:0]       out_valid, fits, kept_valid, wr_valid_q, wr_ready, pop;
+  logic [AddrW-1:0] wr_addr_q [2];
+  logic [WordW-1:0] out_data [2], kept_data [2], wr_data_q [2];
 
   assign out_valid = {mn_valid, wn_valid};
   assign out_data = '{wn_word, mn_word};
-  assign push = out_valid & {2{move_q}};
-  // Out of a register, so it is known a cycle ahead: whether both can take another result then
-  assign out_room = wr_ready | ~wr_valid | (out_ready & ~push);
-  assign written = in_busy == '0 && !in_flight && wr_valid == '0;
-  assign {mn_wr_valid_o, wn_wr_valid_o} = wr_valid;
-  assign {mn_wr_addr_o, wn_wr_addr_o} = wr_addr;
-  assign wn_wr_data_o = wr_data[0];
-  assign mn_wr_data_o = wr_data[1];
   assign wr_ready = {mn_wr_ready_i, wn_wr_ready_i};
-
-  always_ff @(posedge clk_i) begin
-    if (!rst_ni) move_q <= 1'b1;
-    else move_q <= &out_room;
-    load_q <= &out_room && (setup || state_q == Run);
-  end
+  assign pop = kept_valid & (wr_ready | ~wr_valid_q);
+  assign {mn_wr_valid_o, wn_wr_valid_o} = wr_valid_q;
+  assign {mn_wr_addr_o, wn_wr_addr_o} = {wr_addr_q[1], wr_addr_q[0]};
+  assign {mn_wr_data_o, wn_wr_data_o} = {wr_data_q[1], wr_data_q[0]};
 
   for (genvar i = 0; i < 2; i++) begin : g_write
-    logic [AddrW-1:0] addr_q;
+    logic [4:0] room_q;  // places for words that have not started
+    logic       some_q;  // it is not 0
 
-    always_ff @(posedge clk_i) begin
-      if (setup) addr_q <= cmd_q.t[i == 0 ? 2 : 4].addr;
-      else if (push[i]) addr_q <= addr_q + AddrW'(1);
-    end
+    assign room[i] = some_q;
 
-    lathe_spill #(
-      .Width(AddrW + WordW)
-    ) u_spill (
+    // verilator lint_off PINCONNECTEMPTY
+    lathe_fifo #(
+      .Width(WordW),
+      .Depth(Depth)
+    ) u_fifo (
       .clk_i,
       .rst_ni,
-      .in_valid_i(push[i]),
-      .in_ready_o(out_ready[i]),
-      .in_data_i({addr_q, out_data[i]}),
-      .out_valid_o(wr_valid[i]),
-      .out_ready_i(wr_ready[i]),
-      .out_data_o({wr_addr[i], wr_data[i]})
+      .in_valid_i (out_valid[i]),
+      .in_ready_o (fits[i]),
+      .in_data_i  (out_data[i]),
+      .out_valid_o(kept_valid[i]),
+      .out_ready_i(wr_ready[i] || !wr_valid_q[i]),
+      .out_data_o (kept_data[i]),
+      .level_o    ()
     );
+    // verilator lint_on PINCONNECTEMPTY
+
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) begin
+        room_q <= 5'(Depth);
+        some_q <= 1'b1;
+        wr_valid_q[i] <= 1'b0;
+      end else begin
+        if (start != pop[i]) room_q <= room_q + {{4{start}}, 1'b1};
+        some_q <= pop[i] || (some_q && (!start || room_q[4:1] != '0));
+        if (wr_ready[i] || !wr_valid_q[i]) wr_valid_q[i] <= kept_valid[i];
+      end
+    end
+
+    always_ff @(posedge clk_i) begin
+      if (setup_q) wr_addr_q[i] <= cmd_q.t[i == 0 ? 2 : 4].addr;
+      else if (wr_ready[i] && wr_valid_q[i]) wr_addr_q[i] <= wr_addr_q[i] + AddrW'(1);
+      if (wr_ready[i] || !wr_valid_q[i]) wr_data_q[i] <= kept_data[i];
+    end
+
+    always_ff @(posedge clk_i) owing_q[i] <= room_q != 5'(Depth) || wr_valid_q[i];
   end
+
+  // All a cycle late: a word that moves from one of them to the next is never missed
+  always_ff @(posedge clk_i) reading_q <= setup_q || in_busy != '0;
+  assign written = !reading_q && owing_q == '0;
 
 `ifndef SYNTHESIS
   logic checking_q;  // false before the first reset, when registers hold anything
@@ -274,8 +314,8 @@ module lathe_update #(
 
   always_ff @(posedge clk_i) begin
     if (checking_q && rst_ni && w_take) assert (in_valid[W]) else $error("w is not there");
-    if (checking_q && rst_ni) assert (move_q == &out_ready) else $error("room");
-    if (checking_q && rst_ni && setup) assert (cmd_q.m == 16'd1 && cmd_q.n != '0) else $error("shape");
+    if (checking_q && rst_ni) assert ((out_valid & ~fits) == '0) else $error("a result came without room for it");
+    if (checking_q && rst_ni && setup_q) assert (cmd_q.m == 16'd1 && cmd_q.n != '0) else $error("shape");
   end
 `endif
 endmodule

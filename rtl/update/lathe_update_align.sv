@@ -7,7 +7,7 @@ module lathe_update_align
   parameter int unsigned Width = 16  // of the term: 16 or 32
 ) (
   input  logic                    clk_i,
-  input  logic [1:0]              en_i,   // x enters the first, the second stage
+  input  logic [1:0]              en_i,   // x enters the first, the second stage: one cycle after the other, and leaves in the next
   input  align_cfg_t              cfg_i,
   input  logic signed [Width+2:0] x_i,
   output logic signed [TermW-1:0] term_o  // one gate behind the second stage
@@ -41,9 +41,9 @@ module lathe_update_align
       sign_q <= sign;
       fill_q <= cfg_i.over[0] ? over && !sign : sign;
     end
+    if (over_q) last_q <= '0;
+    else if (en_i[1]) last_q <= cfg_i.rot[$clog2(Width)-3] ? rotate(turned_q, Width / 2) : turned_q;
     if (en_i[1]) begin
-      if (over_q) last_q <= '0;
-      else last_q <= cfg_i.rot[$clog2(Width)-3] ? rotate(turned_q, Width / 2) : turned_q;
       sign2_q <= sign_q;
       fill2_q <= fill_q;
     end

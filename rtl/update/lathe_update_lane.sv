@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Datapath of one element of SGD with momentum (numerics.md, section 9): the new momentum 7 stages, the new weight
 // 14 stages after the operands, two 18 x 18 multipliers. It holds no state of the optimizer. Another optimizer is
-// another such lane beside it, with its own number of stages.
+// another such lane beside it, with its own number of stages. Never waits; keeps its own copy of what enables its stages.
 //
 //   stage   0      1             2, 3     4      5        6     7      8            9, 10    11      12       13
 //           m  ->  * momentum -> align -> sum -> round -> m' -> m'  -> * lr_mant -> align -> diff -> round -> w'
@@ -10,7 +10,7 @@ module lathe_update_lane
   import lathe_update_pkg::*;
 (
   input  logic               clk_i,
-  input  logic [13:0]        en_i,            // bit k: an element enters stage k
+  input  logic               valid_i,         // an element enters stage 1; stages 0 and 1 take what is there, element or not
   // Constant while an element is inside
   input  align_cfg_t         align_i [4],     // momentum * m, g, w, lr * m'
   input  logic [16:0]        momentum_i,      // shifted to the left by its pre[0]
@@ -45,6 +45,9 @@ module lathe_update_lane
     return saturates16(v[20:15]) ? {v[20], {15{!v[20]}}} : v[15:0];
   endfunction
 
+  logic [13:2] en_q;  // bit k: an element enters stage k
+  (* keep *) always_ff @(posedge clk_i) en_q <= {en_q[12:2], valid_i};
+
   // ---- Momentum ----
   logic signed [17:0]      m0_q;
   logic signed [15:0]      g0_q;
@@ -55,17 +58,13 @@ module lathe_update_lane
   logic signed [20:0]      rm_q;
 
   always_ff @(posedge clk_i) begin
-    if (en_i[0]) begin
-      m0_q <= align_i[0].pre[1] ? {m_i, 2'd0} : 18'(m_i);
-      g0_q <= g_i;
-    end
-    if (en_i[1]) begin
-      pm_q <= 35'(m0_q * signed'({1'b0, momentum_i}));
-      g1_q <= 19'(g0_q) << align_i[1].pre;
-    end
-    if (en_i[4]) vm_q <= 36'(m_term) + 36'(g_term);
-    if (en_i[5]) rm_q <= round(vm_q, to_even_i, m_rand_i);
-    if (en_i[6]) begin
+    m0_q <= align_i[0].pre[1] ? {m_i, 2'd0} : 18'(m_i);
+    g0_q <= g_i;
+    pm_q <= 35'(m0_q * signed'({1'b0, momentum_i}));
+    g1_q <= 19'(g0_q) << align_i[1].pre;
+    if (en_q[4]) vm_q <= 36'(m_term) + 36'(g_term);
+    if (en_q[5]) rm_q <= round(vm_q, to_even_i, m_rand_i);
+    if (en_q[6]) begin
       mn_o <= saturate16(rm_q);
       mn_saturated_o <= saturates16(rm_q[20:15]);
     end
@@ -75,7 +74,7 @@ module lathe_update_lane
     .Width(32)
   ) u_m (
     .clk_i,
-    .en_i(en_i[3:2]),
+    .en_i(en_q[3:2]),
     .cfg_i(align_i[0]),
     .x_i(pm_q),
     .term_o(m_term)
@@ -85,7 +84,7 @@ module lathe_update_lane
     .Width(16)
   ) u_g (
     .clk_i,
-    .en_i(en_i[3:2]),
+    .en_i(en_q[3:2]),
     .cfg_i(align_i[1]),
     .x_i(g1_q),
     .term_o(g_term)
@@ -101,17 +100,17 @@ module lathe_update_lane
   logic signed [20:0]      rw_q;
 
   always_ff @(posedge clk_i) begin
-    if (en_i[7]) begin
+    if (en_q[7]) begin
       m7_q <= align_i[3].pre[1] ? {mn_o, 2'd0} : 18'(mn_o);
       w7_q <= w_i;
     end
-    if (en_i[8]) begin
+    if (en_q[8]) begin
       pl_q <= 35'(m7_q * signed'({1'b0, lr_mant_i}));
       w8_q <= 19'(w7_q) << align_i[2].pre;
     end
-    if (en_i[11]) vw_q <= 36'(w_term) - 36'(lr_term);
-    if (en_i[12]) rw_q <= round(vw_q, to_even_i, w_rand_i);
-    if (en_i[13]) begin
+    if (en_q[11]) vw_q <= 36'(w_term) - 36'(lr_term);
+    if (en_q[12]) rw_q <= round(vw_q, to_even_i, w_rand_i);
+    if (en_q[13]) begin
       wn_o <= saturate16(rw_q);
       wn_saturated_o <= saturates16(rw_q[20:15]);
     end
@@ -121,7 +120,7 @@ module lathe_update_lane
     .Width(16)
   ) u_w (
     .clk_i,
-    .en_i(en_i[10:9]),
+    .en_i(en_q[10:9]),
     .cfg_i(align_i[2]),
     .x_i(w8_q),
     .term_o(w_term)
@@ -131,7 +130,7 @@ module lathe_update_lane
     .Width(32)
   ) u_lr (
     .clk_i,
-    .en_i(en_i[10:9]),
+    .en_i(en_q[10:9]),
     .cfg_i(align_i[3]),
     .x_i(pl_q),
     .term_o(lr_term)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is constant while words run through lathe_update_sgd: how its terms are aligned, its factors and the keys of the
-// row that its elements are numbered in. One decoder serves the four terms in turn; 7 cycles after begin_i words may
+// row that its elements are numbered in. One decoder serves the four terms in turn; 8 cycles after begin_i words may
 // start: what comes late is what they need last.
 module lathe_update_setup
   import lathe_update_pkg::*;
@@ -18,48 +18,48 @@ module lathe_update_setup
   output logic [16:0]            lr_mant_o,
   output logic [31:0]            row_key_o [2]  // of m', of w'
 );
-  localparam logic [2:0] Last = 3'd7;
+  localparam logic [3:0] Last = 4'd8;
   localparam logic [1:0] TermM = 2'd0, TermG = 2'd1, TermW0 = 2'd2, TermLr = 2'd3;
 
-  logic [2:0]  step_q;
-  logic [1:0]  term_q, amount_q, decoded_q;  // of the difference, of the amount, of what is below it
+  logic [3:0]  step_q;
+  logic [1:0]  pair_q, term_q, amount_q, decoded_q;  // of x and y, of the difference, of the amount, of what is below it
   logic [5:0]  up_q;
   logic [4:0]  shift_q;
   logic        done;
   logic [31:0] row_key;
 
   assign done = step_q == Last;
-  assign ready_o = step_q >= Last - 3'd1;
+  assign ready_o = step_q >= Last - 4'd1;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) step_q <= Last;
     else if (begin_i) step_q <= '0;
-    else if (!done) step_q <= step_q + 3'd1;
+    else if (!done) step_q <= step_q + 4'd1;
   end
 
   logic [47:0] beyond_q;  // the raised amount is below this
 
   // ---- Shift amounts, raised so that 0..47 is all that makes a difference: 47 is `up`, 0 leaves only the sign ----
-  logic signed [9:0] x, raise, y, difference_q, raise_q, up;
+  logic signed [lathe_pkg::ExpW-1:0] x, y, x_q, y_q;
+  logic signed [9:0] difference_q, raise_q, up;
   always_comb begin
-    raise = 10'sd32;
     unique case (step_q[1:0])
-      TermM: {x, y} = {10'(signed'(exp_i[3])), 10'(signed'(exp_i[4]))};
-      TermG: {x, y} = {10'(signed'(exp_i[1])), 10'(signed'(exp_i[4]))};
-      TermW0: {x, y} = {10'(signed'(exp_i[0])), 10'(signed'(exp_i[2]))};
-      default: begin
-        {x, y} = {10'(signed'(exp_i[4])), 10'(signed'(exp_i[2]))};
-        raise = 10'(cfg_i.lr_exp) + 10'sd48;
-      end
+      TermM: {x, y} = {exp_i[3], exp_i[4]};
+      TermG: {x, y} = {exp_i[1], exp_i[4]};
+      TermW0: {x, y} = {exp_i[0], exp_i[2]};
+      default: {x, y} = {exp_i[4], exp_i[2]};  // TermLr
     endcase
   end
 
   assign up = difference_q + raise_q;
 
   always_ff @(posedge clk_i) begin
-    difference_q <= x - y;
-    raise_q <= raise;
-    term_q <= step_q[1:0];
+    x_q <= x;
+    y_q <= y;
+    pair_q <= step_q[1:0];
+    difference_q <= 10'(x_q) - 10'(y_q);
+    raise_q <= pair_q == TermLr ? 10'(cfg_i.lr_exp) + 10'sd48 : 10'sd32;
+    term_q <= pair_q;
     up_q <= up < 10'sd0 ? 6'd0 : up > 10'sd47 ? 6'd47 : up[5:0];
     amount_q <= term_q;
     decoded_q <= amount_q;
@@ -95,9 +95,9 @@ module lathe_update_setup
   );
 
   always_ff @(posedge clk_i) begin
-    if (step_q >= 3'd3 && step_q <= 3'd6) align_o[decoded_q] <= align;
-    if (step_q == 3'd3) row_key_o[0] <= row_key;
-    if (step_q == 3'd4) row_key_o[1] <= row_key;
+    if (step_q >= 4'd4 && step_q <= 4'd7) align_o[decoded_q] <= align;
+    if (step_q == 4'd3) row_key_o[0] <= row_key;
+    if (step_q == 4'd4) row_key_o[1] <= row_key;
     momentum_o <= 17'(cfg_i.momentum) << align_o[TermM].pre[0];
     lr_mant_o <= 17'(cfg_i.lr_mant) << align_o[TermLr].pre[0];
   end

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // SGD with momentum on words of `Lanes` elements (numerics.md, section 9): lanes, their random bits, and what the
-// command reports. One word per cycle; all stages move together with move_i. Knows no addresses. Another optimizer is
-// another such module beside it.
+// command reports. One word per cycle, without a wait: whoever sends words has room for their results. Knows no addresses.
+// Another optimizer is another such module beside it.
 module lathe_update_sgd #(
   parameter int unsigned Lanes = 8
 ) (
@@ -13,22 +13,19 @@ module lathe_update_sgd #(
   input  logic [31:0]            key_i,
   input  lathe_pkg::update_cfg_t cfg_i,
   input  logic                   setup_i,        // pulse before the first word: word number 0, nothing counted
-  input  logic                   finish_i,       // pulse after the last word: reports are ready in the next cycle
 
-  input  logic                   move_i,         // words inside take a step
-  input  logic                   load_i,         // with every move_i from setup_i to the last word: an own enable for the entry
   output logic                   ready_o,        // words may come
-  input  logic                   in_valid_i,     // only with ready_o and move_i
+  input  logic                   in_valid_i,     // only with ready_o
   input  logic [Lanes*16-1:0]    g_i,
   input  logic [Lanes*16-1:0]    m_i,
-  output logic                   w_take_o,       // 7 steps later
+  output logic                   w_take_o,       // 7 cycles later
   input  logic [Lanes*16-1:0]    w_i,
   output logic                   mn_valid_o,     // then too
   output logic [Lanes*16-1:0]    mn_o,
-  output logic                   wn_valid_o,     // 14 steps later
+  output logic                   wn_valid_o,     // 14 cycles later
   output logic [Lanes*16-1:0]    wn_o,
-  output logic                   busy_o,         // words are inside, or the last one just left
 
+  // Reports: complete 4 cycles after the last wn_valid_o
   output logic [31:0]            saturations_o,
   output lathe_pkg::result_t     mn_result_o,
   output lathe_pkg::result_t     wn_result_o
@@ -51,20 +48,17 @@ module lathe_update_sgd #(
 
   // ---- Stages ----
   logic [WStage:1] valid_q;
-  logic [WStage:0] valid;
-  logic [WStage-1:0] en;
+  logic [WStage:0] valid;   // bit k: a word enters stage k
   logic              busy_q;  // until one cycle after the last word left
 
   assign valid = {valid_q, in_valid_i};
-  assign en = {valid_q[WStage-1:1] & {WStage-1{move_i}}, load_i};  // stage 0 takes what is there, a word or not
   assign mn_valid_o = valid[OutStage[0]];
-  assign w_take_o = en[OutStage[0]];
+  assign w_take_o = valid[OutStage[0]];
   assign wn_valid_o = valid[OutStage[1]];
-  assign busy_o = busy_q;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) valid_q <= '0;
-    else if (move_i) valid_q <= valid[WStage-1:0];
+    else valid_q <= valid[WStage-1:0];
     busy_q <= valid != '0;
   end
 
@@ -109,21 +103,26 @@ module lathe_update_sgd #(
   for (genvar r = 0; r < 2; r++) begin : g_random
     logic [RowW-1:0] word_number_q;
     logic [31:0]     hash [Hashes];
-    logic            hash_en;
-
-    assign hash_en = stochastic_i && |en[SumStage[r]-2-:3];
-
     always_ff @(posedge clk_i) begin
-      if (setup_i) word_number_q <= '0;
-      else if (en[SumStage[r]-4]) word_number_q <= word_number_q + 1'b1;
+      if (r == 0) word_number_q <= word_q[RowW-1:0];  // a cycle ahead of stage 1
+      else if (setup_i) word_number_q <= '0;
+      else if (valid[SumStage[r]-4]) word_number_q <= word_number_q + 1'b1;
     end
 
     for (genvar h = 0; h < Hashes; h++) begin : g_hash
+      logic hash_q, choose_q, even_q;  // copies: enables of the hash, of its elements; the latter are 0x7FFF
+
+      (* keep *) always_ff @(posedge clk_i) begin
+        hash_q <= stochastic_i && |valid[SumStage[r]-3-:3];
+        choose_q <= hash_q;
+        even_q <= !stochastic_i;
+      end
+
       lathe_rng #(
         .Stages(3)
       ) u_hash (
         .clk_i,
-        .en_i(hash_en),
+        .en_i(hash_q),
         .key_i(row_key[r]),
         .index_i(lathe_num_pkg::group_index(16'(word_number_q) * 16'(Hashes) + 16'(h))),
         .rand_o(hash[h])
@@ -132,8 +131,8 @@ module lathe_update_sgd #(
 
     for (genvar i = 0; i < Lanes; i++) begin : g_lane
       always_ff @(posedge clk_i) begin
-        if (!stochastic_i) random[r][i] <= 16'h7FFF;
-        else if (en[SumStage[r]-1]) random[r][i] <= lathe_num_pkg::rand16(hash[i/4], 2'(i));
+        if (g_hash[i/4].even_q) random[r][i] <= 16'h7FFF;
+        else if (g_hash[i/4].choose_q) random[r][i] <= lathe_num_pkg::rand16(hash[i/4], 2'(i));
       end
     end
   end
@@ -145,7 +144,7 @@ module lathe_update_sgd #(
   for (genvar i = 0; i < Lanes; i++) begin : g_lane
     lathe_update_lane u_lane (
       .clk_i,
-      .en_i(en),
+      .valid_i(valid[1]),
       .align_i(align),
       .momentum_i(momentum),
       .lr_mant_i(lr_mant),
@@ -193,16 +192,15 @@ module lathe_update_sgd #(
 
     always_ff @(posedge clk_i) begin
       if (setup_i) longest_q[r] <= '0;
-      else if (en[SumStage[r]]) longest_q[r] <= longest;
-      clamped_q[r] <= valid[OutStage[r]] && move_i ? clamped : '0;
-      // The last sum was four cycles and more before finish_i.
+      else if (valid[SumStage[r]]) longest_q[r] <= longest;
+      clamped_q[r] <= valid[OutStage[r]] ? clamped : '0;
       upper_q <= magnitude[33:17] != '0;
       half_q <= magnitude[33:17] != '0 ? magnitude[33:17] : magnitude[16:0];
       part_q <= half_q[16:8] != '0 ? half_q[16:8] : 9'(half_q[7:0]);
       below_q <= (upper_q ? 5'd17 : 5'd0) + (half_q[16:8] != '0 ? 5'd8 : 5'd0);
       length_q <= 4'(lathe_num_pkg::bit_length(64'(part_q)));
       below2_q <= below_q;
-      if (finish_i) bits_q[r] <= 6'(length_q) + 6'(below2_q);
+      bits_q[r] <= 6'(length_q) + 6'(below2_q);
     end
   end
 
@@ -211,9 +209,11 @@ module lathe_update_sgd #(
     else saturations_q <= saturations_q + 32'(6'(clamped_q[0]) + 6'(clamped_q[1]));
   end
 
+  always_ff @(posedge clk_i) begin
+    wn_result_o <= report(exp_i[2], 7'(bits_q[1]));
+    mn_result_o <= report(exp_i[4], 7'(bits_q[0]));
+  end
   assign saturations_o = saturations_q;
-  assign wn_result_o = report(exp_i[2], 7'(bits_q[1]));
-  assign mn_result_o = report(exp_i[4], 7'(bits_q[0]));
 
 `ifndef SYNTHESIS
   logic checking_q;  // false before the first reset, when registers hold anything
@@ -221,7 +221,7 @@ module lathe_update_sgd #(
   always @(posedge clk_i) if (!rst_ni) checking_q <= 1'b1;
 
   always_ff @(posedge clk_i) begin
-    if (checking_q && rst_ni && in_valid_i) assert (ready_o && move_i && load_i) else $error("a word came too early");
+    if (checking_q && rst_ni && in_valid_i) assert (ready_o) else $error("a word came too early");
   end
 `endif
 endmodule

@@ -19,7 +19,8 @@ def test_update(lanes):
     (SETUP, "!(product ? reached[i+33]", "!(product ? reached[i+32]", "test_shifts"),  # a shift of 16 loses the lowest bit
     (SGD, "new_row_q <= 1'b1;", "new_row_q <= 1'b0;", "test_long"),                 # stays in the first row
     (SGD, "longest_q[r][34] || longest_q[r][33]", "longest_q[r][33]", "test_corners"),  # top of a sum that was clamped
-    (UNIT, "move_q <= &out_room", "move_q <= out_room[0]", "test_random"),              # m' is lost while it may not be written
+    (UNIT, "start = ready && (&room)", "start = ready && room[0]", "test_rate"),     # m' is lost while it may not be written
+    (UNIT, "start = ready && (&room)", "start = ready && room[1]", "test_rate"),     # w' is
 ])
 def test_update_detects_a_planted_error(file, old, new, testcase):
     with pytest.raises(BenchFailed, match=testcase):
