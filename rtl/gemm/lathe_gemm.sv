@@ -111,7 +111,7 @@ module lathe_gemm
   end
 
   // Steps.
-  logic feed_ready, step_last, step_int8, step_colsum, row_valid, row_ready;
+  logic feed_ready, step_last, step_int8, step_colsum, row_valid, row_ready, row_taken;
   logic [Lanes*16-1:0] step_a, step_b;
 
   assign begun = cmd_valid_q && feed_ready;
@@ -147,7 +147,7 @@ module lathe_gemm
     .step_colsum_o(step_colsum),
     .step_a_o     (step_a),
     .step_b_o     (step_b),
-    .row_taken_i  (row_valid && row_ready),
+    .row_taken_i  (row_taken),
     .stall_operand_o,
     .stall_result_o
   );
@@ -192,6 +192,7 @@ module lathe_gemm
     .side_data_i   (side_data),
     .row_valid_o   (row_valid),
     .row_ready_i   (row_ready),
+    .row_taken_o   (row_taken),
     .row_data_o    (row_data)
   );
 

@@ -26,11 +26,13 @@ module lathe_gemm_aux
 );
   localparam int unsigned Depth = 16;
   localparam int unsigned LevelW = $clog2(Depth + 1);
+  localparam int unsigned PtrW = $clog2(Depth);  // Depth is a power of 2
 
   logic active_q, want_bias_q;  // want_bias_q: the next word is a bias
   logic step_bias, stay_bias;   // want_bias_q after a step and without
   logic asks_q, goes_q;  // a step takes a request that is accepted; takes none
-  logic req_valid, req_ready, step, stay, tile_last, last;
+  (* keep *) logic step;  // one level of logic
+  logic req_valid, req_ready, stay, tile_last, last;
   logic [AddrW-1:0] row_addr, req_addr;
   logic [BlockW-1:0] col_block;
 
@@ -80,42 +82,70 @@ module lathe_gemm_aux
     want_bias_q <= step ? step_bias : stay_bias;
   end
 
-  // verilator lint_off PINCONNECTEMPTY
-  lathe_word_reader #(
-    .Lanes(Lanes),
-    .Depth(Depth)
-  ) u_reader (
-    .clk_i,
-    .rst_ni,
-    .req_valid_i (req_valid),
-    .req_ready_o (req_ready),
-    .req_addr_i  (req_addr),
-    .rd_valid_o,
-    .rd_ready_i,
-    .rd_addr_o,
-    .rd_rvalid_i,
-    .rd_rdata_i,
-    .word_valid_o(),
-    .word_ready_i,
-    .word_data_o,
-    .busy_o      ()
-  );
-  // verilator lint_on PINCONNECTEMPTY
+  // A request goes out when there is room for its word, since words cannot wait. Counters learn a cycle later, out of a
+  // register, that a word was taken; what decides whether there is room or a word does not wait for that.
+  logic [LevelW-1:0] credits_q, level_q;  // room and words; the word that was taken a cycle ago still counts as one
+  logic credit_q, word_valid_q;           // there is any
+  logic request, take, taken_q, spill_ready;
 
-  // Whether a word is there, out of a register.
-  logic [LevelW-1:0] level_q;  // words in the reader
-  logic word_valid_q, take;
-
+  assign req_ready = spill_ready && credit_q;
+  assign request = req_valid && req_ready;
   assign word_valid_o = word_valid_q;
   assign take = word_valid_q && word_ready_i;
 
+  lathe_spill #(
+    .Width(AddrW)
+  ) u_spill (
+    .clk_i,
+    .rst_ni,
+    .in_valid_i (req_valid && credit_q),
+    .in_ready_o (spill_ready),
+    .in_data_i  (req_addr),
+    .out_valid_o(rd_valid_o),
+    .out_ready_i(rd_ready_i),
+    .out_data_o (rd_addr_o)
+  );
+
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
+      credits_q <= LevelW'(Depth);
+      credit_q <= 1'b1;
       level_q <= '0;
       word_valid_q <= 1'b0;
+      taken_q <= 1'b0;
     end else begin
-      if (rd_rvalid_i != take) level_q <= rd_rvalid_i ? level_q + 1'b1 : level_q - 1'b1;
-      word_valid_q <= rd_rvalid_i || (word_valid_q && (!word_ready_i || level_q[LevelW-1:1] != '0));
+      if (request != taken_q) credits_q <= request ? credits_q - 1'b1 : credits_q + 1'b1;
+      credit_q <= take || (credit_q && !request) || credits_q[LevelW-1:1] != '0 || (credits_q[0] && taken_q);
+      if (rd_rvalid_i != taken_q) level_q <= rd_rvalid_i ? level_q + 1'b1 : level_q - 1'b1;
+      word_valid_q <= rd_rvalid_i || (word_valid_q && !word_ready_i) ||
+                      level_q[LevelW-1:2] != '0 || (level_q[1] && (level_q[0] || !taken_q));
+      taken_q <= take;
     end
   end
+
+  logic [Lanes*16-1:0] mem_q [Depth];
+  logic [PtrW-1:0] write_q, read_q;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      write_q <= '0;
+      read_q <= '0;
+    end else begin
+      if (rd_rvalid_i) write_q <= write_q + 1'b1;
+      if (take) read_q <= read_q + 1'b1;
+    end
+  end
+
+  always_ff @(posedge clk_i) if (rd_rvalid_i) mem_q[write_q] <= rd_rdata_i;
+
+  assign word_data_o = mem_q[read_q];
+
+`ifndef SYNTHESIS
+  logic live_q;  // after a reset, when registers no longer hold what they powered up with
+  initial live_q = 1'b0;
+  always @(posedge clk_i) begin
+    live_q <= rst_ni;
+    if (live_q && rd_rvalid_i) assert (level_q - LevelW'(taken_q) < LevelW'(Depth)) else $error("a word came back without room for it");
+  end
+`endif
 endmodule

@@ -19,6 +19,7 @@ module lathe_gemm_collect
   // For each tile its row of column sums, if it has colsum, then its Lanes rows.
   output logic                        row_valid_o,
   input  logic                        row_ready_i,
+  output logic                        row_taken_o,         // a row was taken a cycle ago, out of a register
   output logic [AccW-1:0]             row_data_o [Lanes]   // of the row that was taken a cycle ago
 );
   localparam int unsigned LaneW = $clog2(Lanes);
@@ -63,8 +64,8 @@ module lathe_gemm_collect
   logic [Lanes-1:0][PtrW-1:0] write_q;
   logic [Lanes-1:0] clear_line, slot_q;
   logic [Lanes-2:0] clear_line_q;
-  logic row_valid_q;
-  logic [PtrW-1:0] read_q;
+  logic enable_q;
+  logic [PtrW-1:0] read;
 
   assign clear_line = {clear_line_q, clear};
 
@@ -106,30 +107,39 @@ module lathe_gemm_collect
       .wr_en_i  (slot_q[j]),
       .wr_addr_i(write_q[j]),
       .wr_data_i(sum_q - unsigned'(AccW'(edge_q))),
-      .rd_en_i  (row_valid_q),
-      .rd_addr_i(read_q),
+      .rd_en_i  (enable_q),
+      .rd_addr_i(read),
       .rd_data_o(row_data_o[j])
     );
   end
 
-  // A row is there when its last column is. `level` counts them.
-  logic [PtrW:0] level_q;
-  logic written, read;
+  // A row is there when its last column is. What is far from the drain learns a cycle later, out of a register, that a row was
+  // taken; what decides whether there is another one does not wait for that.
+  logic [PtrW:0] level_q;  // rows, and the one that was taken a cycle ago
+  logic [PtrW-1:0] read_q, next_q;
+  logic written, more, row_valid_q, taken_q;
 
   assign written = slot_q[Lanes-1];
-  assign read = row_valid_q && row_ready_i;
+  assign more = level_q[PtrW:2] != '0 || (level_q[1] && (level_q[0] || !taken_q));  // than one
+  assign read = taken_q ? next_q : read_q;
   assign row_valid_o = row_valid_q;
+  assign row_taken_o = taken_q;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       level_q <= '0;
       read_q <= '0;
+      next_q <= PtrW'(1);
       row_valid_q <= 1'b0;
+      taken_q <= 1'b0;
     end else begin
-      if (written != read) level_q <= written ? level_q + 1'b1 : level_q - 1'b1;
-      if (read) read_q <= read_q + 1'b1;
-      row_valid_q <= written || (row_valid_q && (!row_ready_i || level_q[PtrW:1] != '0));
+      if (written != taken_q) level_q <= written ? level_q + 1'b1 : level_q - 1'b1;
+      read_q <= read;
+      next_q <= read + 1'b1;
+      row_valid_q <= written || more || (row_valid_q && !row_ready_i);
+      taken_q <= row_valid_q && row_ready_i;
     end
+    enable_q <= written || row_valid_q;  // at least when a row is there
   end
 
 `ifndef SYNTHESIS
@@ -137,7 +147,7 @@ module lathe_gemm_collect
   initial live_q = 1'b0;
   always @(posedge clk_i) begin
     live_q <= rst_ni;
-    if (live_q && slot_q[0]) assert (level_q < (PtrW+1)'(ResultRows)) else $error("no room for a row of sums");
+    if (live_q && slot_q[0]) assert (level_q - (PtrW+1)'(taken_q) < (PtrW+1)'(ResultRows)) else $error("no room for a row of sums");
     if (live_q && row_valid_i[0]) assert (!clear_line[0]) else $error("a tile ended too early after a reset");
   end
 `endif

@@ -42,7 +42,7 @@ module lathe_gemm_drain
   localparam int unsigned Urgent = 5;     // this many words wait
   localparam int unsigned LaneW = $clog2(Lanes);
   localparam int unsigned CountW = $clog2(Lanes + 1);
-  localparam int unsigned Groups = Lanes / 4;  // of lanes that share a hash
+  localparam int unsigned Groups = Lanes / 4;  // of lanes that share a hash and a count
 
   // A row that is taken.
   typedef struct packed {
@@ -87,7 +87,8 @@ module lathe_gemm_drain
 
   // Walk over the rows that are taken; the rest of a tile's rows is skipped. What decides about a row comes out of
   // registers; the row itself comes a cycle after the decision.
-  logic issue, issue_q, step, skip_valid_q, skip_end, is_sum_q, bias_load, bias_load_q, bias_valid_q;
+  (* keep *) logic step;     // one level of logic
+  logic issue, issue_q, skip_valid_q, skip_end, is_sum_q, bias_load, bias_load_q, bias_valid_q;
   logic open;                // a row may be taken: neither is the rest of a tile skipped nor is there no room
   logic ends;                // not after this one: it is the last one that is visited of its tile or the command
   logic step_ok_q, sum_ok_q;  // it may be one of a tile, as far as a bias is concerned, or one of column sums
@@ -214,7 +215,7 @@ module lathe_gemm_drain
   meta_t meta, out_meta;
   meta_t meta_q [NumStages];
   logic [RoundStage:0] sum_q;    // the row in this stage is one of column sums
-  logic [Lanes-1:0] mask, mask_q [2];
+  logic [Lanes-1:0] mask_q [3];  // of the row that comes, and in stages 0 and 1: not the pad lanes
   logic out_tanh, out_valid;
 
   function automatic logic is_tanh(logic act_tanh, logic is_sum);
@@ -229,7 +230,6 @@ module lathe_gemm_drain
   assign meta.odd = place_q.col_block[0];
   assign meta.block_end = !place_q.is_sum && place_q.tile_last && writes;
   assign meta.cmd_end = !place_q.is_sum && place_q.last;
-  assign mask = place_q.col_last ? (Lanes'(2) << ctx_q.shape.n_last[LaneW-1:0]) - 1'b1 : '1;  // lanes 0 to n_last
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) valid_q <= '0;
@@ -240,9 +240,10 @@ module lathe_gemm_drain
     sum_q <= {sum_q[RoundStage-1:0], place_q.is_sum};
     if (load[0]) begin
       meta_q[0] <= meta;
-      mask_q[0] <= mask;
+      mask_q[1] <= mask_q[0];
     end
-    if (load[1]) mask_q[1] <= mask_q[0];
+    if (load[1]) mask_q[2] <= mask_q[1];
+    if (issuing_q) mask_q[0] <= place.col_last ? (Lanes'(2) << ctx_q.shape.n_last[LaneW-1:0]) - 1'b1 : '1;  // 0 to n_last
     for (int unsigned s = 1; s < NumStages; s++) begin
       if (load[s]) meta_q[s] <= meta_q[s-1];
     end
@@ -294,6 +295,7 @@ module lathe_gemm_drain
   logic [6:0] amount;
   logic [4:0] at_q;
   logic [3:0] fine_q;
+  logic [15:0] fine_mask_q;
   logic square_q, has_addend, addend_new_q;
   logic [15:0] unit_q;
   logic [14:2] beyond_q;  // bits of an addend that the fine amount shifts beyond 17 bits
@@ -316,6 +318,7 @@ module lathe_gemm_drain
     if (issuing_q) begin
       at_q <= window_at(amount[6:4]);
       fine_q <= amount[3:0];
+      fine_mask_q <= window_mask(amount[3:0]);
     end
   end
 
@@ -331,6 +334,8 @@ module lathe_gemm_drain
       .acc_i        (row_data_i[l]),
       .at_i         (at_q),
       .fine_i       (fine_q),
+      .mask_i       (fine_mask_q),
+      .real_i       (mask_q[0][l]),
       .aux_i        (aux_q[16*l+:16]),
       .addend_load_i(bias_load_q || (load[0] && ctx_q.lane.accumulate)),
       .square_i     (square_q),
@@ -338,7 +343,7 @@ module lathe_gemm_drain
       .beyond_i     (beyond_q),
       .addend_new_i (addend_new_q),
       .scale_i      (addend_scale_q),
-      .keep_i       (mask_q[1][l]),
+      .keep_i       (mask_q[2][l]),
       .plain_i      (sum_q[1]),
       .nearest_i    (!stochastic3),
       .tanh_i       (tanh4_q),
@@ -437,7 +442,8 @@ module lathe_gemm_drain
   seen_t or_q;
   seen_t [1:0] seen_q;
   logic [1:0][4:1] reach_q;    // of seen_q
-  logic [CountW-1:0] count_q;
+  logic [Groups-1:0][2:0] count_q;  // of every four lanes
+  logic [CountW-1:0] count;
   logic [31:0] saturations_q;
 
   always_ff @(posedge clk_i) begin
@@ -450,6 +456,11 @@ module lathe_gemm_drain
     end
   end
 
+  always_comb begin
+    count = '0;
+    for (int unsigned g = 0; g < Groups; g++) count += CountW'(count_q[g]);
+  end
+
   always_ff @(posedge clk_i) begin
     if (load[RoundStage]) begin
       seen_t seen;
@@ -459,10 +470,7 @@ module lathe_gemm_drain
       or_sum_q <= sum_q[RoundStage-1];
     end
     if (out_valid) begin
-      logic [CountW-1:0] count;
-      count = '0;
-      for (int unsigned l = 0; l < Lanes; l += 4) count += CountW'(ones(sat[l+:4]));
-      count_q <= count;
+      for (int unsigned g = 0; g < Groups; g++) count_q[g] <= ones(sat[4*g+:4]);
     end
     if (started_q) begin
       seen_q <= '0;
@@ -473,7 +481,7 @@ module lathe_gemm_drain
         seen_q[or_sum_q] <= seen_q[or_sum_q] | or_q;
         reach_q[or_sum_q] <= reach_q[or_sum_q] | reach(or_q.magnitude[33:8]);
       end
-      if (count_valid_q) saturations_q <= saturations_q + 32'(count_q);
+      if (count_valid_q) saturations_q <= saturations_q + 32'(count);
     end
   end
 

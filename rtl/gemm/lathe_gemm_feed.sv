@@ -40,7 +40,7 @@ module lathe_gemm_feed
   output logic                step_colsum_o,    // the tile's column sums are wanted too
   output logic [Lanes*16-1:0] step_a_o,
   output logic [Lanes*16-1:0] step_b_o,
-  input  logic                row_taken_i,      // a row of sums has left: room for another
+  input  logic                row_taken_i,      // a row of sums left a cycle ago: room for another
   output logic                stall_operand_o,
   output logic                stall_result_o
 );
@@ -202,7 +202,7 @@ module lathe_gemm_feed
 
   // Steps: the last one of a tile waits until the tile's sums have room and meet no other rows behind the array.
   // What a step ends is known in the cycle before it.
-  logic at_end, last_q, room, room_q, apart, may_end_q, taken_q;
+  logic at_end, last_q, room, room_q, apart, may_end_q;
   logic [RoomW-1:0] rows_q;   // rows of sums that have room
   logic [GapW-1:0] gap_q;     // counts down from the last step of a tile
   logic [2:0] stepping_q;     // commands that were begun and want more steps
@@ -218,14 +218,12 @@ module lathe_gemm_feed
       rows_q <= RoomW'(RoomRows);
       room_q <= 1'b1;
       may_end_q <= 1'b0;
-      taken_q <= 1'b0;
       gap_q <= GapW'(Lanes);
       stepping_q <= '0;
     end else begin
       if (step_o) index_q <= group_end_q ? '0 : index_q + 1'b1;
-      taken_q <= row_taken_i;
-      if (step_o && last_q) rows_q <= rows_q - RoomW'(Lanes) - RoomW'(a_colsum) + RoomW'(taken_q);
-      else if (taken_q) rows_q <= rows_q + 1'b1;
+      if (step_o && last_q) rows_q <= rows_q - RoomW'(Lanes) - RoomW'(a_colsum) + RoomW'(row_taken_i);
+      else if (row_taken_i) rows_q <= rows_q + 1'b1;
       room_q <= room;
       may_end_q <= room && apart && !(step_o && last_q);
       if (step_o && last_q) gap_q <= GapW'(Lanes);

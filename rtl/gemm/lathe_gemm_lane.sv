@@ -15,6 +15,8 @@ module lathe_gemm_lane
   input  logic signed [AccW-1:0]  acc_i,
   input  logic [4:0]              at_i,           // of the window: window_at
   input  logic [3:0]              fine_i,
+  input  logic [15:0]             mask_i,         // window_mask of it
+  input  logic                    real_i,         // not a pad lane
   input  logic signed [15:0]      aux_i,          // addend or y
   input  logic                    addend_load_i,  // takes an addend; at load_i[0] or, for a row to come, before it
   input  logic                    square_i,       // aux_i is a y of which the square is wanted
@@ -55,6 +57,7 @@ module lathe_gemm_lane
 
   // Everything is computed under its stage's enable: a stage without a row costs a simulation nothing.
   // Stages 0 and 1: window; addend, shifted left by the fine amount (a product) and then by a multiple of 16; y*y.
+  (* keep *) window_parts_t parts;  // a level of logic of its own, so that one more is enough
   window_t window0_q;
   logic [3:0] fine0_q;
   logic [15:0] mask0_q;
@@ -65,6 +68,8 @@ module lathe_gemm_lane
   logic [18:0] square0_q;  // upper bits
   logic positive0_q, positive1_q;
   logic [16:0] d1_q;
+
+  assign parts = window_part(acc_i, at_i);
 
   always_ff @(posedge clk_i) begin
     if (load_i[0] || addend_load_i) begin
@@ -81,9 +86,10 @@ module lathe_gemm_lane
       if (load_i[0]) square0_q <= cfg_i.dact_tanh ? product[31:13] : '0;
     end
     if (load_i[0]) begin
-      window0_q <= window_select(acc_i, at_i);
-      fine0_q <= fine_i;
-      mask0_q <= window_mask(fine_i);
+      window0_q <= window_join(acc_i, at_i, parts);
+      // A pad lane's value is not used. Without this all lanes, far from each other, would share these registers.
+      fine0_q <= real_i ? fine_i : '0;
+      mask0_q <= real_i ? mask_i : '0;
       positive0_q <= aux_i > 0;
     end
     if (load_i[1]) begin

@@ -35,6 +35,7 @@ module lathe_gemm_walk
   logic row_first_q, row_last_q, col_last_q;      // in the first or last block
   logic row_next_last_q;                          // the next row block is the last one; known in the second row of a block
   logic tile_first_q, tile_last_q;
+  logic [LaneW-1:0] rest_q;                       // rows of the tile after this one
   logic move_q;                                   // the next tile has other words
   logic wrap_q;                                   // last row of the last tile of a row block
   logic next, next_row_last, next_col_last, row_end;
@@ -47,7 +48,7 @@ module lathe_gemm_walk
   assign col_last_o = col_last_q;
   assign last_o = row_last_q && wrap_q;
   assign next = step_i && tile_last_q;
-  assign row_end = row_q[LaneW-1:0] + 1'b1 == row_end_o;
+  assign row_end = rest_q == LaneW'(1);
   assign next_row = {row_q[DimW-1:LaneW] + (DimW-LaneW)'(col_last_q), {LaneW{1'b0}}};
   assign next_row_last = col_last_q ? row_next_last_q : row_last_q;
   assign next_tile = col_last_q ? row_block_q + (stride_i << LaneW) : tile_q + AddrW'(move_q);
@@ -72,16 +73,19 @@ module lathe_gemm_walk
         wrap_q <= single_i.row && single_i.row_block && single_i.col_block;
         addr_q <= base_i;
         row_q <= '0;
+        rest_q <= single_i.row_block ? shape_i.m_last[LaneW-1:0] : '1;
       end else if (tile_last_q) begin
         tile_last_q <= single_i.row && next_row_last;
         wrap_q <= single_i.row && next_row_last && next_col_last;
         addr_q <= next_tile;
         row_q <= next_row;
+        rest_q <= next_row_last ? shape_i.m_last[LaneW-1:0] : '1;
       end else begin
         tile_last_q <= row_end;
         wrap_q <= row_end && col_last_q;
         addr_q <= addr_q + stride_i;
         row_q <= row_q + 1'b1;
+        rest_q <= rest_q - 1'b1;
       end
     end
   end

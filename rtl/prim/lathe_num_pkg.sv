@@ -139,23 +139,56 @@ package lathe_num_pkg;
     return {coarse[2], 4'(!coarse[2]) << coarse[1:0]};
   endfunction
 
-  // at from window_at. The sign goes to many bits and joins them last.
-  function automatic window_t window_select(logic signed [45:0] v, logic [4:0] at);
-    window_t     r;
+  // The first one of the two LUT4 levels of window_select: what no LUT4 joins at once.
+  typedef struct packed {
     logic [13:0] low;
     logic [15:0] right, middle;
     logic [3:0]  left;
-    low    = (v[13:0] & {14{at[2]}}) | (v[29:16] & {14{at[3]}}) | (v[45:32] & {14{at[4]}});
-    right  = (v[29:14] & {16{at[2]}}) | (v[45:30] & {16{at[3]}}) | ({v[13:0], 2'd0} & {16{at[1]}});
-    middle = (v[29:14] & {16{at[1]}}) | (v[45:30] & {16{at[2]}}) | ({v[13:0], 2'd0} & {16{at[0]}});
-    left   = (v[17:14] & {4{at[0]}}) | (v[33:30] & {4{at[1]}});
-    r.window   = {left | {4{|at[4:2] && v[45]}}, middle | {16{|at[4:3] && v[45]}}, right | {16{at[4] && v[45]}}, low};
-    r.upper    = {left ^ {4{|at[1:0] && v[45]}}, middle[15:4] ^ {12{|at[2:0] && v[45]}}};
-    r.lost     = {at[4] && v[31:24] != '0, at[4] && v[23:16] != '0, |at[4:3] && v[15:8] != '0, |at[4:3] && v[7:0] != '0};
-    r.over     = {|at[1:0] && v[44:39] != {6{v[45]}}, |at[1:0] && v[38:33] != {6{v[45]}},
-                  at[0] && v[32:24] != {9{v[45]}}, at[0] && v[23:17] != {7{v[45]}}};
+    logic        fill_right, fill_middle, fill_left;  // by the sign
+    logic        over_middle, over_left;              // turn over if negative
+    logic [7:0]  ones;                                // any of v[4*i+:4]
+    logic [9:0]  differ;                              // any of v[17] (bit 0), v[3*i+15+:3] (bit i) is not the sign
+  } window_parts_t;
+
+  // at from window_at.
+  function automatic window_parts_t window_part(logic signed [45:0] v, logic [4:0] at);
+    window_parts_t p;
+    p.low    = (v[13:0] & {14{at[2]}}) | (v[29:16] & {14{at[3]}});
+    p.right  = (v[29:14] & {16{at[2]}}) | (v[45:30] & {16{at[3]}});
+    p.middle = (v[29:14] & {16{at[1]}}) | (v[45:30] & {16{at[2]}});
+    p.left   = (v[17:14] & {4{at[0]}}) | (v[33:30] & {4{at[1]}});
+    p.fill_right  = at[4] && v[45];
+    p.fill_middle = |at[4:3] && v[45];
+    p.fill_left   = |at[4:2] && v[45];
+    p.over_middle = |at[2:0] && v[45];
+    p.over_left   = |at[1:0] && v[45];
+    p.ones   = {|v[31:28], |v[27:24], |v[23:20], |v[19:16], |v[15:12], |v[11:8], |v[7:4], |v[3:0]};
+    p.differ = {v[44:42] != {3{v[45]}}, v[41:39] != {3{v[45]}}, v[38:36] != {3{v[45]}}, v[35:33] != {3{v[45]}},
+                v[32:30] != {3{v[45]}}, v[29:27] != {3{v[45]}}, v[26:24] != {3{v[45]}}, v[23:21] != {3{v[45]}},
+                v[20:18] != {3{v[45]}}, v[17] != v[45]};
+    return p;
+  endfunction
+
+  // p from window_part
+  // verilator lint_off UNUSEDSIGNAL
+  function automatic window_t window_join(logic signed [45:0] v, logic [4:0] at, window_parts_t p);
+    // verilator lint_on UNUSEDSIGNAL
+    window_t     r;
+    logic [15:0] middle;
+    middle     = p.middle | ({v[13:0], 2'd0} & {16{at[0]}});
+    r.window   = {p.left | {4{p.fill_left}}, middle | {16{p.fill_middle}},
+                  p.right | ({v[13:0], 2'd0} & {16{at[1]}}) | {16{p.fill_right}}, p.low | (v[45:32] & {14{at[4]}})};
+    r.upper    = {p.left ^ {4{p.over_left}}, middle[15:4] ^ {12{p.over_middle}}};
+    r.lost     = {at[4] && p.ones[7:6] != '0, at[4] && p.ones[5:4] != '0,
+                  |at[4:3] && p.ones[3:2] != '0, |at[4:3] && p.ones[1:0] != '0};
+    r.over     = {|at[1:0] && p.differ[9:8] != '0, |at[1:0] && p.differ[7:6] != '0,
+                  at[0] && p.differ[5:3] != '0, at[0] && p.differ[2:0] != '0};
     r.negative = v[45];
     return r;
+  endfunction
+
+  function automatic window_t window_select(logic signed [45:0] v, logic [4:0] at);
+    return window_join(v, at, window_part(v, at));
   endfunction
 
   function automatic window_t window_coarse(logic signed [45:0] v, logic [2:0] coarse);

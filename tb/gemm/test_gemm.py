@@ -17,7 +17,7 @@ def test_gemm_with_2000_random_commands(lanes):
 
 # What is wrong: the test that finds it, the file, the text and its replacement.
 PLANTED = {
-    "pad lanes are not masked": ("test_shapes", "gemm_drain", "place_q.col_last ? (Lanes'(2)", "1'b0 ? (Lanes'(2)"),
+    "pad lanes are not masked": ("test_shapes", "gemm_drain", "place.col_last ? (Lanes'(2)", "1'b0 ? (Lanes'(2)"),
     "even tile dropped in int8": ("test_shapes", "gemm_drain", "else if (out_meta.odd)", "else if (1'b0)"),
     "random bits of other columns": ("test_options", "gemm_drain", "rand16(hash[l/4], 2'(l))", "rand16(hash[l/4], 2'(l+1))"),
     "column sums rounded with another row": ("test_options", "gemm_drain", "is_sum_q ? sum_index_q : place.row", "place.row"),
