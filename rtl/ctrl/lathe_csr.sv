@@ -63,7 +63,7 @@ module lathe_csr
   output logic           progmem_write_o,
   output logic [11:0]    progmem_index_o,
   output logic [31:0]    progmem_wdata_o,
-  input  logic [31:0]    progmem_rdata_i,     // one cycle after progmem_en_o
+  input  logic [31:0]    progmem_rdata_i,     // two cycles after progmem_en_o
 
   output logic           exponents_valid_o,   // held until ready
   input  logic           exponents_ready_i,
@@ -150,7 +150,8 @@ module lathe_csr
 
   // ---- Counters but one, exponent registers and program memory lie outside: a request is held until it is served, and
   // the answer goes through registers ----
-  logic        count_valid_q, exponents_valid_q, program_read_q, count_served, exponents_served;
+  logic        count_valid_q, exponents_valid_q, count_served, exponents_served;
+  logic [1:0]  program_read_q;
   logic [2:0]  read_q;   // answered: counters, exponents, program
   logic [2:0]  write_q;
   logic [31:0] rdata_q;
@@ -162,8 +163,8 @@ module lathe_csr
       count_valid_q <= (out.COUNTERS.req && !out.COUNTERS.req_is_wr) || (count_valid_q && !count_ready_i);
       exponents_valid_q <= out.EXPONENTS.req || (exponents_valid_q && !exponents_ready_i);
       progmem_en_o <= out.PROGRAM.req;
-      program_read_q <= progmem_en_o && !progmem_write_o;
-      read_q <= {program_read_q, exponents_served && !exponents_write_o, count_served};
+      program_read_q <= {program_read_q[0], progmem_en_o && !progmem_write_o};
+      read_q <= {program_read_q[1], exponents_served && !exponents_write_o, count_served};
       write_q <= {progmem_en_o && progmem_write_o, exponents_served && exponents_write_o,
                   out.COUNTERS.req && out.COUNTERS.req_is_wr};  // counters: ignored
     end
@@ -175,7 +176,7 @@ module lathe_csr
       exponents_index_o <= out.EXPONENTS.addr[8:2];
       exponents_wdata_o <= out.EXPONENTS.wr_data[16:0];
     end
-    if (program_read_q) rdata_q <= progmem_rdata_i;
+    if (program_read_q[1]) rdata_q <= progmem_rdata_i;
     else if (count_served) rdata_q <= count_i;
     else if (exponents_served) rdata_q <= {15'd0, exponents_rdata_i};
   end

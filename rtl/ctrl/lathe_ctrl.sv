@@ -137,7 +137,7 @@ module lathe_ctrl
   );
 
   // ---- Program: fetch, check, queue ----
-  logic        seq_mem_en, seq_running, seq_stuck, seq_report_valid, push_try, push_valid, push_ready;
+  logic        seq_mem_en, seq_running, seq_stuck, seq_waits, seq_report_valid, push_try, push_valid, push_ready;
   logic [9:0]  seq_mem_row;
   logic [3:0][31:0] seq_mem_rdata;
   report_t     seq_report, unit_report;
@@ -172,6 +172,7 @@ module lathe_ctrl
     .stop_i(stop),
     .running_o(seq_running),
     .stuck_o(seq_stuck),
+    .waits_o(seq_waits),
     .mem_en_o(seq_mem_en),
     .mem_row_o(seq_mem_row),
     .mem_rdata_i(seq_mem_rdata),
@@ -189,8 +190,17 @@ module lathe_ctrl
     .report_o(seq_report)
   );
 
-  lathe_queue u_queue (
+  // Between the starts and ends of commands nothing moves in what has this clock.
+  logic clk, issue_moves, exponents_ready, finish, retired, retire_valid;
+  lathe_clock_stop u_clock (
     .clk_i,
+    .wanted_i(!rst_n || start || stop || !seq_waits || issue_moves || (cmd_valid_o & cmd_ready_i) != '0 || !exponents_ready ||
+              done_valid_i != '0 || retire_valid || finish || retired),
+    .clk_o   (clk)
+  );
+
+  lathe_queue u_queue (
+    .clk_i(clk),
     .rst_ni(rst_n),
     .flush_i(stop),
     .push_try_i(push_try),
@@ -233,10 +243,10 @@ module lathe_ctrl
   );
 
   // ---- Commands: semaphores, exponents, weight group ----
-  logic                 post, overflow, saturations_valid, retire_valid, retire_ready, retired, finish, check, conflict;
+  logic                 post, overflow, saturations_valid, retire_ready, check, conflict;
   logic [UnitW-1:0]     finish_unit, retire_unit;
   logic [31:0]          saturations;
-  logic                 exponents_ready, lookup, result_assign, result_fixed;
+  logic                 lookup, result_assign, result_fixed;
   logic [6:0]           source_index, result_index;
   logic [ExpW-1:0]      source_exp, result_exp, fixed_exp;
   tops_t                retire;
@@ -248,7 +258,7 @@ module lathe_ctrl
   assign rollback_ok_o = kept != 2'd0;
 
   lathe_semaphores u_semaphores (
-    .clk_i,
+    .clk_i(clk),
     .rst_ni(rst_n),
     .clear_i(start),
     .take_i(pop),
@@ -260,7 +270,7 @@ module lathe_ctrl
   );
 
   lathe_issue u_issue (
-    .clk_i,
+    .clk_i(clk),
     .rst_ni(rst_n),
     .stop_i(stop),
     .head_valid_i(head_valid),
@@ -295,11 +305,12 @@ module lathe_ctrl
     .cmd_ready_i,
     .cmd_o(cmd),
     .waiting_o(waiting),
-    .can_start_o(can_start)
+    .can_start_o(can_start),
+    .moves_o(issue_moves)
   );
 
   lathe_inflight u_inflight (
-    .clk_i,
+    .clk_i(clk),
     .rst_ni(rst_n),
     .push_i(pop),
     .push_unit_i(unit),
@@ -317,7 +328,7 @@ module lathe_ctrl
   );
 
   lathe_retire u_retire (
-    .clk_i,
+    .clk_i(clk),
     .rst_ni(rst_n),
     .done_valid_i,
     .done_i,

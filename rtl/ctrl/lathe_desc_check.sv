@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Checks one descriptor while it is read: unit, operation, fields, shapes, and where each operand ends. Two operands a
-// cycle pass through a pipeline that finds the last word of each; the verdict stands six cycles after the start.
-// Reports the first of bad_unit, bad_op, bad_field, bad_shape, out_of_scratchpad, misaligned.
+// cycle pass through a pipeline that finds whether each has room; the verdict stands six cycles after the start.
+// Reports the first of bad_unit, bad_op, bad_field, bad_shape, out_of_scratchpad, misaligned, program_overrun.
 module lathe_desc_check
   import lathe_pkg::*;
   import lathe_desc_pkg::*;
@@ -16,9 +16,10 @@ module lathe_desc_check
   input  logic        start_i,       // pulse, not while a check runs
   input  desc_t       desc_i,
   input  logic [15:0] group_size_i,  // words of a weight slot
+  input  logic        overrun_i,     // another descriptor would have to follow it; steady from the third cycle on
 
   output logic        done_o,        // pulse
-  output logic        bad_o,         // error_o is not ErrNone
+  output logic        bad_o,         // error_o is not ErrNone; out of a register
   output error_e      error_o        // both from done_o until the next start_i
 );
   localparam int unsigned WordBytes = 2 * Lanes;
@@ -101,139 +102,193 @@ module lathe_desc_check
   assign space = {desc_i.t4_space, desc_i.t3_space, desc_i.t2_space, desc_i.t1_space, desc_i.t0_space};
   assign exp = {desc_i.t4_exp, desc_i.t3_exp, desc_i.t2_exp, desc_i.t1_exp, desc_i.t0_exp};
 
-  // ---- Fields and shape, when all words are there ----
+  // ---- Fields and shape, when all words are there: first what each field is by itself ----
+  typedef struct packed {
+    logic [NumOperands-1:0] given;    // a field of the operand is not zero
+    logic [NumOperands-1:0] odd;      // its space or exponent register is none that it may have
+    logic                   reserved;
+    logic                   options;  // of gemm
+    logic                   clash;    // options that exclude each other
+    logic                   other;    // an option of another operation
+    logic                   m_zero;
+    logic                   n_zero;
+    logic                   k_zero;
+    logic                   mem;
+    logic                   m_one;
+    logic                   n_range;  // 2 to 64
+    logic                   k_large;
+  } parts_t;
+  parts_t parts, parts_q;
+  logic   dact, fields, dims, shape;
   logic [NumOperands-1:0] operand_bad;
-  logic                   reserved_bad, flags_bad, dims_bad, shape_bad, dact;
   assign dact = desc_i.dact != ActNone;
   always_comb begin
     for (int unsigned i = 0; i < NumOperands; i++) begin
-      if (!uses_q.used[i]) operand_bad[i] = {addr[i], stride[i], space[i], exp[i]} != '0;
-      else if (space[i] == SpaceAbsolute) operand_bad[i] = 1'b0;
-      else operand_bad[i] = space[i] == 2'd3 || exp[i][5:4] != 2'd0 || (uses_q.keep[i] && space[i] == SpaceCurrent);
+      parts.given[i] = {addr[i], stride[i], space[i], exp[i]} != '0;
+      parts.odd[i] = space[i] != SpaceAbsolute &&
+                     (space[i] == 2'd3 || exp[i][5:4] != 2'd0 || (uses_q.keep[i] && space[i] == SpaceCurrent));
     end
-    reserved_bad = (desc_i & ReservedMask) != '0;
-    flags_bad = (!uses_q.gemm && {desc_i.trans_a, desc_i.trans_b, desc_i.bias, desc_i.act, desc_i.dact, desc_i.int8,
-                                desc_i.int8_result, desc_i.accumulate, desc_i.colsum, desc_i.chain, desc_i.overlap} != '0)
-             || desc_i.act == 2'd3 || desc_i.dact == 2'd3 || (desc_i.act != ActNone && dact)
-             || (dact && desc_i.accumulate) || (dact && desc_i.colsum) || (desc_i.accumulate && desc_i.colsum)
-             || (desc_i.bias && desc_i.accumulate) || (desc_i.int8 && (dact || desc_i.colsum))
-             || (desc_i.int8_result && (dact || desc_i.accumulate || desc_i.colsum))
-             || (desc_i.chain && (desc_i.trans_a || desc_i.overlap == '0))
-             || (!uses_q.stochastic && desc_i.stochastic) || (!uses_q.greedy && desc_i.greedy)
-             || (!uses_q.gshift && desc_i.gshift != '0);
-    dims_bad = (!uses_q.mn && {desc_i.m, desc_i.n} != '0) || (!uses_q.k && desc_i.k != '0)
-            || (!uses_q.mem && {desc_i.mem_addr, desc_i.mem_stride} != '0);
-    shape_bad = uses_q.mn && (desc_i.m == '0 || desc_i.n == '0);
+    parts.reserved = (desc_i & ReservedMask) != '0;
+    parts.options = {desc_i.trans_a, desc_i.trans_b, desc_i.bias, desc_i.act, desc_i.dact, desc_i.int8,
+                     desc_i.int8_result, desc_i.accumulate, desc_i.colsum, desc_i.chain, desc_i.overlap} != '0;
+    parts.clash = desc_i.act == 2'd3 || desc_i.dact == 2'd3 || (desc_i.act != ActNone && dact)
+               || (dact && desc_i.accumulate) || (dact && desc_i.colsum) || (desc_i.accumulate && desc_i.colsum)
+               || (desc_i.bias && desc_i.accumulate) || (desc_i.int8 && (dact || desc_i.colsum))
+               || (desc_i.int8_result && (dact || desc_i.accumulate || desc_i.colsum))
+               || (desc_i.chain && (desc_i.trans_a || desc_i.overlap == '0));
+    parts.other = (!uses_q.stochastic && desc_i.stochastic) || (!uses_q.greedy && desc_i.greedy)
+               || (!uses_q.gshift && desc_i.gshift != '0);
+    parts.m_zero = desc_i.m == '0;
+    parts.n_zero = desc_i.n == '0;
+    parts.k_zero = desc_i.k == '0;
+    parts.mem = {desc_i.mem_addr, desc_i.mem_stride} != '0;
+    parts.m_one = desc_i.m == 16'd1;
+    parts.n_range = desc_i.n >= 16'd2 && desc_i.n <= 16'd64;
+    parts.k_large = desc_i.k > 16'd16384;
+  end
+  always_comb begin
+    operand_bad = (uses_q.used & parts_q.odd) | (~uses_q.used & parts_q.given);
+    fields = parts_q.reserved || (!uses_q.gemm && parts_q.options) || parts_q.clash || parts_q.other;
+    dims = (!uses_q.mn && !(parts_q.m_zero && parts_q.n_zero)) || (!uses_q.k && !parts_q.k_zero) || (!uses_q.mem && parts_q.mem);
+    shape = uses_q.mn && (parts_q.m_zero || parts_q.n_zero);
     unique case (desc_i.unit)
-      UnitGemm:   shape_bad |= desc_i.k == '0 || desc_i.k > 16'd16384;
-      UnitPolicy: shape_bad |= desc_i.n < 16'd2 || desc_i.n > 16'd64;
-      UnitUpdate: shape_bad |= uses_q.mn && desc_i.m != 16'd1;
+      UnitGemm:   shape |= parts_q.k_zero || parts_q.k_large;
+      UnitPolicy: shape |= !parts_q.n_range;
+      UnitUpdate: shape |= uses_q.mn && !parts_q.m_one;
       default: ;
     endcase
   end
 
-  // ---- Last indices of the two operands whose turn it is: 0 and 1, then 2 and 3, then 4. What a unit or operation that does
-  // not exist would make of it, nobody asks, so two bits tell units apart ----
-  logic [15:0] m1_q, n1_q, k1_q;  // less one
-  logic [15:0] k1;
+  // ---- Last indices of the two operands whose turn it is: 0 and 1, then 2 and 4. What a unit or operation that does not
+  // exist would make of it, nobody asks, so two bits tell units apart. Chosen a cycle ahead ----
+  typedef struct packed {
+    logic row_m;
+    logic row_n;
+    logic row_k;
+    logic column_m;
+    logic column_n;
+    logic column_k;
+    logic half;      // two columns an element
+    logic elements;  // columns, not words
+  } pick_t;
+
+  logic [15:0] m1_q, n1_q, k1_q;  // less one; of k two an element with int8
+  pick_t [1:0] pick, pick_q;
+  logic        gemm, policy, first;
   always_ff @(posedge clk_i) begin
     if (start_i) begin
       m1_q <= desc_i.m - 16'd1;
       n1_q <= desc_i.n - 16'd1;
       k1_q <= desc_i.k - 16'd1;
+    end else if (at_q[1] && desc_i.int8) begin
+      k1_q <= {1'b0, k1_q[15:1]};
     end
+    pick_q <= pick;
   end
-  assign k1 = desc_i.int8 ? {1'b0, k1_q[15:1]} : k1_q;
-
-  logic             gemm, policy, first;
-  logic [1:0]       row_k, row_n, row_m, column_m, column_k, column_n, halves, elements;
-  logic [1:0][15:0] row, column;
   always_comb begin
     gemm = desc_i.unit[1:0] == UnitGemm[1:0];
     policy = desc_i.unit[1:0] == UnitPolicy[1:0];
     first = at_q[1];
-    row_k = {first && gemm && !desc_i.trans_b, first && gemm && desc_i.trans_a};
-    row_n = {first && gemm && desc_i.trans_b, 1'b0};
-    row_m = {first && !gemm, at_q[2] || (first && !(gemm && desc_i.trans_a)) || (at_q[3] && !(gemm && desc_i.colsum))};
-    column_m = {1'b0, first && gemm && desc_i.trans_a};
-    column_k = {first && gemm && desc_i.trans_b, first && gemm && !desc_i.trans_a};
-    column_n = {first ? (gemm ? !desc_i.trans_b : !policy) : 1'b1,
-                first ? !gemm : !(at_q[2] && policy && desc_i.op[0] == PolicySample[0])};
-    halves = {1'b0, at_q[2] && gemm && desc_i.int8_result};
-    elements = {gemm, gemm || policy};
-    for (int unsigned l = 0; l < 2; l++) begin
-      row[l] = ({16{row_m[l]}} & m1_q) | ({16{row_n[l]}} & n1_q) | ({16{row_k[l]}} & k1);
-      column[l] = ({16{column_m[l]}} & m1_q) | ({16{column_k[l]}} & k1) | ({16{column_n[l]}} & (halves[l] ? {1'b0, n1_q[15:1]} : n1_q));
-      if (elements[l]) column[l] >>= LaneW;
-    end
+    pick = '0;
+    pick[0].row_k = first && gemm && desc_i.trans_a;
+    pick[0].row_m = !pick[0].row_k;
+    pick[0].column_m = pick[0].row_k;
+    pick[0].column_k = first && gemm && !desc_i.trans_a;
+    pick[0].column_n = first ? !gemm : !(policy && desc_i.op[0] == PolicySample[0]);
+    pick[0].half = !first && gemm && desc_i.int8_result;
+    pick[0].elements = gemm || policy;
+    pick[1].row_k = first && gemm && !desc_i.trans_b;
+    pick[1].row_n = first && gemm && desc_i.trans_b;
+    pick[1].row_m = first ? !gemm : !(gemm && desc_i.colsum);
+    pick[1].column_k = pick[1].row_n;
+    pick[1].column_n = first ? (gemm ? !desc_i.trans_b : !policy) : 1'b1;
+    pick[1].elements = gemm;
   end
 
-  // ---- Last word of an operand: addr + row * stride + last word of the row ----
+  // ---- Room behind an operand: limit - addr - last word of the row, in which row * stride has to lie ----
+  function automatic logic [16:0] limit(logic [1:0] operand_space, logic [15:0] group_size);
+    return (operand_space == SpaceAbsolute) ? 17'(Banks * 1024) : {1'b0, group_size};
+  endfunction
+
   typedef struct packed {
-    logic [15:0] row;
-    logic [15:0] word;
-    logic [15:0] stride;
-    logic [15:0] addr;
+    logic [15:0]        row;
+    logic [15:0]        word;
+    logic [15:0]        stride;
+    logic signed [17:0] spare;
   } a_t;
   typedef struct packed {
-    logic        used;
-    logic [16:0] limit;
-    logic [31:0] product;
-    logic [16:0] row_end;
+    logic               used;
+    logic [31:0]        product;
+    logic signed [17:0] room;
   } b_t;
 
   a_t [1:0]   a_q;
   b_t [1:0]   b_q;
   logic [1:0] row_bad, end_bad;
   for (genvar l = 0; l < 2; l++) begin : gen_lane
-    logic [2:0]  index, later;  // operand that enters, and the one that is in a_q
-    logic        used;   // of the one that is in a_q
-    logic [32:0] last;
+    localparam int unsigned Second = 2 + 2 * l;
+    logic [15:0] row, column;
+    logic        used;  // the one that is in a_q
     always_comb begin
-      index = at_q[1] ? 3'(l) : (at_q[2] || l == 1) ? 3'(2 + l) : 3'd4;
-      later = at_q[2] ? 3'(l) : (at_q[3] || l == 1) ? 3'(2 + l) : 3'd4;
-      last = {1'b0, b_q[l].product} + {16'd0, b_q[l].row_end};
-      used = (at_q[2] || at_q[3] || (at_q[4] && l == 0)) && uses_q.used[later];
+      row = ({16{pick_q[l].row_m}} & m1_q) | ({16{pick_q[l].row_n}} & n1_q) | ({16{pick_q[l].row_k}} & k1_q);
+      column = ({16{pick_q[l].column_m}} & m1_q) | ({16{pick_q[l].column_k}} & k1_q)
+             | ({16{pick_q[l].column_n}} & (pick_q[l].half ? {1'b0, n1_q[15:1]} : n1_q));
+      if (pick_q[l].elements) column >>= LaneW;
+      used = (at_q[3] && uses_q.used[l]) || (at_q[4] && uses_q.used[Second]);
       row_bad[l] = used && a_q[l].row != '0 && a_q[l].stride <= a_q[l].word;
-      end_bad[l] = b_q[l].used && last >= {16'd0, b_q[l].limit};
+      end_bad[l] = b_q[l].used && signed'({1'b0, b_q[l].product}) >= 33'(b_q[l].room);
     end
     always_ff @(posedge clk_i) begin
-      a_q[l] <= '{row: row[l], word: column[l], stride: stride[index], addr: addr[index]};
-      b_q[l] <= '{used: used, limit: (space[later] == SpaceAbsolute) ? 17'(Banks * 1024) : {1'b0, group_size_i},
-                  product: {16'd0, a_q[l].row} * {16'd0, a_q[l].stride}, row_end: {1'b0, a_q[l].addr} + {1'b0, a_q[l].word}};
+      a_q[l] <= '{row: row, word: column, stride: at_q[2] ? stride[l] : stride[Second],
+                  spare: signed'({1'b0, limit(at_q[2] ? space[l] : space[Second], group_size_i)}
+                                 - {2'b0, at_q[2] ? addr[l] : addr[Second]})};
+      b_q[l] <= '{used: used, product: {16'd0, a_q[l].row} * {16'd0, a_q[l].stride},
+                  room: a_q[l].spare - signed'({2'b0, a_q[l].word})};
     end
   end
 
-  // ---- Verdict ----
-  logic [NumOperands+2:0] field_bad_q;
-  logic                   unit_bad_q, op_bad_q, shape_bad_q, early_bad_q, rows_bad_q, space_bad_q, align_bad_q, known_bad_q;
+  // Operand 3 has one row, as long as those of operand 4.
+  logic [16:0] end3_q;
+  logic        end3_bad, end3_bad_q;
+  assign end3_bad = uses_q.used[3] && ((space[3] == SpaceAbsolute) ? end3_q >= 17'(Banks * 1024) : end3_q >= {1'b0, group_size_i});
   always_ff @(posedge clk_i) begin
-    if (at_q[3]) begin
+    end3_q <= {1'b0, addr[3]} + {1'b0, a_q[1].word};
+    end3_bad_q <= end3_bad;
+  end
+
+  // ---- Verdict ----
+  logic unit_bad_q, op_bad_q, operand_bad_q, fields_bad_q, shape_bad_q, early_bad_q, rows_bad_q, space_bad_q, align_bad_q, bad_q;
+  logic early_bad;
+  always_ff @(posedge clk_i) begin
+    if (at_q[3]) parts_q <= parts;
+    if (at_q[4]) begin
       unit_bad_q <= !uses_q.unit_ok;
       op_bad_q <= !uses_q.op_ok;
-      field_bad_q <= {operand_bad, reserved_bad, flags_bad, dims_bad};
-      shape_bad_q <= shape_bad;
+      operand_bad_q <= operand_bad != '0;
+      fields_bad_q <= fields || dims;
+      shape_bad_q <= shape;
       align_bad_q <= uses_q.mem && ((desc_i.mem_addr | desc_i.mem_stride) & 32'(WordBytes - 1)) != '0;
     end
     rows_bad_q <= !at_q[1] && (rows_bad_q || row_bad != '0);
     space_bad_q <= !at_q[1] && (space_bad_q || end_bad != '0);
+    bad_q <= early_bad || align_bad_q || rows_bad_q || space_bad_q || end_bad != '0 || end3_bad || overrun_i;
   end
 
   error_e early_q;  // what is known before the operands' ends
+  assign early_bad = {unit_bad_q, op_bad_q, operand_bad_q, fields_bad_q, shape_bad_q} != '0;
   always_ff @(posedge clk_i) begin
     if (unit_bad_q) early_q <= ErrBadUnit;
     else if (op_bad_q) early_q <= ErrBadOp;
-    else if (field_bad_q != '0) early_q <= ErrBadField;
-    else early_q <= shape_bad_q ? ErrBadShape : ErrNone;
-    early_bad_q <= {unit_bad_q, op_bad_q, field_bad_q, shape_bad_q} != '0;
-    known_bad_q <= {unit_bad_q, op_bad_q, field_bad_q, shape_bad_q, align_bad_q} != '0;
+    else early_q <= (operand_bad_q || fields_bad_q) ? ErrBadField : ErrBadShape;
+    early_bad_q <= early_bad;
   end
-  assign bad_o = known_bad_q || rows_bad_q || space_bad_q;
+  assign bad_o = bad_q;
   always_comb begin
     if (early_bad_q) error_o = early_q;
     else if (rows_bad_q) error_o = ErrBadShape;
-    else if (space_bad_q) error_o = ErrOutOfScratchpad;
-    else error_o = align_bad_q ? ErrMisaligned : ErrNone;
+    else if (space_bad_q || end3_bad_q) error_o = ErrOutOfScratchpad;
+    else if (align_bad_q) error_o = ErrMisaligned;
+    else error_o = overrun_i ? ErrProgramOverrun : ErrNone;
   end
 
 `ifndef SYNTHESIS

@@ -61,10 +61,18 @@ module lathe_exponents
   logic [ExpW-1:0] exp_mem [NumPhysical];
   next_t           next_mem [NumLogical];
 
+  // Most of the time nothing looks an exponent up, nothing retires and the host does not ask: then nothing in here moves.
+  logic clk, working_q;  // working: on a top
+  lathe_clock_stop u_clock (
+    .clk_i,
+    .wanted_i(!por_ni || !ready_o || lookup_i || retire_valid_i || working_q || host_valid_i),
+    .clk_o   (clk)
+  );
+
   // ---- After power-on ----
   logic [7:0] clear_q;
   assign ready_o = clear_q[7];
-  always_ff @(posedge clk_i) begin
+  always_ff @(posedge clk) begin
     if (!por_ni) clear_q <= '0;
     else if (!ready_o) clear_q <= clear_q + 8'd1;
   end
@@ -74,7 +82,7 @@ module lathe_exponents
   tops_t                          tops_q;
   logic [3:0]                     step_q;
   next_t                          own, own_q;
-  logic                           working_q, second_q, go, last_q, taken;
+  logic                           second_q, go, last_q, taken;
   logic                           host, host_q;      // the host is about to be answered
   logic                           working, idle_q;   // neither works on a top nor on that
   logic [6:0]                     index_q;  // of the register whose turn it is, else the host's
@@ -103,7 +111,7 @@ module lathe_exponents
     .Words(NumLogical * 4),
     .AnyOnCollision(1'b1)
   ) u_history (
-    .clk_i,
+    .clk_i(clk),
     .wr_en_i(step_q >= 4'd2 && step_q <= 4'd5),
     .wr_addr_i({index_q, 2'(step_q - 4'd2)}),
     .wr_data_i(word_q),
@@ -112,7 +120,7 @@ module lathe_exponents
     .rd_data_o(read)
   );
 
-  always_ff @(posedge clk_i) begin
+  always_ff @(posedge clk) begin
     if (!por_ni) begin
       {tops_q.result[0].write, tops_q.result[1].write} <= '0;
       step_q <= '0;
@@ -126,14 +134,14 @@ module lathe_exponents
       if (taken) tops_q <= retire_i;
     end
   end
-  always_ff @(posedge clk_i) begin
+  always_ff @(posedge clk) begin
     if (taken) second_q <= !retire_i.result[0].write;
     else if (last_q) second_q <= 1'b1;
     if (taken) index_q <= retire_i.result[0].write ? retire_i.result[0].index : retire_i.result[1].index;
     else if (last_q) index_q <= tops_q.result[1].index;
     else if (!working_q) index_q <= logical(host_index_i);
   end
-  always_ff @(posedge clk_i) begin
+  always_ff @(posedge clk) begin
     if (working_q) begin
       if (step_q == '0) own_q <= own;
       word_q <= {word[WordTops-2:0], carry_q};
@@ -163,7 +171,7 @@ module lathe_exponents
   assign host_rdata_o = {static_q, result_exp_o, source_exp_o};
   assign own = next_mem[lookup_i ? logical(result_i) : index_q];
 
-  always_ff @(posedge clk_i) begin
+  always_ff @(posedge clk) begin
     if (!por_ni) {host_q, asked_q, answer_q, assign_q} <= '0;
     else begin
       host_q <= host;
@@ -194,7 +202,7 @@ module lathe_exponents
     end
   end
 
-  always_ff @(posedge clk_i) begin
+  always_ff @(posedge clk) begin
     if (exp_we) exp_mem[exp_windex] <= exp_wdata;
     if (next_we) next_mem[next_windex] <= next_wdata;
   end

@@ -47,7 +47,8 @@ module lathe_issue
   output cmd_t                                   cmd_o,        // for the unit whose valid is high
 
   output logic [NumUnits-1:0]                    waiting_o,    // the head waited for a semaphore in the cycle before
-  output logic                                   can_start_o   // a head might start then (now or after a hand-over)
+  output logic                                   can_start_o,  // a head might start then (now or after a hand-over)
+  output logic                                   moves_o       // does not wait for a head or for a unit
 );
   // Read: the chosen head comes out of its queue. Check: its results' registers are compared. Then resolve, let the last
   // exponents arrive, and offer.
@@ -79,6 +80,7 @@ module lathe_issue
   assign choose_unit_o = choice;
   assign can_start_o = able_q != '0;
   assign read_o = state_q == Read && chosen_q && !stop_i;
+  assign moves_o = state_q != Read && state_q != Offer;
 
   // ---- Check ----
   logic       gemm_q, policy_q, update_q, sgd;

@@ -42,21 +42,22 @@ module lathe_perf
   logic [NumUnits-1:0][LowW-1:0] unit_low_q;  // of the state whose turn it was
   logic [3:0][LowW-1:0]          total_q;   // cycles, carries of the cycles, k-steps, carries of the k-steps
   logic [3:0]                    total_add;
-  logic                          mac_step_q;
+  logic                          mac_step_q, counting_q;  // counting: in the cycle before
   for (genvar u = 0; u < NumUnits; u++) begin : gen_unit
     logic [LowW-1:0] low_mem [2**3];
     logic [7:0]      known_q;  // counted since the last clear
-    logic [2:0]      state;
-    assign state = trace_i[u].state;
+    logic [2:0]      state_q;
     always_ff @(posedge clk_i) begin
+      state_q <= trace_i[u].state;
       if (!rst_ni || clear_i) known_q <= '0;
-      else if (counting_i) known_q[state] <= 1'b1;
-      if (counting_i) low_mem[state] <= known_q[state] ? low_mem[state] + LowW'(1) : LowW'(1);
+      else if (counting_q) known_q[state_q] <= 1'b1;
+      if (counting_q) low_mem[state_q] <= known_q[state_q] ? low_mem[state_q] + LowW'(1) : LowW'(1);
       unit_low_q[u] <= known_q[turn_q[2:0]] ? low_mem[turn_q[2:0]] : '0;
     end
   end
   always_ff @(posedge clk_i) begin
     mac_step_q <= rst_ni && mac_step_i;
+    counting_q <= rst_ni && counting_i;
     for (int unsigned i = 0; i < 4; i++) begin
       if (!rst_ni || clear_i) total_q[i] <= '0;
       else if (total_add[i]) total_q[i] <= total_q[i] + LowW'(1);
@@ -81,7 +82,7 @@ module lathe_perf
   for (genvar t = 0; t < 2; t++) begin : gen_total
     assign total_add[2*t+1] = valid_q[3] && carry_q && slot_q[3] == {UnitW'(2*t), Total};
   end
-  assign total_add[0] = counting_i;
+  assign total_add[0] = counting_q;
   assign total_add[2] = mac_step_q;
 
   (* ram_style = "block", no_rw_check *)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Program memory: 256 descriptors of 16 words of 32 bits. The host's port takes a word, the sequencer's reads four, aligned.
-// Data one cycle after the enable. Never reset; a word that is written while it is read reads as either.
+// Data one cycle after the enable, the host's two. Never reset; a word that is written while it is read reads as either.
 module lathe_progmem #(
   localparam int unsigned Words = 4096,
   localparam int unsigned Columns = 4,  // words a row
@@ -21,13 +21,15 @@ module lathe_progmem #(
 );
   localparam int unsigned ColumnW = $clog2(Columns);
 
+  logic                     host_read_q;
   logic [ColumnW-1:0]       host_column, host_column_q;
   logic [RowW-1:0]          host_row;
   logic [Columns-1:0][31:0] host_rdata;
   assign {host_row, host_column} = host_index_i;
-  assign host_rdata_o = host_rdata[host_column_q];
   always_ff @(posedge clk_i) begin
-    if (host_en_i && !host_write_i) host_column_q <= host_column;
+    host_read_q <= host_en_i && !host_write_i;
+    if (host_en_i) host_column_q <= host_column;
+    if (host_read_q) host_rdata_o <= host_rdata[host_column_q];
   end
 
   for (genvar c = 0; c < Columns; c++) begin : gen_column

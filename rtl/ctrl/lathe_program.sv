@@ -33,7 +33,9 @@ module lathe_program
 );
   typedef enum logic [1:0] {Idle, Run, Drain} state_e;
   state_e  state_q;
-  report_t report_q, deadlock, deadlock_q;
+  report_t report_q, deadlock;
+  logic [UnitW-1:0] first, first_q;  // the first unit whose head waits
+  logic [PcW-1:0]   first_pc_q;
   logic    quiet, finished, stuck, stuck_q, deadlocked_q, stop_q;
 
   assign quiet = occupied_i == '0;
@@ -41,18 +43,17 @@ module lathe_program
   assign stuck = quiet && head_valid_i != '0 && (!seq_running_i || seq_stuck_i);
   always_ff @(posedge clk_i) begin
     stuck_q <= stuck;
-    if (stuck) deadlock_q <= deadlock;
+    if (stuck) first_q <= first;
+    if (stuck_q) first_pc_q <= head_pc_i[first_q];
     deadlocked_q <= state_q == Run && quiet && stuck_q && !can_start_i;
   end
   always_comb begin
-    deadlock = '{code: ErrDeadlock, unit: '0, pc: '0};
+    first = '0;
     for (int unsigned u = NumUnits; u > 0; u--) begin
-      if (head_valid_i[u-1]) begin
-        deadlock.unit = 3'(u);
-        deadlock.pc = head_pc_i[u-1];
-      end
+      if (head_valid_i[u-1]) first = UnitW'(u - 1);
     end
   end
+  assign deadlock = '{code: ErrDeadlock, unit: 3'(first_q) + 3'd1, pc: first_pc_q};
 
   logic failing;
   assign failing = unit_report_valid_i || seq_report_valid_i || deadlocked_q;
@@ -73,7 +74,7 @@ module lathe_program
   end
   always_ff @(posedge clk_i) begin
     if (state_q == Run && failing) begin
-      report_q <= unit_report_valid_i ? unit_report_i : seq_report_valid_i ? seq_report_i : deadlock_q;
+      report_q <= unit_report_valid_i ? unit_report_i : seq_report_valid_i ? seq_report_i : deadlock;
     end
   end
 

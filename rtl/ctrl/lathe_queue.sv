@@ -12,7 +12,7 @@ module lathe_queue
   input  logic                                   push_try_i,    // an entry is there; push_valid_i says whether it is any good
   input  logic                                   push_valid_i,  // not without push_try_i
   output logic                                   push_ready_o,  // of the unit in the cycle before; low after a push
-  input  logic [UnitW-1:0]                       push_unit_i,
+  input  logic [UnitW-1:0]                       push_unit_i,   // steady from two cycles before push_try_i on
   input  logic [NumSemaphores-1:0]               push_wait_i,
   input  entry_t                                 push_entry_i,
 
@@ -31,16 +31,16 @@ module lathe_queue
 
   logic [NumUnits-1:0][PtrW-1:0] rptr_q, wptr_q;
   logic [NumUnits-1:0][PtrW:0]   count_q;
-  logic [NumUnits-1:0]           push, pop, full_q;
+  logic [NumUnits-1:0]           push, pop, full_q, push_unit_q;
 
   always_comb begin
-    push = '0;
+    push = push_unit_q & {NumUnits{push_valid_i && push_ready_o}};
     pop = '0;
-    push[push_unit_i] = push_valid_i && push_ready_o;
     pop[pop_unit_i] = pop_i;
     for (int unsigned u = 0; u < NumUnits; u++) head_valid_o[u] = count_q[u] != '0;
   end
 
+  always_ff @(posedge clk_i) push_unit_q <= NumUnits'(1) << push_unit_i;
   always_ff @(posedge clk_i) push_ready_o <= rst_ni && !full_q[push_unit_i] && !(push_try_i && push_ready_o);
   always_ff @(posedge clk_i) begin
     if (!rst_ni || flush_i) begin
@@ -71,7 +71,7 @@ module lathe_queue
   for (genvar u = 0; u < NumUnits; u++) begin : gen_head
     logic [NumSemaphores+PcW-1:0] head_mem [QueueDepth];
     always_ff @(posedge clk_i) begin
-      if (push[u]) head_mem[wptr_q[u]] <= {push_wait_i, push_entry_i.pc};
+      if (push_try_i && push_ready_o && push_unit_q[u]) head_mem[wptr_q[u]] <= {push_wait_i, push_entry_i.pc};
     end
     assign {head_wait_o[u], head_pc_o[u]} = head_mem[rptr_q[u]];
   end

@@ -21,7 +21,7 @@ module lathe_semaphores #(
 
   assign take = take_i ? take_mask_i : '0;
   assign post = post_i ? post_mask_i : '0;
-  assign overflow_o = |(post & ~take & full_q);
+  assign overflow_o = post_i && (take_i ? |(post_mask_i & full_q & ~take_mask_i) : |(post_mask_i & full_q));
   assign positive_o = positive_q;
 
   always_ff @(posedge clk_i) begin

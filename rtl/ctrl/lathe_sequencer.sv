@@ -17,6 +17,7 @@ module lathe_sequencer
   input  logic                     stop_i,       // level: forget everything
   output logic                     running_o,    // the last descriptor is not yet queued
   output logic                     stuck_o,      // running, and nothing but room in a queue is missing
+  output logic                     waits_o,      // for that or for a start: nothing moves
 
   output logic                     mem_en_o,
   output logic [PcW+1:0]           mem_row_o,    // four words
@@ -37,7 +38,7 @@ module lathe_sequencer
   output logic                     report_valid_o,  // pulse
   output report_t                  report_o
 );
-  // It waits for most of a program's time, for room in a queue: then nothing in here moves.
+  // It waits for most of a program's time, for room in a queue or for the program's end: then nothing in here moves.
   logic clk, waits;
   lathe_clock_stop u_clock (
     .clk_i,
@@ -52,7 +53,7 @@ module lathe_sequencer
 
   logic [LastStep:1] step_q;
   logic              running_q, ahead_q, more_q, read, read_ahead, push, bad, overrun_q, refused, done;
-  logic [PcW-1:0]    pc_q;
+  logic [PcW-1:0]    pc_q, next_pc_q;
   desc_t             desc_q;
 
   // The next descriptor overwrites this one from the cycle after step 8 on: it is asked for in step 7 if the queue has
@@ -62,7 +63,8 @@ module lathe_sequencer
   assign done = step_q[LastStep];
   assign refused = done && bad;
   assign push = done && !bad && push_ready_i;
-  assign waits = running_q && step_q == {1'b1, {LastStep-1{1'b0}}} && !bad && !push_ready_i;
+  assign waits = running_q ? step_q == {1'b1, {LastStep-1{1'b0}}} && !bad && !push_ready_i
+                           : step_q == '0 && next_pc_q == start_pc_i;
 
   always_ff @(posedge clk) begin
     if (!rst_ni || stop_i) begin
@@ -79,7 +81,7 @@ module lathe_sequencer
   end
 
   // ---- Read: the memory reads on, only what a step has asked for is kept ----
-  logic [PcW-1:0] read_pc_q, next_pc_q;
+  logic [PcW-1:0] read_pc_q;
   logic [23:0]    rest;     // of the words 13 to 15, which are all reserved: one for each four bits that are not zero
   assign mem_en_o = start_i || running_q;
   always_comb begin
@@ -110,7 +112,7 @@ module lathe_sequencer
   end
 
   // ---- Check ----
-  logic   check_done, check_bad;
+  logic   check_done;
   error_e check_error;
   lathe_desc_check #(
     .Lanes(Lanes),
@@ -121,8 +123,9 @@ module lathe_sequencer
     .start_i(step_q[2]),
     .desc_i(desc_q),
     .group_size_i,
+    .overrun_i(overrun_q),
     .done_o(check_done),
-    .bad_o(check_bad),
+    .bad_o(bad),
     .error_o(check_error)
   );
 
@@ -130,7 +133,6 @@ module lathe_sequencer
     overrun_q <= pc_q == '1 && !desc_q.last;
     more_q <= pc_q != '1 && !desc_q.last;
   end
-  assign bad = check_bad || overrun_q;
 
   // ---- key = mix32(seed ^ mix32(opnum)), both during the check ----
   localparam int unsigned MixStages = 3;
@@ -147,6 +149,7 @@ module lathe_sequencer
 
   assign running_o = running_q;
   assign stuck_o = done && !push_ready_i;
+  assign waits_o = waits;
   assign push_try_o = done;
   assign push_valid_o = done && !bad && !stop_i;
   assign dispatch_o = push_valid_o && push_ready_i;
@@ -155,7 +158,7 @@ module lathe_sequencer
   assign push_entry_o = to_entry(desc_q, key, pc_q);
   always_ff @(posedge clk_i) begin
     report_valid_o <= rst_ni && refused && !stop_i;
-    if (refused) report_o <= '{code: check_bad ? check_error : ErrProgramOverrun, unit: desc_q.unit, pc: pc_q};
+    if (refused) report_o <= '{code: check_error, unit: desc_q.unit, pc: pc_q};
   end
 
 `ifndef SYNTHESIS

@@ -34,10 +34,10 @@ module lathe_unit_state
     localparam int unsigned Depth = (u == 0) ? FlightDepth : 1;
     localparam int unsigned CountW = $clog2(Depth + 1);
 
-    logic              issue, issuing_q, step;
+    logic              issue, issuing_q, step, step_q, stall_operand_q, stall_result_q;
     logic [CountW-1:0] inside_q;  // commands that it took and has not completed
     logic [PcW-1:0]    pc;        // of the oldest of these and of the one on its way
-    unit_state_e       state;
+    unit_state_e       state, state_q;  // busy: has a command
     assign issue = issue_i && issue_unit_i == UnitW'(u);
     assign step = (u == 0) ? mac_step_i : 1'b1;
 
@@ -68,20 +68,26 @@ module lathe_unit_state
 
     always_comb begin
       state = UnitIdle;
-      if (inside_q != '0) begin
-        if (stall_operand_i[u]) state = UnitStallOperand;
-        else if (stall_result_i[u]) state = UnitStallResult;
-        else state = step ? UnitBusy : UnitOverhead;
-      end else if (issuing_q) state = UnitFetch;
+      if (inside_q != '0) state = UnitBusy;
+      else if (issuing_q) state = UnitFetch;
       else if (head_valid_i[u]) state = head_waiting_i[u] ? UnitWait : UnitFetch;
       else if (seq_running_i) state = UnitFetch;
     end
 
     always_ff @(posedge clk_i) begin
-      trace_o[u].state <= program_busy_i ? state : UnitIdle;
+      state_q <= program_busy_i ? state : UnitIdle;
+      {stall_operand_q, stall_result_q, step_q} <= {stall_operand_i[u], stall_result_i[u], step};
       trace_o[u].start <= start_i[u];
       trace_o[u].done <= done_i[u];
       trace_o[u].pc <= (inside_q != '0 || issuing_q) ? pc : head_pc_i[u];
+    end
+    always_comb begin
+      trace_o[u].state = state_q;
+      if (state_q == UnitBusy) begin
+        if (stall_operand_q) trace_o[u].state = UnitStallOperand;
+        else if (stall_result_q) trace_o[u].state = UnitStallResult;
+        else if (!step_q) trace_o[u].state = UnitOverhead;
+      end
     end
   end
 endmodule

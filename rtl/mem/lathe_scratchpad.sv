@@ -63,9 +63,10 @@ module lathe_scratchpad #(
   logic [WrPorts-1:0][WordW-1:0] wr_data;
   logic [WrPorts-1:0][BankW-1:0] wr_bank;
   logic [Banks-1:0]              wr_hit_q [WrPorts];
+  logic [Banks-1:0]              wr_side_hit_q [2][WrPorts];  // and the side on which it is written
   logic [RowW-1:0]               wr_row_q [WrPorts];
   logic [WordW-1:0]              wr_data_q [WrPorts];
-  logic [WrPorts-1:0]            wr_side_a, wr_side_a_q;
+  logic [WrPorts-1:0]            wr_side_a;
 
   for (genvar p = 0; p < 2; p++) begin : g_rd_own
     assign rd_req[p] = rd_valid_i[p];
@@ -124,7 +125,7 @@ module lathe_scratchpad #(
     logic [NumWr-1:1] turn;
     logic [AddrW-1:0] addr;
     logic [WordW-1:0] data;
-    logic room, waited_q;
+    logic taken, room, waited_q;
 
     lathe_turns #(
       .Clients(NumWr - 1)
@@ -148,18 +149,30 @@ module lathe_scratchpad #(
       assign wr_ready_o[c] = turn[c] && room;
     end
 
+    assign taken = |(turn & wr_valid_i[NumWr-1:1]);
     lathe_spill #(
-      .Width(AddrW + WordW)
+      .Width(AddrW)
     ) u_taken (
       .clk_i,
       .rst_ni,
-      .in_valid_i (|(turn & wr_valid_i[NumWr-1:1])),
+      .in_valid_i (taken),
       .in_ready_o (room),
-      .in_data_i  ({place_of(addr, BankW), data}),
+      .in_data_i  (place_of(addr, BankW)),
       .out_valid_o(wr_req[p]),
       .out_ready_i(wr_free[p]),
-      .out_data_o ({wr_place[p], wr_data[p]})
+      .out_data_o (wr_place[p])
     );
+
+    // The words lie in turn in two registers, so that no wide enable depends on the arbiter.
+    logic [WordW-1:0] word_q [2];
+    logic in_q, out_q;
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) {in_q, out_q} <= '0;
+      else {in_q, out_q} <= {in_q ^ (taken && room), out_q ^ (wr_req[p] && wr_free[p])};
+    end
+    always_ff @(posedge clk_i) if (room && !in_q) word_q[0] <= data;
+    always_ff @(posedge clk_i) if (room && in_q) word_q[1] <= data;
+    assign wr_data[p] = word_q[out_q];
 
     // One that has waited is urgent, so that it is in the bank soon.
     always_ff @(posedge clk_i) waited_q <= rst_ni && wr_req[p] && !wr_free[p];
@@ -178,12 +191,13 @@ module lathe_scratchpad #(
     assign wr_bank[p] = wr_place[p][BankW-1:0];
     always_ff @(posedge clk_i) begin
       wr_hit_q[p] <= Banks'(rst_ni && wr_req[p] && wr_free[p]) << wr_bank[p];
+      for (int unsigned s = 0; s < 2; s++) begin
+        wr_side_hit_q[s][p] <= Banks'(rst_ni && wr_req[p] && wr_free[p] && wr_side_a[p] == (s == 0)) << wr_bank[p];
+      end
       wr_row_q[p] <= wr_place[p][BankW+:RowW];
       if (wr_req[p]) wr_data_q[p] <= wr_data[p];
     end
   end
-
-  always_ff @(posedge clk_i) wr_side_a_q <= wr_side_a;
 
   lathe_bank_arb #(
     .BankW(BankW)
@@ -206,7 +220,7 @@ module lathe_scratchpad #(
 
   for (genvar s = 0; s < 2; s++) begin : g_side
     assign reads[s] = rd_hit_q[s] | rd_hit_q[s+2];
-    assign writes[s] = (wr_hit_q[0] & {Banks{wr_side_a_q[0] == (s == 0)}}) | (wr_hit_q[1] & {Banks{wr_side_a_q[1] == (s == 0)}});
+    assign writes[s] = wr_side_hit_q[s][0] | wr_side_hit_q[s][1];
   end
 
   for (genvar b = 0; b < Banks; b++) begin : g_bank
@@ -225,9 +239,7 @@ module lathe_scratchpad #(
         if (reads[s][b] || writes[s][b]) begin
           row = '0;
           for (int unsigned p = s; p < RdPorts; p += 2) if (rd_hit_q[p][b]) row |= rd_row_q[p];
-          for (int unsigned p = 0; p < WrPorts; p++) begin
-            if (wr_hit_q[p][b] && wr_side_a_q[p] == (s == 0)) row |= wr_row_q[p];
-          end
+          for (int unsigned p = 0; p < WrPorts; p++) if (wr_side_hit_q[s][p][b]) row |= wr_row_q[p];
         end
       end
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The weight group: a ring of equal slots in the scratchpad, which of them is current, its version, and how
-// many older versions can be returned to. Moves pointers only; never touches the weights.
+// many older versions can be returned to. Moves pointers only, in two cycles; never touches the weights.
 // Only por_ni resets it, so that the current version survives a reset in the middle of an update.
 module lathe_weights (
   input  logic        clk_i,
@@ -28,16 +28,22 @@ module lathe_weights (
   logic [31:0] version_q;
 
   // One adder serves the pointers, another the version
-  logic        back;
+  logic        init_q, commit_q, rollback_q, back;
   logic [1:0]  init_last;
-  logic [15:0] moved;
-  assign back = rollback_i && kept_q != 2'd0;
+  logic [15:0] left_q, right_q, moved;
+  assign back = rollback_q && kept_q != 2'd0;
+  assign moved = left_q + right_q + 16'(rollback_q);
   always_comb begin
     if (init_slots_i <= 3'd2) init_last = 2'd1;
     else if (init_slots_i >= 3'd4) init_last = 2'd3;
     else init_last = 2'd2;
-    if (init_i) moved = init_base_i + init_size_i;
-    else moved = (commit_i ? next_q : current_q) + (commit_i ? size_q : ~size_q) + 16'(!commit_i);
+  end
+  always_ff @(posedge clk_i) begin
+    {init_q, commit_q, rollback_q} <= por_ni ? {init_i, commit_i, rollback_i} : '0;
+    if (init_i || commit_i || rollback_i) begin
+      left_q <= init_i ? init_base_i : commit_i ? next_q : current_q;
+      right_q <= init_i ? init_size_i : commit_i ? size_q : ~size_q;
+    end
   end
 
   always_ff @(posedge clk_i) begin
@@ -55,12 +61,13 @@ module lathe_weights (
       base_q <= init_base_i;
       size_q <= init_size_i;
       current_q <= init_base_i;
-      next_q <= moved;
       last_q <= init_last;
       slot_q <= '0;
       slot_next_q <= 2'd1;
       kept_q <= '0;
-    end else if (commit_i) begin
+    end else if (init_q) begin
+      next_q <= moved;
+    end else if (commit_q) begin
       current_q <= next_q;
       slot_q <= slot_next_q;
       if (slot_next_q == '0) last_base_q <= current_q;
@@ -79,7 +86,7 @@ module lathe_weights (
   always_ff @(posedge clk_i) begin
     if (!por_ni) version_q <= '0;
     else if (init_i) version_q <= init_version_i;
-    else if (commit_i || back) version_q <= version_q + {{31{!commit_i}}, 1'b1};
+    else if (commit_q || back) version_q <= version_q + {{31{!commit_q}}, 1'b1};
   end
 
   assign base_current_o = current_q;

@@ -28,7 +28,7 @@ def concatenate(*parts: tuple[int, int]) -> int:
 
 
 class Memories:
-    """Answers the memory ports from arrays: program memory after one cycle, exponents and counters after a random time."""
+    """Answers the memory ports from arrays: program memory after two cycles, exponents and counters after a random time."""
 
     def __init__(self, dut):
         self.dut, self.generator = dut, rng(50)
@@ -40,16 +40,17 @@ class Memories:
         cocotb.start_soon(self._counters())
 
     async def _program(self):
-        dut = self.dut
+        dut, answer = self.dut, None
         while True:
             await cycle(dut)
-            dut.progmem_rdata_i.value = int(self.generator.integers(0, 2**32))
+            dut.progmem_rdata_i.value = int(self.generator.integers(0, 2**32)) if answer is None else answer
+            answer = None
             if int(dut.progmem_en_o.value):
                 index = int(dut.progmem_index_o.value)
                 if int(dut.progmem_write_o.value):
                     self.program[index] = int(dut.progmem_wdata_o.value)
                 else:
-                    dut.progmem_rdata_i.value = int(self.program[index])
+                    answer = int(self.program[index])
 
     async def _exponents(self):
         dut, ready = self.dut, False

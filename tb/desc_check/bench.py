@@ -23,9 +23,12 @@ class Bench:
         self.limits = Limits(self.lanes, 1024 * self.banks, slot_words)
         self.rng = random.Random(cocotb.RANDOM_SEED)
 
-    async def judge(self, value: int) -> int:
+    async def judge(self, value: int, overrun: bool = False) -> int:
         """Let the DUT check the descriptor, compare with the model, return the error."""
         dut, expected = self.dut, check(words(value), **self.limits.keywords())
+        dut.overrun_i.value = overrun
+        if overrun and expected == Error.NONE:
+            expected = Error.PROGRAM_OVERRUN
         await self.begin(value)
         for _ in range(CYCLES):
             assert not int(dut.done_o.value), "a verdict too early"
@@ -134,7 +137,8 @@ async def test_random(dut):
         value = number(fields)
         if generator.random() < 0.05:
             value ^= 1 << int(generator.integers(0, 512))
-        await bench.judge(value)
+        await bench.judge(value, overrun=generator.random() < 0.2)
+    bench.seen.require((unit, "PROGRAM_OVERRUN") for unit in (1, 2, 3, 4))
     bench.board.finish()
 
 

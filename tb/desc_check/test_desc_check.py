@@ -17,8 +17,8 @@ def test_desc_check(lanes, banks):
 
 
 @pytest.mark.parametrize(("old", "new", "caught_by"), [
-    ("last >= {16'd0, b_q[l].limit}", "last > {16'd0, b_q[l].limit}", "test_ends"),
-    ("halves[l] ? {1'b0, n1_q[15:1]}", "halves[l] ? {1'b0, n1_q[15:1]} + 16'd1", "test_ends"),
+    (">= 33'(b_q[l].room)", "> 33'(b_q[l].room)", "test_ends"),
+    ("half ? {1'b0, n1_q[15:1]}", "half ? {1'b0, n1_q[15:1]} + 16'd8", "test_ends"),
     ("(desc_i.chain && (desc_i.trans_a || desc_i.overlap == '0))", "(desc_i.chain && desc_i.overlap == '0)", "test_random"),
     ("desc_i.k > 16'd16384", "desc_i.k > 16'd16385", "test_fields"),
 ])

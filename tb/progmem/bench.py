@@ -17,6 +17,7 @@ class Bench:
         self.dut, self.board, self.seen = dut, Scoreboard("progmem"), Coverage()
         self.mem = np.zeros(WORDS, np.uint32)
         self.host = self.seq = None  # what each port must show now
+        self.coming = None  # and the host's in the next cycle
 
     def row(self, row: int) -> int:
         return sum(int(word) << 32 * i for i, word in enumerate(self.mem[4 * row:4 * row + 4]))
@@ -40,9 +41,10 @@ class Bench:
             raced = host is not None and host[1] is not None and host[0] // 4 == seq
             self.seq = None if raced else self.row(seq)
             self.seen.hit("race", raced)
+        self.host = self.coming
         if host is not None:
             if host[1] is None:
-                self.host = int(self.mem[host[0]])
+                self.coming = int(self.mem[host[0]])
             else:
                 self.mem[host[0]] = host[1]
 

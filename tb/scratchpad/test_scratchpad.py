@@ -17,7 +17,7 @@ def test_scratchpad(lanes, banks):
     (ARBITER, "wr_urgent_i[1] : turn_q", "wr_urgent_i[1] : 1'b0"),  # always the same write first
     (ARBITER, "wr_urgent_i[0] != wr_urgent_i[1] ?", "1'b0 ?"),  # urgent writes wait like the others
     (ARBITER, "if (rd_bank_i[2] == wr_bank_i[w] && meets[w][1])", "if (1'b0)"),  # write and read on side A
-    (RTL, "wr_side_a_q[p] == (s == 0)", "wr_side_a_q[p] != (s == 0)"),  # the write goes to the other side
+    (RTL, "wr_side_a[p] == (s == 0)", "wr_side_a[p] != (s == 0)"),  # the write goes to the other side
     (RTL, "word |= read_word[p%2][b]", "word |= read_word[0][b]"),  # the word of the other side
     (RTL, "rd_ready_o[p+2*i] = turn[i] && room", "rd_ready_o[p+2*i] = room"),  # all clients of a port at a time
     ("rtl/ctrl/lathe_pkg.sv", "bank ^= addr >> i", "bank |= addr >> i"),  # addresses share words

@@ -10,7 +10,7 @@ SLOTS = (2, 3, 4)
 
 
 class Bench:
-    """Gives one pulse per `step` and compares all outputs after it."""
+    """Gives one pulse per `step` and compares all outputs two cycles later."""
 
     def __init__(self, dut):
         self.dut, self.model, self.seen = dut, WeightGroup(), Coverage()
@@ -49,7 +49,7 @@ class Bench:
         getattr(self.dut, pulse).value = 1
         await cycle(self.dut)
         getattr(self.dut, pulse).value = 0
-        await cycle(self.dut)
+        await cycle(self.dut, 2)
         self.compare(pulse)
 
     def compare(self, what):
