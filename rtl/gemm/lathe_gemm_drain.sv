@@ -397,8 +397,9 @@ module lathe_gemm_drain
   );
   // verilator lint_on PINCONNECTEMPTY
 
-  lathe_spill #(
-    .Width(2 + AddrW + Lanes * 16)
+  lathe_spill_wide #(
+    .Width(2 + AddrW + Lanes * 16),
+    .WideW(Lanes * 16)
   ) u_write (
     .clk_i,
     .rst_ni,

@@ -125,7 +125,7 @@ module lathe_scratchpad #(
     logic [NumWr-1:1] turn;
     logic [AddrW-1:0] addr;
     logic [WordW-1:0] data;
-    logic taken, room, waited_q;
+    logic room, waited_q;
 
     lathe_turns #(
       .Clients(NumWr - 1)
@@ -149,30 +149,19 @@ module lathe_scratchpad #(
       assign wr_ready_o[c] = turn[c] && room;
     end
 
-    assign taken = |(turn & wr_valid_i[NumWr-1:1]);
-    lathe_spill #(
-      .Width(AddrW)
+    lathe_spill_wide #(
+      .Width(AddrW + WordW),
+      .WideW(WordW)
     ) u_taken (
       .clk_i,
       .rst_ni,
-      .in_valid_i (taken),
+      .in_valid_i (|(turn & wr_valid_i[NumWr-1:1])),
       .in_ready_o (room),
-      .in_data_i  (place_of(addr, BankW)),
+      .in_data_i  ({place_of(addr, BankW), data}),
       .out_valid_o(wr_req[p]),
       .out_ready_i(wr_free[p]),
-      .out_data_o (wr_place[p])
+      .out_data_o ({wr_place[p], wr_data[p]})
     );
-
-    // The words lie in turn in two registers, so that no wide enable depends on the arbiter.
-    logic [WordW-1:0] word_q [2];
-    logic in_q, out_q;
-    always_ff @(posedge clk_i) begin
-      if (!rst_ni) {in_q, out_q} <= '0;
-      else {in_q, out_q} <= {in_q ^ (taken && room), out_q ^ (wr_req[p] && wr_free[p])};
-    end
-    always_ff @(posedge clk_i) if (room && !in_q) word_q[0] <= data;
-    always_ff @(posedge clk_i) if (room && in_q) word_q[1] <= data;
-    assign wr_data[p] = word_q[out_q];
 
     // One that has waited is urgent, so that it is in the bank soon.
     always_ff @(posedge clk_i) waited_q <= rst_ni && wr_req[p] && !wr_free[p];

@@ -247,17 +247,17 @@ module lathe_update #(
   end
 
   // ---- Results: w' is result 0, m' result 1 ----
-  logic [1:0]       out_valid, fits, kept_valid, wr_valid_q, wr_ready, pop;
-  logic [AddrW-1:0] wr_addr_q [2];
-  logic [WordW-1:0] out_data [2], kept_data [2], wr_data_q [2];
+  logic [1:0]       out_valid, fits, kept_valid, kept_ready, wr_valid, wr_ready, pop;
+  logic [AddrW-1:0] addr_q [2], wr_addr [2];
+  logic [WordW-1:0] out_data [2], kept_data [2], wr_data [2];
 
   assign out_valid = {mn_valid, wn_valid};
   assign out_data = '{wn_word, mn_word};
   assign wr_ready = {mn_wr_ready_i, wn_wr_ready_i};
-  assign pop = kept_valid & (wr_ready | ~wr_valid_q);
-  assign {mn_wr_valid_o, wn_wr_valid_o} = wr_valid_q;
-  assign {mn_wr_addr_o, wn_wr_addr_o} = {wr_addr_q[1], wr_addr_q[0]};
-  assign {mn_wr_data_o, wn_wr_data_o} = {wr_data_q[1], wr_data_q[0]};
+  assign pop = kept_valid & kept_ready;
+  assign {mn_wr_valid_o, wn_wr_valid_o} = wr_valid;
+  assign {mn_wr_addr_o, wn_wr_addr_o} = {wr_addr[1], wr_addr[0]};
+  assign {mn_wr_data_o, wn_wr_data_o} = {wr_data[1], wr_data[0]};
 
   for (genvar i = 0; i < 2; i++) begin : g_write
     logic [4:0] room_q;  // places for words that have not started
@@ -276,7 +276,7 @@ module lathe_update #(
       .in_ready_o (fits[i]),
       .in_data_i  (out_data[i]),
       .out_valid_o(kept_valid[i]),
-      .out_ready_i(wr_ready[i] || !wr_valid_q[i]),
+      .out_ready_i(kept_ready[i]),
       .out_data_o (kept_data[i]),
       .level_o    ()
     );
@@ -286,21 +286,32 @@ module lathe_update #(
       if (!rst_ni) begin
         room_q <= 5'(Depth);
         some_q <= 1'b1;
-        wr_valid_q[i] <= 1'b0;
       end else begin
         if (start != pop[i]) room_q <= room_q + {{4{start}}, 1'b1};
         some_q <= pop[i] || (some_q && (!start || room_q[4:1] != '0));
-        if (wr_ready[i] || !wr_valid_q[i]) wr_valid_q[i] <= kept_valid[i];
       end
     end
 
     always_ff @(posedge clk_i) begin
-      if (setup_q) wr_addr_q[i] <= cmd_q.t[i == 0 ? 2 : 4].addr;
-      else if (wr_ready[i] && wr_valid_q[i]) wr_addr_q[i] <= wr_addr_q[i] + AddrW'(1);
-      if (wr_ready[i] || !wr_valid_q[i]) wr_data_q[i] <= kept_data[i];
+      if (setup_q) addr_q[i] <= cmd_q.t[i == 0 ? 2 : 4].addr;
+      else if (pop[i]) addr_q[i] <= addr_q[i] + AddrW'(1);
     end
 
-    always_ff @(posedge clk_i) owing_q[i] <= room_q != 5'(Depth) || wr_valid_q[i];
+    lathe_spill_wide #(
+      .Width(AddrW + WordW),
+      .WideW(WordW)
+    ) u_out (
+      .clk_i,
+      .rst_ni,
+      .in_valid_i (kept_valid[i]),
+      .in_ready_o (kept_ready[i]),
+      .in_data_i  ({addr_q[i], kept_data[i]}),
+      .out_valid_o(wr_valid[i]),
+      .out_ready_i(wr_ready[i]),
+      .out_data_o ({wr_addr[i], wr_data[i]})
+    );
+
+    always_ff @(posedge clk_i) owing_q[i] <= room_q != 5'(Depth) || wr_valid[i];
   end
 
   // All a cycle late: a word that moves from one of them to the next is never missed

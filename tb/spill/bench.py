@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""lathe_spill: order and content under stalls, one word a cycle, room for exactly two words, reset in the middle."""
+"""lathe_spill and lathe_spill_wide: order and content under stalls, one word a cycle, room for exactly two words, reset in the middle."""
 
 import cocotb
 
