@@ -56,7 +56,7 @@ class Synthesis:
 
     def map(self, top: str) -> None:
         """Map for ECP5, without the slice multiplexers: with them yosys spends four to eight LUTs where two or three do."""
-        self.step(f"synth_ecp5 -nowidelut -top {top}")
+        self.step(f"synth_ecp5 -top {top}")
 
     def statistics(self, file: Path) -> dict[str, dict]:
         """Return yosys's statistics of each module, also written to `file`."""
