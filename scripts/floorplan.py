@@ -16,7 +16,8 @@ BLOCKS = 13
 PLACES = (0, 1, 4, 5)
 MEMORY_ROWS = (22, 46, 70, 82)  # of as many blocks of four
 COLUMNS = (0, 1, 2, 3, 6, 7, 8, 9)  # blocks of the array's columns and of the lanes
-SIDE, EDGE = 4, 5                  # blocks of the array's edges
+SIDE, EDGE = 4, 5                   # blocks of the array's edges
+OPTIMIZER = (10, 11)                # blocks of the optimizer's lanes, half of them each
 BANKS = ((1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (2, 3), (3, 0), (3, 1))  # memory row and place of each bank of the scratchpad
 RESET_LOADS = 400  # a reset of more registers takes the global network
 GLOBALS = 12       # of 16; clocks need some
@@ -69,6 +70,10 @@ def _home(name: str, cell: dict, nets: dict, used: Counter) -> tuple[int, int, i
     if lane := re.search(r"u_drain\.gen_lane\[(\d+)\]", name):
         used[lane[1]] += 1
         return 0, COLUMNS[int(lane[1])], used[lane[1]] - 1
+    if lane := re.search(r"u_sgd\.g_lane\[(\d+)\]", name):
+        block = OPTIMIZER[int(lane[1]) // 4]
+        used[block] += 1
+        return (0, 2)[(used[block] - 1) // 4], block, (used[block] - 1) % 4
     return None
 
 
@@ -84,9 +89,8 @@ def place_multipliers(module: dict) -> int:
         raise ValueError(f"the floorplan does not know this netlist: {sorted(home for home, count in taken.items() if count > 1)}")
     free = [(row, block, place) for row in range(len(ROWS)) for block in range(BLOCKS) for place in range(4)
             if (row, block, place) not in taken]
-    free.sort(key=lambda home: (home[1] <= COLUMNS[-1], home))
-    # The optimizer's lanes beside the drain's, all others beside the array.
-    rest = sorted((name for name, home in homes.items() if not home), key=lambda name: ("u_sgd" not in name, name))
+    free.sort(key=lambda home: (home[1] in OPTIMIZER, home))
+    rest = sorted(name for name, home in homes.items() if not home)
     homes |= dict(zip(rest, free, strict=False))
     for name, home in homes.items():
         cells[name]["attributes"]["BEL"] = site(*home)
@@ -113,6 +117,52 @@ def place_memories(module: dict) -> int:
     for name, home in homes.items():
         module["cells"][name]["attributes"]["BEL"] = memory_site(*home)
     return len(homes)
+
+
+def _register(cells: dict, loads: dict, product: int) -> str | None:
+    """Return the flip-flop that alone takes this bit of a product, if it has neither reset nor an inverted clock or enable."""
+    if len(found := loads.get(product, [])) != 1:
+        return None
+    name, port = found[0]
+    cell = cells[name]
+    plain = {"CLKMUX": ("CLK",), "CEMUX": ("CE", "1")}
+    if cell["type"] != "TRELLIS_FF" or port not in ("DI", "M") or cell["connections"].get("LSR", ["0"]) not in (["0"], []):
+        return None
+    return name if all(cell["parameters"].get(key, values[0]).strip() in values for key, values in plain.items()) else None
+
+
+def pack_products(module: dict) -> int:
+    """Let multipliers whose whole product enters a register use the one that they have; return how many.
+
+    Synthesis leaves that register in the fabric, where up to 36 wires lead to it.
+    """
+    cells = module["cells"]
+    loads: dict[int, list[tuple[str, str]]] = {}
+    for name, cell in cells.items():
+        for port, bits in cell["connections"].items():
+            for bit in bits if cell["port_directions"][port] == "input" else []:
+                if isinstance(bit, int):
+                    loads.setdefault(bit, []).append((name, port))
+    outputs = {bit for port in module["ports"].values() for bit in port["bits"]}
+    packed = 0
+    for cell in [cell for cell in cells.values() if cell["type"] == "MULT18X18D"]:
+        products = {port: bits[0] for port, bits in cell["connections"].items()
+                    if re.fullmatch(r"P\d+", port) and bits and (bits[0] in loads or bits[0] in outputs)}
+        registers = {port: _register(cells, loads, bit) for port, bit in products.items()}
+        if not registers or None in registers.values() or outputs & set(products.values()):
+            continue
+        controls = {(ff["connections"]["CLK"][0], ff["connections"]["CE"][0] if ff["parameters"].get("CEMUX", "CE") == "CE" else "1")
+                    for ff in (cells[name] for name in registers.values())}
+        if len(controls) != 1:
+            continue
+        clock, enable = controls.pop()
+        cell["parameters"] |= {"REG_OUTPUT_CLK": "CLK0", "REG_OUTPUT_CE": "CE0", "REG_OUTPUT_RST": "RST0"}
+        cell["connections"] |= {"CLK0": [clock], "CE0": [enable], "RST0": ["0"]}
+        cell["port_directions"] |= {"CLK0": "input", "CE0": "input", "RST0": "input"}
+        for port, name in registers.items():
+            cell["connections"][port] = cells.pop(name)["connections"]["Q"]
+        packed += 1
+    return packed
 
 
 def promote_resets(module: dict) -> int:

@@ -80,6 +80,7 @@ def netlist(module: str, lanes: int, banks: int, stem: str) -> dict[str, int]:
         floorplan.place_multipliers(design["modules"]["pins"])
     if lanes == banks == 8:
         floorplan.place_memories(design["modules"]["pins"])
+    floorplan.pack_products(design["modules"]["pins"])  # last: the others know multipliers by their products' names
     file.write_text(json.dumps(design))
     return used
 

@@ -42,7 +42,8 @@ module lathe_perf
   logic [NumUnits-1:0][LowW-1:0] unit_low_q;  // of the state whose turn it was
   logic [3:0][LowW-1:0]          total_q;   // cycles, carries of the cycles, k-steps, carries of the k-steps
   logic [3:0]                    total_add;
-  logic                          mac_step_q, counting_q;  // counting: in the cycle before
+  logic                          counting_q;      // in the cycle before
+  logic [1:0]                    mac_step_q;      // as late as the states
   for (genvar u = 0; u < NumUnits; u++) begin : gen_unit
     logic [LowW-1:0] low_mem [2**3];
     logic [7:0]      known_q;  // counted since the last clear
@@ -56,7 +57,7 @@ module lathe_perf
     end
   end
   always_ff @(posedge clk_i) begin
-    mac_step_q <= rst_ni && mac_step_i;
+    mac_step_q <= rst_ni ? {mac_step_q[0], mac_step_i} : '0;
     counting_q <= rst_ni && counting_i;
     for (int unsigned i = 0; i < 4; i++) begin
       if (!rst_ni || clear_i) total_q[i] <= '0;
@@ -83,7 +84,7 @@ module lathe_perf
     assign total_add[2*t+1] = valid_q[3] && carry_q && slot_q[3] == {UnitW'(2*t), Total};
   end
   assign total_add[0] = counting_q;
-  assign total_add[2] = mac_step_q;
+  assign total_add[2] = mac_step_q[1];
 
   (* ram_style = "block", no_rw_check *)
   logic [31:0] count_mem [NumSlots];

@@ -10,7 +10,7 @@ module lathe_retire
   input  logic                     rst_ni,
 
   input  logic [NumUnits-1:0]      done_valid_i,
-  input  done_t [NumUnits-1:0]     done_i,
+  input  done_t [NumUnits-1:0]     done_i,               // of gemm it stands a cycle longer
 
   output logic [lathe_ctrl_pkg::UnitW-1:0] next_o,       // the unit that is chosen if none waits to be completed
   input  info_t                    info_i,               // of its oldest command
@@ -30,9 +30,13 @@ module lathe_retire
   output report_t                  report_o
 );
   // ---- What has ended: of gemm up to four, of the others one command ----
-  logic  [NumUnits-1:0] pending, coming, take;
+  logic  [NumUnits-1:0] done, pending, coming, take;
   done_t [NumUnits-1:0] record;
   logic                 unused_ready;
+
+  logic gemm_done_q;  // its logic lies far away
+  always_ff @(posedge clk_i) gemm_done_q <= rst_ni && done_valid_i[0];
+  assign done = {done_valid_i[NumUnits-1:1], gemm_done_q};
 
   logic [$clog2(FlightDepth+1)-1:0] level;
   lathe_fifo #(
@@ -41,7 +45,7 @@ module lathe_retire
   ) u_gemm (
     .clk_i,
     .rst_ni,
-    .in_valid_i(done_valid_i[0]),
+    .in_valid_i(done[0]),
     .in_ready_o(unused_ready),  // never more than four commands in flight
     .in_data_i(done_i[0]),
     .out_valid_o(pending[0]),
@@ -53,7 +57,7 @@ module lathe_retire
     always_ff @(posedge clk_i) begin
       if (!rst_ni) pending[u] <= 1'b0;
       else pending[u] <= coming[u];
-      if (done_valid_i[u]) record[u] <= done_i[u];
+      if (done[u]) record[u] <= done_i[u];
     end
   end
 
@@ -72,7 +76,7 @@ module lathe_retire
   always_comb begin
     take = '0;
     take[next_q] = any_q && !valid_q;
-    coming = done_valid_i | (pending & ~take);
+    coming = done | (pending & ~take);
     if (level > 3'd1) coming[0] = 1'b1;
   end
   always_ff @(posedge clk_i) begin
@@ -127,8 +131,8 @@ module lathe_retire
 `ifndef SYNTHESIS
   always_ff @(posedge clk_i) begin
     if (rst_ni) begin
-      assert ((done_valid_i & pending & ~NumUnits'(1)) == '0) else $error("a unit was done twice");
-      assert (!done_valid_i[0] || unused_ready) else $error("gemm was done too often");
+      assert ((done & pending & ~NumUnits'(1)) == '0) else $error("a unit was done twice");
+      assert (!done[0] || unused_ready) else $error("gemm was done too often");
     end
   end
 `endif

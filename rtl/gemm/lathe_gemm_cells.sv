@@ -62,25 +62,26 @@ module lathe_gemm_cells
     for (int unsigned n = 0; n < Cells; n++) out_d[n] = done_i[n / Lanes + n % Lanes] ? acc_q[n] : '0;
   end
 
-  logic clear_q;  // a register: it goes far
+  // Registers: they go far. The sums are cleared until the products are 0, whose registers are the multipliers' own.
+  logic clear_q, clear_acc_q;
 
   always_ff @(posedge clk_i) begin
     clear_q <= !rst_ni;
+    clear_acc_q <= !rst_ni || clear_q;
     if (clear_q) begin
       a_q <= '{default: '0};
       b_q <= '{default: '0};
       x_q <= '{default: '0};
       y_q <= '{default: '0};
-      product_q <= '{default: '0};
-      acc_q <= '{default: '0};
     end else begin
       a_q <= a_d;
       b_q <= b_d;
       x_q <= x_d;
       y_q <= y_d;
-      product_q <= product_d;
-      acc_q <= acc_d;
     end
+    product_q <= product_d;
+    if (clear_acc_q) acc_q <= '{default: '0};
+    else acc_q <= acc_d;
     out_q <= out_d;
   end
 

@@ -57,7 +57,8 @@ module lathe_gemm_lane
 
   // Everything is computed under its stage's enable: a stage without a row costs a simulation nothing.
   // Stages 0 and 1: window; addend, shifted left by the fine amount (a product) and then by a multiple of 16; y*y.
-  (* keep *) window_parts_t parts;  // a level of logic of its own, so that one more is enough
+  (* keep *) logic [49:0]  some;  // these are a level of logic of their own, so that one more is enough
+  (* keep *) window_rest_t rest;
   window_t window0_q;
   logic [3:0] fine0_q;
   logic [15:0] mask0_q;
@@ -69,7 +70,13 @@ module lathe_gemm_lane
   logic positive0_q, positive1_q;
   logic [16:0] d1_q;
 
-  assign parts = window_part(acc_i, at_i);
+  always_comb begin
+    {some, rest} = 'x;
+    if (load_i[0]) begin
+      some = window_some(acc_i, at_i[3:0]);
+      rest = window_rest(acc_i, at_i);
+    end
+  end
 
   always_ff @(posedge clk_i) begin
     if (load_i[0] || addend_load_i) begin
@@ -86,7 +93,7 @@ module lathe_gemm_lane
       if (load_i[0]) square0_q <= cfg_i.dact_tanh ? product[31:13] : '0;
     end
     if (load_i[0]) begin
-      window0_q <= window_join(acc_i, at_i, parts);
+      window0_q <= window_join(acc_i, at_i, some, rest);
       // A pad lane's value is not used. Without this all lanes, far from each other, would share these registers.
       fine0_q <= real_i ? fine_i : '0;
       mask0_q <= real_i ? mask_i : '0;

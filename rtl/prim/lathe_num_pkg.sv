@@ -139,24 +139,25 @@ package lathe_num_pkg;
     return {coarse[2], 4'(!coarse[2]) << coarse[1:0]};
   endfunction
 
-  // The first one of the two LUT4 levels of window_select: what no LUT4 joins at once.
+  // window_select is two levels of logic, and these are the first: what no LUT4 joins at once, of the window and of the rest.
+  // at from window_at.
+  function automatic logic [49:0] window_some(logic signed [45:0] v, logic [3:0] at);
+    logic signed [49:0] x;
+    x = 50'(v);
+    return ((x & {50{at[2]}}) & {20'd0, {30{1'b1}}}) | ((x >>> 16) & {50{at[3]}} & {20'd0, {30{1'b1}}}) |
+           ((x << 16) & {50{at[1]}} & {{20{1'b1}}, 30'd0}) | (x & {50{at[2]}} & {4'd0, {16{1'b1}}, 30'd0}) |
+           ((x << 32) & {50{at[0]}} & {{4{1'b1}}, 46'd0});
+  endfunction
+
   typedef struct packed {
-    logic [13:0] low;
-    logic [15:0] right, middle;
-    logic [3:0]  left;
-    logic        fill_right, fill_middle, fill_left;  // by the sign
-    logic        over_middle, over_left;              // turn over if negative
+    logic        fill_right, fill_middle, fill_left;  // bits 29:14, 45:30, 49:46 of the window by the sign
+    logic        over_middle, over_left;              // turn bits 45:34, 49:46 over if negative
     logic [7:0]  ones;                                // any of v[4*i+:4]
     logic [9:0]  differ;                              // any of v[17] (bit 0), v[3*i+15+:3] (bit i) is not the sign
-  } window_parts_t;
+  } window_rest_t;
 
-  // at from window_at.
-  function automatic window_parts_t window_part(logic signed [45:0] v, logic [4:0] at);
-    window_parts_t p;
-    p.low    = (v[13:0] & {14{at[2]}}) | (v[29:16] & {14{at[3]}});
-    p.right  = (v[29:14] & {16{at[2]}}) | (v[45:30] & {16{at[3]}});
-    p.middle = (v[29:14] & {16{at[1]}}) | (v[45:30] & {16{at[2]}});
-    p.left   = (v[17:14] & {4{at[0]}}) | (v[33:30] & {4{at[1]}});
+  function automatic window_rest_t window_rest(logic signed [45:0] v, logic [4:0] at);
+    window_rest_t p;
     p.fill_right  = at[4] && v[45];
     p.fill_middle = |at[4:3] && v[45];
     p.fill_left   = |at[4:2] && v[45];
@@ -169,16 +170,16 @@ package lathe_num_pkg;
     return p;
   endfunction
 
-  // p from window_part
+  // The second level
   // verilator lint_off UNUSEDSIGNAL
-  function automatic window_t window_join(logic signed [45:0] v, logic [4:0] at, window_parts_t p);
+  function automatic window_t window_join(logic signed [45:0] v, logic [4:0] at, logic [49:0] some, window_rest_t p);
     // verilator lint_on UNUSEDSIGNAL
     window_t     r;
-    logic [15:0] middle;
-    middle     = p.middle | ({v[13:0], 2'd0} & {16{at[0]}});
-    r.window   = {p.left | {4{p.fill_left}}, middle | {16{p.fill_middle}},
-                  p.right | ({v[13:0], 2'd0} & {16{at[1]}}) | {16{p.fill_right}}, p.low | (v[45:32] & {14{at[4]}})};
-    r.upper    = {p.left ^ {4{p.over_left}}, middle[15:4] ^ {12{p.over_middle}}};
+    logic [49:0] x;
+    x = some | (50'(unsigned'(v) << 32) & {50{at[0]}} & {4'd0, {16{1'b1}}, 30'd0});
+    r.upper    = x[49:34] ^ {{4{p.over_left}}, {12{p.over_middle}}};
+    r.window   = x | (50'(unsigned'(v) << 16) & {50{at[1]}} & {20'd0, {16{1'b1}}, 14'd0}) | {36'd0, v[45:32] & {14{at[4]}}} |
+                 {{4{p.fill_left}}, {16{p.fill_middle}}, {16{p.fill_right}}, 14'd0};
     r.lost     = {at[4] && p.ones[7:6] != '0, at[4] && p.ones[5:4] != '0,
                   |at[4:3] && p.ones[3:2] != '0, |at[4:3] && p.ones[1:0] != '0};
     r.over     = {|at[1:0] && p.differ[9:8] != '0, |at[1:0] && p.differ[7:6] != '0,
@@ -188,7 +189,7 @@ package lathe_num_pkg;
   endfunction
 
   function automatic window_t window_select(logic signed [45:0] v, logic [4:0] at);
-    return window_join(v, at, window_part(v, at));
+    return window_join(v, at, window_some(v, at[3:0]), window_rest(v, at));
   endfunction
 
   function automatic window_t window_coarse(logic signed [45:0] v, logic [2:0] coarse);

@@ -171,6 +171,7 @@ class Units:
 
     async def _run(self) -> None:
         dut, model, edge = self.dut, self.model, RisingEdge(self.dut.clk_i)
+        held = 0  # gemm's record stands for two cycles
         for name in ("cmd_ready", "done_valid", "commit", "rollback", "stall_operand", "stall_result", "mac_step"):
             getattr(dut, f"{name}_i").value = 0
         while True:
@@ -202,7 +203,7 @@ class Units:
                         rollback = int(dut.rollback_ok_o.value)
                         if not rollback:
                             command.done["error"] = int(Error.NO_VERSION)
-                elif unit.commands and unit.commands[0].end <= self.now:
+                elif unit.commands and unit.commands[0].end <= self.now and not (u == 0 and held):
                     done_valid |= 1 << u
                     records |= self._finish(u) << u * DONE.width
                     unit.finishing = True
@@ -216,7 +217,8 @@ class Units:
             if rollback:
                 model.weights.rollback()
             if done_valid:
-                dut.done_i.value = records
+                dut.done_i.value = records | held
+            held = records & ((1 << DONE.width) - 1) if done_valid & 1 else 0
             self._noise()
 
     def _watch_trace(self) -> None:
