@@ -22,4 +22,4 @@ def test_a_planted_error_is_caught():
     """The commit forgets to advance the version."""
     with pytest.raises(BenchFailed):
         chip(4, 2, testcase="RandomProgramsFreely", mutate=(
-            "rtl/update/lathe_weights.sv", "(commit_i || back) version_q", "(back) version_q"))
+            "rtl/update/lathe_weights.sv", "(commit_q || back) version_q", "(back) version_q"))
