@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the placer is told about the chip's netlist: where multipliers and memories go, and which resets take the global network.
+"""What becomes of the chip's netlist before it is placed: where multipliers and memories go, whose registers are the multipliers' own,
+which resets take the global network.
 
 nextpnr spreads multipliers over their sites with little regard to what they are wired to, which decides the clock of a chip that uses
 nearly all of them. Here the array lies along two rows of sites as it is wired: column by column, its edges in the middle; the drain's lanes
 lie in the third row, each above its column. Memories lie in rows between them: of the scratchpad's words the bits of one lane, in all
-banks, lie above that lane, so that a port chooses its word nearby.
+banks, lie above that lane, so that a port chooses its word nearby. The optimizer's lanes lie beside them all.
 """
 
 import re
@@ -16,8 +17,8 @@ BLOCKS = 13
 PLACES = (0, 1, 4, 5)
 MEMORY_ROWS = (22, 46, 70, 82)  # of as many blocks of four
 COLUMNS = (0, 1, 2, 3, 6, 7, 8, 9)  # blocks of the array's columns and of the lanes
-SIDE, EDGE = 4, 5                   # blocks of the array's edges
-OPTIMIZER = (10, 11)                # blocks of the optimizer's lanes, half of them each
+SIDE, EDGE = 4, 5                  # blocks of the array's edges
+OPTIMIZER = (10, 11)               # blocks of the optimizer's lanes, half of them each
 BANKS = ((1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (2, 3), (3, 0), (3, 1))  # memory row and place of each bank of the scratchpad
 RESET_LOADS = 400  # a reset of more registers takes the global network
 GLOBALS = 12       # of 16; clocks need some

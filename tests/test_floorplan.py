@@ -52,6 +52,15 @@ def test_columns_of_the_array_lie_side_by_side():
     assert [at(8 * 5 + j) for j in range(8)] == [floorplan.site(2, block, 1) for block in floorplan.COLUMNS]
 
 
+def test_lanes_of_the_optimizer_lie_in_two_blocks():
+    module = netlist(0)
+    for n in range(16):
+        module["cells"][f"dut.u_update.u_sgd.g_lane[{n // 2}].u_lane.{n % 2}"] = {"type": "MULT18X18D", "attributes": {}, "connections": {}}
+    floorplan.place_multipliers(module)
+    sites = [module["cells"][f"dut.u_update.u_sgd.g_lane[{n // 2}].u_lane.{n % 2}"]["attributes"]["BEL"] for n in range(16)]
+    assert sites == [floorplan.site(row, block, place) for block in floorplan.OPTIMIZER for row in (0, 2) for place in range(4)]
+
+
 def test_too_many_of_one_place_is_an_error():
     module = netlist(0)
     module["cells"]["dut.u_gemm.u_drain.gen_lane[0].u_lane.5"] = {"type": "MULT18X18D", "attributes": {}, "connections": {}}
@@ -98,3 +107,48 @@ def test_two_memories_in_one_place_are_an_error():
     cells = memories("dut.u_gemm.u_collect.gen_column[0].u_a.mem_q.0.", 1) | memories("dut.u_gemm.u_collect.gen_column[0].u_b.mem_q.0.", 1)
     with pytest.raises(ValueError, match="two want one site"):
         floorplan.place_memories({"cells": cells})
+
+
+def products(loads=((("ff", "DI"),),) * 4, **changes):
+    """A multiplier with the products 10 to 13 and what takes each of them: flip-flops with outputs 20 to 23, or others."""
+    cells = {"product": {"type": "MULT18X18D", "parameters": {}, "attributes": {},
+                         "port_directions": {"A0": "input"} | {f"P{n}": "output" for n in range(4)},
+                         "connections": {"A0": [5]} | {f"P{n}": [10 + n] for n in range(4)}}}
+    for n, takers in enumerate(loads):
+        for kind, port in takers:
+            connections = {"CLK": [2], "CE": [3], "LSR": ["0"], port: [10 + n], "Q": [20 + n]} | (changes if n == 2 else {})
+            cells[f"{kind}{n}"] = {"type": {"ff": "TRELLIS_FF", "lut": "LUT4"}[kind], "attributes": {}, "parameters": {"CEMUX": "CE"},
+                                   "port_directions": {name: "output" if name == "Q" else "input" for name in connections},
+                                   "connections": connections}
+    return {"cells": cells, "netnames": {}, "ports": {}}
+
+
+def test_a_product_that_enters_a_register_takes_the_multipliers_own():
+    module = products()
+    assert floorplan.pack_products(module) == 1
+    assert list(module["cells"]) == ["product"]
+    cell = module["cells"]["product"]
+    assert [cell["connections"][f"P{n}"] for n in range(4)] == [[20], [21], [22], [23]]
+    assert (cell["connections"]["CLK0"], cell["connections"]["CE0"], cell["connections"]["RST0"]) == ([2], [3], ["0"])
+    assert (cell["parameters"]["REG_OUTPUT_CLK"], cell["parameters"]["REG_OUTPUT_CE"]) == ("CLK0", "CE0")
+
+
+def test_a_register_without_enable_is_always_enabled():
+    module = products()
+    for name in ("ff0", "ff1", "ff2", "ff3"):
+        module["cells"][name]["parameters"]["CEMUX"] = "1 "
+    assert floorplan.pack_products(module) == 1
+    assert module["cells"]["product"]["connections"]["CE0"] == ["1"]
+
+
+@pytest.mark.parametrize("module", [
+    products(((("ff", "DI"),), (("lut", "A"),), (("ff", "DI"),), (("ff", "M"),))),  # one bit used at once
+    products(((("ff", "DI"), ("lut", "A")),) + ((("ff", "DI"),),) * 3),  # and in a register
+    products(LSR=[7]),
+    products(CE=[8]),
+    products(CLK=[9]),
+], ids=["no register", "used twice", "reset", "two enables", "two clocks"])
+def test_other_products_are_left_alone(module):
+    before = {name: dict(cell["connections"]) for name, cell in module["cells"].items()}
+    assert floorplan.pack_products(module) == 0
+    assert {name: cell["connections"] for name, cell in module["cells"].items()} == before
