@@ -3,8 +3,8 @@
 which resets take the global network.
 
 nextpnr spreads multipliers over their sites with little regard to what they are wired to, which decides the clock of a chip that uses
-nearly all of them. Here the array lies along two rows of sites as it is wired: column by column, its edges in the middle; the drain's lanes
-lie in the third row, each above its column. Memories lie in rows between them: of the scratchpad's words the bits of one lane, in all
+nearly all of them. Here the array lies along two rows of sites as it is wired: column by column, its edges beside it; the drain's lanes lie in
+the third row, each above its column. Memories lie in rows between them: of the scratchpad's words the bits of one lane, in all
 banks, lie above that lane, so that a port chooses its word nearby. The optimizer's lanes lie beside them all.
 """
 
@@ -16,9 +16,9 @@ ROWS = (58, 10, 34)  # of the lanes, of the array
 BLOCKS = 13
 PLACES = (0, 1, 4, 5)
 MEMORY_ROWS = (22, 46, 70, 82)  # of as many blocks of four
-COLUMNS = (0, 1, 2, 3, 6, 7, 8, 9)  # blocks of the array's columns and of the lanes
-SIDE, EDGE = 4, 5                  # blocks of the array's edges
-OPTIMIZER = (10, 11)               # blocks of the optimizer's lanes, half of them each
+COLUMNS = (0, 1, 2, 3, 4, 5, 6, 7)  # blocks of the array's columns and of the lanes
+SIDE, EDGE = 8, 9                   # blocks of the array's edges
+OPTIMIZER = (9, 10, 11, 12)         # blocks of the optimizer's lanes, two each
 BANKS = ((1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (2, 3), (3, 0), (3, 1))  # memory row and place of each bank of the scratchpad
 RESET_LOADS = 400  # a reset of more registers takes the global network
 GLOBALS = 12       # of 16; clocks need some
@@ -72,9 +72,9 @@ def _home(name: str, cell: dict, nets: dict, used: Counter) -> tuple[int, int, i
         used[lane[1]] += 1
         return 0, COLUMNS[int(lane[1])], used[lane[1]] - 1
     if lane := re.search(r"u_sgd\.g_lane\[(\d+)\]", name):
-        block = OPTIMIZER[int(lane[1]) // 4]
+        block = OPTIMIZER[int(lane[1]) // 2]
         used[block] += 1
-        return (0, 2)[(used[block] - 1) // 4], block, (used[block] - 1) % 4
+        return 0, block, used[block] - 1
     return None
 
 
@@ -90,7 +90,7 @@ def place_multipliers(module: dict) -> int:
         raise ValueError(f"the floorplan does not know this netlist: {sorted(home for home, count in taken.items() if count > 1)}")
     free = [(row, block, place) for row in range(len(ROWS)) for block in range(BLOCKS) for place in range(4)
             if (row, block, place) not in taken]
-    free.sort(key=lambda home: (home[1] in OPTIMIZER, home))
+    free.sort(key=lambda home: (home[1] in OPTIMIZER and home[0] == 0, -home[1], home))
     rest = sorted(name for name, home in homes.items() if not home)
     homes |= dict(zip(rest, free, strict=False))
     for name, home in homes.items():
