@@ -3,9 +3,9 @@
 which resets take the global network.
 
 nextpnr spreads multipliers over their sites with little regard to what they are wired to, which decides the clock of a chip that uses
-nearly all of them. Here the array lies along two rows of sites as it is wired: column by column, its edges beside it; the drain's lanes lie in
-the third row, each above its column. Memories lie in rows between them: of the scratchpad's words the bits of one lane, in all
-banks, lie above that lane, so that a port chooses its word nearby. The optimizer's lanes lie beside them all.
+nearly all of them. Here the array lies along two rows of sites as it is wired: column by column, its edges beside it; the drain's lanes lie
+in the third row, each above its column, and the optimizer's beside them. Memories lie in rows between them: of the scratchpad's words the
+bits of one lane, in all banks, lie above that lane, so that a port chooses its word nearby.
 """
 
 import re
