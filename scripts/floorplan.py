@@ -3,7 +3,7 @@
 which resets take the global network.
 
 nextpnr spreads multipliers over their sites with little regard to what they are wired to, which decides the clock of a chip that uses
-nearly all of them. Here the array lies along two rows of sites as it is wired: column by column, its edges beside it; the drain's lanes lie
+nearly all of them. Here the array lies along two rows of sites as it is wired: column by column, with its edges; the drain's lanes lie
 in the third row, each above its column, and the optimizer's beside them. Memories lie in rows between them: of the scratchpad's words the
 bits of one lane, in all banks, lie above that lane, so that a port chooses its word nearby.
 """
@@ -16,8 +16,8 @@ ROWS = (58, 10, 34)  # of the lanes, of the array
 BLOCKS = 13
 PLACES = (0, 1, 4, 5)
 MEMORY_ROWS = (22, 46, 70, 82)  # of as many blocks of four
-COLUMNS = (0, 1, 2, 3, 4, 5, 6, 7)  # blocks of the array's columns and of the lanes
-SIDE, EDGE = 8, 9                   # blocks of the array's edges
+COLUMNS = (0, 1, 2, 3, 5, 6, 7, 8)  # blocks of the array's columns and of the lanes
+SIDE, EDGE = 9, 4                   # blocks of the array's edges
 OPTIMIZER = (9, 10, 11, 12)         # blocks of the optimizer's lanes, two each
 BANKS = ((1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (2, 3), (3, 0), (3, 1))  # memory row and place of each bank of the scratchpad
 RESET_LOADS = 400  # a reset of more registers takes the global network
