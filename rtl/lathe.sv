@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The chip: control, scratchpad and the four units, wired together.
-// Holds no logic of its own; clock generation and the memory behind the AXI master are outside.
+// Holds no logic of its own but the registers of the resets; clock generation and the memory behind the AXI master are outside.
 module lathe #(
   parameter int unsigned Lanes = 8,
   parameter int unsigned Banks = 8
@@ -108,13 +108,20 @@ module lathe #(
     .clk_o(clk_core)
   );
 
+  // Resets go out of registers. Power-on resets everything.
+  logic rst_n, por_n;
+  always_ff @(posedge clk_core) begin
+    por_n <= por_ni;
+    rst_n <= rst_ni && por_ni;
+  end
+
   // Units that are mostly idle: policy, update and dma are ready only then.
   logic [NumUnits-1:0] clk;
   assign clk[Gemm] = clk_core;
   for (genvar u = Policy; u <= Dma; u++) begin : gen_clock
     lathe_clock_stop u_clock (
       .clk_i(clk_core),
-      .wanted_i(cmd_valid[u] || !cmd_ready[u] || stats_clear || !rst_ni),
+      .wanted_i(cmd_valid[u] || !cmd_ready[u] || stats_clear || !rst_n),
       .clk_o   (clk[u])
     );
   end
@@ -124,8 +131,8 @@ module lathe #(
     .Banks(Banks)
   ) u_ctrl (
     .clk_i(clk_core),
-    .rst_ni,
-    .por_ni,
+    .rst_ni(rst_n),
+    .por_ni(por_n),
     .irq_o,
     .s_axil_awvalid,
     .s_axil_awready,
@@ -171,7 +178,7 @@ module lathe #(
     .NumWr(NumWr)
   ) u_scratchpad (
     .clk_i(clk_core),
-    .rst_ni,
+    .rst_ni(rst_n),
     .rd_valid_i(rd_valid),
     .rd_ready_o(rd_ready),
     .rd_addr_i(rd_addr),
@@ -189,7 +196,7 @@ module lathe #(
     .Banks(Banks)
   ) u_gemm (
     .clk_i(clk_core),
-    .rst_ni,
+    .rst_ni(rst_n),
     .cmd_valid_i(cmd_valid[Gemm]),
     .cmd_ready_o(cmd_ready[Gemm]),
     .cmd_i(cmd[Gemm]),
@@ -224,7 +231,7 @@ module lathe #(
     .Lanes(Lanes)
   ) u_policy (
     .clk_i(clk[Policy]),
-    .rst_ni,
+    .rst_ni(rst_n),
     .cmd_valid_i(cmd_valid[Policy]),
     .cmd_ready_o(cmd_ready[Policy]),
     .cmd_i(cmd[Policy]),
@@ -250,7 +257,7 @@ module lathe #(
     .Lanes(Lanes)
   ) u_update (
     .clk_i(clk[Update]),
-    .rst_ni,
+    .rst_ni(rst_n),
     .cmd_valid_i(cmd_valid[Update]),
     .cmd_ready_o(cmd_ready[Update]),
     .cmd_i(cmd[Update]),
@@ -291,7 +298,7 @@ module lathe #(
     .Lanes(Lanes)
   ) u_dma (
     .clk_i(clk[Dma]),
-    .rst_ni,
+    .rst_ni(rst_n),
     .cmd_valid_i(cmd_valid[Dma]),
     .cmd_ready_o(cmd_ready[Dma]),
     .cmd_i(cmd[Dma]),
@@ -343,7 +350,7 @@ module lathe #(
   // Whoever reads what policy, update or dma has written asks later than WriteDelay cycles after their completion.
   for (genvar p = 0; p < 4; p++) begin : gen_order
     always_ff @(posedge clk_core) begin
-      if (rst_ni && u_scratchpad.wr_req[1] && u_scratchpad.rd_req[p]) begin
+      if (rst_n && u_scratchpad.wr_req[1] && u_scratchpad.rd_req[p]) begin
         assert (u_scratchpad.rd_place[p] != u_scratchpad.wr_place[1]) else $error("read port %0d before its write", p);
       end
     end

@@ -3,23 +3,26 @@
 which resets take the global network.
 
 nextpnr spreads multipliers over their sites with little regard to what they are wired to, which decides the clock of a chip that uses
-nearly all of them. Here the array lies along two rows of sites as it is wired: column by column, with its edges; the drain's lanes lie
-in the third row, each above its column, and the optimizer's beside them. Memories lie in rows between them: of the scratchpad's words the
-bits of one lane, in all banks, lie above that lane, so that a port chooses its word nearby.
+nearly all of them. Here the array lies along two rows of sites as it is wired: column by column, with its edges, and the optimizer's
+lanes beside it; the drain's lanes lie in the third row, each below its column, away from the banks, whose wires need the room. Memories
+lie in rows between them: of the scratchpad's words the bits of one lane, in all banks, lie above that lane, so that a port chooses its
+word nearby.
 """
 
 import re
 from collections import Counter
 
 # Sites of an ECP5 85k part: three rows, 13 blocks of four in each (read off nextpnr's own placements).
-ROWS = (58, 10, 34)  # of the lanes, of the array
+ROWS = (10, 34, 58)  # of the lanes, of the array
 BLOCKS = 13
 PLACES = (0, 1, 4, 5)
 MEMORY_ROWS = (22, 46, 70, 82)  # of as many blocks of four
 COLUMNS = (0, 1, 2, 3, 5, 6, 7, 8)  # blocks of the array's columns and of the lanes
 SIDE, EDGE = 9, 4                   # blocks of the array's edges
-OPTIMIZER = (9, 10, 11, 12)         # blocks of the optimizer's lanes, two each
+OPTIMIZER = ((2, 10), (2, 11), (2, 12), (1, 12))  # row and block of the optimizer's lanes, two each
+CHECK = (1, 10)                     # of the descriptor check
 BANKS = ((1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (2, 3), (3, 0), (3, 1))  # memory row and place of each bank of the scratchpad
+BANK = re.compile(r"u_scratchpad\.g_bank\[(\d)\]\.mem_q\.0\.(\d)$")  # a bank's memory of one lane
 RESET_LOADS = 400  # a reset of more registers takes the global network
 GLOBALS = 12       # of 16; clocks need some
 
@@ -72,9 +75,12 @@ def _home(name: str, cell: dict, nets: dict, used: Counter) -> tuple[int, int, i
         used[lane[1]] += 1
         return 0, COLUMNS[int(lane[1])], used[lane[1]] - 1
     if lane := re.search(r"u_sgd\.g_lane\[(\d+)\]", name):
-        block = OPTIMIZER[int(lane[1]) // 2]
-        used[block] += 1
-        return 0, block, used[block] - 1
+        home = OPTIMIZER[int(lane[1]) // 2]
+        used[home] += 1
+        return *home, used[home] - 1
+    if "u_ctrl.u_sequencer.u_check" in name:
+        used[CHECK] += 1
+        return *CHECK, used[CHECK] - 1
     return None
 
 
@@ -90,7 +96,7 @@ def place_multipliers(module: dict) -> int:
         raise ValueError(f"the floorplan does not know this netlist: {sorted(home for home, count in taken.items() if count > 1)}")
     free = [(row, block, place) for row in range(len(ROWS)) for block in range(BLOCKS) for place in range(4)
             if (row, block, place) not in taken]
-    free.sort(key=lambda home: (home[1] in OPTIMIZER and home[0] == 0, -home[1], home))
+    free.sort(key=lambda home: (home[0] == 0, -home[1], home))
     rest = sorted(name for name, home in homes.items() if not home)
     homes |= dict(zip(rest, free, strict=False))
     for name, home in homes.items():
@@ -100,13 +106,13 @@ def place_multipliers(module: dict) -> int:
 
 def _memory_home(name: str) -> tuple[int, int, int] | None:
     """Return row, block and place of a block RAM of the scratchpad, the collected sums or the lanes' tables; None for any other."""
-    if found := re.search(r"u_scratchpad\.g_bank\[(\d)\]\.mem_q\.0\.(\d)$", name):
+    if found := BANK.search(name):
         bank, part = int(found[1]), int(found[2])
         return BANKS[bank][0], COLUMNS[part], BANKS[bank][1]
     if found := re.search(r"u_collect\.gen_column\[(\d)\].*mem_q\.0\.(\d)$", name):
         return 0, COLUMNS[int(found[1])], int(found[2])
     if found := re.search(r"u_drain\.gen_lane\[(\d)\].*u_tanh\.rom\.0\.0$", name):
-        return 1, COLUMNS[int(found[1])], 2
+        return 0, COLUMNS[int(found[1])], 3
     return None
 
 

@@ -12,13 +12,16 @@ import sys
 from importlib.metadata import version
 
 import floorplan
+import replicate
 from sources import RTL
 from synth import FOLDER, PART, UNITS, Synthesis, count
 
 CLOCK = "clk_i"
-# The electrostatic placer leaves a quarter less wire than the default one; router2 does not end up ripping up its own wires.
-PLACER = ("nextpnr-ecp5 --85k --speed 6 --package CABGA381 --lpf-allow-unconstrained --timing-allow-fail -q "
-          "--placer static --router router2").split()
+NEXTPNR = "nextpnr-ecp5 --85k --speed 6 --package CABGA381 --lpf-allow-unconstrained --timing-allow-fail -q".split()
+PLACE = "--placer static --no-route".split()  # the electrostatic placer leaves a quarter less wire than the default one
+ROUTE = "--no-pack --no-place --router router2".split()  # which does not end up ripping up its own wires
+# Tiles that a wire may go around the box of its ends: the default of 3 does not get around what is crowded.
+MARGIN = {"router": "router2", "router2/bbMargin/x": "8", "router2/bbMargin/y": "8"}
 
 
 def pins(synthesis: Synthesis, top: str) -> str:
@@ -75,21 +78,33 @@ def netlist(module: str, lanes: int, banks: int, stem: str) -> dict[str, int]:
     file = FOLDER / f"{stem}.json"
     synthesis.step(f"write_json {file}")
     design = json.loads(file.read_text())
-    floorplan.promote_resets(design["modules"]["pins"])
+    flat = design["modules"]["pins"]
+    floorplan.promote_resets(flat)
     if lanes == 8:
-        floorplan.place_multipliers(design["modules"]["pins"])
+        floorplan.place_multipliers(flat)
     if lanes == banks == 8:
-        floorplan.place_memories(design["modules"]["pins"])
-    floorplan.pack_products(design["modules"]["pins"])  # last: the others know multipliers by their products' names
+        floorplan.place_memories(flat)
+        used["luts"] += replicate.split_banks(flat)
+    floorplan.pack_products(flat)  # after what knows multipliers by their products' names
+    used["luts"] += replicate.spread_lanes(flat)
+    replicate.spread_resets(flat)
     file.write_text(json.dumps(design))
     return used
 
 
 def place(stem: str, seed: int, freq: float) -> dict:
     """Place and route build/synth/<stem>.json; return nextpnr's report."""
-    # nextpnr sees only the folder it is started in
-    subprocess.run([*PLACER, "--json", f"{stem}.json", "--report", f"{stem}_report.json", "--log", f"{stem}.log",
-                    "--seed", str(seed), "--freq", str(freq)], cwd=FOLDER, check=True)
+
+    def run(*arguments: str) -> None:  # nextpnr sees only the folder it is started in
+        subprocess.run([*NEXTPNR, "--seed", str(seed), "--freq", str(freq), *arguments], cwd=FOLDER, check=True)
+
+    placed = FOLDER / f"{stem}_placed.json"
+    run(*PLACE, "--json", f"{stem}.json", "--write", placed.name, "--log", f"{stem}_place.log")
+    design = json.loads(placed.read_text())
+    for module in design["modules"].values():
+        module["settings"] |= MARGIN
+    placed.write_text(json.dumps(design))
+    run(*ROUTE, "--json", placed.name, "--report", f"{stem}_report.json", "--log", f"{stem}.log")
     return json.loads((FOLDER / f"{stem}_report.json").read_text())
 
 

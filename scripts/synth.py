@@ -55,8 +55,11 @@ class Synthesis:
             self.step(f"setattr -mod -set keep_hierarchy 1 {module}")
 
     def map(self, top: str) -> None:
-        """Map for ECP5, with the slices' wide multiplexers: they cost the chip 1% more LUTs and save levels of logic."""
-        self.step(f"synth_ecp5 -top {top}")
+        """Map for ECP5; multiplexers of four and eight bits to those that the slices have (wide_muxes.v)."""
+        self.step(f"synth_ecp5 -top {top} -run begin:map_luts")
+        self.step("muxcover -nopartial -mux4=10 -mux8=10")
+        self.step(f"techmap -map {ROOT / 'scripts/wide_muxes.v'}")
+        self.step(f"synth_ecp5 -top {top} -run map_luts:")
 
     def statistics(self, file: Path) -> dict[str, dict]:
         """Return yosys's statistics of each module, also written to `file`."""

@@ -58,7 +58,7 @@ def test_lanes_of_the_optimizer_lie_in_one_row():
         module["cells"][f"dut.u_update.u_sgd.g_lane[{n // 2}].u_lane.{n % 2}"] = {"type": "MULT18X18D", "attributes": {}, "connections": {}}
     floorplan.place_multipliers(module)
     sites = [module["cells"][f"dut.u_update.u_sgd.g_lane[{n // 2}].u_lane.{n % 2}"]["attributes"]["BEL"] for n in range(16)]
-    assert sites == [floorplan.site(0, block, place) for block in floorplan.OPTIMIZER for place in range(4)]
+    assert sites == [floorplan.site(*home, place) for home in floorplan.OPTIMIZER for place in range(4)]
 
 
 def test_too_many_of_one_place_is_an_error():
@@ -99,7 +99,7 @@ def test_a_lane_of_the_scratchpad_lies_in_one_block_in_all_banks():
     assert at["dut.u_ctrl.u_progmem.gen_column[0].mem.0.0"] is None
     assert len(set(at.values())) == 89
     assert {at[f"dut.u_scratchpad.g_bank[{bank}].mem_q.0.3"] for bank in range(8)} == {
-        floorplan.memory_site(row, 3, place) for row, places in ((1, 2), (2, 4), (3, 2)) for place in range(places)}
+        floorplan.memory_site(row, floorplan.COLUMNS[3], place) for row, places in ((1, 2), (2, 4), (3, 2)) for place in range(places)}
     assert at["dut.u_scratchpad.g_bank[2].mem_q.0.0"] == "X4/Y70/EBR0"
 
 

@@ -10,7 +10,7 @@ module lathe_ctrl
 ) (
   input  logic                 clk_i,
   input  logic                 rst_ni,
-  input  logic                 por_ni,
+  input  logic                 por_ni,  // with rst_ni only
   output logic                 irq_o,
 
   input  logic                 s_axil_awvalid,
@@ -52,9 +52,6 @@ module lathe_ctrl
 
   output unit_trace_t [NumUnits-1:0] trace_o
 );
-  logic rst_n;
-  assign rst_n = rst_ni && por_ni;  // power-on resets everything
-
   // ---- Host ----
   logic           start_request, start, perf_clear, group_init, busy, done, error, stop, dispatch;
   logic [PcW-1:0] start_pc;
@@ -77,7 +74,7 @@ module lathe_ctrl
     .Banks(Banks)
   ) u_csr (
     .clk_i,
-    .rst_ni(rst_n),
+    .rst_ni,
     .irq_o,
     .s_axil_awvalid,
     .s_axil_awready,
@@ -166,7 +163,7 @@ module lathe_ctrl
     .Banks(Banks)
   ) u_sequencer (
     .clk_i,
-    .rst_ni(rst_n),
+    .rst_ni,
     .start_i(start),
     .start_pc_i(start_pc),
     .stop_i(stop),
@@ -194,14 +191,14 @@ module lathe_ctrl
   logic clk, issue_moves, exponents_ready, finish, retired, retire_valid;
   lathe_clock_stop u_clock (
     .clk_i,
-    .wanted_i(!rst_n || start || stop || !seq_waits || issue_moves || (cmd_valid_o & cmd_ready_i) != '0 || !exponents_ready ||
+    .wanted_i(!rst_ni || start || stop || !seq_waits || issue_moves || (cmd_valid_o & cmd_ready_i) != '0 || !exponents_ready ||
               done_valid_i != '0 || retire_valid || finish || retired),
     .clk_o   (clk)
   );
 
   lathe_queue u_queue (
     .clk_i(clk),
-    .rst_ni(rst_n),
+    .rst_ni,
     .flush_i(stop),
     .push_try_i(push_try),
     .push_valid_i(push_valid),
@@ -222,7 +219,7 @@ module lathe_ctrl
 
   lathe_program u_program (
     .clk_i,
-    .rst_ni(rst_n),
+    .rst_ni,
     .start_i(start_request),
     .start_o(start),
     .stop_o(stop),
@@ -259,7 +256,7 @@ module lathe_ctrl
 
   lathe_semaphores u_semaphores (
     .clk_i(clk),
-    .rst_ni(rst_n),
+    .rst_ni,
     .clear_i(start),
     .take_i(pop),
     .take_mask_i(take_mask),
@@ -271,7 +268,7 @@ module lathe_ctrl
 
   lathe_issue u_issue (
     .clk_i(clk),
-    .rst_ni(rst_n),
+    .rst_ni,
     .stop_i(stop),
     .head_valid_i(head_valid),
     .head_wait_i(head_wait),
@@ -311,7 +308,7 @@ module lathe_ctrl
 
   lathe_inflight u_inflight (
     .clk_i(clk),
-    .rst_ni(rst_n),
+    .rst_ni,
     .push_i(pop),
     .push_unit_i(unit),
     .push_info_i(start_info),
@@ -329,7 +326,7 @@ module lathe_ctrl
 
   lathe_retire u_retire (
     .clk_i(clk),
-    .rst_ni(rst_n),
+    .rst_ni,
     .done_valid_i,
     .done_i,
     .next_o(retire_unit),
@@ -395,7 +392,7 @@ module lathe_ctrl
   // ---- What every unit does in every cycle ----
   lathe_unit_state u_unit_state (
     .clk_i,
-    .rst_ni(rst_n),
+    .rst_ni,
     .program_busy_i(busy),
     .seq_running_i(seq_running),
     .head_valid_i(head_valid),
@@ -415,7 +412,7 @@ module lathe_ctrl
 
   lathe_perf u_perf (
     .clk_i,
-    .rst_ni(rst_n),
+    .rst_ni,
     .clear_i(perf_clear),
     .counting_i(counting),
     .trace_i(trace_o),

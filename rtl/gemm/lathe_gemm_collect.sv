@@ -113,13 +113,14 @@ module lathe_gemm_collect
     );
   end
 
-  // A row is there when its last column is. What is far from the drain learns a cycle later, out of a register, that a row was
+  // A row is there when its last column is: Lanes - 1 cycles after its first one, which is near. What is far from the drain learns a cycle later, out of a register, that a row was
   // taken; what decides whether there is another one does not wait for that.
   logic [PtrW:0] level_q;  // rows, and the one that was taken a cycle ago
   logic [PtrW-1:0] read_q, next_q;
+  logic [Lanes-1:1] written_q;
   logic written, more, row_valid_q, taken_q;
 
-  assign written = slot_q[Lanes-1];
+  assign written = written_q[Lanes-1];
   assign more = level_q[PtrW:2] != '0 || (level_q[1] && (level_q[0] || !taken_q));  // than one
   assign read = taken_q ? next_q : read_q;
   assign row_valid_o = row_valid_q;
@@ -132,7 +133,9 @@ module lathe_gemm_collect
       next_q <= PtrW'(1);
       row_valid_q <= 1'b0;
       taken_q <= 1'b0;
+      written_q <= '0;
     end else begin
+      written_q <= (Lanes-1)'({written_q, slot_q[0]});
       if (written != taken_q) level_q <= written ? level_q + 1'b1 : level_q - 1'b1;
       read_q <= read;
       next_q <= read + 1'b1;
@@ -148,6 +151,7 @@ module lathe_gemm_collect
   always @(posedge clk_i) begin
     live_q <= rst_ni;
     if (live_q && slot_q[0]) assert (level_q - (PtrW+1)'(taken_q) < (PtrW+1)'(ResultRows)) else $error("no room for a row of sums");
+    if (live_q) assert (written == slot_q[Lanes-1]) else $error("a row's columns do not follow each other");
     if (live_q && row_valid_i[0]) assert (!clear_line[0]) else $error("a tile ended too early after a reset");
   end
 `endif

@@ -92,6 +92,7 @@ module lathe_gemm_drain
   logic open;                // a row may be taken: neither is the rest of a tile skipped nor is there no room
   logic ends;                // not after this one: it is the last one that is visited of its tile or the command
   logic step_ok_q, sum_ok_q;  // it may be one of a tile, as far as a bias is concerned, or one of column sums
+  logic next_bias, next_bias_q;  // of a command whose rows have words of their own: the next word is a bias
   logic want_bias_q;         // the next row wants a bias: it is the first one of its tile
   logic step_bias, stay_bias, step_sum, stay_sum;  // want_bias_q and is_sum_q after a step and without
   place_t place, place_q;
@@ -153,6 +154,7 @@ module lathe_gemm_drain
   // Two rows that were taken do not count yet.
   assign open = room_q > OutW'(2) && (start_q || (issuing_q && (!skip_valid_q || skip_end)));
   assign ends = place.tile_last && (row_end != '1 || place.last);
+  assign next_bias = ctx_q.lane.bias && (start_q || (step && place.tile_last) || (next_bias_q && !bias_load));
   assign step_bias = ctx_q.lane.bias && place.tile_last;
   assign stay_bias = start_q ? ctx_q.lane.bias : want_bias_q;
   // Column sums come before a tile.
@@ -201,6 +203,7 @@ module lathe_gemm_drain
     if (!skip_valid_q) skip_q <= ~row_end;
     else if (row_valid_i) skip_q <= skip_q - 1'b1;
     started_q <= start_q;
+    next_bias_q <= next_bias;
     want_bias_q <= step ? step_bias : stay_bias;
     is_sum_q <= step ? step_sum : stay_sum;
     if (issuing_q) place_q <= place;
@@ -290,7 +293,7 @@ module lathe_gemm_drain
   fixed_t x [Lanes];
   logic [Lanes-1:0][15:0] result;
   logic [Lanes-1:0][7:0] bytes;
-  logic tanh3, stochastic3, tanh4_q;  // of the rows in these stages
+  logic tanh3, stochastic3, tanh4_q, arg_load_q;  // of the rows in these stages
   // Of the row or bias that comes: its window, what its addend is multiplied with. Of the row in stage 0: its addend.
   logic [6:0] amount;
   logic [4:0] at_q;
@@ -308,11 +311,12 @@ module lathe_gemm_drain
 
   always_ff @(posedge clk_i) begin
     tanh4_q <= tanh3;
+    arg_load_q <= load[RoundStage-1] && ctx_q.lane.act_tanh;
     if (started_q) begin
       unit_q <= 16'd1 << ctx_q.lane.addend_shift[3:0];
       for (int unsigned i = 2; i < 15; i++) beyond_q[i] <= ctx_q.lane.addend_shift[3:0] >= 4'(17 - i);
     end
-    square_q <= ctx_q.lane.dact_tanh && !bias_load;
+    square_q <= ctx_q.lane.dact_tanh && !next_bias;
     addend_new_q <= ctx_q.lane.accumulate || place_q.tile_first || !has_addend;
     addend_scale_q <= has_addend ? 3'd1 << ctx_q.lane.addend_shift[5:4] : '0;
     if (issuing_q) begin
@@ -323,7 +327,10 @@ module lathe_gemm_drain
   end
 
   for (genvar l = 0; l < Lanes; l++) begin : gen_lane
+    logic signed [16:0] factor_q;  // of aux_q
+
     always_ff @(posedge clk_i) begin
+      if (need_aux_q) factor_q <= square_q ? 17'(signed'(aux_data[16*l+:16])) : {1'b0, unit_q};
       if (load[4]) term_q[l] <= round_term(stochastic3, rand16(hash[l/4], 2'(l)));
     end
 
@@ -338,8 +345,7 @@ module lathe_gemm_drain
       .real_i       (mask_q[0][l]),
       .aux_i        (aux_q[16*l+:16]),
       .addend_load_i(bias_load_q || (load[0] && ctx_q.lane.accumulate)),
-      .square_i     (square_q),
-      .unit_i       (unit_q),
+      .factor_i     (factor_q),
       .beyond_i     (beyond_q),
       .addend_new_i (addend_new_q),
       .scale_i      (addend_scale_q),
@@ -347,6 +353,7 @@ module lathe_gemm_drain
       .plain_i      (sum_q[1]),
       .nearest_i    (!stochastic3),
       .tanh_i       (tanh4_q),
+      .arg_load_i   (arg_load_q),
       .term_i       (term_q[l]),
       .x_o          (x[l]),
       .sat_o        (sat[l]),
@@ -383,7 +390,8 @@ module lathe_gemm_drain
   // verilator lint_off PINCONNECTEMPTY
   lathe_fifo #(
     .Width(2 + AddrW + Lanes * 16),
-    .Depth(OutDepth)
+    .Depth(OutDepth),
+    .NeverFull(1'b1)
   ) u_out (
     .clk_i,
     .rst_ni,

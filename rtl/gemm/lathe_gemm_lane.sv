@@ -19,8 +19,7 @@ module lathe_gemm_lane
   input  logic                    real_i,         // not a pad lane
   input  logic signed [15:0]      aux_i,          // addend or y
   input  logic                    addend_load_i,  // takes an addend; at load_i[0] or, for a row to come, before it
-  input  logic                    square_i,       // aux_i is a y of which the square is wanted
-  input  logic [15:0]             unit_i,         // 1 << cfg_i.addend_shift[3:0]
+  input  logic signed [16:0]      factor_i,       // of aux_i: 1 << cfg_i.addend_shift[3:0], or aux_i for a square
   input  logic [14:2]             beyond_i,       // the bits that this shifts beyond 17 bits
   // At load_i[1]
   input  logic                    addend_new_i,   // the row is the first one that has the addend taken last, or none
@@ -32,6 +31,7 @@ module lathe_gemm_lane
   input  logic                    nearest_i,
   // At load_i[RoundStage]
   input  logic                    tanh_i,         // the row's result is a tanh
+  input  logic                    arg_load_i,     // the command has tanh, and load_i[RoundStage]
   input  logic [15:0]             term_i,         // round_term
   output fixed_t                  x_o,            // in stage RoundStage - 1
   output logic                    sat_o,          // with result_o
@@ -83,9 +83,7 @@ module lathe_gemm_lane
       // verilator lint_off UNUSEDSIGNAL
       logic signed [32:0] product;
       // verilator lint_on UNUSEDSIGNAL
-      logic signed [16:0] factor;
-      factor = square_i ? 17'(aux_i) : {1'b0, unit_i};
-      product = 33'(aux_i) * 33'(factor);
+      product = 33'(aux_i) * 33'(factor_i);
       if (addend_load_i) begin
         addend0_q <= product[30:0];
         beyond0_q <= ((aux_i[14:2] ^ {13{aux_i[15]}}) & beyond_i) != '0;
@@ -176,7 +174,7 @@ module lathe_gemm_lane
       sign5_q <= sign;
       sign7_5_q <= sign == cfg_i.int8_result;
       negative5_q <= negative4_q;
-      if (cfg_i.act_tanh) begin
+      if (arg_load_i) begin
         if (rounded[18]) arg5_q <= '1;
         else arg5_q <= rounded[17:0];
       end

@@ -74,11 +74,11 @@ module lathe_dma #(
   state_e     state_q, state_d;
   cmd_t       cmd_q;
   logic       setup, setup_load, setup_store, store_q;
-  logic       failed_q, fails, over, reader_busy;
+  logic       idle_q, failed_q, fails, over, reader_busy;
   logic [2:0] bursts_q;  // from the address register to the last response
   logic       unused_cmd;
 
-  assign cmd_ready_o = state_q == Idle;
+  assign cmd_ready_o = idle_q;
   assign setup = state_q == Setup;
   assign setup_load = setup && !store_q;
   assign setup_store = setup && store_q;
@@ -100,10 +100,11 @@ module lathe_dma #(
   always_ff @(posedge clk_i) begin
     if (!rst_ni) state_q <= Idle;
     else state_q <= state_d;
+    idle_q <= !rst_ni || state_d == Idle;
   end
 
   always_ff @(posedge clk_i) begin
-    if (cmd_valid_i && cmd_ready_o) begin
+    if (idle_q) begin
       cmd_q <= cmd_i;
       store_q <= cmd_i.op == DmaStore;
     end

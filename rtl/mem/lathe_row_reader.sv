@@ -2,7 +2,7 @@
 // Streams the words of a tensor out of the scratchpad, row by row. One word per cycle while the port grants each request.
 module lathe_row_reader #(
   parameter int unsigned Lanes = 8,
-  parameter int unsigned Depth = 8    // at least RdLatency + 5 for one word per cycle
+  parameter int unsigned Depth = 16   // at least RdLatency + 6 for one word per cycle
 ) (
   input  logic                        clk_i,
   input  logic                        rst_ni,

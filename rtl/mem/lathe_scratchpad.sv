@@ -58,6 +58,7 @@ module lathe_scratchpad #(
   logic [NumRd-1:0]              rd_granted;          // a client's read
   logic [Banks-1:0]              rd_hit_q [RdPorts];  // one-hot: the bank that is read
   logic [RowW-1:0]               rd_row_q [RdPorts];
+  logic [BankW-1:0]              rd_bank_q [RdPorts];
   logic [WrPorts-1:0]            wr_req, wr_free, wr_urgent;
   logic [WrPorts-1:0][AddrW-1:0] wr_place;
   logic [WrPorts-1:0][WordW-1:0] wr_data;
@@ -173,6 +174,7 @@ module lathe_scratchpad #(
     always_ff @(posedge clk_i) begin
       rd_hit_q[p] <= Banks'(rd_req[p] && rd_free[p]) << rd_bank[p];
       rd_row_q[p] <= rd_place[p][BankW+:RowW];
+      rd_bank_q[p] <= rd_bank[p];
     end
   end
 
@@ -260,25 +262,22 @@ module lathe_scratchpad #(
   assign rd_rvalid_o = rd_taken_q[RdLatency-1];
 
   for (genvar p = 0; p < RdPorts; p++) begin : g_answer
-    logic             coming_q;
-    logic [Banks-1:0] hit, from_q;  // one-hot: the bank that holds the answer
+    logic             hit, coming_q;
+    logic [BankW-1:0] bank, from_q;  // the bank that holds the answer
     logic [WordW-1:0] word_q;
     if (RdLatency == 4) begin : g_late
-      always_ff @(posedge clk_i) hit <= rd_hit_q[p];
+      always_ff @(posedge clk_i) begin
+        hit <= rd_hit_q[p] != '0;
+        bank <= rd_bank_q[p];
+      end
     end else begin : g_early
-      assign hit = rd_hit_q[p];
+      assign hit = rd_hit_q[p] != '0;
+      assign bank = rd_bank_q[p];
     end
     always_ff @(posedge clk_i) begin
-      logic [WordW-1:0] word;
-      from_q   <= hit;
-      coming_q <= hit != '0;
-      if (coming_q) begin
-        word = '0;
-        for (int unsigned b = 0; b < Banks; b++) begin
-          if (from_q[b]) word |= read_word[p%2][b];
-        end
-        word_q <= word;
-      end
+      from_q   <= bank;
+      coming_q <= hit;
+      if (coming_q) word_q <= read_word[p%2][from_q];
     end
     for (genvar c = p; c < (p < 2 ? p + 1 : NumRd); c += 2) begin : g_client
       assign rd_rdata_o[c] = word_q;

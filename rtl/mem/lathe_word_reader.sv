@@ -5,7 +5,7 @@ module lathe_word_reader
   import lathe_pkg::*;
 #(
   parameter int unsigned Lanes = 8,
-  parameter int unsigned Depth = 8   // words asked for and not yet taken; at least RdLatency + 5 for one word a cycle
+  parameter int unsigned Depth = 8   // words asked for and not yet taken; at least RdLatency + 6 for one word a cycle
 ) (
   input  logic                clk_i,
   input  logic                rst_ni,
@@ -25,12 +25,11 @@ module lathe_word_reader
   localparam int unsigned CreditW = $clog2(Depth + 1);
 
   logic [CreditW-1:0] credits_q;
-  logic credit_q;  // a word may be asked for
-  logic request, take, spill_ready, full_n;
+  logic credit_q;  // a word may be asked for; learns a cycle later, out of a register, that one was taken
+  logic request, taken_q, spill_ready, full_n;
 
   assign req_ready_o = spill_ready && credit_q;
   assign request = req_valid_i && req_ready_o;
-  assign take = word_valid_o && word_ready_i;
   assign busy_o = credits_q != CreditW'(Depth);
 
   lathe_spill #(
@@ -50,16 +49,19 @@ module lathe_word_reader
     if (!rst_ni) begin
       credits_q <= CreditW'(Depth);
       credit_q <= 1'b1;
+      taken_q <= 1'b0;
     end else begin
-      if (request != take) credits_q <= request ? credits_q - 1'b1 : credits_q + 1'b1;
-      credit_q <= take || (credit_q && (!request || credits_q[CreditW-1:1] != '0));
+      taken_q <= word_valid_o && word_ready_i;
+      if (request != taken_q) credits_q <= request ? credits_q - 1'b1 : credits_q + 1'b1;
+      credit_q <= taken_q || (credit_q && (!request || credits_q[CreditW-1:1] != '0));
     end
   end
 
   // verilator lint_off PINCONNECTEMPTY
   lathe_fifo #(
     .Width(Lanes * 16),
-    .Depth(Depth)
+    .Depth(Depth),
+    .NeverFull(1'b1)
   ) u_fifo (
     .clk_i,
     .rst_ni,

@@ -129,8 +129,7 @@ module lathe_update #(
   logic [2:0][AddrW-1:0] rd_addr;
   logic [WordW-1:0]      in_data [3], rdata_q [3];
   logic [1:0]            operand [3];
-  logic [4:0]            w_there_q;  // words of w that came, of elements not yet started
-  logic                  w_any_q;    // it is not 0
+  logic [2:0]            any_q;      // words came, of elements not yet started
   logic                  start, operands_there;
 
   assign operand = '{2'd0, 2'd1, 2'd3};
@@ -182,13 +181,18 @@ module lathe_update #(
     );
   end
 
-  always_ff @(posedge clk_i) begin
-    if (!rst_ni) begin
-      w_there_q <= '0;
-      w_any_q <= 1'b0;
-    end else if (rvalid_q[W] != start) begin
-      w_there_q <= w_there_q + {{4{!rvalid_q[W]}}, 1'b1};
-      w_any_q <= rvalid_q[W] || w_there_q[4:1] != '0;
+  // Counted here, where it is decided, so that the decision waits for nothing that is far away.
+  for (genvar i = 0; i < 3; i++) begin : g_there
+    logic [4:0] there_q;
+
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) begin
+        there_q <= '0;
+        any_q[i] <= 1'b0;
+      end else if (rvalid_q[i] != start) begin
+        there_q <= there_q + {{4{!rvalid_q[i]}}, 1'b1};
+        any_q[i] <= rvalid_q[i] || there_q[4:1] != '0;
+      end
     end
   end
 
@@ -201,7 +205,7 @@ module lathe_update #(
   logic [1:0]       room, owing_q;
   logic             reading_q;
 
-  assign operands_there = w_any_q && in_valid[G] && in_valid[M];
+  assign operands_there = &any_q;
   assign start = ready && (&room) && operands_there;
   assign take = {start, start, w_take};  // M, G, W
   assign running = state_q == Run && reading_q;
@@ -268,7 +272,8 @@ module lathe_update #(
     // verilator lint_off PINCONNECTEMPTY
     lathe_fifo #(
       .Width(WordW),
-      .Depth(Depth)
+      .Depth(Depth),
+      .NeverFull(1'b1)
     ) u_fifo (
       .clk_i,
       .rst_ni,
@@ -325,6 +330,7 @@ module lathe_update #(
 
   always_ff @(posedge clk_i) begin
     if (checking_q && rst_ni && w_take) assert (in_valid[W]) else $error("w is not there");
+    if (checking_q && rst_ni && start) assert (in_valid[G] && in_valid[M]) else $error("g or m is not there");
     if (checking_q && rst_ni) assert ((out_valid & ~fits) == '0) else $error("a result came without room for it");
     if (checking_q && rst_ni && setup_q) assert (cmd_q.m == 16'd1 && cmd_q.n != '0) else $error("shape");
   end

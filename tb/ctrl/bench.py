@@ -331,7 +331,6 @@ async def test_power_on(dut):
     bench = await start(dut)
     await bench.complete(random_program(bench.generator, bench.limits, 20, True, 0, 4))
     dut.por_ni.value = 0
-    await cycle(dut, 2)
     await reset(dut)
     bench.equal("exponents", await bench.host.dump("EXPONENTS", 0, 128), [0] * 128)
     bench.equal("weights", [await bench.host.read(name) for name in ("VERSION", "SLOT", "STATUS", "OPNUM")], [0] * 4)

@@ -14,7 +14,7 @@ def test_dma(lanes):
 @pytest.mark.parametrize("file, old, new, testcase", [
     (UNIT, "!failed_q && m_axi_rresp == RespOkay", "!failed_q", "test_errors"),               # writes a failing beat
     (BURSTS, "if (page_first)", "if (1'b0)", "test_corners"),  # crosses 4 KiB
-    (READER, "parameter int unsigned Depth = 8", "parameter int unsigned Depth = 4", "test_rate"),
+    (READER, "parameter int unsigned Depth = 16", "parameter int unsigned Depth = 4", "test_rate"),
 ])
 def test_dma_detects_a_planted_error(file, old, new, testcase):
     with pytest.raises(BenchFailed, match=testcase):

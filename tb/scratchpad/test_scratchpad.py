@@ -18,7 +18,7 @@ def test_scratchpad(lanes, banks):
     (ARBITER, "wr_urgent_i[0] != wr_urgent_i[1] ?", "1'b0 ?"),  # urgent writes wait like the others
     (ARBITER, "if (rd_bank_i[2] == wr_bank_i[w] && meets[w][1])", "if (1'b0)"),  # write and read on side A
     (RTL, "wr_side_a[p] == (s == 0)", "wr_side_a[p] != (s == 0)"),  # the write goes to the other side
-    (RTL, "word |= read_word[p%2][b]", "word |= read_word[0][b]"),  # the word of the other side
+    (RTL, "word_q <= read_word[p%2][from_q]", "word_q <= read_word[0][from_q]"),  # the word of the other side
     (RTL, "rd_ready_o[p+2*i] = turn[i] && room", "rd_ready_o[p+2*i] = room"),  # all clients of a port at a time
     ("rtl/ctrl/lathe_pkg.sv", "bank ^= addr >> i", "bank |= addr >> i"),  # addresses share words
     (RTL, "wr_urgent[p] = waited_q", "wr_urgent[p] = 1'b0"),  # writes of the shared port wait for long
