@@ -8,6 +8,7 @@ import numpy as np
 from pymodels.descriptor import OPS, Act, DmaOp, Error, GemmOp, PolicyOp, Space, Unit, UpdateOp, decode, reserved_bits
 from pymodels.exponents import LOGICAL
 from pymodels.gemm import MAX_K
+from pymodels.policy import record_words
 
 
 class Operand(NamedTuple):
@@ -66,7 +67,7 @@ def operands(d: dict[str, int], lanes: int) -> dict[int, Operand]:
     if kind == (Unit.POLICY, PolicyOp.SAMPLE):
         return {0: matrix(m, n), 2: words(m, 1, result=True)}
     if kind == (Unit.POLICY, PolicyOp.LOSS):
-        return {0: matrix(m, n), 1: words(m, 1), 2: matrix(m, n, result=True)}
+        return {0: matrix(m, n), 1: words(m, record_words(lanes)), 2: matrix(m, n, result=True)}
     if kind == (Unit.UPDATE, UpdateOp.SGD):
         return {i: words(1, n, result=i in (2, 4)) for i in range(5)}
     if kind == (Unit.DMA, DmaOp.LOAD):

@@ -14,6 +14,7 @@ from pymodels.descriptor import FIELDS, WORDS
 from pymodels.exponents import PHYSICAL
 from pymodels.machine import Execute, Machine, Settings
 from pymodels.program import Plan, plan
+from pymodels.ratio import Clip, Lane
 
 _M32 = 0xFFFFFFFF
 _EXPONENTS, _PROGRAM = MEMORIES["EXPONENTS"], MEMORIES["PROGRAM"]
@@ -204,10 +205,14 @@ class Chip(Machine):
         def fields(name: str) -> dict[str, int]:
             return REGISTERS[name].unpack(self._kept[name])
 
-        rate, bounds = fields("LEARNING_RATE"), fields("RATIO_BOUNDS")
+        def lane(name: str, bounds: str) -> Lane:
+            return Lane(mode[f"{name}_weight"], mode[f"{name}_above"], mode[f"{name}_below"], **fields(bounds))
+
+        rate, mode = fields("LEARNING_RATE"), fields("RATIO_MODE")
         vars(self.settings).update(vars(Settings(
             seed=self._kept["SEED"], lr_mant=rate["mant"], lr_exp=rate["exp"], momentum=self._kept["MOMENTUM"],
-            ratio_mode=self._kept["RATIO_MODE"], ratio_lo=bounds["lo"], ratio_hi=bounds["hi"],
+            ratio=Clip(lane("r", "RATIO_BOUNDS"), lane("rho", "RHO_BOUNDS"), mode["r_dual"], fields("RATIO_DUAL")["value"],
+                       mode["stats_lane"]),
             entropy_coef=self._kept["ENTROPY_COEF"], value_coef=self._kept["VALUE_COEF"])))
         self._configured = True
 

@@ -67,7 +67,7 @@ REGISTERS: dict[str, Register] = {
     "BUILD": Register("BUILD", 0x0004, "ro", {
         "lanes": Field(0, 8, False, "ro", None, "16-bit elements of a scratchpad word"),
         "log2_banks": Field(8, 8, False, "ro", None, "binary logarithm of the number of scratchpad banks"),
-        "version": Field(16, 16, False, "ro", 2, "version of the register map"),
+        "version": Field(16, 16, False, "ro", 3, "version of the register map"),
     }, "What was built."),
     "CONTROL": Register("CONTROL", 0x0008, "wo", {
         "start": Field(0, 1, False, "wo", 0,
@@ -130,18 +130,35 @@ REGISTERS: dict[str, Register] = {
         "value": Field(0, 16, False, "rw", 0, "momentum"),
     }, "Momentum, LSB 2**-16."),
     "RATIO_MODE": Register("RATIO_MODE", 0x0044, "rw", {
-        "value": Field(0, 4, False, "rw", 0, "0 none, 1 ratio, 2 truncate, 3 ppo"),
-    }, "Importance ratio mode, see descriptors.md."),
+        "r_weight": Field(0, 1, False, "rw", 0, "lane r enters the coefficient"),
+        "r_above": Field(1, 2, False, "rw", 0, "ratio action above RATIO_BOUNDS.hi"),
+        "r_below": Field(3, 2, False, "rw", 0, "ratio action below RATIO_BOUNDS.lo"),
+        "r_dual": Field(5, 1, False, "rw", 0,
+            "coefficient 0 if the advantage is negative and the log-ratio of lane r above RATIO_DUAL"),
+        "rho_weight": Field(8, 1, False, "rw", 0, "lane rho enters the coefficient"),
+        "rho_above": Field(9, 2, False, "rw", 0, "ratio action above RHO_BOUNDS.hi"),
+        "rho_below": Field(11, 2, False, "rw", 0, "ratio action below RHO_BOUNDS.lo"),
+        "stats_lane": Field(16, 1, False, "rw", 0, "lane whose log-ratio the statistics sum: 0 r, 1 rho"),
+    },
+        "What the importance ratios of lanes r (old to new policy) and rho (sampler to old) do to a sample, "
+        "see numerics.md; actions: descriptors.md."),
     "RATIO_BOUNDS": Register("RATIO_BOUNDS", 0x0048, "rw", {
         "lo": Field(0, 16, True, "rw", 0, "lower bound"),
         "hi": Field(16, 16, True, "rw", 0, "upper bound"),
-    }, "Bounds of the log-ratio, LSB 2**-10; a ratio on a bound is kept."),
+    }, "Bounds of the log-ratio of lane r, LSB 2**-10; a ratio on a bound is kept."),
     "ENTROPY_COEF": Register("ENTROPY_COEF", 0x004C, "rw", {
         "value": Field(0, 18, False, "rw", 0, "coefficient"),
     }, "Coefficient of the entropy bonus, LSB 2**-16."),
     "VALUE_COEF": Register("VALUE_COEF", 0x0050, "rw", {
         "value": Field(0, 18, False, "rw", 0, "coefficient"),
     }, "Coefficient of the value loss, LSB 2**-16."),
+    "RHO_BOUNDS": Register("RHO_BOUNDS", 0x0054, "rw", {
+        "lo": Field(0, 16, True, "rw", 0, "lower bound"),
+        "hi": Field(16, 16, True, "rw", 0, "upper bound"),
+    }, "Bounds of the log-ratio of lane rho, LSB 2**-10; a ratio on a bound is kept."),
+    "RATIO_DUAL": Register("RATIO_DUAL", 0x0058, "rw", {
+        "value": Field(0, 16, True, "rw", 0, "threshold"),
+    }, "Threshold of RATIO_MODE.r_dual, LSB 2**-10; a log-ratio on it is kept."),
     "SATURATIONS": Register("SATURATIONS", 0x0080, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     }, "Values clamped to 16 bits by completed commands."),
@@ -150,13 +167,14 @@ REGISTERS: dict[str, Register] = {
     }, "Samples."),
     "STAT_HIGH": Register("STAT_HIGH", 0x0104, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
-    }, "Samples whose log-ratio is above RATIO_BOUNDS.hi."),
+    }, "Samples whose log-ratio of lane r is above RATIO_BOUNDS.hi."),
     "STAT_LOW": Register("STAT_LOW", 0x0108, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
-    }, "Samples whose log-ratio is below RATIO_BOUNDS.lo."),
+    }, "Samples whose log-ratio of lane r is below RATIO_BOUNDS.lo."),
     "STAT_CLIPPED": Register("STAT_CLIPPED", 0x010C, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
-    }, "Samples whose coefficient was zeroed (ppo) or capped (truncate)."),
+    },
+        "Samples whose coefficient an action sign or RATIO_DUAL zeroed, or whose log-ratio was saturated."),
     "STAT_SUM_X_LO": Register("STAT_SUM_X_LO", 0x0110, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     }, "Sum of log-ratio, LSB 2**-10, bits 31:0."),
@@ -200,6 +218,15 @@ REGISTERS: dict[str, Register] = {
     "STAT_MIN_X": Register("STAT_MIN_X", 0x0144, "ro", {
         "value": Field(0, 32, True, "ro", None, ""),
     }, "Smallest log-ratio, LSB 2**-10; 65535 before the first sample."),
+    "STAT_RHO_HIGH": Register("STAT_RHO_HIGH", 0x0148, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Samples whose log-ratio of lane rho is above RHO_BOUNDS.hi."),
+    "STAT_RHO_LOW": Register("STAT_RHO_LOW", 0x014C, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Samples whose log-ratio of lane rho is below RHO_BOUNDS.lo."),
+    "STAT_MASKED": Register("STAT_MASKED", 0x0150, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Samples whose coefficient an action zero zeroed."),
     "GEMM_IDLE": Register("GEMM_IDLE", 0x0200, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     }, "Cycles without a command, and none to come."),

@@ -38,7 +38,7 @@ UpdateOp = _enum("UpdateOp", _SPEC["op"]["update"])
 DmaOp = _enum("DmaOp", _SPEC["op"]["dma"])
 Act = _enum("Act", _SPEC["act"])
 Space = _enum("Space", _SPEC["space"])
-RatioMode = _enum("RatioMode", _SPEC["ratio_mode"])
+RatioAction = _enum("RatioAction", _SPEC["ratio_action"])
 Error = _enum("Error", _SPEC["error"])
 
 #: Operations of each unit.

@@ -15,6 +15,7 @@ from pymodels.descriptor import DmaOp, Error, PolicyOp, Space, Unit, UpdateOp, d
 from pymodels.exponents import ExponentFile
 from pymodels.numerics import Result, op_key, pack_rows, unpack_cols, unpack_rows
 from pymodels.policy import Stats
+from pymodels.ratio import UNCORRECTED, Clip
 from pymodels.weights import WeightGroup
 
 #: A bound descriptor: takes its operation number, returns an error code.
@@ -25,15 +26,13 @@ Factor = Callable[[], tuple[np.ndarray, int]]
 
 @dataclass
 class Settings:
-    """Configuration of the units; the registers of the same names, signed where they are."""
+    """Configuration of the units; the registers of the same names, signed where they are, and those of `ratio`."""
 
     seed: int = 0
     lr_mant: int = 0
     lr_exp: int = 0
     momentum: int = 0
-    ratio_mode: int = 0
-    ratio_lo: int = 0
-    ratio_hi: int = 0
+    ratio: Clip = UNCORRECTED
     entropy_coef: int = 0
     value_coef: int = 0
 
@@ -215,8 +214,7 @@ class Machine:
             y, _, y_register = t0.locate()
             gradient, pad, register = t2.locate()
             gradient[...], result = policy.loss(
-                y, t1.locate()[0], file.exp[y_register], file.begin(register), ratio_mode=settings.ratio_mode,
-                ratio_lo=settings.ratio_lo, ratio_hi=settings.ratio_hi, entropy_coef=settings.entropy_coef,
+                y, t1.locate()[0], file.exp[y_register], file.begin(register), ratio=settings.ratio, entropy_coef=settings.entropy_coef,
                 value_coef=settings.value_coef, gshift=gshift, stochastic=stochastic,
                 key=op_key(settings.seed, opnum) if stochastic else 0, stats=self.stats)
             if pad is not None:

@@ -6,11 +6,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from pymodels.descriptor import RatioMode
 from pymodels.functions import exp_q, ln_q
 from pymodels.numerics import Result, align, rand32, shift_round, store
+from pymodels.ratio import UNCORRECTED, Clip, clip
 
-_NONE, _TRUNCATE, _PPO = int(RatioMode.NONE), int(RatioMode.TRUNCATE), int(RatioMode.PPO)
 #: What SAMPLE reports: records are raw integers without exponent.
 RECORDS = Result()
 
@@ -21,10 +20,11 @@ class Stats:
 
     Attributes
     ----------
-    count, high, low, clipped : int
-        Samples; with the log-ratio above / below the bound; with a zeroed (ppo) or capped (truncate) coefficient. 32 bits.
+    count, high, low, rho_high, rho_low, masked, clipped : int
+        Samples; with the log-ratio above / below the bound, of lane r and of lane rho; zeroed by an action zero; zeroed by
+        an action sign or by dual, or saturated. 32 bits.
     sum_x : int
-        Log-ratio, LSB 2**-10. This and the following sums have 48 bits, signed, and wrap.
+        Log-ratio of the chosen lane, LSB 2**-10. This and the following sums have 48 bits, signed, and wrap.
     sum_ratio, sum_ratio2, sum_k3, sum_entropy, sum_verr2 : int
         Ratio, its square, ``ratio - 1 - log-ratio``, entropy and squared value error, LSB 2**-16.
     max_x, min_x : int
@@ -34,6 +34,9 @@ class Stats:
     count: int = 0
     high: int = 0
     low: int = 0
+    rho_high: int = 0
+    rho_low: int = 0
+    masked: int = 0
     clipped: int = 0
     sum_x: int = 0
     sum_ratio: int = 0
@@ -67,6 +70,11 @@ def _convert(y: np.ndarray, e_y: int) -> np.ndarray:
     """Bring logits and values to LSB 2**-16, 24 bits signed."""
     z = align(y.astype(np.int64), e_y + 16, up=31)
     return np.minimum(np.maximum(z, -(1 << 23)), (1 << 23) - 1)
+
+
+def record_words(lanes: int) -> int:
+    """Return the words of a row of the records that LOSS reads: 8 elements."""
+    return max(1, 8 // lanes)
 
 
 def _to_record(value: np.ndarray) -> np.ndarray:
@@ -133,9 +141,7 @@ def loss(
     e_y: int,
     e_dy: int,
     *,
-    ratio_mode: int = RatioMode.NONE,
-    ratio_lo: int = 0,
-    ratio_hi: int = 0,
+    ratio: Clip = UNCORRECTED,
     entropy_coef: int = 0,
     value_coef: int = 0,
     gshift: int = 0,
@@ -150,13 +156,12 @@ def loss(
     y : numpy.ndarray
         int16, shape (M, N): N - 1 logits, then the value; N in 2..64.
     records : numpy.ndarray
-        int16, shape (M, >= 4): action, old log-probability (LSB 2**-10), advantage (LSB 2**-11), return R (LSB 2**-10).
+        int16, shape (M, >= 5): action, old log-probability (LSB 2**-10), advantage (LSB 2**-11), return R (LSB 2**-10),
+        the sampler's log-probability (LSB 2**-10).
     e_y, e_dy : int
         Exponents of `y` and of the result.
-    ratio_mode : RatioMode
-        How the coefficient c follows from the importance ratio.
-    ratio_lo, ratio_hi : int
-        Bounds of the log-ratio, 16 bits signed, LSB 2**-10; a ratio on a bound is kept.
+    ratio : Clip
+        How the coefficient c follows from the importance ratios.
     entropy_coef, value_coef : int
         18 bits unsigned, LSB 2**-16.
     gshift : int
@@ -184,29 +189,17 @@ def loss(
     z = _convert(y, e_y)
     logits = z[:, :-1]
     rows = _rows(len(z))
-    record = records[:, :4].astype(np.int64)
+    record = records[:, :5].astype(np.int64)
     action = np.minimum(record[:, 0] & 0xFFFF, logits.shape[1] - 1)
-    old, adv, ret = record[:, 1], record[:, 2], record[:, 3]
+    old, adv, ret, mu = record[:, 1], record[:, 2], record[:, 3], record[:, 4]
 
     d = logits - logits.max(axis=1, keepdims=True)
     lp = d - ln_q(exp_q(d).sum(axis=1))[:, None]
     p = exp_q(lp)
     entropy = -((p * lp + (1 << 15)) >> 16).sum(axis=1)
 
-    x = _to_record(lp[rows, action]) - old
-    ratio = exp_q(x << 6)
-    high, low = x > ratio_hi, x < ratio_lo
-    clipped = 0
-    if ratio_mode == _NONE:
-        c = np.int64(1 << 16)
-    elif ratio_mode == _TRUNCATE:
-        c, clipped = exp_q(np.minimum(x, ratio_hi) << 6), high
-    elif ratio_mode == _PPO:
-        clipped = (high & (adv > 0)) | (low & (adv < 0))
-        c = np.where(clipped, 0, ratio)
-    else:
-        c = ratio
-    c_adv = (c * adv + (1 << 10)) >> 11
+    clipped = clip(ratio, _to_record(lp[rows, action]) - old, old - mu, adv)
+    c_adv = (clipped.coef * adv + (1 << 10)) >> 11
 
     v = np.empty(z.shape, np.int64)
     v[:, :-1] = entropy_coef * ((p * (lp + entropy[:, None]) + (1 << 15)) >> 16)
@@ -217,15 +210,14 @@ def loss(
 
     if stats is not None:
         stats.count_up("count", len(z))
-        stats.count_up("high", np.count_nonzero(high))
-        stats.count_up("low", np.count_nonzero(low))
-        stats.count_up("clipped", np.count_nonzero(clipped))
-        stats.add("sum_x", x)
-        stats.add("sum_ratio", ratio)
-        stats.add("sum_ratio2", (ratio * ratio) >> 16)
-        stats.add("sum_k3", ratio - (1 << 16) - (x << 6))
+        for name in ("high", "low", "rho_high", "rho_low", "masked", "clipped"):
+            stats.count_up(name, np.count_nonzero(getattr(clipped, name)))
+        stats.add("sum_x", clipped.x)
+        stats.add("sum_ratio", clipped.ratio)
+        stats.add("sum_ratio2", (clipped.ratio * clipped.ratio) >> 16)
+        stats.add("sum_k3", clipped.ratio - (1 << 16) - (clipped.x << 6))
         stats.add("sum_entropy", entropy)
         stats.add("sum_verr2", (verr * verr) >> 16)
-        stats.max_x = max(stats.max_x, int(x.max()))
-        stats.min_x = min(stats.min_x, int(x.min()))
+        stats.max_x = max(stats.max_x, int(clipped.x.max()))
+        stats.min_x = min(stats.min_x, int(clipped.x.min()))
     return store(v, -32 - gshift, e_dy, stochastic, key)

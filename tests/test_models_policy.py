@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from pymodels import policy
-from pymodels.descriptor import RatioMode
 from pymodels.functions import exp_q, ln_q
 from pymodels.numerics import mix32
 from pymodels.policy import Stats, loss, sample
+from pymodels.ratio import clip
+from tb.common.ratios import any_clip, named
 from tb.common.spec import rand16, shift_round
 
 
@@ -54,18 +55,16 @@ def spec_sample(y, e_y, greedy, key, version, lanes):
     return records
 
 
-def spec_loss(y, records, e_y, e_dy, mode, lo, hi, entropy_coef, value_coef, gshift, stochastic, key):
+def spec_loss(y, records, e_y, e_dy, registers, entropy_coef, value_coef, gshift, stochastic, key):
     gradient, exact, saturations, stats = [], [], 0, Stats()
     for i, (row, record) in enumerate(zip(y, records, strict=True)):
         z, _, lp = spec_row(row, e_y)
         p = [exp1(v) for v in lp]
         act = min(int(record[0]) & 0xFFFF, len(lp) - 1)
-        old, adv, ret = (int(v) for v in record[1:4])
-        x = clamp(rne(lp[act], 6), 16) - old
-        ratio = exp1(x << 6)
-        zeroed = (adv > 0 and x > hi) or (adv < 0 and x < lo)
-        c = {RatioMode.NONE: 65536, RatioMode.RATIO: ratio, RatioMode.TRUNCATE: exp1(min(x, hi) << 6),
-             RatioMode.PPO: 0 if zeroed else ratio}[mode]
+        old, adv, ret, mu = (int(v) for v in record[1:5])
+        # what follows from the log-ratios has its own test, test_models_ratio.py
+        one = clip(registers, np.array([clamp(rne(lp[act], 6), 16) - old]), np.array([old - mu]), np.array([adv]))
+        c, ratio, x, *flags = (int(values[0]) for values in one)
         c_adv = (c * adv + 2**10) >> 11
         h = -sum((a * b + 2**15) >> 16 for a, b in zip(p, lp, strict=True))
         v = [c_adv * (p[a] - 65536 * (a == act)) + entropy_coef * ((p[a] * (lp[a] + h) + 2**15) >> 16) for a in range(len(p))]
@@ -78,9 +77,8 @@ def spec_loss(y, records, e_y, e_dy, mode, lo, hi, entropy_coef, value_coef, gsh
             saturations += q != line[-1]
         gradient.append(line)
         stats.count += 1
-        stats.high += x > hi
-        stats.low += x < lo
-        stats.clipped += {RatioMode.PPO: zeroed, RatioMode.TRUNCATE: x > hi}.get(mode, 0)
+        for name, flag in zip(("high", "low", "rho_high", "rho_low", "masked", "clipped"), flags, strict=True):
+            setattr(stats, name, getattr(stats, name) + flag)
         stats.sum_x += x
         stats.sum_ratio += ratio
         stats.sum_ratio2 += ratio * ratio >> 16
@@ -114,31 +112,34 @@ def test_sample_follows_the_specification(actions, greedy):
         assert result == (0, 0, 0)
 
 
-@pytest.mark.parametrize("mode", list(RatioMode))
+@pytest.mark.parametrize("method", ["any", "none", "ppo", "tis", "icepop", "decoupled_ppo"])
 @pytest.mark.parametrize("actions", [1, 2, 6, 63])
-def test_loss_follows_the_specification(mode, actions):
-    rng = np.random.default_rng([mode, actions])
+def test_loss_follows_the_specification(method, actions):
+    rng = np.random.default_rng([len(method), actions])
     for e_y in (-64, -16, -13, -12, -12, -11, 0, 63):
         y = draw(rng, 7, actions + 1)
-        records = draw(rng, 7, 4)
+        records = draw(rng, 7, 8)
+        registers = any_clip(rng, 300) if method == "any" else named()[method]
         if rng.integers(4):
-            records = sample(y, e_y, key=1)[0][:, :4]
-            records[:, 1] += rng.choice(np.array([-210, -200, -199, -1, 0, 200, 201, 800, -700], np.int16), 7)
+            records = sample(y, e_y, key=1, lanes=8)[0]
+            steps = np.array([-230, -228, -227, -1, 0, 253, 254, 800, -700], np.int16)
+            records[:, 1] += rng.choice(steps, 7)
+            records[:, 4] = records[:, 1] - rng.choice(steps, 7)
             records[:, 2] = rng.choice(np.array([-32768, -2048, -1, 0, 1, 2048, 32767], np.int16), 7)
         arguments = dict(entropy_coef=int(rng.choice([0, 655, 1 << 17, (1 << 18) - 1])), gshift=int(rng.integers(32)),
                          value_coef=int(rng.choice([0, 32768, (1 << 18) - 1])), stochastic=bool(rng.integers(2)),
                          key=int(rng.integers(1 << 32)))
-        lo, hi, e_dy = -200, int(rng.choice([200, 32767])), int(rng.choice([-64, -40, -20, -15, -12, 0, 63]))
+        e_dy = int(rng.choice([-64, -40, -20, -15, -12, 0, 63]))
         stats = Stats()
-        gradient, result = loss(y, records, e_y, e_dy, ratio_mode=mode, ratio_lo=lo, ratio_hi=hi, stats=stats, **arguments)
-        expected, expected_result, expected_stats = spec_loss(y, records, e_y, e_dy, mode, lo, hi, **arguments)
+        gradient, result = loss(y, records, e_y, e_dy, ratio=registers, stats=stats, **arguments)
+        expected, expected_result, expected_stats = spec_loss(y, records, e_y, e_dy, registers, **arguments)
         assert gradient.dtype == np.int16 and gradient.tolist() == expected
         assert result == expected_result
         assert stats == expected_stats
 
 
 def test_statistics_add_up_and_wrap():
-    y, records = np.zeros((3, 3), np.int16), np.zeros((3, 4), np.int16)
+    y, records = np.zeros((3, 3), np.int16), np.zeros((3, 8), np.int16)
     stats, once = Stats(), Stats()
     loss(y, records, -12, -12, stats=once)
     for _ in range(4):
@@ -185,31 +186,42 @@ def float_loss(logits, value, action, c, adv, ret, entropy_coef, value_coef):
     return -c * adv * chosen + entropy_coef * (np.exp(lp) * lp).sum(axis=1) + value_coef / 2 * (value - ret) ** 2
 
 
-@pytest.mark.parametrize("mode", list(RatioMode))
+def test_only_the_first_five_elements_of_a_record_are_read():
+    rng = np.random.default_rng(8)
+    y, records = draw(rng, 9, 5), draw(rng, 9, 16)
+    registers = named()["decoupled_ppo"]
+    gradient = loss(y, records, -12, -12, ratio=registers)[0]
+    records[:, 5:] = draw(rng, 9, 11)
+    assert np.array_equal(loss(y, records, -12, -12, ratio=registers)[0], gradient)
+
+
+@pytest.mark.parametrize("method", ["none", "tis", "ppo", "cispo"])
 @pytest.mark.parametrize("actions", [2, 3, 6, 18, 63])
-def test_gradient_against_finite_differences_of_the_float_loss(monkeypatch, mode, actions):
+def test_gradient_against_finite_differences_of_the_float_loss(monkeypatch, method, actions):
     captured = []
     monkeypatch.setattr(policy, "store", lambda v, *rest: captured.append(v) or (None, None))
-    rng = np.random.default_rng([mode, actions])
+    rng = np.random.default_rng([len(method), actions])
     samples = 400
     y = rng.normal(0, 6000, (samples, actions + 1)).clip(-32768, 32767).astype(np.int16)
-    records = sample(y, -12, key=9)[0][:, :4]
+    records = sample(y, -12, key=9)[0]
     records[:, 1] += rng.integers(-500, 500, samples).astype(np.int16)
     records[:, 2] = rng.normal(0, 4000, samples).clip(-32768, 32767)
     records[:, 3] = rng.normal(0, 4000, samples).clip(-32768, 32767)
+    records[:, 4] = records[:, 1] - rng.integers(-1000, 1000, samples).astype(np.int16)
     entropy_coef, value_coef = 655, 32768
-    loss(y, records, -12, -12, ratio_mode=mode, ratio_lo=-228, ratio_hi=186, entropy_coef=entropy_coef, value_coef=value_coef)
+    registers = named()[method]
+    loss(y, records, -12, -12, ratio=registers, entropy_coef=entropy_coef, value_coef=value_coef)
     got = captured[0] * 2.0**-32
 
     logits, value = y[:, :-1] / 4096.0, y[:, -1] / 4096.0
     action, adv, ret = records[:, 0].astype(int), records[:, 2] / 2048.0, records[:, 3] / 1024.0
     x = np.take_along_axis(log_softmax(logits), action[:, None], 1)[:, 0] - records[:, 1] / 1024.0
-    lo, hi = -228 / 1024, 186 / 1024
+    lo, hi = registers.r.lo / 1024, registers.r.hi / 1024
     clear = (np.abs(x - lo) > 2e-3) & (np.abs(x - hi) > 2e-3)  # elsewhere rounding of x decides about the clip
-    ratio = np.exp(x)
-    clip = ((adv > 0) & (x > hi)) | ((adv < 0) & (x < lo))
-    c = {RatioMode.NONE: np.ones(samples), RatioMode.RATIO: ratio, RatioMode.TRUNCATE: np.minimum(ratio, np.exp(hi)),
-         RatioMode.PPO: np.where(clip, 0, ratio)}[mode]
+    ratio, rho = np.exp(x), np.exp((records[:, 1].astype(int) - records[:, 4]) / 1024)
+    zeroed = ((adv > 0) & (x > hi)) | ((adv < 0) & (x < lo))
+    c = {"none": np.ones(samples), "tis": np.minimum(rho, np.exp(registers.rho.hi / 1024)), "ppo": np.where(zeroed, 0, ratio),
+         "cispo": np.minimum(ratio, np.exp(hi))}[method]
     rest = (action, c, adv, ret, entropy_coef / 65536, value_coef / 65536)
     exact, step = np.zeros(got.shape), 1e-5
     for j in range(actions):
@@ -220,7 +232,7 @@ def test_gradient_against_finite_differences_of_the_float_loss(monkeypatch, mode
     error = np.abs(got - exact)[clear]
     scale = (np.abs(c * adv) + entropy_coef / 65536)[clear]
     assert clear.sum() > samples * 0.9
-    relative = 2e-5 if mode == RatioMode.NONE else 6e-4
+    relative = {"none": 2e-5, "tis": 6e-5}.get(method, 6e-4)
     assert (error[:, :-1].max(axis=1) <= relative * scale + 3e-5).all()
     assert error[:, -1].max() < 1e-8
 

@@ -114,8 +114,16 @@ module lathe_csr
   assign in.OPNUM.value.we = opnum_increment_i;
   assign group_o = '{base: out.GROUP_BASE.value.value, size: out.GROUP_SIZE.value.value,
                      slots: out.GROUP_SLOTS.value.value, version: out.GROUP_VERSION.value.value};
-  assign policy_cfg_o = '{ratio_mode: lathe_desc_pkg::ratio_mode_e'(out.RATIO_MODE.value.value),
-                          ratio_lo: out.RATIO_BOUNDS.lo.value, ratio_hi: out.RATIO_BOUNDS.hi.value,
+  assign policy_cfg_o = '{r: '{weight: out.RATIO_MODE.r_weight.value,
+                               above: lathe_desc_pkg::ratio_action_e'(out.RATIO_MODE.r_above.value),
+                               below: lathe_desc_pkg::ratio_action_e'(out.RATIO_MODE.r_below.value),
+                               lo: out.RATIO_BOUNDS.lo.value, hi: out.RATIO_BOUNDS.hi.value},
+                          rho: '{weight: out.RATIO_MODE.rho_weight.value,
+                                 above: lathe_desc_pkg::ratio_action_e'(out.RATIO_MODE.rho_above.value),
+                                 below: lathe_desc_pkg::ratio_action_e'(out.RATIO_MODE.rho_below.value),
+                                 lo: out.RHO_BOUNDS.lo.value, hi: out.RHO_BOUNDS.hi.value},
+                          dual_on: out.RATIO_MODE.r_dual.value, dual: out.RATIO_DUAL.value.value,
+                          stats_rho: out.RATIO_MODE.stats_lane.value,
                           entropy_coef: out.ENTROPY_COEF.value.value, value_coef: out.VALUE_COEF.value.value,
                           version: version_i[15:0]};
   assign update_cfg_o = '{lr_mant: out.LEARNING_RATE.mant.value, lr_exp: out.LEARNING_RATE.exp.value,
@@ -202,6 +210,9 @@ module lathe_csr
   assign {in.STAT_SUM_VERR2_HI.value.next, in.STAT_SUM_VERR2_LO.value.next} = 64'(stats_i.sum_verr2);
   assign in.STAT_MAX_X.value.next = 32'(stats_i.max_x);
   assign in.STAT_MIN_X.value.next = 32'(stats_i.min_x);
+  assign in.STAT_RHO_HIGH.value.next = stats_i.rho_high;
+  assign in.STAT_RHO_LOW.value.next = stats_i.rho_low;
+  assign in.STAT_MASKED.value.next = stats_i.masked;
 
   // ---- The registers' clock ----
   lathe_clock_stop u_clock (

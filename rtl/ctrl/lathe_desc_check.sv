@@ -169,6 +169,7 @@ module lathe_desc_check
     logic column_n;
     logic column_k;
     logic half;      // two columns an element
+    logic record;    // a record of LOSS
     logic elements;  // columns, not words
   } pick_t;
 
@@ -202,6 +203,7 @@ module lathe_desc_check
     pick[1].row_m = first ? !gemm : !(gemm && desc_i.colsum);
     pick[1].column_k = pick[1].row_n;
     pick[1].column_n = first ? (gemm ? !desc_i.trans_b : !policy) : 1'b1;
+    pick[1].record = first && policy;
     pick[1].elements = gemm;
   end
 
@@ -234,6 +236,7 @@ module lathe_desc_check
       column = ({16{pick_q[l].column_m}} & m1_q) | ({16{pick_q[l].column_k}} & k1_q)
              | ({16{pick_q[l].column_n}} & (pick_q[l].half ? {1'b0, n1_q[15:1]} : n1_q));
       if (pick_q[l].elements) column >>= LaneW;
+      if (pick_q[l].record) column |= 16'(record_words(Lanes) - 1);
       used = (at_q[3] && uses_q.used[l]) || (at_q[4] && uses_q.used[Second]);
       row_bad[l] = used && a_q[l].row != '0 && a_q[l].stride <= a_q[l].word;
       end_bad[l] = b_q[l].used && signed'({1'b0, b_q[l].product}) >= 33'(b_q[l].room);

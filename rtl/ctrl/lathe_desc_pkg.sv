@@ -45,12 +45,12 @@ package lathe_desc_pkg;
     SpaceNext = 2'd2
   } space_e;
 
-  typedef enum logic [3:0] {
-    RatioNone = 4'd0,
-    RatioRatio = 4'd1,
-    RatioTruncate = 4'd2,
-    RatioPpo = 4'd3
-  } ratio_mode_e;
+  typedef enum logic [1:0] {
+    RatioPass = 2'd0,
+    RatioSaturate = 2'd1,
+    RatioZero = 2'd2,
+    RatioSign = 2'd3
+  } ratio_action_e;
 
   typedef enum logic [3:0] {
     ErrNone = 4'd0,

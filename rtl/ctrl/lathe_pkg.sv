@@ -83,22 +83,41 @@ package lathe_pkg;
     logic [7:0]  pc;     // descriptor of the oldest command in it, else of the head of its queue
   } unit_trace_t;
 
+  // What the importance ratio of a lane does to a sample.
+  typedef struct packed {
+    logic                          weight;  // it enters the coefficient
+    lathe_desc_pkg::ratio_action_e above;   // log-ratio > hi
+    lathe_desc_pkg::ratio_action_e below;   // log-ratio < lo
+    logic signed [15:0]            lo;      // LSB 2**-10
+    logic signed [15:0]            hi;      // LSB 2**-10
+  } ratio_lane_t;
+
   // Policy configuration (registers).
   typedef struct packed {
-    lathe_desc_pkg::ratio_mode_e ratio_mode;
-    logic signed [15:0]          ratio_lo;      // log threshold, LSB 2**-10
-    logic signed [15:0]          ratio_hi;      // log threshold, LSB 2**-10
-    logic [17:0]                 entropy_coef;  // LSB 2**-16
-    logic [17:0]                 value_coef;    // LSB 2**-16
-    logic [15:0]                 version;       // low bits of the current weight version
+    ratio_lane_t        r;             // old to new
+    ratio_lane_t        rho;           // sampler to old
+    logic               dual_on;
+    logic signed [15:0] dual;          // log threshold of lane r for negative advantages, LSB 2**-10
+    logic               stats_rho;     // statistics: of lane rho, not r
+    logic [17:0]        entropy_coef;  // LSB 2**-16
+    logic [17:0]        value_coef;    // LSB 2**-16
+    logic [15:0]        version;       // low bits of the current weight version
   } policy_cfg_t;
+
+  // Words of a row of records that LOSS reads: 8 elements a sample.
+  function automatic int unsigned record_words(int unsigned lanes);
+    return lanes < 8 ? 8 / lanes : 1;
+  endfunction
 
   // Sums over the samples of LOSS operations since they were last cleared.
   typedef struct packed {
     logic [31:0]        count;
-    logic [31:0]        high;         // log ratio above ratio_hi
-    logic [31:0]        low;          // log ratio below ratio_lo
-    logic [31:0]        clipped;      // coefficient zeroed (ppo) or capped (truncate)
+    logic [31:0]        high;         // log ratio of lane r above its bound
+    logic [31:0]        low;          // below
+    logic [31:0]        rho_high;     // the same of lane rho
+    logic [31:0]        rho_low;
+    logic [31:0]        masked;       // coefficient zeroed by an action zero
+    logic [31:0]        clipped;      // zeroed by an action sign or dual, or the log ratio saturated
     logic signed [47:0] sum_x;        // log ratio, LSB 2**-10
     logic signed [47:0] sum_ratio;    // LSB 2**-16
     logic signed [47:0] sum_ratio2;   // LSB 2**-16

@@ -20,6 +20,7 @@ package lathe_policy_pkg;
 
   // What a LOSS sample's record holds, the action already limited to the last one.
   typedef struct packed {
+    logic signed [15:0] mu;      // log-probability under the sampler, LSB 2**-10
     logic signed [15:0] ret;     // LSB 2**-10
     logic signed [15:0] adv;     // LSB 2**-11
     logic signed [15:0] old;     // LSB 2**-10
@@ -38,8 +39,11 @@ package lathe_policy_pkg;
   typedef struct packed {
     logic               high;
     logic               low;
+    logic               rho_high;
+    logic               rho_low;
+    logic               masked;
     logic               clipped;
-    logic signed [16:0] x;
+    logic signed [16:0] x;       // this and the ratio: of the chosen lane
     logic [20:0]        ratio;
     logic [25:0]        ratio2;
     logic signed [21:0] entropy;

@@ -36,13 +36,16 @@ module lathe_policy_read
   localparam int unsigned LaneW = $clog2(Lanes);
   localparam int unsigned WordW = ColW - LaneW;
   localparam int unsigned WordDepth = 8;
+  localparam int unsigned RecWords = lathe_pkg::record_words(Lanes);  // one or two
 
   logic [ColW-1:0]  last_action_q;  // its column comes before the row's last
   logic [WordW-1:0] last_word_q;
   logic             one_word;
+  logic [15:0]      rec_step_q;  // from a record's last word to the next record
   assign one_word = cols_i <= CountW'(Lanes);
 
   always_ff @(posedge clk_i) begin
+    rec_step_q <= rec_src_i.stride - 16'(RecWords - 1);
     if (start_i) begin
       last_action_q <= ColW'(cols_i - CountW'(2));
       last_word_q <= WordW'((cols_i - 1'b1) >> LaneW);
@@ -50,7 +53,8 @@ module lathe_policy_read
   end
 
   // Requests: the record of a row, then its words; so the record is there before the row is worked on.
-  logic [15:0]      rows_left_q, word_addr_q, row_addr_q, rec_addr_q;  // of the next word, row, record
+  logic [15:0]      rows_left_q, word_addr_q, row_addr_q, rec_addr_q;  // of the next word, row, word of a record
+  logic             rec_end, rec_end_q;  // a record's word is its last
   logic [WordW-1:0] word_q, word_next, answer_word_q;
   logic             more_q, row_start_q, word_last_q;  // rows are left; the next request is a row's first, its last word
   logic             ask_word, rec_next_q, answer_rec_q, issue, ready, row_end, word_pop, word_popped_q;
@@ -60,6 +64,7 @@ module lathe_policy_read
   assign issue = more_q && ready && (rec_next_q || !words_q[$clog2(WordDepth)]) &&
                  (!row_start_q || !in_flight_q[$clog2(MaxRows)]);
   assign ask_word = issue && !rec_next_q;
+  assign rec_end = RecWords == 1 || rec_end_q;
   assign row_end = !rec_next_q && word_last_q;
   assign word_next = rec_next_q || word_last_q ? '0 : word_q + 1'b1;
 
@@ -83,13 +88,14 @@ module lathe_policy_read
       word_addr_q <= src_i.addr;
       row_addr_q <= src_i.addr + src_i.stride;
       rec_addr_q <= rec_src_i.addr;
+      rec_end_q <= 1'b0;
       word_q <= '0;
       word_last_q <= one_word;
       rec_next_q <= loss_i;
       row_start_q <= 1'b1;
       rows_left_q <= rows_i;
     end else if (issue) begin
-      if (rec_next_q) rec_addr_q <= rec_addr_q + rec_src_i.stride;
+      if (rec_next_q) rec_addr_q <= rec_addr_q + (rec_end ? rec_step_q : 16'd1);
       else word_addr_q <= word_last_q ? row_addr_q : word_addr_q + 16'd1;
       if (row_end) begin
         row_addr_q <= row_addr_q + src_i.stride;
@@ -97,7 +103,8 @@ module lathe_policy_read
       end
       word_q <= word_next;
       word_last_q <= word_next == last_word_q;
-      rec_next_q <= row_end && loss_i;
+      rec_next_q <= rec_next_q ? !rec_end : row_end && loss_i;
+      rec_end_q <= rec_next_q && !rec_end;
       row_start_q <= row_end;
     end
   end
@@ -116,8 +123,9 @@ module lathe_policy_read
   );
 
   // Answers come in the order of requests.
-  logic                answer_valid_q;
+  logic                answer_valid_q, answer_end, answer_end_q;  // end: of a record's words the last
   logic [Lanes*16-1:0] answer_q;
+  assign answer_end = RecWords == 1 || answer_end_q;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) answer_valid_q <= 1'b0;
@@ -129,19 +137,34 @@ module lathe_policy_read
     if (start_i) begin
       answer_word_q <= '0;
       answer_rec_q <= loss_i;
+      answer_end_q <= 1'b0;
     end else if (answer_valid_q) begin
-      answer_rec_q <= loss_i && !answer_rec_q && answer_word_q == last_word_q;
+      answer_rec_q <= answer_rec_q ? !answer_end : loss_i && answer_word_q == last_word_q;
+      answer_end_q <= answer_rec_q && !answer_end;
       answer_word_q <= answer_rec_q || answer_word_q == last_word_q ? '0 : answer_word_q + 1'b1;
     end
   end
 
-  logic [15:0] action;
-  record_t     rec;
-  assign action = answer_q[15:0];
+  // verilator lint_off UNUSEDSIGNAL
+  logic [127:0] elements;  // of a record; not all are used
+  // verilator lint_on UNUSEDSIGNAL
+  logic [15:0]  action;
+  record_t      rec;
+  if (RecWords == 1) begin : gen_one_word
+    assign elements = answer_q[127:0];
+  end else begin : gen_two_words
+    logic [63:0] first_q;
+    always_ff @(posedge clk_i) begin
+      if (answer_valid_q) first_q <= answer_q;
+    end
+    assign elements = {answer_q, first_q};
+  end
+  assign action = elements[15:0];
   always_comb begin
-    rec.old = answer_q[31:16];
-    rec.adv = answer_q[47:32];
-    rec.ret = answer_q[63:48];
+    rec.old = elements[31:16];
+    rec.adv = elements[47:32];
+    rec.ret = elements[63:48];
+    rec.mu = elements[79:64];
     rec.action = action > 16'(last_action_q) ? last_action_q : action[ColW-1:0];
   end
 
@@ -150,7 +173,7 @@ module lathe_policy_read
   ) u_records (
     .clk_i,
     .rst_ni,
-    .push_i(answer_valid_q && answer_rec_q),
+    .push_i(answer_valid_q && answer_rec_q && answer_end),
     .push_data_i(rec),
     .valid_o(rec_valid_o),
     .pop_i(rec_pop_i && rec_valid_o),

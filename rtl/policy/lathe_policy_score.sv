@@ -30,14 +30,18 @@ module lathe_policy_score
 );
   // LOSS, while a row enters: select and sum.
   typedef struct packed {
-    logic signed [16:0] x;
+    logic signed [16:0] x;           // of the statistics' lane
     logic signed [15:0] adv;
     logic signed [24:0] verr;
     logic [ColW-1:0]    action;
   } scored_t;
 
   logic               scored_valid_q, fire, row_end;
-  scored_t            scored_q;
+  scored_t            scored;
+  logic signed [16:0] x_r_q, x_rho_q;
+  logic signed [15:0] adv_q;
+  logic signed [24:0] verr_q;
+  logic [ColW-1:0]    action_q;
   logic [ColW-1:0]    col_q;
   logic               hit_q;          // the element before is the action's
   logic signed [15:0] code_q, logp, logp_q;  // of the element before; of the action
@@ -69,12 +73,14 @@ module lathe_policy_score
     end
     logp_q <= logp;
     if (rec_pop_o) begin
-      scored_q.x <= 17'(logp) - 17'(rec_i.old);
-      scored_q.adv <= rec_i.adv;
-      scored_q.verr <= 25'(early_i.lp) - (25'(rec_i.ret) <<< 6);
-      scored_q.action <= rec_i.action;
+      x_r_q <= 17'(logp) - 17'(rec_i.old);
+      x_rho_q <= 17'(rec_i.old) - 17'(rec_i.mu);
+      adv_q <= rec_i.adv;
+      verr_q <= 25'(early_i.lp) - (25'(rec_i.ret) <<< 6);
+      action_q <= rec_i.action;
     end
   end
+  assign scored = {cfg_i.stats_rho ? x_rho_q : x_r_q, adv_q, verr_q, action_q};
 
   lathe_policy_mul #(
     .WidthA(26),
@@ -99,6 +105,9 @@ module lathe_policy_score
   typedef struct packed {
     logic               high;
     logic               low;
+    logic               rho_high;
+    logic               rho_low;
+    logic               masked;
     logic               clipped;
     logic [20:0]        coef;
     logic [20:0]        ratio;
@@ -112,18 +121,23 @@ module lathe_policy_score
   lathe_ratio_clip u_ratio_clip (
     .clk_i,
     .rst_ni,
-    .mode_i(cfg_i.ratio_mode),
-    .lo_i(cfg_i.ratio_lo),
-    .hi_i(cfg_i.ratio_hi),
-    .start_i,
+    .r_i(cfg_i.r),
+    .rho_i(cfg_i.rho),
+    .dual_on_i(cfg_i.dual_on),
+    .dual_i(cfg_i.dual),
+    .stats_rho_i(cfg_i.stats_rho),
     .valid_i(scored_valid_q),
-    .x_i(scored_q.x),
-    .adv_i(scored_q.adv),
+    .x_r_i(x_r_q),
+    .x_rho_i(x_rho_q),
+    .adv_i(adv_q),
     .valid_o(clip_valid),
     .coef_o(clip.coef),
     .ratio_o(clip.ratio),
     .high_o(clip.high),
     .low_o(clip.low),
+    .rho_high_o(clip.rho_high),
+    .rho_low_o(clip.rho_low),
+    .masked_o(clip.masked),
     .clipped_o(clip.clipped)
   );
 
@@ -133,7 +147,7 @@ module lathe_policy_score
     .clk_i,
     .rst_ni,
     .push_i(scored_valid_q),
-    .push_data_i(scored_q),
+    .push_data_i(scored),
     .valid_o(unused_scored),
     .pop_i(head_pop),
     .data_o(scored_head)
@@ -263,7 +277,8 @@ module lathe_policy_score
     if (op_valid_q[3]) begin
       if (op_phase_q[3] == 2'd1) ratio2_q <= op_p[41:16];
       if (op_phase_q[3] == 2'd2) begin
-        sample_o <= {row_late_q.clip.high, row_late_q.clip.low, row_late_q.clip.clipped, row_late_q.scored.x,
+        sample_o <= {row_late_q.clip.high, row_late_q.clip.low, row_late_q.clip.rho_high, row_late_q.clip.rho_low,
+                     row_late_q.clip.masked, row_late_q.clip.clipped, row_late_q.scored.x,
                      row_late_q.clip.ratio, ratio2_q, row_late_q.entropy, op_p[49:16]};
       end
     end

@@ -1,41 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""lathe_ratio_clip: every mode at and around its bounds, extremes, random samples, gaps, reset."""
+"""lathe_ratio_clip against pymodels.ratio: every named correction and any registers, at and around bounds, gaps, reset."""
 
+import os
 from collections import deque
+from dataclasses import asdict, replace
 from itertools import product
 
 import cocotb
 import numpy as np
 
-from pymodels.functions import exp_q
+from pymodels.ratio import Clip, Lane, clip
 from tb.common.actors import Coverage, Scoreboard, cycle, reset, rng, stalls, start_clock_and_reset
+from tb.common.ratios import any_clip, named
+from tb.common.structs import struct
 
-NONE, RATIO, TRUNCATE, PPO = range(4)
-LATENCY = 11
-OUTPUTS = ("coef_o", "ratio_o", "high_o", "low_o", "clipped_o")
-
-
-def expected(mode: int, lo: int, hi: int, x: int, adv: int) -> tuple[int, ...]:
-    """Coefficient, ratio and flags by docs/numerics.md, section 8."""
-    def e(v):
-        return int(exp_q(np.array([v << 6]))[0])
-
-    ratio, clipped = e(x), False
-    if mode == NONE:
-        coef = 65536
-    elif mode == TRUNCATE:
-        coef, clipped = e(min(x, hi)), x > hi
-    elif mode == PPO:
-        clipped = (adv > 0 and x > hi) or (adv < 0 and x < lo)
-        coef = 0 if clipped else ratio
-    else:
-        coef = ratio
-    return coef, ratio, int(x > hi), int(x < lo), int(clipped)
+SAMPLES = int(os.environ.get("RATIO_SAMPLES", "5000"))  # of each correction
+LATENCY = 13
+OUTPUTS = ("coef", "ratio", "high", "low", "rho_high", "rho_low", "masked", "clipped")
+NATS_20 = 20 * 1024
 
 
 class Bench:
     def __init__(self, dut):
         self.dut, self.board, self.seen = dut, Scoreboard("ratio_clip"), Coverage()
+        self._outputs = [getattr(dut, f"{name}_o") for name in OUTPUTS]
         self._due: deque = deque()
         self._now = 0
         cocotb.start_soon(self._watch())
@@ -48,82 +36,112 @@ class Bench:
                 self._due.clear()
             elif int(self.dut.valid_o.value):
                 assert self._due and self._now - self._due.popleft() == LATENCY, "a result at the wrong time"
-                self.board.observe(tuple(int(getattr(self.dut, name).value) for name in OUTPUTS))
+                self.board.observe(tuple(int(pin.value) for pin in self._outputs))
             if int(self.dut.rst_ni.value) and int(self.dut.valid_i.value):
                 self._due.append(self._now)
 
-    async def send(self, mode, lo, hi, samples, gaps=0.0):
-        """Send (x, adv) pairs under one configuration and wait for all results."""
-        dut, stall = self.dut, stalls(gaps, rng(5))
-        dut.mode_i.value, dut.lo_i.value, dut.hi_i.value = mode, lo, hi
-        dut.start_i.value = 1
+    async def send(self, name, registers, x_r, x_rho, adv, gaps=0.0):
+        """Send samples under one configuration and wait for all results."""
+        dut, stall, lane = self.dut, stalls(gaps, rng(5)), struct("ratio_lane_t")
+        dut.r_i.value, dut.rho_i.value = lane.pack(asdict(registers.r)), lane.pack(asdict(registers.rho))
+        dut.dual_on_i.value, dut.dual_i.value, dut.stats_rho_i.value = registers.dual_on, registers.dual, registers.stats_rho
         await cycle(dut)
-        dut.start_i.value = 0
-        for x, adv in samples:
+        x_r, x_rho, adv = (np.asarray(values, np.int64) for values in (x_r, x_rho, adv))
+        wanted = clip(registers, x_r, x_rho, adv)
+        for field in OUTPUTS[2:]:
+            self.seen.hit((name, field), np.count_nonzero(getattr(wanted, field)))
+        expected = zip(*(getattr(wanted, field).astype(np.int64).tolist() for field in OUTPUTS), strict=True)
+        for sample, result in zip(zip(x_r.tolist(), x_rho.tolist(), adv.tolist(), strict=True), expected, strict=True):
             while next(stall):
-                dut.valid_i.value, dut.x_i.value = 0, -1
+                dut.valid_i.value, dut.x_r_i.value = 0, -1
                 await cycle(dut)
-            dut.valid_i.value, dut.x_i.value, dut.adv_i.value = 1, x, adv
-            wanted = expected(mode, lo, hi, x, adv)
-            self.board.expect(wanted)
-            self.seen.hit((mode, "clipped", wanted[4], np.sign(adv)))
+            dut.valid_i.value = 1
+            dut.x_r_i.value, dut.x_rho_i.value, dut.adv_i.value = sample
+            self.board.expect(result)
             await cycle(dut)
         dut.valid_i.value = 0
         await cycle(dut, LATENCY + 2)
         assert not self.board.expected, "results are missing"
 
 
-@cocotb.test(timeout_time=10, timeout_unit="ms")
-async def test_corners(dut):
-    """Every mode at each bound and one beside it, with advantages of both signs and zero; the ends of the range."""
+async def begin(dut) -> Bench:
+    dut.valid_i.value = 0
     await start_clock_and_reset(dut)
-    bench = Bench(dut)
-    bounds = [(-228, 187), (0, 0), (-32768, 32767), (32767, -32768), (-1, 1)]
-    for mode, (lo, hi) in product(range(6), bounds):
-        xs = {0, 1, -1, lo, lo - 1, lo + 1, hi, hi - 1, hi + 1, 65535, -65536, 3548, 3549, 3550, -11400, -13000}
-        samples = list(product(sorted(xs), (0, 1, -1, 32767, -32768)))
-        await bench.send(mode, lo, hi, samples)
-    bench.seen.require([(PPO, "clipped", 1, 1), (PPO, "clipped", 1, -1), (PPO, "clipped", 0, 0), (TRUNCATE, "clipped", 1, 0)])
+    return Bench(dut)
+
+
+def corners(registers: Clip) -> np.ndarray:
+    """Samples at each bound and one beside it, and at the ends of every range, lanes and signs combined."""
+    def of(*bounds: int) -> set[int]:
+        beside = {bound + step for bound in bounds for step in (-1, 0, 1)}
+        return beside | {0, NATS_20, -NATS_20, 32767, -32768, 65535, -65535}
+
+    x_r, x_rho = of(registers.r.lo, registers.r.hi, registers.dual), of(registers.rho.lo, registers.rho.hi)
+    some = {0, registers.r.hi + 1, registers.r.lo - 1}
+    return np.array([*product(sorted(x_r), sorted(x_rho), (0, 1, -1)), *product(sorted(some), (0,), (32767, -32768))]).T
+
+
+@cocotb.test(timeout_time=40, timeout_unit="ms")
+async def test_corners(dut):
+    """Every correction, and every action alone, at each bound, one beside it and at the ends of the range."""
+    bench = await begin(dut)
+    for name, registers in named().items():
+        await bench.send(name, registers, *corners(registers))
+    extremes = [(-228, 187), (0, 0), (-32768, 32767), (32767, -32768), (200, -100)]  # two with bounds the wrong way round
+    for (lo, hi), action, weight, other in product(extremes, range(4), (0, 1), (False, True)):
+        lane = Lane(weight, action, (action + other) % 4, lo, hi)
+        registers = Clip(Lane(), lane, stats_rho=1) if other else Clip(lane, Lane(1), weight, lo)
+        await bench.send("alone", registers, *corners(registers)[:, ::7])
+    bench.seen.require([("ppo", "clipped"), ("ppo", "low"), ("icepop", "masked"), ("icepop", "rho_low"), ("tis", "rho_high"),
+                        ("tis", "clipped"), ("dual_clip", "clipped"), ("alone", "masked"), ("alone", "clipped")])
+    assert not bench.seen.hits[("ppo", "masked")] and not bench.seen.hits[("icepop", "clipped")]
     bench.board.finish()
 
 
 @cocotb.test(timeout_time=10, timeout_unit="ms")
 async def test_on_policy(dut):
-    """At a log-ratio of 0 every mode whose bounds hold 0 gives exactly 1."""
-    await start_clock_and_reset(dut)
-    bench = Bench(dut)
-    for mode, (lo, hi) in product(range(4), [(0, 0), (-200, 200)]):
-        for adv in (-32768, -1, 0, 1, 32767):
-            assert expected(mode, lo, hi, 0, adv)[0] == 65536
-            await bench.send(mode, lo, hi, [(0, adv)])
+    """At log-ratios of 0 every correction gives exactly 1, whatever the advantage."""
+    bench = await begin(dut)
+    adv = [-32768, -1, 0, 1, 32767]
+    for name, registers in named().items():
+        zeros = np.zeros(len(adv), np.int64)
+        assert (clip(registers, zeros, zeros, np.array(adv)).coef == 65536).all()
+        await bench.send(name, registers, zeros, zeros, adv)
     bench.board.finish()
 
 
-@cocotb.test(timeout_time=10, timeout_unit="ms")
+@cocotb.test(timeout_time=60, timeout_unit="ms")
 async def test_random(dut):
-    """Random configurations and samples, from one a cycle to long gaps."""
-    await start_clock_and_reset(dut)
-    bench, generator = Bench(dut), rng()
+    """Random samples of every correction, one a cycle, near the bounds and over the whole range."""
+    bench, generator = await begin(dut), rng()
+    for name, registers in named().items():
+        x_r, x_rho = (np.where(generator.random(SAMPLES) < 0.8, generator.integers(-1500, 1500, SAMPLES),
+                               generator.integers(-65536, 65536, SAMPLES)) for _ in range(2))
+        adv = generator.integers(-32768, 32768, SAMPLES) >> generator.integers(0, 16, SAMPLES)
+        await bench.send(name, registers, x_r, x_rho, adv)
+    bench.board.finish()
+
+
+@cocotb.test(timeout_time=20, timeout_unit="ms")
+async def test_any_registers(dut):
+    """Random registers, from one sample a cycle to long gaps."""
+    bench, generator = await begin(dut), rng(1)
     for gaps in (0.0, 0.5, 0.9):
-        for mode in range(4):
-            lo, hi = sorted(generator.integers(-3000, 3000, 2).tolist())
-            near = generator.integers(-4000, 4000, 150)
-            wide = generator.integers(-65536, 65536, 50)
-            advs = generator.integers(-32768, 32768, 200)
-            xs = generator.permutation(np.concatenate([near, wide]))
-            await bench.send(mode, lo, hi, list(zip(xs.tolist(), advs.tolist(), strict=True)), gaps)
+        for _ in range(30):
+            x = generator.integers(-2000, 2000, (2, 40))
+            await bench.send("any", any_clip(generator), *x, generator.integers(-2, 3, 40), gaps)
     bench.board.finish()
 
 
 @cocotb.test(timeout_time=10, timeout_unit="ms")
 async def test_reset(dut):
     """A reset drops the samples inside."""
-    await start_clock_and_reset(dut)
-    bench = Bench(dut)
-    dut.mode_i.value, dut.valid_i.value, dut.x_i.value = RATIO, 1, 77
+    bench = await begin(dut)
+    dut.valid_i.value, dut.x_r_i.value, dut.x_rho_i.value = 1, 77, -3
     await cycle(dut, 3)
     dut.valid_i.value = 0
     await reset(dut, 1)
     await cycle(dut, LATENCY + 4)
-    await bench.send(PPO, -100, 100, [(x, 1) for x in range(-110, 110, 7)])
+    x = np.arange(-300, 300, 7)
+    await bench.send("ppo", replace(named()["ppo"], stats_rho=1), x, -x, np.ones_like(x))
     bench.board.finish()

@@ -129,6 +129,8 @@ module lathe_csr_reg (
         logic RATIO_BOUNDS;
         logic ENTROPY_COEF;
         logic VALUE_COEF;
+        logic RHO_BOUNDS;
+        logic RATIO_DUAL;
         logic SATURATIONS;
         logic STAT_COUNT;
         logic STAT_HIGH;
@@ -148,6 +150,9 @@ module lathe_csr_reg (
         logic STAT_SUM_VERR2_HI;
         logic STAT_MAX_X;
         logic STAT_MIN_X;
+        logic STAT_RHO_HIGH;
+        logic STAT_RHO_LOW;
+        logic STAT_MASKED;
         logic COUNTERS;
         logic EXPONENTS;
         logic PROGRAM;
@@ -211,6 +216,10 @@ module lathe_csr_reg (
         is_valid_addr |= cpuif_req_masked & word[19];
         decoded_reg_strb.VALUE_COEF = cpuif_req_masked & word[20];
         is_valid_addr |= cpuif_req_masked & word[20];
+        decoded_reg_strb.RHO_BOUNDS = cpuif_req_masked & word[21];
+        is_valid_addr |= cpuif_req_masked & word[21];
+        decoded_reg_strb.RATIO_DUAL = cpuif_req_masked & word[22];
+        is_valid_addr |= cpuif_req_masked & word[22];
         decoded_reg_strb.SATURATIONS = cpuif_req_masked & word[32] & !cpuif_req_is_wr;
         is_valid_addr |= cpuif_req_masked & word[32];
         decoded_reg_strb.STAT_COUNT = cpuif_req_masked & word[64] & !cpuif_req_is_wr;
@@ -249,6 +258,12 @@ module lathe_csr_reg (
         is_valid_addr |= cpuif_req_masked & word[80];
         decoded_reg_strb.STAT_MIN_X = cpuif_req_masked & word[81] & !cpuif_req_is_wr;
         is_valid_addr |= cpuif_req_masked & word[81];
+        decoded_reg_strb.STAT_RHO_HIGH = cpuif_req_masked & word[82] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[82];
+        decoded_reg_strb.STAT_RHO_LOW = cpuif_req_masked & word[83] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[83];
+        decoded_reg_strb.STAT_MASKED = cpuif_req_masked & word[84] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[84];
         decoded_reg_strb.COUNTERS = cpuif_req_masked & counters;
         is_external |= cpuif_req_masked & counters;
         is_valid_addr |= cpuif_req_masked & counters;
@@ -398,9 +413,37 @@ module lathe_csr_reg (
         } MOMENTUM;
         struct {
             struct {
-                logic [3:0] next;
+                logic next;
                 logic load_next;
-            } value;
+            } r_weight;
+            struct {
+                logic [1:0] next;
+                logic load_next;
+            } r_above;
+            struct {
+                logic [1:0] next;
+                logic load_next;
+            } r_below;
+            struct {
+                logic next;
+                logic load_next;
+            } r_dual;
+            struct {
+                logic next;
+                logic load_next;
+            } rho_weight;
+            struct {
+                logic [1:0] next;
+                logic load_next;
+            } rho_above;
+            struct {
+                logic [1:0] next;
+                logic load_next;
+            } rho_below;
+            struct {
+                logic next;
+                logic load_next;
+            } stats_lane;
         } RATIO_MODE;
         struct {
             struct {
@@ -424,6 +467,22 @@ module lathe_csr_reg (
                 logic load_next;
             } value;
         } VALUE_COEF;
+        struct {
+            struct {
+                logic [15:0] next;
+                logic load_next;
+            } lo;
+            struct {
+                logic [15:0] next;
+                logic load_next;
+            } hi;
+        } RHO_BOUNDS;
+        struct {
+            struct {
+                logic [15:0] next;
+                logic load_next;
+            } value;
+        } RATIO_DUAL;
     } field_combo_t;
     field_combo_t field_combo;
 
@@ -516,8 +575,29 @@ module lathe_csr_reg (
         } MOMENTUM;
         struct {
             struct {
-                logic [3:0] value;
-            } value;
+                logic value;
+            } r_weight;
+            struct {
+                logic [1:0] value;
+            } r_above;
+            struct {
+                logic [1:0] value;
+            } r_below;
+            struct {
+                logic value;
+            } r_dual;
+            struct {
+                logic value;
+            } rho_weight;
+            struct {
+                logic [1:0] value;
+            } rho_above;
+            struct {
+                logic [1:0] value;
+            } rho_below;
+            struct {
+                logic value;
+            } stats_lane;
         } RATIO_MODE;
         struct {
             struct {
@@ -537,6 +617,19 @@ module lathe_csr_reg (
                 logic [17:0] value;
             } value;
         } VALUE_COEF;
+        struct {
+            struct {
+                logic [15:0] value;
+            } lo;
+            struct {
+                logic [15:0] value;
+            } hi;
+        } RHO_BOUNDS;
+        struct {
+            struct {
+                logic [15:0] value;
+            } value;
+        } RATIO_DUAL;
     } field_storage_t;
     field_storage_t field_storage;
 
@@ -1024,29 +1117,190 @@ module lathe_csr_reg (
         end
     end
     assign hwif_out.MOMENTUM.value.value = field_storage.MOMENTUM.value.value;
-    // Field: lathe_csr_reg.RATIO_MODE.value
+    // Field: lathe_csr_reg.RATIO_MODE.r_weight
     always_comb begin
-        automatic logic [3:0] next_c;
+        automatic logic [0:0] next_c;
         automatic logic load_next_c;
-        next_c = field_storage.RATIO_MODE.value.value;
+        next_c = field_storage.RATIO_MODE.r_weight.value;
         load_next_c = '0;
         if(decoded_reg_strb.RATIO_MODE && decoded_req_is_wr) begin // SW write
-            next_c = (field_storage.RATIO_MODE.value.value & ~decoded_wr_biten[3:0]) | (decoded_wr_data[3:0] & decoded_wr_biten[3:0]);
+            next_c = (field_storage.RATIO_MODE.r_weight.value & ~decoded_wr_biten[0:0]) | (decoded_wr_data[0:0] & decoded_wr_biten[0:0]);
             load_next_c = '1;
         end
-        field_combo.RATIO_MODE.value.next = next_c;
-        field_combo.RATIO_MODE.value.load_next = load_next_c;
+        field_combo.RATIO_MODE.r_weight.next = next_c;
+        field_combo.RATIO_MODE.r_weight.load_next = load_next_c;
     end
     always_ff @(posedge clk) begin
         if(~rst_n) begin
-            field_storage.RATIO_MODE.value.value <= 4'h0;
+            field_storage.RATIO_MODE.r_weight.value <= 1'h0;
         end else begin
-            if(field_combo.RATIO_MODE.value.load_next) begin
-                field_storage.RATIO_MODE.value.value <= field_combo.RATIO_MODE.value.next;
+            if(field_combo.RATIO_MODE.r_weight.load_next) begin
+                field_storage.RATIO_MODE.r_weight.value <= field_combo.RATIO_MODE.r_weight.next;
             end
         end
     end
-    assign hwif_out.RATIO_MODE.value.value = field_storage.RATIO_MODE.value.value;
+    assign hwif_out.RATIO_MODE.r_weight.value = field_storage.RATIO_MODE.r_weight.value;
+    // Field: lathe_csr_reg.RATIO_MODE.r_above
+    always_comb begin
+        automatic logic [1:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.RATIO_MODE.r_above.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.RATIO_MODE && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.RATIO_MODE.r_above.value & ~decoded_wr_biten[2:1]) | (decoded_wr_data[2:1] & decoded_wr_biten[2:1]);
+            load_next_c = '1;
+        end
+        field_combo.RATIO_MODE.r_above.next = next_c;
+        field_combo.RATIO_MODE.r_above.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.RATIO_MODE.r_above.value <= 2'h0;
+        end else begin
+            if(field_combo.RATIO_MODE.r_above.load_next) begin
+                field_storage.RATIO_MODE.r_above.value <= field_combo.RATIO_MODE.r_above.next;
+            end
+        end
+    end
+    assign hwif_out.RATIO_MODE.r_above.value = field_storage.RATIO_MODE.r_above.value;
+    // Field: lathe_csr_reg.RATIO_MODE.r_below
+    always_comb begin
+        automatic logic [1:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.RATIO_MODE.r_below.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.RATIO_MODE && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.RATIO_MODE.r_below.value & ~decoded_wr_biten[4:3]) | (decoded_wr_data[4:3] & decoded_wr_biten[4:3]);
+            load_next_c = '1;
+        end
+        field_combo.RATIO_MODE.r_below.next = next_c;
+        field_combo.RATIO_MODE.r_below.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.RATIO_MODE.r_below.value <= 2'h0;
+        end else begin
+            if(field_combo.RATIO_MODE.r_below.load_next) begin
+                field_storage.RATIO_MODE.r_below.value <= field_combo.RATIO_MODE.r_below.next;
+            end
+        end
+    end
+    assign hwif_out.RATIO_MODE.r_below.value = field_storage.RATIO_MODE.r_below.value;
+    // Field: lathe_csr_reg.RATIO_MODE.r_dual
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.RATIO_MODE.r_dual.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.RATIO_MODE && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.RATIO_MODE.r_dual.value & ~decoded_wr_biten[5:5]) | (decoded_wr_data[5:5] & decoded_wr_biten[5:5]);
+            load_next_c = '1;
+        end
+        field_combo.RATIO_MODE.r_dual.next = next_c;
+        field_combo.RATIO_MODE.r_dual.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.RATIO_MODE.r_dual.value <= 1'h0;
+        end else begin
+            if(field_combo.RATIO_MODE.r_dual.load_next) begin
+                field_storage.RATIO_MODE.r_dual.value <= field_combo.RATIO_MODE.r_dual.next;
+            end
+        end
+    end
+    assign hwif_out.RATIO_MODE.r_dual.value = field_storage.RATIO_MODE.r_dual.value;
+    // Field: lathe_csr_reg.RATIO_MODE.rho_weight
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.RATIO_MODE.rho_weight.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.RATIO_MODE && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.RATIO_MODE.rho_weight.value & ~decoded_wr_biten[8:8]) | (decoded_wr_data[8:8] & decoded_wr_biten[8:8]);
+            load_next_c = '1;
+        end
+        field_combo.RATIO_MODE.rho_weight.next = next_c;
+        field_combo.RATIO_MODE.rho_weight.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.RATIO_MODE.rho_weight.value <= 1'h0;
+        end else begin
+            if(field_combo.RATIO_MODE.rho_weight.load_next) begin
+                field_storage.RATIO_MODE.rho_weight.value <= field_combo.RATIO_MODE.rho_weight.next;
+            end
+        end
+    end
+    assign hwif_out.RATIO_MODE.rho_weight.value = field_storage.RATIO_MODE.rho_weight.value;
+    // Field: lathe_csr_reg.RATIO_MODE.rho_above
+    always_comb begin
+        automatic logic [1:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.RATIO_MODE.rho_above.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.RATIO_MODE && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.RATIO_MODE.rho_above.value & ~decoded_wr_biten[10:9]) | (decoded_wr_data[10:9] & decoded_wr_biten[10:9]);
+            load_next_c = '1;
+        end
+        field_combo.RATIO_MODE.rho_above.next = next_c;
+        field_combo.RATIO_MODE.rho_above.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.RATIO_MODE.rho_above.value <= 2'h0;
+        end else begin
+            if(field_combo.RATIO_MODE.rho_above.load_next) begin
+                field_storage.RATIO_MODE.rho_above.value <= field_combo.RATIO_MODE.rho_above.next;
+            end
+        end
+    end
+    assign hwif_out.RATIO_MODE.rho_above.value = field_storage.RATIO_MODE.rho_above.value;
+    // Field: lathe_csr_reg.RATIO_MODE.rho_below
+    always_comb begin
+        automatic logic [1:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.RATIO_MODE.rho_below.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.RATIO_MODE && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.RATIO_MODE.rho_below.value & ~decoded_wr_biten[12:11]) | (decoded_wr_data[12:11] & decoded_wr_biten[12:11]);
+            load_next_c = '1;
+        end
+        field_combo.RATIO_MODE.rho_below.next = next_c;
+        field_combo.RATIO_MODE.rho_below.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.RATIO_MODE.rho_below.value <= 2'h0;
+        end else begin
+            if(field_combo.RATIO_MODE.rho_below.load_next) begin
+                field_storage.RATIO_MODE.rho_below.value <= field_combo.RATIO_MODE.rho_below.next;
+            end
+        end
+    end
+    assign hwif_out.RATIO_MODE.rho_below.value = field_storage.RATIO_MODE.rho_below.value;
+    // Field: lathe_csr_reg.RATIO_MODE.stats_lane
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.RATIO_MODE.stats_lane.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.RATIO_MODE && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.RATIO_MODE.stats_lane.value & ~decoded_wr_biten[16:16]) | (decoded_wr_data[16:16] & decoded_wr_biten[16:16]);
+            load_next_c = '1;
+        end
+        field_combo.RATIO_MODE.stats_lane.next = next_c;
+        field_combo.RATIO_MODE.stats_lane.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.RATIO_MODE.stats_lane.value <= 1'h0;
+        end else begin
+            if(field_combo.RATIO_MODE.stats_lane.load_next) begin
+                field_storage.RATIO_MODE.stats_lane.value <= field_combo.RATIO_MODE.stats_lane.next;
+            end
+        end
+    end
+    assign hwif_out.RATIO_MODE.stats_lane.value = field_storage.RATIO_MODE.stats_lane.value;
     // Field: lathe_csr_reg.RATIO_BOUNDS.lo
     always_comb begin
         automatic logic [15:0] next_c;
@@ -1139,6 +1393,75 @@ module lathe_csr_reg (
         end
     end
     assign hwif_out.VALUE_COEF.value.value = field_storage.VALUE_COEF.value.value;
+    // Field: lathe_csr_reg.RHO_BOUNDS.lo
+    always_comb begin
+        automatic logic [15:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.RHO_BOUNDS.lo.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.RHO_BOUNDS && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.RHO_BOUNDS.lo.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
+            load_next_c = '1;
+        end
+        field_combo.RHO_BOUNDS.lo.next = next_c;
+        field_combo.RHO_BOUNDS.lo.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.RHO_BOUNDS.lo.value <= 16'h0;
+        end else begin
+            if(field_combo.RHO_BOUNDS.lo.load_next) begin
+                field_storage.RHO_BOUNDS.lo.value <= field_combo.RHO_BOUNDS.lo.next;
+            end
+        end
+    end
+    assign hwif_out.RHO_BOUNDS.lo.value = field_storage.RHO_BOUNDS.lo.value;
+    // Field: lathe_csr_reg.RHO_BOUNDS.hi
+    always_comb begin
+        automatic logic [15:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.RHO_BOUNDS.hi.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.RHO_BOUNDS && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.RHO_BOUNDS.hi.value & ~decoded_wr_biten[31:16]) | (decoded_wr_data[31:16] & decoded_wr_biten[31:16]);
+            load_next_c = '1;
+        end
+        field_combo.RHO_BOUNDS.hi.next = next_c;
+        field_combo.RHO_BOUNDS.hi.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.RHO_BOUNDS.hi.value <= 16'h0;
+        end else begin
+            if(field_combo.RHO_BOUNDS.hi.load_next) begin
+                field_storage.RHO_BOUNDS.hi.value <= field_combo.RHO_BOUNDS.hi.next;
+            end
+        end
+    end
+    assign hwif_out.RHO_BOUNDS.hi.value = field_storage.RHO_BOUNDS.hi.value;
+    // Field: lathe_csr_reg.RATIO_DUAL.value
+    always_comb begin
+        automatic logic [15:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.RATIO_DUAL.value.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.RATIO_DUAL && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.RATIO_DUAL.value.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
+            load_next_c = '1;
+        end
+        field_combo.RATIO_DUAL.value.next = next_c;
+        field_combo.RATIO_DUAL.value.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.RATIO_DUAL.value.value <= 16'h0;
+        end else begin
+            if(field_combo.RATIO_DUAL.value.load_next) begin
+                field_storage.RATIO_DUAL.value.value <= field_combo.RATIO_DUAL.value.next;
+            end
+        end
+    end
+    assign hwif_out.RATIO_DUAL.value.value = field_storage.RATIO_DUAL.value.value;
     // External region: lathe_csr_reg.COUNTERS
     assign hwif_out.COUNTERS.req = decoded_reg_strb.COUNTERS;
     assign hwif_out.COUNTERS.addr = decoded_addr[6:0];
@@ -1196,11 +1519,11 @@ module lathe_csr_reg (
     logic [31:0] readback_data;
     always_comb begin
         automatic logic [31:0] readback_data_var;
-                automatic logic [31:0] leaf[39];
+                automatic logic [31:0] leaf[44];
 readback_data_var = '0;
         if(decoded_req) begin
             leaf[0] = {32{word[0]}} & {32'h4c415448};
-            leaf[1] = {32{word[1]}} & {16'h2, hwif_in.BUILD.log2_banks.next, hwif_in.BUILD.lanes.next};
+            leaf[1] = {32{word[1]}} & {16'h3, hwif_in.BUILD.log2_banks.next, hwif_in.BUILD.lanes.next};
             leaf[2] = {32{word[3]}} & {24'd0, field_storage.START_PC.value.value};
             leaf[3] = {32{word[4]}} & {31'd0, field_storage.IRQ_ENABLE.enable.value};
             leaf[4] = {32{word[5]}} & {29'd0, field_storage.STATUS.error.value, field_storage.STATUS.done.value, hwif_in.STATUS.busy.next};
@@ -1215,30 +1538,35 @@ readback_data_var = '0;
             leaf[13] = {32{word[14]}} & {22'd0, hwif_in.SLOT.kept.next, 6'd0, hwif_in.SLOT.slot.next};
             leaf[14] = {32{word[15]}} & {8'd0, field_storage.LEARNING_RATE.exp.value, field_storage.LEARNING_RATE.mant.value};
             leaf[15] = {32{word[16]}} & {16'd0, field_storage.MOMENTUM.value.value};
-            leaf[16] = {32{word[17]}} & {28'd0, field_storage.RATIO_MODE.value.value};
+            leaf[16] = {32{word[17]}} & {15'd0, field_storage.RATIO_MODE.stats_lane.value, 3'd0, field_storage.RATIO_MODE.rho_below.value, field_storage.RATIO_MODE.rho_above.value, field_storage.RATIO_MODE.rho_weight.value, 2'd0, field_storage.RATIO_MODE.r_dual.value, field_storage.RATIO_MODE.r_below.value, field_storage.RATIO_MODE.r_above.value, field_storage.RATIO_MODE.r_weight.value};
             leaf[17] = {32{word[18]}} & {field_storage.RATIO_BOUNDS.hi.value, field_storage.RATIO_BOUNDS.lo.value};
             leaf[18] = {32{word[19]}} & {14'd0, field_storage.ENTROPY_COEF.value.value};
             leaf[19] = {32{word[20]}} & {14'd0, field_storage.VALUE_COEF.value.value};
-            leaf[20] = {32{word[32]}} & {hwif_in.SATURATIONS.value.next};
-            leaf[21] = {32{word[64]}} & {hwif_in.STAT_COUNT.value.next};
-            leaf[22] = {32{word[65]}} & {hwif_in.STAT_HIGH.value.next};
-            leaf[23] = {32{word[66]}} & {hwif_in.STAT_LOW.value.next};
-            leaf[24] = {32{word[67]}} & {hwif_in.STAT_CLIPPED.value.next};
-            leaf[25] = {32{word[68]}} & {hwif_in.STAT_SUM_X_LO.value.next};
-            leaf[26] = {32{word[69]}} & {hwif_in.STAT_SUM_X_HI.value.next};
-            leaf[27] = {32{word[70]}} & {hwif_in.STAT_SUM_RATIO_LO.value.next};
-            leaf[28] = {32{word[71]}} & {hwif_in.STAT_SUM_RATIO_HI.value.next};
-            leaf[29] = {32{word[72]}} & {hwif_in.STAT_SUM_RATIO2_LO.value.next};
-            leaf[30] = {32{word[73]}} & {hwif_in.STAT_SUM_RATIO2_HI.value.next};
-            leaf[31] = {32{word[74]}} & {hwif_in.STAT_SUM_K3_LO.value.next};
-            leaf[32] = {32{word[75]}} & {hwif_in.STAT_SUM_K3_HI.value.next};
-            leaf[33] = {32{word[76]}} & {hwif_in.STAT_SUM_ENTROPY_LO.value.next};
-            leaf[34] = {32{word[77]}} & {hwif_in.STAT_SUM_ENTROPY_HI.value.next};
-            leaf[35] = {32{word[78]}} & {hwif_in.STAT_SUM_VERR2_LO.value.next};
-            leaf[36] = {32{word[79]}} & {hwif_in.STAT_SUM_VERR2_HI.value.next};
-            leaf[37] = {32{word[80]}} & {hwif_in.STAT_MAX_X.value.next};
-            leaf[38] = {32{word[81]}} & {hwif_in.STAT_MIN_X.value.next};
-            for(int step=1; step<39; step*=2) for(int i=0; i+step<39; i+=2*step) leaf[i] |= leaf[i+step];
+            leaf[20] = {32{word[21]}} & {field_storage.RHO_BOUNDS.hi.value, field_storage.RHO_BOUNDS.lo.value};
+            leaf[21] = {32{word[22]}} & {16'd0, field_storage.RATIO_DUAL.value.value};
+            leaf[22] = {32{word[32]}} & {hwif_in.SATURATIONS.value.next};
+            leaf[23] = {32{word[64]}} & {hwif_in.STAT_COUNT.value.next};
+            leaf[24] = {32{word[65]}} & {hwif_in.STAT_HIGH.value.next};
+            leaf[25] = {32{word[66]}} & {hwif_in.STAT_LOW.value.next};
+            leaf[26] = {32{word[67]}} & {hwif_in.STAT_CLIPPED.value.next};
+            leaf[27] = {32{word[68]}} & {hwif_in.STAT_SUM_X_LO.value.next};
+            leaf[28] = {32{word[69]}} & {hwif_in.STAT_SUM_X_HI.value.next};
+            leaf[29] = {32{word[70]}} & {hwif_in.STAT_SUM_RATIO_LO.value.next};
+            leaf[30] = {32{word[71]}} & {hwif_in.STAT_SUM_RATIO_HI.value.next};
+            leaf[31] = {32{word[72]}} & {hwif_in.STAT_SUM_RATIO2_LO.value.next};
+            leaf[32] = {32{word[73]}} & {hwif_in.STAT_SUM_RATIO2_HI.value.next};
+            leaf[33] = {32{word[74]}} & {hwif_in.STAT_SUM_K3_LO.value.next};
+            leaf[34] = {32{word[75]}} & {hwif_in.STAT_SUM_K3_HI.value.next};
+            leaf[35] = {32{word[76]}} & {hwif_in.STAT_SUM_ENTROPY_LO.value.next};
+            leaf[36] = {32{word[77]}} & {hwif_in.STAT_SUM_ENTROPY_HI.value.next};
+            leaf[37] = {32{word[78]}} & {hwif_in.STAT_SUM_VERR2_LO.value.next};
+            leaf[38] = {32{word[79]}} & {hwif_in.STAT_SUM_VERR2_HI.value.next};
+            leaf[39] = {32{word[80]}} & {hwif_in.STAT_MAX_X.value.next};
+            leaf[40] = {32{word[81]}} & {hwif_in.STAT_MIN_X.value.next};
+            leaf[41] = {32{word[82]}} & {hwif_in.STAT_RHO_HIGH.value.next};
+            leaf[42] = {32{word[83]}} & {hwif_in.STAT_RHO_LOW.value.next};
+            leaf[43] = {32{word[84]}} & {hwif_in.STAT_MASKED.value.next};
+            for(int step=1; step<44; step*=2) for(int i=0; i+step<44; i+=2*step) leaf[i] |= leaf[i+step];
             readback_data_var = leaf[0];
         end
         readback_data_var |= {32{counters}} & hwif_in.COUNTERS.rd_data;

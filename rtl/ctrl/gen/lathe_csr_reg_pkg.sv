@@ -250,6 +250,30 @@ package lathe_csr_reg_pkg;
     } lathe_csr_reg__STAT_MIN_X__in_t;
 
     typedef struct {
+        logic [31:0] next;
+    } lathe_csr_reg__STAT_RHO_HIGH__value__in_t;
+
+    typedef struct {
+        lathe_csr_reg__STAT_RHO_HIGH__value__in_t value;
+    } lathe_csr_reg__STAT_RHO_HIGH__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } lathe_csr_reg__STAT_RHO_LOW__value__in_t;
+
+    typedef struct {
+        lathe_csr_reg__STAT_RHO_LOW__value__in_t value;
+    } lathe_csr_reg__STAT_RHO_LOW__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } lathe_csr_reg__STAT_MASKED__value__in_t;
+
+    typedef struct {
+        lathe_csr_reg__STAT_MASKED__value__in_t value;
+    } lathe_csr_reg__STAT_MASKED__in_t;
+
+    typedef struct {
         logic rd_ack;
         logic [31:0] rd_data;
         logic wr_ack;
@@ -293,6 +317,9 @@ package lathe_csr_reg_pkg;
         lathe_csr_reg__STAT_SUM_VERR2_HI__in_t STAT_SUM_VERR2_HI;
         lathe_csr_reg__STAT_MAX_X__in_t STAT_MAX_X;
         lathe_csr_reg__STAT_MIN_X__in_t STAT_MIN_X;
+        lathe_csr_reg__STAT_RHO_HIGH__in_t STAT_RHO_HIGH;
+        lathe_csr_reg__STAT_RHO_LOW__in_t STAT_RHO_LOW;
+        lathe_csr_reg__STAT_MASKED__in_t STAT_MASKED;
         lathe_csr_reg__COUNTERS__in_t COUNTERS;
         lathe_csr_reg__EXPONENTS__in_t EXPONENTS;
         lathe_csr_reg__PROGRAM__in_t PROGRAM;
@@ -420,11 +447,46 @@ package lathe_csr_reg_pkg;
     } lathe_csr_reg__MOMENTUM__out_t;
 
     typedef struct {
-        logic [3:0] value;
-    } lathe_csr_reg__RATIO_MODE__value__out_t;
+        logic value;
+    } lathe_csr_reg__RATIO_MODE__r_weight__out_t;
 
     typedef struct {
-        lathe_csr_reg__RATIO_MODE__value__out_t value;
+        logic [1:0] value;
+    } lathe_csr_reg__RATIO_MODE__r_above__out_t;
+
+    typedef struct {
+        logic [1:0] value;
+    } lathe_csr_reg__RATIO_MODE__r_below__out_t;
+
+    typedef struct {
+        logic value;
+    } lathe_csr_reg__RATIO_MODE__r_dual__out_t;
+
+    typedef struct {
+        logic value;
+    } lathe_csr_reg__RATIO_MODE__rho_weight__out_t;
+
+    typedef struct {
+        logic [1:0] value;
+    } lathe_csr_reg__RATIO_MODE__rho_above__out_t;
+
+    typedef struct {
+        logic [1:0] value;
+    } lathe_csr_reg__RATIO_MODE__rho_below__out_t;
+
+    typedef struct {
+        logic value;
+    } lathe_csr_reg__RATIO_MODE__stats_lane__out_t;
+
+    typedef struct {
+        lathe_csr_reg__RATIO_MODE__r_weight__out_t r_weight;
+        lathe_csr_reg__RATIO_MODE__r_above__out_t r_above;
+        lathe_csr_reg__RATIO_MODE__r_below__out_t r_below;
+        lathe_csr_reg__RATIO_MODE__r_dual__out_t r_dual;
+        lathe_csr_reg__RATIO_MODE__rho_weight__out_t rho_weight;
+        lathe_csr_reg__RATIO_MODE__rho_above__out_t rho_above;
+        lathe_csr_reg__RATIO_MODE__rho_below__out_t rho_below;
+        lathe_csr_reg__RATIO_MODE__stats_lane__out_t stats_lane;
     } lathe_csr_reg__RATIO_MODE__out_t;
 
     typedef struct {
@@ -455,6 +517,27 @@ package lathe_csr_reg_pkg;
     typedef struct {
         lathe_csr_reg__VALUE_COEF__value__out_t value;
     } lathe_csr_reg__VALUE_COEF__out_t;
+
+    typedef struct {
+        logic signed [15:0] value;
+    } lathe_csr_reg__RHO_BOUNDS__lo__out_t;
+
+    typedef struct {
+        logic signed [15:0] value;
+    } lathe_csr_reg__RHO_BOUNDS__hi__out_t;
+
+    typedef struct {
+        lathe_csr_reg__RHO_BOUNDS__lo__out_t lo;
+        lathe_csr_reg__RHO_BOUNDS__hi__out_t hi;
+    } lathe_csr_reg__RHO_BOUNDS__out_t;
+
+    typedef struct {
+        logic signed [15:0] value;
+    } lathe_csr_reg__RATIO_DUAL__value__out_t;
+
+    typedef struct {
+        lathe_csr_reg__RATIO_DUAL__value__out_t value;
+    } lathe_csr_reg__RATIO_DUAL__out_t;
 
     typedef struct {
         logic req;
@@ -497,6 +580,8 @@ package lathe_csr_reg_pkg;
         lathe_csr_reg__RATIO_BOUNDS__out_t RATIO_BOUNDS;
         lathe_csr_reg__ENTROPY_COEF__out_t ENTROPY_COEF;
         lathe_csr_reg__VALUE_COEF__out_t VALUE_COEF;
+        lathe_csr_reg__RHO_BOUNDS__out_t RHO_BOUNDS;
+        lathe_csr_reg__RATIO_DUAL__out_t RATIO_DUAL;
         lathe_csr_reg__COUNTERS__out_t COUNTERS;
         lathe_csr_reg__EXPONENTS__out_t EXPONENTS;
         lathe_csr_reg__PROGRAM__out_t PROGRAM;
