@@ -9,15 +9,16 @@ import numpy as np
 
 from pymodels import policy
 from pymodels.numerics import mix32_array
-from pymodels.policy import Stats
+from pymodels.policy import Stats, record_words
 from tb.common.actors import CommandDriver, Coverage, Scoreboard, cycle, rng, stalls, start_clock_and_reset
 from tb.common.ports import ScratchpadPorts
+from tb.common.ratios import any_clip, named
 from tb.common.structs import constant, struct
 
 WORDS = 4096
 SOURCE, RECORDS, RESULT = 0, 1400, 2000  # where operands lie
-NONE, RATIO, TRUNCATE, PPO = range(4)
-CFG = {"ratio_mode": PPO, "ratio_lo": -228, "ratio_hi": 187, "entropy_coef": 655, "value_coef": 32768, "version": 7}
+METHODS = named()
+CFG = {"ratio": METHODS["decoupled_ppo"], "entropy_coef": 655, "value_coef": 32768, "version": 7}
 
 
 @dataclass
@@ -57,7 +58,8 @@ class Bench:
         self.cfg = {**CFG, **cfg}
 
     async def run(self, command):
-        self.dut.cfg_i.value = struct("policy_cfg_t").pack(self.cfg)
+        plain = {name: value for name, value in self.cfg.items() if name != "ratio"}
+        self.dut.cfg_i.value = struct("policy_cfg_t").pack(asdict(self.cfg["ratio"]) | plain)
         self.stalled_operand = self.stalled_result = 0
         return await self.commands.run(command)
 
@@ -96,10 +98,14 @@ class Bench:
         """Run LOSS, compare the gradient, the completion record and the statistics."""
         m, n = case.y.shape
         stride, words = self._place(case.y, case.gap)
-        rec_stride, out_stride = 1 + case.gap, words + 2 * case.gap
-        self.pad.memory[RECORDS + np.arange(m) * rec_stride, :4] = records[:, :4]
+        rec_words = record_words(self.lanes)
+        rec_stride, out_stride = rec_words + case.gap, words + 2 * case.gap
+        assert RECORDS + m * rec_stride < RESULT
+        for word in range(rec_words):
+            part = records[:, word * self.lanes:(word + 1) * self.lanes]
+            self.pad.memory[RECORDS + word + np.arange(m) * rec_stride, :part.shape[1]] = part
         before = self.pad.memory.copy()
-        names = ("ratio_mode", "ratio_lo", "ratio_hi", "entropy_coef", "value_coef")
+        names = ("ratio", "entropy_coef", "value_coef")
         expected, result = policy.loss(case.y, records, case.e_y, case.e_dy, gshift=case.gshift,
                                        stochastic=case.stochastic, key=case.key, stats=self.stats,
                                        **{name: self.cfg[name] for name in names})
@@ -133,14 +139,16 @@ class Bench:
         return np.clip(y, -32768, 32767).astype(np.int16)
 
     def records(self, m, actions, near=None):
-        """Random records; with `near` (records of SAMPLE) the old log-probability is close to the present one."""
+        """Random records; with `near` (records of SAMPLE) the log-probabilities are close to the present one."""
         generator = self.generator
-        records = np.zeros((m, 4), np.int16)
+        records = generator.integers(-32768, 32768, (m, 8)).astype(np.int16)
         records[:, 0] = generator.integers(0, actions, m)
         records[:, 1] = generator.integers(-5000, 1, m)
+        records[:, 4] = generator.integers(-5000, 1, m)
         if near is not None:
             records[:, 0] = near[:, 0]
             records[:, 1] = np.clip(near[:, 1] + generator.integers(-300, 300, m), -32768, 32767)
+            records[:, 4] = np.clip(records[:, 1] + generator.integers(-800, 800, m), -32768, 32767)
         records[:, 2] = generator.integers(-32768, 32768, m) >> generator.integers(0, 6, m)
         records[:, 3] = generator.integers(-8000, 8000, m)
         return records
@@ -168,34 +176,44 @@ async def test_shapes(dut):
 
 
 @cocotb.test(timeout_time=20, timeout_unit="ms")
-async def test_modes(dut):
-    """Every ratio mode, rounding and greedy or not, with records near the present policy and far from it."""
+async def test_corrections(dut):
+    """Every correction, rounding and greedy or not, with records near the present policy and far from it."""
     bench = await begin(dut, 0.2)
-    for mode, stochastic in product(range(5), (False, True)):
-        bench.configure({"ratio_mode": mode})
-        case = Case(bench.logits(20, 4), stochastic=stochastic, greedy=stochastic, key=77 + mode)
+    for number, (name, stochastic) in enumerate(product(METHODS, (False, True))):
+        bench.configure({"ratio": METHODS[name]})
+        case = Case(bench.logits(20, 4), stochastic=stochastic, greedy=stochastic, key=77 + number)
         sampled = await bench.sample(case)
         await bench.loss(case, bench.records(20, 4, sampled))
         await bench.loss(case, bench.records(20, 4))
-    assert bench.stats.clipped and bench.stats.high and bench.stats.low
+    stats = bench.stats
+    assert stats.clipped and stats.masked and stats.high and stats.low and stats.rho_high and stats.rho_low
     bench.board.finish()
 
 
 @cocotb.test(timeout_time=20, timeout_unit="ms")
 async def test_on_policy(dut):
-    """A record that SAMPLE wrote, used on the same logits, has log-ratio 0 and coefficient 1 in every mode."""
+    """A record that SAMPLE wrote, used on the same logits, has log-ratios 0 and coefficient 1 with every correction."""
     bench = await begin(dut)
-    for mode, actions, e_y in ((NONE, 2, -12), (RATIO, 5, -10), (TRUNCATE, 17, -13), (PPO, 2, -14), (PPO, 63, -11)):
-        bench.configure({"ratio_mode": mode})
-        case = Case(bench.logits(30, actions), e_y=e_y, key=actions)
-        records = (await bench.sample(case))[:, :4].copy()
-        records[:, 2] = bench.generator.integers(-32768, 32768, 30)
-        await bench.loss(case, records)
+    sizes = [(2, -12), (5, -10), (17, -13), (63, -11)]
+    gradients = {}
+    for number, name in enumerate(METHODS):
+        actions, e_y = sizes[number % len(sizes)]
+        bench.configure({"ratio": METHODS[name]})
+        generator = np.random.default_rng(actions)
+        y = np.rint(generator.normal(0, 4096, (30, actions + 1))).astype(np.int16)
+        case = Case(y, e_y=e_y, key=actions)
+        sampled = await bench.sample(case)
+        records = np.zeros((30, 8), np.int16)
+        records[:, :2], records[:, 4] = sampled[:, :2], sampled[:, 1]
+        records[:, 2] = generator.integers(-32768, 32768, 30)
+        gradient = await bench.loss(case, records)
+        assert np.array_equal(gradients.setdefault(actions, gradient), gradient)
     hardware = struct("policy_stats_t").unpack(int(dut.stats_o.value))
-    assert hardware["count"] == 150
+    count = 30 * len(METHODS)
+    assert hardware["count"] == count
     assert (hardware["min_x"], hardware["max_x"], hardware["sum_x"]) == (0, 0, 0)
-    assert hardware["sum_ratio"] == 150 * 65536 and hardware["sum_k3"] == 0
-    assert hardware["high"] == hardware["low"] == hardware["clipped"] == 0
+    assert hardware["sum_ratio"] == count * 65536 and hardware["sum_k3"] == 0
+    assert not any(hardware[name] for name in ("high", "low", "rho_high", "rho_low", "masked", "clipped"))
     bench.board.finish()
 
 
@@ -210,10 +228,10 @@ async def test_extremes(dut):
         m = 8
         case = Case(generator.choice(ends, (m, actions + 1)), e_y=e_y, e_dy=(-64, -40, -24, -16, -8, 0, 63)[number % 7],
                     gshift=(0, 31, 5)[number % 3], stochastic=bool(number & 1), greedy=bool(number & 2), key=0xFFFFFFFF)
-        bench.configure({"ratio_mode": number % 4, "entropy_coef": (0, (1 << 18) - 1, 1)[number % 3],
+        bench.configure({"ratio": any_clip(generator, 32768), "entropy_coef": (0, (1 << 18) - 1, 1)[number % 3],
                          "value_coef": ((1 << 18) - 1, 0, 1 << 17)[number % 3], "version": 0xFFFF - number})
         await bench.sample(case)
-        records = generator.choice(ends, (m, 4))
+        records = generator.choice(ends, (m, 8))
         records[:, 0] = [-1, -32768, actions - 1, actions, 0, 32767, 64, 256]
         await bench.loss(case, records)
     bench.seen.require(["saturated"])
@@ -231,7 +249,7 @@ async def test_ties_and_zeros(dut):
     late = flat.copy()
     late[:, 3] = late[:, 7] = 6
     assert ((await bench.sample(Case(late, greedy=True)))[:, 0] == 3).all()
-    await bench.loss(Case(flat), np.zeros((6, 4), np.int16))
+    await bench.loss(Case(flat), np.zeros((6, 8), np.int16))
     bench.seen.require(["not tracked"])
     bench.board.finish()
 
@@ -282,7 +300,7 @@ async def test_random(dut):
         for _ in range(6):
             actions = int(generator.choice([1, 2, 3, 4, 6, 18, 40]))
             m = int(generator.integers(1, 25))
-            bench.configure({"ratio_mode": int(generator.integers(0, 4)), "entropy_coef": int(generator.integers(0, 4000)),
+            bench.configure({"ratio": any_clip(generator), "entropy_coef": int(generator.integers(0, 4000)),
                              "version": int(generator.integers(0, 1 << 16))})
             case = Case(bench.logits(m, actions, int(generator.choice([100, 3000, 20000]))), e_y=int(generator.integers(-15, -8)),
                         e_dy=int(generator.integers(-30, -12)), gshift=int(generator.integers(0, 12)),

@@ -18,7 +18,10 @@ def test_policy(lanes):
     ("grad", "magnitude_q <= '0;", "", "test_random"),                                     # top of the operation before
     ("write", "lane_q[0]) word_q", "1'b0) word_q", "test_shapes"),                       # pad lanes keep old values
     ("read", "!in_flight_q[$clog2(MaxRows)]", "1'b1", "test_backlog"),  # more samples than fit
-    ("stats", "stats_q.sum_k3 + ", "stats_q.sum_k3 - ", "test_shapes"),
+    ("stats", "stats_q.sum_x[41:0], 6'd0", "stats_q.sum_x[42:0], 5'd0", "test_shapes"),    # scale of the log-ratio in k3
+    ("score", "cfg_i.stats_rho ? x_rho_q : x_r_q", "x_r_q", "test_corrections"),           # statistics of the wrong lane
+    ("read", "rec.mu = elements[79:64]", "rec.mu = elements[95:80]", "test_corrections"),  # the record's flags
+    ("read", "rec_end ? rec_step_q", "rec_end ? rec_step_q + 16'd1", "test_shapes"),       # records of two words
 ])
 def test_policy_detects_a_planted_error(file, old, new, caught_by):
     with pytest.raises(BenchFailed, match=f"failed: {caught_by}") as error:
