@@ -5,10 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pymodels.descriptor import OPS, Act, DmaOp, Error, GemmOp, PolicyOp, Space, Unit, UpdateOp, decode, reserved_bits
+from pymodels.descriptor import OPS, Act, DmaOp, Error, GemmOp, PolicyOp, Space, Unit, UpdateOp, decode, record_words, reserved_bits
 from pymodels.exponents import LOGICAL
 from pymodels.gemm import MAX_K
-from pymodels.policy import record_words
 
 
 class Operand(NamedTuple):

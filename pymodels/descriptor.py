@@ -54,6 +54,11 @@ RESERVED: tuple[int, ...] = tuple(
     0xFFFFFFFF & ~sum(mask << lsb for _, w, lsb, mask in _PLACES if w == word) for word in range(WORDS))
 
 
+def record_words(lanes: int) -> int:
+    """Return the words of a row of the records that LOSS reads: 8 elements."""
+    return max(1, 8 // lanes)
+
+
 def _code(name: str, value: int | str, unit: int | str | None) -> int:
     """Translate the name of a code ("tanh", "gemm", ...) into its number."""
     if not isinstance(value, str):

@@ -72,11 +72,6 @@ def _convert(y: np.ndarray, e_y: int) -> np.ndarray:
     return np.minimum(np.maximum(z, -(1 << 23)), (1 << 23) - 1)
 
 
-def record_words(lanes: int) -> int:
-    """Return the words of a row of the records that LOSS reads: 8 elements."""
-    return max(1, 8 // lanes)
-
-
 def _to_record(value: np.ndarray) -> np.ndarray:
     """Round LSB 2**-16 to LSB 2**-10 in 16 bits; not counted as saturation."""
     return np.minimum(np.maximum(shift_round(value, 6), -32768), 32767)
@@ -183,7 +178,7 @@ def loss(
     Notes
     -----
     Before the final rounding a logit's component is within ``6e-4 * (|c * adv| + entropy_coef) + 3e-5`` of the float64
-    gradient for 2 to 63 actions, mostly because the log-ratio is rounded to 2**-10 (2e-5 in place of 6e-4 with
+    gradient for 2 to 63 actions, mostly because the log-ratio is rounded to 2**-10 (4e-5 in place of 6e-4 with
     ``c = 1``); the value's component is exact. Found over random samples in tests/test_models_policy.py.
     """
     z = _convert(y, e_y)

@@ -14,7 +14,7 @@ from lathe.ppo import Settings, Trainer
 from pymodels.chip import Chip
 from pymodels.csr_map import MEMORIES, REGISTERS
 from pymodels.descriptor import encode
-from tb.chip.programs import Generator, Space
+from tb.chip.programs import Generator, Space, coefficients
 
 ROOT = Path(__file__).resolve().parents[1]
 MEMORY_BYTES = 1 << 18
@@ -70,9 +70,7 @@ class Twins:
         self.run(steps, 256 - len(steps))
 
     def random_program(self, length: int) -> list:
-        self.set(LEARNING_RATE=self.draw(0, 1 << 16) | (self.draw(-24, 0) & 0xFF) << 16, MOMENTUM=self.draw(0, 1 << 16),
-                 RATIO_MODE=self.draw(0, 4), RATIO_BOUNDS=(self.draw(-2000, 1) & 0xFFFF) | self.draw(0, 2000) << 16,
-                 ENTROPY_COEF=self.draw(0, 1 << 18), VALUE_COEF=self.draw(0, 1 << 18))
+        self.set(**coefficients(self.draw))
         steps = self.generator.program(length)
         self.run([step.fields for step in steps])
         return steps

@@ -53,7 +53,7 @@ def test_load_and_store(device):
     assert np.array_equal(device.store(x), dequantize(quantize(values, exponent), exponent))
     assert np.array_equal(device.store(fixed), np.full((3, 4), 32767 * 2.0**-12))
     raw = device.layout.records("records", 6)
-    content = rng.integers(-32768, 32768, (6, device.layout.lanes)).astype(np.int16)
+    content = rng.integers(-32768, 32768, raw.shape).astype(np.int16)
     device.load(raw, content)
     assert np.array_equal(device.store(raw), content)
     with pytest.raises(ValueError, match=r"'x' 5 x 11 was given an array of shape \(5, 10\)"):

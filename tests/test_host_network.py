@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from lathe import Device, Layout, Program, SettingsError
+from lathe.corrections import Correction, Lane
 from lathe.networks import MLP, orthogonal
-from lathe.ppo import RATIO_MODES
+from pymodels.descriptor import RatioAction
 
 #: Largest error of any tensor, relative to its largest element (sums over the batch: with all terms taken positive, since
 #: they cancel). One rounding to 15 bits with a bit of headroom is 2**-14; the log-probability enters the ratio in steps of
@@ -67,7 +68,7 @@ def test_gradient_against_float64(activation, lanes, seed):
         x = device.store(acts.x)
 
         # Log-ratios on both sides of the clip bounds, but not so close that one step of 2**-10 decides.
-        records = np.zeros((BATCH, lanes), np.int16)
+        records = np.zeros((BATCH, max(lanes, 8)), np.int16)
         records[:, 0] = rng.integers(ACTIONS, size=BATCH)
         y = reference(net, weights, x, activation, records, gshift)[0]
         logp = np.rint(log_softmax(y[:, :-1])[np.arange(BATCH), records[:, 0]] * 1024)
@@ -75,8 +76,7 @@ def test_gradient_against_float64(activation, lanes, seed):
         records[:, 1], records[:, 2], records[:, 3] = logp - log_ratio, rng.normal(size=BATCH) * 2048, rng.normal(size=BATCH) * 1024
         device.load(record_tensor, records)
 
-        device.registers.set("RATIO_MODE", RATIO_MODES.index("ppo"))
-        device.registers.write("RATIO_BOUNDS", lo=-CLIP, hi=CLIP)
+        Correction(r=Lane(True, RatioAction.SIGN, RatioAction.SIGN, -CLIP, CLIP)).write(device.registers)
         device.registers.set("ENTROPY_COEF", ENTROPY)
         device.registers.set("VALUE_COEF", VALUE)
         program = Program("gradient", device.layout)

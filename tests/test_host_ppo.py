@@ -13,7 +13,7 @@ import pytest
 from lathe import SettingsError
 from lathe.allocator import Block
 from lathe.environments import ObservationEncoder, make_environments
-from lathe.ppo import ACTION, LOGP, OLD_LOGP, VALUE, Settings, Trainer
+from lathe.ppo import ACTION, LOGP, OLD_ACTION, OLD_LOGP, SAMPLED_VERSION, SAMPLER_LOGP, VALUE, VERSION, Settings, Trainer
 from pymodels.descriptor import DmaOp, Unit, decode
 
 SMALL = Settings(environments=8, rollout=16, epochs=2, minibatch=64, steps=256)
@@ -42,7 +42,8 @@ def test_two_iterations_are_deterministic(lanes):
 @pytest.mark.parametrize("settings", [
     {"activation": "relu"}, {"hidden": (64,)}, {"hidden": (16, 16, 16)}, {"minibatch": 48, "rollout": 12}, {"normalize": True},
     {"env": "Acrobot-v1", "hidden": (16,)}, {"env": "FrozenLake-v1", "hidden": (16,)}, {"env": "Taxi-v4", "hidden": (8,), "minibatch": 16},
-    {"ratio_mode": "truncate"}, {"ratio_mode": "none"}, {"stochastic": False}, {"slots": 2},
+    {"correction": "cispo", "ratio_high": 2.0}, {"correction": "none"}, {"correction": "decoupled_ppo", "cap": 3.0},
+    {"correction": "token_mask", "ratio_low": 0.5}, {"correction": "reject_k3", "threshold": 0.01}, {"stochastic": False}, {"slots": 2},
 ], ids=str)
 def test_settings_run(settings):
     with Trainer(replace(SMALL, **settings)) as trainer:
@@ -190,8 +191,9 @@ def test_the_host_computes_nothing_of_the_network():
             run(program)
             during_update.append(FromChip.count.total() - before)
             if program is trainer.update_program:  # old log-probabilities go back as they came
-                came = Counter(trainer.records[:, :, LOGP].ravel().tolist())
-                assert not Counter(trainer.batch_records.data[:, OLD_LOGP].tolist()) - came
+                records, batch = trainer.records.reshape(128, -1), trainer.batch_records.data
+                came = Counter(map(tuple, records[:, [ACTION, LOGP, LOGP, SAMPLED_VERSION]].tolist()))
+                assert not Counter(map(tuple, batch[:, [OLD_ACTION, OLD_LOGP, SAMPLER_LOGP, VERSION]].tolist())) - came
 
         trainer.device.run = counted_run
         env_step = trainer.envs.step
@@ -254,7 +256,11 @@ def test_observation_encoding():
 
 @pytest.mark.parametrize("change,message", [
     ({"minibatch": 100}, "minibatch = 100 does not divide"), ({"gamma": 1.5}, "gamma is 1.5 and must lie between 0 and 1"),
-    ({"epochs": 0}, "epochs is 0 and must be at least 1"), ({"ratio_mode": "x"}, "is none of: none, ratio, truncate, ppo"),
+    ({"epochs": 0}, "epochs is 0 and must be at least 1"), ({"correction": "x"}, "is none of: none, importance_sampling, tis, "),
+    ({"cap": 2.0}, "cap is set, but correction 'ppo' takes: clip, clip_high"), ({"correction": "reject_k1"}, "'reject_k1' needs threshold"),
+    ({"correction": "none", "threshold": 1.0}, "threshold is set, but correction 'none' takes: nothing"),
+    ({"correction": "clamp", "ratio_low": 3.0}, "lo must not be above hi .lo is the setting ratio_low, hi"),
+    ({"correction": "tis", "cap": -1.0}, "cap is -1.0 and must be a ratio"),
     ({"hidden": (0,)}, "at least one unit"), ({"reward_scale": float("inf")}, "reward_scale is inf and must be a finite number"),
     ({"target": float("nan")}, "target is nan and must be a finite number"),
 ])

@@ -9,6 +9,7 @@ from pymodels.chip import Chip
 from pymodels.csr_map import MEMORIES, REGISTERS
 from pymodels.descriptor import Error, encode
 from pymodels.numerics import op_key, pack_cols, pack_rows, unpack_rows
+from pymodels.ratio import Clip, Lane
 
 COMMIT = dict(unit="update", op="commit")
 
@@ -255,19 +256,21 @@ def test_statistics_are_read_through_registers(host):
     rng = np.random.default_rng(4)
     pad = host.chip.scratchpad
     pad[:20, :4] = rng.integers(-9000, 9000, (20, 4))
-    pad[20:40, :4] = rng.integers(-3000, 3000, (20, 4))
+    pad[20:40, :5] = rng.integers(-3000, 3000, (20, 5))
     host.exponent(0, -12, static=1)
-    host.write("RATIO_MODE", value=3)
+    host.write("RATIO_MODE", r_weight=1, r_above=3, r_below=3, r_dual=1, rho_weight=1, rho_above=1, rho_below=2, stats_lane=1)
     host.write("RATIO_BOUNDS", lo=-228, hi=186)
+    host.write("RHO_BOUNDS", lo=-1000, hi=700)
+    host.write("RATIO_DUAL", value=1125)
+    ratio = Clip(Lane(1, 3, 3, -228, 186), Lane(1, 1, 2, -1000, 700), 1, 1125, 1)
     host.write("ENTROPY_COEF", value=655)
     host.write("VALUE_COEF", value=32768)
     step = dict(unit="policy", op="loss", m=20, n=4, t0_stride=1, t1_addr=20, t1_stride=1, t2_addr=60, t2_stride=1)
     assert host.run([step, step]) == (0, 0, 0)
     stats = policy.Stats()
     for _ in range(2):
-        gradient, _ = policy.loss(pad[:20, :4], pad[20:40], -12, -12, ratio_mode=3, ratio_lo=-228, ratio_hi=186,
-                                  entropy_coef=655, value_coef=32768, stats=stats)
-    assert (pad[60:80, :4] == gradient).all() and host.chip.stats == stats and stats.clipped and stats.sum_x < 0
+        gradient, _ = policy.loss(pad[:20, :4], pad[20:40], -12, -12, ratio=ratio, entropy_coef=655, value_coef=32768, stats=stats)
+    assert (pad[60:80, :4] == gradient).all() and host.chip.stats == stats and stats.clipped and stats.masked and stats.sum_x
     for name, value in vars(stats).items():
         if name.startswith("sum_"):
             assert host.read(f"STAT_{name.upper()}_HI") << 32 | host.read(f"STAT_{name.upper()}_LO") == value
@@ -293,13 +296,15 @@ def test_a_training_step_against_float64(lanes):
     pad[:16, :4] = x * 4096
     pad[1000:1004, :3] = np.rint(w * 16384)
     x, w = pad[:16, :4] / 4096, pad[1000:1004, :3] / 16384
-    pad[100:116, 1:4] = rng.integers(-1000, 1000, (16, 3))
-    pad[100:116, 2] = 0  # no advantage: only the value learns
-    returns = pad[100:116, 3] / 1024
+    words = max(1, 8 // lanes)
+    records = pad[100:100 + 16 * words:words]
+    records[:, 1:4] = rng.integers(-1000, 1000, (16, 3))
+    records[:, 2] = 0  # no advantage: only the value learns
+    returns = records[:, 3] / 1024
     program = [
         dict(unit="gemm", m=16, n=3, k=4, t0_stride=1, t1_stride=1, t1_space="current", t2_addr=20, t2_stride=1, t2_exp=1,
              post_mask=1),
-        dict(unit="policy", op="loss", m=16, n=3, t0_addr=20, t0_stride=1, t0_exp=1, t1_addr=100, t1_stride=1, t2_addr=40,
+        dict(unit="policy", op="loss", m=16, n=3, t0_addr=20, t0_stride=1, t0_exp=1, t1_addr=100, t1_stride=words, t2_addr=40,
              t2_stride=1, t2_exp=1, gshift=4, wait_mask=1, post_mask=2),
         dict(unit="gemm", m=4, n=3, k=16, trans_a=1, t0_stride=1, t1_addr=40, t1_stride=1, t1_exp=1, t2_addr=60, t2_stride=1,
              t2_exp=2, wait_mask=2, post_mask=4),

@@ -136,6 +136,16 @@ def test_reserved_bits_must_be_zero(word):
             assert check(words, **LIMITS) == Error.BAD_FIELD
 
 
+@pytest.mark.parametrize("lanes, words", [(4, 2), (8, 1), (16, 1)])
+def test_a_record_has_eight_elements(lanes, words):
+    limits, last = LIMITS | dict(lanes=lanes), 8192 - 7 * 3 - words
+    assert check(encode(LOSS | dict(t1_stride=words)), **limits) == Error.NONE
+    assert check(encode(LOSS | dict(t1_stride=words - 1)), **limits) == Error.BAD_SHAPE
+    assert check(encode(LOSS | dict(t1_stride=3, t1_addr=last)), **limits) == Error.NONE
+    assert check(encode(LOSS | dict(t1_stride=3, t1_addr=last + 1)), **limits) == Error.OUT_OF_SCRATCHPAD
+    assert check(encode(SAMPLE), **limits) == Error.NONE  # what SAMPLE writes is one word
+
+
 def test_words_of_a_row_depend_on_lanes():
     limits = LIMITS | dict(lanes=16)
     assert check(encode(GEMM | dict(t0_stride=2, t1_stride=1, t2_stride=1)), **limits) == Error.NONE

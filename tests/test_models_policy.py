@@ -232,7 +232,7 @@ def test_gradient_against_finite_differences_of_the_float_loss(monkeypatch, meth
     error = np.abs(got - exact)[clear]
     scale = (np.abs(c * adv) + entropy_coef / 65536)[clear]
     assert clear.sum() > samples * 0.9
-    relative = {"none": 2e-5, "tis": 6e-5}.get(method, 6e-4)
+    relative = {"none": 4e-5, "tis": 8e-5}.get(method, 6e-4)
     assert (error[:, :-1].max(axis=1) <= relative * scale + 3e-5).all()
     assert error[:, -1].max() < 1e-8
 

@@ -3,6 +3,8 @@
 
 import numpy as np
 
+from pymodels.descriptor import record_words
+
 from .errors import CapacityError, ProgramError
 from .matrix import Block, Matrix
 from .tensor import EXPONENT_MAX, EXPONENT_MIN, PACKINGS, Tensor, stored_shape
@@ -88,8 +90,11 @@ class Layout:
         return tensor
 
     def records(self, name: str, rows: int) -> Tensor:
-        """Reserve one raw word for each of `rows` samples."""
-        return self.tensor(name, rows, self.lanes, raw=True)
+        """Reserve a raw row of 8 elements or, with more lanes, one word for each of `rows` samples.
+
+        SAMPLE writes the first word of each row.
+        """
+        return self.tensor(name, rows, record_words(self.lanes) * self.lanes, raw=True)
 
     def identity(self, size: int) -> Tensor:
         """Return the identity matrix of that size, int16 with exponent 0; one is kept for all who ask."""

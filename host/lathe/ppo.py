@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 
+from .corrections import CORRECTIONS, Correction, correction, parameters
 from .device import Device
 from .environments import ObservationEncoder, make_environments
 from .errors import SettingsError
@@ -22,9 +23,13 @@ from .tensor import quantize
 
 # Formats of the records that the policy unit reads and writes (docs/numerics.md, section 8).
 VALUE_EXPONENT, ADVANTAGE_EXPONENT = -10, -11
-ACTION, LOGP, VALUE = 0, 1, 2                     # elements of a record that SAMPLE writes
-OLD_ACTION, OLD_LOGP, ADVANTAGE, RETURN = 0, 1, 2, 3  # elements of a record that LOSS reads
-RATIO_MODES = ("none", "ratio", "truncate", "ppo")
+ACTION, LOGP, VALUE, SAMPLED_VERSION = 0, 1, 2, 3  # elements of a record that SAMPLE writes
+# Elements of a record that LOSS reads
+OLD_ACTION, OLD_LOGP, ADVANTAGE, RETURN, SAMPLER_LOGP, FLAGS, VERSION, ENVIRONMENT = range(8)
+LAST = 1  # flag: the last sample of its sequence
+#: Parameter of a correction -> the setting that holds it.
+CORRECTION_SETTINGS = {"clip": "clip", "clip_high": "clip_high", "c": "dual_clip", "cap": "cap", "lo": "ratio_low", "hi": "ratio_high",
+                       "threshold": "threshold"}
 
 
 def _setting(default, text: str, **extra):
@@ -56,8 +61,14 @@ class Settings:
     minibatch: int = _setting(128, "samples of one weight update")
     gamma: float = _setting(0.99, "discount of future rewards")
     gae_lambda: float = _setting(0.95, "lambda of generalized advantage estimation")
-    ratio_mode: str = _setting("ppo", "use of the importance ratio: none, ratio, truncate or ppo")
-    clip: float = _setting(0.2, "ratios beyond 1 +- this give no gradient (ppo) or are capped (truncate)")
+    correction: str = _setting("ppo", "correction by importance ratios: " + ", ".join(CORRECTIONS))
+    clip: float = _setting(0.2, "ppo, dual_clip, decoupled_ppo: ratios beyond 1 +- this give no gradient")
+    clip_high: float | None = _setting(None, "the same above 1, if it differs")
+    dual_clip: float | None = _setting(None, "dual_clip: largest ratio at which a negative advantage counts (3)")
+    cap: float | None = _setting(None, "tis, decoupled_ppo, vtrace: largest ratio of the sampler (2, 2, 1)")
+    ratio_low: float | None = _setting(None, "clamp, icepop, token_mask, cispo: smallest ratio (0.5, 0.5, 1 / largest, 0)")
+    ratio_high: float | None = _setting(None, "the same: largest ratio (2, 2, 1 / smallest, 5)")
+    threshold: float | None = _setting(None, "reject_k1, reject_k2, reject_k3: largest k")
     entropy: float = _setting(0.005, "weight of the entropy bonus")
     value_weight: float = _setting(0.5, "weight of the value loss")
     reward_scale: float = _setting(0.05, "factor on rewards before advantages")
@@ -86,14 +97,31 @@ class Settings:
                 raise SettingsError(f"{name} is {getattr(self, name)} and must lie between {low} and {high}")
         if any(width < 1 for width in self.hidden):
             raise SettingsError(f"hidden is {self.hidden}; every layer needs at least one unit")
-        if self.ratio_mode not in RATIO_MODES:
-            raise SettingsError(f"ratio_mode '{self.ratio_mode}' is none of: {', '.join(RATIO_MODES)}")
+        self.made_correction()
         samples = self.environments * self.rollout
         if self.steps < samples:
             raise SettingsError(f"steps is {self.steps}, fewer than one rollout of environments x rollout = {samples}")
         if samples % self.minibatch:
             raise SettingsError(f"a rollout has environments x rollout = {samples} samples, which minibatch = {self.minibatch} "
                                 "does not divide; choose a divisor")
+
+    def made_correction(self) -> Correction:
+        """Return the correction of these settings; SettingsError if there is none."""
+        takes = parameters(self.correction)
+        given = {}
+        for parameter, name in CORRECTION_SETTINGS.items():
+            value = getattr(self, name)
+            if parameter in takes and value is not None:
+                given[parameter] = value
+            elif value is not None and name != "clip":  # which always has a value
+                names = ", ".join(CORRECTION_SETTINGS[each] for each in takes) or "nothing"
+                raise SettingsError(f"{name} is set, but correction '{self.correction}' takes: {names}")
+        try:
+            return correction(self.correction, **given)
+        except SettingsError as error:
+            renamed = [f"{parameter} is the setting {CORRECTION_SETTINGS[parameter]}" for parameter in takes
+                       if CORRECTION_SETTINGS[parameter] != parameter]
+            raise SettingsError(f"{error} ({', '.join(renamed)})" if renamed else str(error)) from None
 
 
 @dataclass
@@ -198,8 +226,7 @@ class Trainer:
     def _configure(self) -> None:
         s, registers = self.settings, self.device.registers
         self._set_learning_rate(s.learning_rate)
-        registers.set("RATIO_MODE", RATIO_MODES.index(s.ratio_mode))
-        registers.write("RATIO_BOUNDS", lo=round(math.log(1 - s.clip) * 1024), hi=round(math.log(1 + s.clip) * 1024))
+        s.made_correction().write(registers)
         registers.set("ENTROPY_COEF", round(s.entropy * 65536))
         registers.set("VALUE_COEF", round(s.value_weight * 65536))
         for tensor, values in self.net.initial_values(self.rng).items():
@@ -222,7 +249,7 @@ class Trainer:
         self._running_return = np.zeros(s.environments)
         shape = (s.rollout, s.environments)
         self.x = np.zeros((*shape, self.encoder.width), np.int16)
-        self.records = np.zeros((*shape, s.lanes), np.int16)
+        self.records = np.zeros((*shape, self.step_records.data.shape[1]), np.int16)
         self.rewards, self.next_values = np.zeros(shape), np.zeros(shape)
         self.done, self.cut = np.zeros(shape, bool), np.zeros(shape, bool)
         observations, _ = self.envs.reset(seed=s.seed)
@@ -231,7 +258,7 @@ class Trainer:
         self._time = time.perf_counter()
 
     def act(self, x: np.ndarray) -> np.ndarray:
-        """Run the rollout step on encoded observations; returns the records, int16 (environments, lanes)."""
+        """Run the rollout step on encoded observations; returns the records, int16 (environments, elements)."""
         self.step_x.data[:, :self.encoder.width] = x
         self.device.run(self.step_program)
         self.progress.macs += self.step_program.macs
@@ -287,6 +314,9 @@ class Trainer:
         s = self.settings
         samples = s.rollout * s.environments
         x, records = self.x.reshape(samples, -1), self.records.reshape(samples, -1)
+        last = self.done.copy()
+        last[-1] = True
+        last, environment = last.ravel(), np.arange(samples) % s.environments
         advantages, returns = advantages.ravel(), quantize(returns.ravel(), VALUE_EXPONENT)
         for _ in range(s.epochs):
             order = self.rng.permutation(samples)
@@ -300,6 +330,10 @@ class Trainer:
                 batch[:, OLD_LOGP] = records[chosen, LOGP]
                 batch[:, ADVANTAGE] = quantize(adv, ADVANTAGE_EXPONENT)
                 batch[:, RETURN] = returns[chosen]
+                batch[:, SAMPLER_LOGP] = records[chosen, LOGP]
+                batch[:, FLAGS] = np.where(last[chosen], LAST, 0)
+                batch[:, VERSION] = records[chosen, SAMPLED_VERSION]
+                batch[:, ENVIRONMENT] = environment[chosen]
                 yield
 
     def warm_up(self) -> None:

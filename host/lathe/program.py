@@ -6,6 +6,8 @@ Users name tensors; which descriptor must wait for which follows from what they 
 
 import numpy as np
 
+from pymodels.descriptor import record_words
+
 from .allocator import Layout
 from .dependencies import place_overlap, place_semaphores
 from .encoding import encode_operations, explain, table
@@ -151,7 +153,7 @@ class Program:
     def sample(self, y: Tensor, records: Tensor, greedy: bool = False, label: str | None = None) -> None:
         """Record the drawing of one action a row from the logits in `y` (M x (actions + 1), last column the value).
 
-        `records` (M words) receives action, log-probability (LSB 2**-10), value (LSB 2**-10) and weight version.
+        The first word of each row of `records` receives action, log-probability (LSB 2**-10), value (LSB 2**-10) and weight version.
         """
         label = label or f"{records.name} = sample({y.name})"
         self._check_policy(label, y, records)
@@ -163,7 +165,8 @@ class Program:
     def loss(self, y: Tensor, records: Tensor, gradient: Tensor, gshift: int, label: str | None = None) -> None:
         """Record ``gradient = d loss / d y * 2**-gshift``.
 
-        `records` (M words) holds action, old log-probability (LSB 2**-10), advantage (LSB 2**-11), return (LSB 2**-10).
+        A row of `records` holds action, old log-probability (LSB 2**-10), advantage (LSB 2**-11), return (LSB 2**-10), the
+        sampler's log-probability (LSB 2**-10), flags (bit 0: last sample of its sequence), weight version, environment.
         """
         label = label or f"{gradient.name} = d loss / d {y.name}"
         self._check_policy(label, y, records)
@@ -181,8 +184,9 @@ class Program:
         if not 2 <= y.columns <= MAX_OUTPUTS:
             raise ProgramError(f"'{label}': {y} has {y.columns} columns; the policy unit takes 2 to {MAX_OUTPUTS} "
                                f"(at most {MAX_OUTPUTS - 1} actions and the value)")
-        if records.exponent is not None or records.row_words != 1 or records.rows != y.rows:
-            raise ProgramError(f"'{label}': {records} should be {y.rows} raw records of one word; make it with layout.records")
+        words = record_words(records.lanes)
+        if records.exponent is not None or records.row_words != words or records.rows != y.rows:
+            raise ProgramError(f"'{label}': {records} should be {y.rows} raw records of {words} words; make it with layout.records")
 
     # update
 

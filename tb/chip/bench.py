@@ -15,7 +15,7 @@ from pymodels.chip import Chip
 from pymodels.csr_map import MEMORIES, REGISTERS
 from tb.chip.agents import CsrAgent, IrqAgent, MemoryAgent, Pauses
 from tb.chip.host import AFTER_ERROR, ERRORS, Access, ChipScoreboard, TwinHost
-from tb.chip.programs import ILLEGAL, Generator, Space
+from tb.chip.programs import ILLEGAL, Generator, Space, coefficients
 from tb.common.actors import Coverage, quiet, rng
 
 LANES = int(os.environ.get("CHIP_LANES", "8"))
@@ -118,10 +118,7 @@ class ChipTest(uvm_test):
         await self.host.transfer_scratchpad(False, DUMP_AT)
 
     async def configure(self) -> None:
-        draw = lambda low, high: int(self.rng.integers(low, high))  # noqa: E731
-        await self.host.write_registers(
-            LEARNING_RATE=draw(0, 65536) | (draw(-24, 0) & 0xFF) << 16, MOMENTUM=draw(0, 65536), RATIO_MODE=draw(0, 4),
-            RATIO_BOUNDS=(draw(-2000, 1) & 0xFFFF) | draw(0, 2000) << 16, ENTROPY_COEF=draw(0, 1 << 18), VALUE_COEF=draw(0, 1 << 18))
+        await self.host.write_registers(**coefficients(lambda low, high: int(self.rng.integers(low, high))))
 
     async def body(self) -> None:
         raise NotImplementedError

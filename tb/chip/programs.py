@@ -11,6 +11,17 @@ import numpy as np
 
 UNITS = {"gemm": 1, "policy": 2, "update": 3, "dma": 4}
 ABSOLUTE, CURRENT, NEXT = 0, 1, 2
+RECORD = 8  # elements of a record that LOSS reads
+
+
+def coefficients(draw) -> dict[str, int]:
+    """Random contents of the registers that policy and update read; `draw(low, high)` gives an integer below `high`."""
+    def bounds() -> int:
+        return (draw(-2000, 1) & 0xFFFF) | draw(0, 2000) << 16
+
+    return {"LEARNING_RATE": draw(0, 65536) | (draw(-24, 0) & 0xFF) << 16, "MOMENTUM": draw(0, 65536), "RATIO_MODE": draw(0, 1 << 17),
+            "RATIO_BOUNDS": bounds(), "RHO_BOUNDS": bounds(), "RATIO_DUAL": draw(0, 2000), "ENTROPY_COEF": draw(0, 1 << 18),
+            "VALUE_COEF": draw(0, 1 << 18)}
 
 
 @dataclass
@@ -148,7 +159,7 @@ class Generator:
         self._operand(step, 0, m, self._words(n), write=False)
         if loss:
             step.fields |= {"stochastic": int(rng.integers(0, 2)), "gshift": int(rng.integers(0, 32))}
-            self._operand(step, 1, m, 1, write=False, exponent=False)
+            self._operand(step, 1, m, self._words(RECORD), write=False, exponent=False)
             self._operand(step, 2, m, self._words(n), write=True)
         else:
             step.fields["greedy"] = int(rng.integers(0, 2))

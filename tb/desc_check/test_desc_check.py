@@ -20,8 +20,9 @@ def test_desc_check(lanes, banks):
     (">= 33'(b_q[l].room)", "> 33'(b_q[l].room)", "test_ends"),
     ("half ? {1'b0, n1_q[15:1]}", "half ? {1'b0, n1_q[15:1]} + 16'd8", "test_ends"),
     ("(desc_i.chain && (desc_i.trans_a || desc_i.overlap == '0))", "(desc_i.chain && desc_i.overlap == '0)", "test_random"),
+    ("if (pick_q[l].record) column |=", "if (1'b0) column |=", "test_ends"),
     ("desc_i.k > 16'd16384", "desc_i.k > 16'd16385", "test_fields"),
 ])
 def test_desc_check_detects_a_planted_error(old, new, caught_by):
     with pytest.raises(BenchFailed, match=caught_by):
-        desc_check(8, 8, mutate=(FILE, old, new))
+        desc_check(4, 8, mutate=(FILE, old, new))

@@ -8,8 +8,9 @@ import cocotb
 import numpy as np
 
 from pymodels import policy
+from pymodels.descriptor import record_words
 from pymodels.numerics import mix32_array
-from pymodels.policy import Stats, record_words
+from pymodels.policy import Stats
 from tb.common.actors import CommandDriver, Coverage, Scoreboard, cycle, rng, stalls, start_clock_and_reset
 from tb.common.ports import ScratchpadPorts
 from tb.common.ratios import any_clip, named
