@@ -18,10 +18,12 @@ module lathe_exp_q #(
 );
   logic [Latency-1:0] valid_q;
   logic signed [28:0] x5_q;
-  logic signed [31:0] x23_q, x23p_q;
+  logic signed [27:0] x3p_q;
+  logic signed [25:0] x_q;
+  logic signed [31:0] x23p_q;
   logic signed [33:0] x85_q;
   logic signed [27:0] t_q;
-  logic signed [26:0] t_rounded;
+  logic signed [10:0] n3;
   logic signed [5:0]  n4_q;  // -19 (result 0) .. 5 (saturated)
   logic [4:0]         shift5_q, shift6_q;  // 5 - n
   logic [2:0]         fine_q;
@@ -54,7 +56,7 @@ module lathe_exp_q #(
     endcase
   end
 
-  assign t_rounded = 27'(t_q);
+  assign n3 = t_q[26:16];
 
   lathe_tag_pipe #(
     .Latency(Latency),
@@ -68,22 +70,22 @@ module lathe_exp_q #(
     .tag_o
   );
 
-  // x * 94548 / 2**16 = x * 23637 / 2**14, and 23637 = 85 + 1024 * 23.
+  // x * 94548 / 2**16 = x * 23637 / 2**14, and 23637 = 85 + 1024 * 23. Rounding, 8 * 1024 = 2**13, comes with 3 * x + 1.
   always_ff @(posedge clk_i) begin
     if (valid_i) begin
       x5_q  <= 29'(x_i) + (29'(x_i) <<< 2);
-      x23_q <= (32'(x_i) <<< 4) + (32'(x_i) <<< 3) - 32'(x_i);
+      x3p_q <= 28'(({28'(x_i), 1'b1} + {28'(x_i) <<< 1, 1'b1}) >> 1);
+      x_q <= x_i;
     end
     if (valid_q[0]) begin
       x85_q  <= 34'(x5_q) + (34'(x5_q) <<< 4);
-      x23p_q <= x23_q + 32'sd8;  // rounding: 8 * 1024 = 2**13
+      x23p_q <= (32'(x3p_q) <<< 3) - 32'(x_q);
     end
     if (valid_q[1]) t_q <= 28'((42'(x85_q) + (42'(x23p_q) <<< 10)) >>> 14);
     if (valid_q[2]) begin
       {base4_q, slope4_q} <= rom[t_q[15:8]];
       g4_q <= t_q[7:0];
-      n4_q <= t_rounded < -27'sd19 * 27'sd65536 ? -6'sd19 :
-              t_rounded >= 27'sd5 * 27'sd65536 ? 6'sd5 : 6'(t_rounded >>> 16);
+      n4_q <= n3 < -11'sd19 ? -6'sd19 : n3 >= 11'sd5 ? 6'sd5 : 6'(n3);
     end
     if (valid_q[3]) begin  // block RAM and multiplier each have a cycle of their own
       base5_q <= base4_q;

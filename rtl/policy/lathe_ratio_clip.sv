@@ -112,8 +112,8 @@ module lathe_ratio_clip (
       r1_q <= '{x: x_r_i, high: x_r_i > 17'(r_i.hi), low: x_r_i < 17'(r_i.lo)};
       rho1_q <= '{x: x_rho_i, high: x_rho_i > 17'(rho_i.hi), low: x_rho_i < 17'(rho_i.lo)};
       beyond1_q <= x_r_i > 17'(dual_i);
-      gain1_q <= adv_i > 16'sd0;
-      cost1_q <= adv_i < 16'sd0;
+      gain1_q <= !adv_i[15] && adv_i != '0;
+      cost1_q <= adv_i[15];
       x1_q <= stats_rho_i ? x_rho_i : x_r_i;
     end
     if (valid_q[1]) begin
