@@ -108,9 +108,10 @@ module lathe #(
     .clk_o(clk_core)
   );
 
-  // Resets go out of registers. Power-on resets everything.
+  // Resets go out of registers, which power up as resets. Power-on resets everything.
   logic rst_n, por_n;
-  always_ff @(posedge clk_core) begin
+  initial {rst_n, por_n} = '0;
+  always @(posedge clk_core) begin
     por_n <= por_ni;
     rst_n <= rst_ni && por_ni;
   end
