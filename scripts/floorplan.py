@@ -22,7 +22,7 @@ SIDE, EDGE = 9, 4                   # blocks of the array's edges
 OPTIMIZER = ((2, 10), (2, 11), (2, 12), (1, 12))  # row and block of the optimizer's lanes, two each
 CHECK = (1, 10)                     # of the descriptor check
 BANKS = ((1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (2, 3), (3, 0), (3, 1))  # memory row and place of each bank of the scratchpad
-BANK = re.compile(r"u_scratchpad\.g_bank\[(\d)\]\.mem_q\.0\.(\d)$")  # a bank's memory of one lane
+BANK = re.compile(r"u_scratchpad\.g_bank\[(\d)\]\.mem_q\.0\.(\d)$")  # bank and lane of a memory
 RESET_LOADS = 400  # a reset of more registers takes the global network
 GLOBALS = 12       # of 16; clocks need some
 

@@ -7,9 +7,10 @@ Synthesis joins what is equal, so copies cannot be had from the RTL. No function
 import re
 from collections import Counter
 
+from floorplan import BANK
+
 WIDE = ("PFUMX", "L6MUX21")
 LOGIC = ("LUT4", *WIDE)
-BANK = re.compile(r"u_scratchpad\.g_bank\[\d\]\.mem_q\.0\.(\d)$")  # a bank's memory of one lane
 LANES = 8
 
 
@@ -70,7 +71,7 @@ def split_banks(module: dict) -> int:
     netlist, made = _Netlist(module), {}
     for name, cell in list(module["cells"].items()):
         found = BANK.search(name)
-        if found and cell["type"] == "DP16KD" and int(found[1]) >= LANES // 2:
+        if found and cell["type"] == "DP16KD" and int(found[2]) >= LANES // 2:
             for port, bits in cell["connections"].items():
                 if re.fullmatch(r"AD[AB]\d+|CE[AB]|WE[AB]|OCE[AB]", port):
                     cell["connections"][port] = [netlist.copy(bit, "upper", LOGIC, made) if netlist.type(bit) in LOGIC else bit
