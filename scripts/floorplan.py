@@ -12,6 +12,8 @@ word nearby.
 import re
 from collections import Counter
 
+from netlist import Netlist
+
 # Sites of an ECP5 85k part: three rows, 13 blocks of four in each (read off nextpnr's own placements).
 ROWS = (10, 34, 58)  # of the lanes, of the array
 BLOCKS = 13
@@ -143,13 +145,7 @@ def pack_products(module: dict) -> int:
 
     Synthesis leaves that register in the fabric, where up to 36 wires lead to it.
     """
-    cells = module["cells"]
-    loads: dict[int, list[tuple[str, str]]] = {}
-    for name, cell in cells.items():
-        for port, bits in cell["connections"].items():
-            for bit in bits if cell["port_directions"][port] == "input" else []:
-                if isinstance(bit, int):
-                    loads.setdefault(bit, []).append((name, port))
+    cells, loads = module["cells"], Netlist(module).loads
     outputs = {bit for port in module["ports"].values() for bit in port["bits"]}
     packed = 0
     for cell in [cell for cell in cells.values() if cell["type"] == "MULT18X18D"]:

@@ -8,59 +8,11 @@ import re
 from collections import Counter
 
 from floorplan import BANK
+from netlist import Netlist
 
 WIDE = ("PFUMX", "L6MUX21")
 LOGIC = ("LUT4", *WIDE)
 LANES = 8
-
-
-class _Netlist:
-    """A flat netlist's cells with what drives each net and what it drives."""
-
-    def __init__(self, module: dict):
-        self.cells = module["cells"]
-        self.driver: dict[object, tuple[str, str]] = {}
-        self.loads: dict[object, list[tuple[str, str]]] = {}
-        self.unused = 1 + max(bit for cell in self.cells.values() for bits in cell["connections"].values()
-                              for bit in bits if isinstance(bit, int))
-        self.luts = 0  # that were added
-        for name in self.cells:
-            self._enter(name)
-
-    def _enter(self, name: str) -> None:
-        cell = self.cells[name]
-        for port, bits in cell["connections"].items():
-            for bit in bits:
-                if isinstance(bit, int) and cell["port_directions"][port] == "output":
-                    self.driver[bit] = (name, port)
-                elif isinstance(bit, int):
-                    self.loads.setdefault(bit, []).append((name, port))
-
-    def type(self, bit: object) -> str:
-        """Return the type of the cell that drives a net; "" if none does."""
-        return self.cells[self.driver[bit][0]]["type"] if bit in self.driver else ""
-
-    def copy(self, bit: object, suffix: str, kinds: tuple[str, ...], made: dict) -> object:
-        """Return the output of a copy of the cell that drives `bit` and of what it gets from cells of these kinds; `made`: by then."""
-        if bit not in made:
-            name, port = self.driver[bit]
-            cell, new = self.cells[name], f"{name}_{suffix}"
-            connections = {key: [self.copy(value, suffix, kinds, made) if self.type(value) in kinds else value for value in bits]
-                           for key, bits in cell["connections"].items() if key != port}
-            made[bit] = self.unused
-            self.unused += 1
-            self.cells[new] = {**cell, "attributes": dict(cell["attributes"]), "connections": {**connections, port: [made[bit]]}}
-            self.luts += cell["type"] == "LUT4"
-            self._enter(new)
-        return made[bit]
-
-    def move(self, bit: object, to: object, loads: list[tuple[str, str]]) -> None:
-        """Let `to` drive these loads of `bit`."""
-        for name, port in loads:
-            connections = self.cells[name]["connections"]
-            connections[port] = [to if value == bit else value for value in connections[port]]
-        self.loads.setdefault(to, []).extend(loads)
-        self.loads[bit] = [load for load in self.loads[bit] if load not in loads]
 
 
 def split_banks(module: dict) -> int:
@@ -68,7 +20,7 @@ def split_banks(module: dict) -> int:
 
     Registers feed both, so that these wires, one for each bank, side and address bit, do not cross the middle of the chip.
     """
-    netlist, made = _Netlist(module), {}
+    netlist, made = Netlist(module), {}
     for name, cell in list(module["cells"].items()):
         found = BANK.search(name)
         if found and cell["type"] == "DP16KD" and int(found[2]) >= LANES // 2:
@@ -90,7 +42,7 @@ def _pair(name: str) -> tuple[str, int] | None:
 
 def spread_lanes(module: dict) -> int:
     """Give pairs of lanes copies of their own of registers and of logic that drives three other pairs or more; return the LUTs added."""
-    netlist = _Netlist(module)
+    netlist = Netlist(module)
     pairs = {name: _pair(name) for name in module["cells"]}
     logic = (LOGIC, 24, 4)  # kinds, fewest loads in all, fewest of a pair
     for kinds, fewest, each in (logic, logic, logic, (("TRELLIS_FF",), 6, 1)):
@@ -115,7 +67,7 @@ def spread_lanes(module: dict) -> int:
 
 def spread_resets(module: dict) -> int:
     """Give each unit a copy of a register that drives most of the units, the reset's; return how many."""
-    netlist, copies = _Netlist(module), 0
+    netlist, copies = Netlist(module), 0
     for bit in sorted(netlist.driver):
         if netlist.type(bit) != "TRELLIS_FF":
             continue
