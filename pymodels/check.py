@@ -30,6 +30,7 @@ _USES: dict[tuple[int, int], tuple[set[str], set[str]]] = {
     (Unit.GEMM, GemmOp.MATMUL): (_GEMM, {"m", "n", "k"}),
     (Unit.POLICY, PolicyOp.SAMPLE): ({"greedy"}, {"m", "n"}),
     (Unit.POLICY, PolicyOp.LOSS): ({"stochastic", "gshift"}, {"m", "n"}),
+    (Unit.POLICY, PolicyOp.EVALUATE): (set(), {"m", "n"}),
     (Unit.UPDATE, UpdateOp.SGD): ({"stochastic"}, {"m", "n"}),
     (Unit.UPDATE, UpdateOp.COMMIT): (set(), set()),
     (Unit.UPDATE, UpdateOp.ROLLBACK): (set(), set()),
@@ -67,6 +68,8 @@ def operands(d: dict[str, int], lanes: int) -> dict[int, Operand]:
         return {0: matrix(m, n), 2: words(m, 1, result=True)}
     if kind == (Unit.POLICY, PolicyOp.LOSS):
         return {0: matrix(m, n), 1: words(m, record_words(lanes)), 2: matrix(m, n, result=True)}
+    if kind == (Unit.POLICY, PolicyOp.EVALUATE):
+        return {0: matrix(m, n), 1: words(m, record_words(lanes)), 2: words(m, record_words(lanes), result=True)}
     if kind == (Unit.UPDATE, UpdateOp.SGD):
         return {i: words(1, n, result=i in (2, 4)) for i in range(5)}
     if kind == (Unit.DMA, DmaOp.LOAD):

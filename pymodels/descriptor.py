@@ -55,7 +55,7 @@ RESERVED: tuple[int, ...] = tuple(
 
 
 def record_words(lanes: int) -> int:
-    """Return the words of a row of the records that LOSS reads: 8 elements."""
+    """Return the words of a row of the records that LOSS and EVALUATE read: 8 elements."""
     return max(1, 8 // lanes)
 
 

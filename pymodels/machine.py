@@ -208,6 +208,15 @@ class Machine:
             return execute_sample
 
         t1 = _Tensor(self, fields, 1, used[1])
+        if fields["op"] == PolicyOp.EVALUATE:
+
+            def execute_evaluate(opnum: int) -> int:
+                y, _, register = t0.locate()
+                t2.locate()[0][...], _ = policy.evaluate(y, t1.locate()[0], file.exp[register])
+                return 0
+
+            return execute_evaluate
+
         gshift, stochastic = fields["gshift"], bool(fields["stochastic"])
 
         def execute_loss(opnum: int) -> int:

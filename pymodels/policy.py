@@ -10,7 +10,7 @@ from pymodels.functions import exp_q, ln_q
 from pymodels.numerics import Result, align, rand32, shift_round, store
 from pymodels.ratio import UNCORRECTED, Clip, clip
 
-#: What SAMPLE reports: records are raw integers without exponent.
+#: What SAMPLE and EVALUATE report: records are raw integers without exponent.
 RECORDS = Result()
 
 
@@ -77,6 +77,16 @@ def _to_record(value: np.ndarray) -> np.ndarray:
     return np.minimum(np.maximum(shift_round(value, 6), -32768), 32767)
 
 
+def _distances(z: np.ndarray) -> np.ndarray:
+    """Return each logit less the largest of its row."""
+    logits = z[:, :-1]
+    return logits - logits.max(axis=1, keepdims=True)
+
+
+def _recorded_actions(records: np.ndarray, actions: int) -> np.ndarray:
+    return np.minimum(records[:, 0].astype(np.int64) & 0xFFFF, actions - 1)
+
+
 def sample(
     y: np.ndarray, e_y: int, *, greedy: bool = False, key: int = 0, version: int = 0, lanes: int = 8
 ) -> tuple[np.ndarray, Result]:
@@ -110,13 +120,12 @@ def sample(
     logits in tests/test_models_policy.py.
     """
     z = _convert(y, e_y)
-    logits = z[:, :-1]
-    d = logits - logits.max(axis=1, keepdims=True)
+    d = _distances(z)
     e = exp_q(d)
     samples = _rows(len(z))
     if greedy:
         total = e.sum(axis=1)
-        action = logits.argmax(axis=1)
+        action = d.argmax(axis=1)
     else:
         sums = e.cumsum(axis=1)
         total = sums[:, -1]
@@ -128,6 +137,36 @@ def sample(
     records[:, 2] = _to_record(z[:, -1])
     records[:, 3] = (version + 0x8000 & 0xFFFF) - 0x8000
     return records, RECORDS
+
+
+def evaluate(y: np.ndarray, records: np.ndarray, e_y: int) -> tuple[np.ndarray, Result]:
+    """Return records with log-probability and value of the present policy in place of `old` and of the return.
+
+    Parameters
+    ----------
+    y : numpy.ndarray
+        int16, shape (M, N): N - 1 logits, then the value; N in 2..64.
+    records : numpy.ndarray
+        int16, shape (M, >= 8), as `loss` takes them.
+    e_y : int
+        Exponent of `y`.
+
+    Returns
+    -------
+    records : numpy.ndarray
+        int16, of the same shape: element 1 the log-probability of the record's action, element 3 the value (LSB 2**-10), the
+        other elements up to 7 as they were, zeros behind them.
+    result : Result
+        RECORDS: nothing for the histories.
+    """
+    z = _convert(y, e_y)
+    d = _distances(z)
+    action = _recorded_actions(records, d.shape[1])
+    result = np.zeros_like(records)
+    result[:, :8] = records[:, :8]
+    result[:, 1] = _to_record(d[_rows(len(z)), action] - ln_q(exp_q(d).sum(axis=1)))
+    result[:, 3] = _to_record(z[:, -1])
+    return result, RECORDS
 
 
 def loss(
@@ -182,13 +221,11 @@ def loss(
     ``c = 1``); the value's component is exact. Found over random samples in tests/test_models_policy.py.
     """
     z = _convert(y, e_y)
-    logits = z[:, :-1]
+    d = _distances(z)
     rows = _rows(len(z))
-    record = records[:, :5].astype(np.int64)
-    action = np.minimum(record[:, 0] & 0xFFFF, logits.shape[1] - 1)
-    old, adv, ret, mu = record[:, 1], record[:, 2], record[:, 3], record[:, 4]
+    action = _recorded_actions(records, d.shape[1])
+    old, adv, ret, mu = records[:, 1:5].astype(np.int64).T
 
-    d = logits - logits.max(axis=1, keepdims=True)
     lp = d - ln_q(exp_q(d).sum(axis=1))[:, None]
     p = exp_q(lp)
     entropy = -((p * lp + (1 << 15)) >> 16).sum(axis=1)

@@ -44,7 +44,7 @@ def touched(fields: dict[str, int], layout: Layout) -> tuple[set, set]:
         if space != Space.ABSOLUTE:
             reads.add("slot pointer")
         register = fields[f"t{number}_exp"]
-        raw = unit == Unit.DMA or (unit == Unit.POLICY and (op == PolicyOp.SAMPLE and number == 2 or number == 1))
+        raw = unit == Unit.DMA or (unit == Unit.POLICY and (op != PolicyOp.LOSS and number == 2 or number == 1))
         fixed = (space != Space.ABSOLUTE, register) in static or (number == 4 and fields["dact"])
         if not raw and not fixed:
             places.add(("exponent", space, register))
@@ -136,10 +136,13 @@ def random_program(rng: np.random.Generator, length: int) -> tuple[Program, Layo
         elif kind == 5:
             program.sample(pick(squares), pick(records))
         elif kind == 6:
-            if rng.integers(2):
+            which = rng.integers(4)
+            if which < 2:
                 program.load(pick(records), record_block)
-            else:
+            elif which == 2:
                 program.loss(pick(squares), pick(records), pick(results), 4)
+            else:
+                program.evaluate(pick(squares), pick(records), pick([None, *records]))
         elif kind == 7:
             index = rng.integers(2)
             contiguous = [t for t in results if t.stride == t.row_words]
@@ -168,7 +171,8 @@ def test_semaphores_against_brute_force(seed):
     before, edges = ended_before(decoded)
     access = [touched(fields, layout) for fields in decoded]
     for fields, (reads, writes) in zip(decoded, access, strict=True):
-        if fields["unit"] != Unit.DMA:
+        in_place = fields["unit"] == Unit.POLICY and fields["op"] == PolicyOp.EVALUATE
+        if fields["unit"] != Unit.DMA and not in_place:
             assert not {place for place in reads & writes if place[0] != "exponent"}
     conflicts = 0
     for j, (reads, writes) in enumerate(access):
@@ -330,6 +334,21 @@ def test_policy_limits(layout):
         program.sample(layout.tensor("y", 4, 65), layout.records("r", 4))
     with pytest.raises(ProgramError, match=r"should be 4 raw records"):
         program.sample(layout.tensor("y2", 4, 3), layout.records("r2", 5))
+
+
+def test_evaluate_works_in_place_or_beside(layout):
+    program = Program("p", layout)
+    y, records, other = layout.tensor("y", 8, 3), layout.records("r", 8), layout.records("other", 8)
+    program.evaluate(y, records)
+    program.evaluate(y, records, other)
+    assert [decode(words)["t2_addr"] for words in program.descriptors()] == [records.address, other.address]
+    assert "r = evaluate(y, r)" in program.listing()
+    with pytest.raises(ProgramError, match="the result 'r later' 8 x 8 overlaps the operand 'r' 8 x 8"):
+        program.evaluate(y, records, replace(records, name="r later", address=records.address + 1))
+    with pytest.raises(ProgramError, match="overlaps the operand 'y' 8 x 3"):
+        program.evaluate(y, records, replace(records, name="on y", address=y.address))
+    with pytest.raises(ProgramError, match=r"should be 8 raw records of 1 words"):
+        program.evaluate(y, records, layout.records("short", 7))
 
 
 def test_current_weights_are_not_written(layout):

@@ -7,7 +7,7 @@ import pytest
 from pymodels import policy
 from pymodels.functions import exp_q, ln_q
 from pymodels.numerics import mix32
-from pymodels.policy import Stats, loss, sample
+from pymodels.policy import Stats, evaluate, loss, sample
 from pymodels.ratio import clip
 from tb.common.ratios import any_clip, named
 from tb.common.spec import rand16, shift_round
@@ -53,6 +53,15 @@ def spec_sample(y, e_y, greedy, key, version, lanes):
         records.append([action, clamp(rne(lp[action], 6), 16), clamp(rne(z[-1], 6), 16),
                         version - 65536 if version > 32767 else version] + [0] * (lanes - 4))
     return records
+
+
+def spec_evaluate(y, records, e_y):
+    results = []
+    for row, record in zip(y, records.tolist(), strict=True):
+        z, _, lp = spec_row(row, e_y)
+        act = min(record[0] & 0xFFFF, len(lp) - 1)
+        results.append([record[0], clamp(rne(lp[act], 6), 16), record[2], clamp(rne(z[-1], 6), 16), *record[4:8]] + [0] * (len(record) - 8))
+    return results
 
 
 def spec_loss(y, records, e_y, e_dy, registers, entropy_coef, value_coef, gshift, stochastic, key):
@@ -110,6 +119,27 @@ def test_sample_follows_the_specification(actions, greedy):
         records, result = sample(y, e_y, greedy=greedy, key=key, version=version, lanes=lanes)
         assert records.dtype == np.int16 and records.tolist() == spec_sample(y, e_y, greedy, key, version, lanes)
         assert result == (0, 0, 0)
+
+
+@pytest.mark.parametrize("actions", [1, 2, 3, 7, 18, 63])
+def test_evaluate_follows_the_specification(actions):
+    rng = np.random.default_rng(actions)
+    for e_y in (-64, -18, -16, -13, -12, -10, 0, 15, 63):
+        y, records = draw(rng, 9, actions + 1), draw(rng, 9, int(rng.choice([8, 16])))
+        if rng.integers(2):
+            records[:, 0] = rng.integers(0, actions + 2, 9)
+        given = records.copy()
+        got, result = evaluate(y, records, e_y)
+        assert got.dtype == np.int16 and got.tolist() == spec_evaluate(y, records, e_y)
+        assert np.array_equal(records, given) and result == (0, 0, 0)
+
+
+def test_evaluate_agrees_with_sample():
+    rng = np.random.default_rng(3)
+    y = draw(rng, 50, 7)
+    sampled, _ = sample(y, -12, key=5)
+    got, _ = evaluate(y, np.hstack([sampled[:, :1], draw(rng, 50, 7)]), -12)
+    assert np.array_equal(got[:, [0, 1, 3]], sampled[:, [0, 1, 2]])
 
 
 @pytest.mark.parametrize("method", ["any", "none", "ppo", "tis", "icepop", "decoupled_ppo"])

@@ -100,8 +100,7 @@ def _chains(producer: Operation, op: Operation) -> bool:
     """Whether the left operand of `op` is what `producer` writes, stored in the same way."""
     if producer.op != "matmul" or op.fields["trans_a"]:
         return False
-    c, a = producer.operands[2], op.operands[0]
-    return all(getattr(c, name) == getattr(a, name) for name in ("space", "address", "stride", "rows", "columns", "packed"))
+    return producer.operands[2].same_place(op.operands[0])
 
 
 class _History:

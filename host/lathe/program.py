@@ -33,7 +33,7 @@ class Program:
         Where the tensors lie: the `layout` of the device that is to run it.
 
     No operation may write its result over one of its own operands, not even in part: which of the two the chip would read
-    depends on its timing. Every method refuses that.
+    depends on its timing. Every method refuses that; only `evaluate` may work in place.
     """
 
     def __init__(self, name: str, layout: Layout):
@@ -162,6 +162,20 @@ class Program:
         op.reads.append(POINTER)  # the record carries the version
         op.words = y.words * 100
 
+    def evaluate(self, y: Tensor, records: Tensor, out: Tensor | None = None, label: str | None = None) -> None:
+        """Record what the policy behind `y` says of the actions in `records`, whose form is that of `loss`.
+
+        `out` (unless given `records` itself: in place) becomes a copy with the log-probability of the action as element 1 and the
+        value as element 3, both at LSB 2**-10. The sampler's log-probability, element 4, stays what it was.
+        """
+        out = out or records
+        label = label or f"{out.name} = evaluate({y.name}, {records.name})"
+        for tensor in (records, out):
+            self._check_policy(label, y, tensor)
+        op = self._operation(label, "policy", "evaluate", {0: y, 1: records, 2: out}, results=(2,), in_place=(1,))
+        op.fields |= {"m": y.rows, "n": y.columns}
+        op.words = y.words * 200
+
     def loss(self, y: Tensor, records: Tensor, gradient: Tensor, gshift: int, label: str | None = None) -> None:
         """Record ``gradient = d loss / d y * 2**-gshift``.
 
@@ -283,7 +297,7 @@ class Program:
     # recording
 
     def _operation(self, label: str, unit: str, op_name: str, operands: dict[int, Tensor | None], results: tuple[int, ...] = (),
-                   exponents: bool = True) -> Operation:
+                   exponents: bool = True, in_place: tuple[int, ...] = ()) -> Operation:
         operands = {number: tensor for number, tensor in operands.items() if tensor is not None}
         op = Operation(label, unit, op_name, {"unit": unit, "op": op_name}, operands, tuple(n for n in results if n in operands))
         for number, tensor in operands.items():
@@ -295,14 +309,17 @@ class Program:
                 access for access in accesses(tensor, self.layout) if exponents or not access.resource.endswith("exponent"))
             if tensor.space != "absolute":
                 op.reads.append(POINTER)
-        self._check_overlap(op)
+        self._check_overlap(op, in_place)
         self._append(op)
         return op
 
-    def _check_overlap(self, op: Operation) -> None:
+    def _check_overlap(self, op: Operation, in_place: tuple[int, ...]) -> None:
+        """Refuse a result on an operand, but for one of `in_place` that lies exactly where the result does."""
         where = {number: places(tensor, self.layout) for number, tensor in op.operands.items()}
         for result in op.results:
             for number, tensor in op.operands.items():
+                if number in in_place and tensor.same_place(op.operands[result]):
+                    continue
                 if number != result and overlap(where[result], where[number]):
                     raise ProgramError(f"'{op.label}': the result {op.operands[result]} overlaps the operand {tensor}, which the "
                                        "chip reads while it writes; put the result into a tensor of its own")

@@ -118,6 +118,10 @@ class Tensor:
         """Words that hold one stored row."""
         return -(-self.stored[1] // self.lanes)
 
+    def same_place(self, other: "Tensor") -> bool:
+        """Whether both are the same elements in the same words."""
+        return all(getattr(self, name) == getattr(other, name) for name in ("space", "address", "stride", "rows", "columns", "packed"))
+
     @property
     def words(self) -> int:
         """Words from the first of the first row to the last of the last row."""

@@ -69,11 +69,11 @@ module lathe_desc_check
         uses.keep = {desc_i.colsum, 4'b0100};
       end
       UnitPolicy: begin
-        uses.op_ok = desc_i.op == PolicySample || desc_i.op == PolicyLoss;
+        uses.op_ok = desc_i.op == PolicySample || desc_i.op == PolicyLoss || desc_i.op == PolicyEvaluate;
         uses.mn = 1'b1;
-        uses.greedy = desc_i.op[0] == PolicySample[0];
-        {uses.stochastic, uses.gshift} = {2{desc_i.op[0] == PolicyLoss[0]}};
-        uses.used = {3'b001, desc_i.op[0] == PolicyLoss[0], 1'b1};
+        uses.greedy = desc_i.op[1:0] == PolicySample[1:0];
+        {uses.stochastic, uses.gshift} = {2{desc_i.op[1:0] == PolicyLoss[1:0]}};
+        uses.used = {3'b001, desc_i.op[1:0] != PolicySample[1:0], 1'b1};
         uses.keep = 5'b00100;
       end
       UnitUpdate: begin
@@ -169,7 +169,7 @@ module lathe_desc_check
     logic column_n;
     logic column_k;
     logic half;      // two columns an element
-    logic record;    // a record of LOSS
+    logic record;    // a record of LOSS or EVALUATE
     logic elements;  // columns, not words
   } pick_t;
 
@@ -195,7 +195,8 @@ module lathe_desc_check
     pick[0].row_m = !pick[0].row_k;
     pick[0].column_m = pick[0].row_k;
     pick[0].column_k = first && gemm && !desc_i.trans_a;
-    pick[0].column_n = first ? !gemm : !(policy && desc_i.op[0] == PolicySample[0]);
+    pick[0].column_n = first ? !gemm : !policy || desc_i.op[1:0] == PolicyLoss[1:0];
+    pick[0].record = !first && policy && desc_i.op[1:0] == PolicyEvaluate[1:0];
     pick[0].half = !first && gemm && desc_i.int8_result;
     pick[0].elements = gemm || policy;
     pick[1].row_k = first && gemm && !desc_i.trans_b;

@@ -19,7 +19,8 @@ package lathe_desc_pkg;
 
   typedef enum logic [4:0] {
     PolicySample = 5'd0,
-    PolicyLoss = 5'd1
+    PolicyLoss = 5'd1,
+    PolicyEvaluate = 5'd2
   } policy_op_e;
 
   typedef enum logic [4:0] {

@@ -14,7 +14,7 @@ from pymodels.numerics import Result, mix32
 from pymodels.weights import WeightGroup
 from tb.common.actors import rng, stalls
 from tb.common.structs import struct
-from tb.ctrl.programs import COMMIT, ROLLBACK, SAMPLE, Program
+from tb.ctrl.programs import COMMIT, RAW, ROLLBACK, Program
 
 CMD, DONE = struct("cmd_t"), struct("done_t")
 COPIED = ("op", "trans_a", "trans_b", "bias", "act", "dact", "stochastic", "greedy", "int8", "int8_result", "accumulate", "colsum",
@@ -29,7 +29,7 @@ STATES = {"IDLE": "UnitIdle", "BUSY": "UnitBusy", "WAIT": "UnitWait", "STALL_OPE
 def results(d: dict, lanes: int) -> list[int]:
     """Operands whose exponent registers a descriptor writes."""
     used = operands(d, lanes)
-    return [i for i in (2, 4) if i in used and used[i].result and d["unit"] != 4 and (d["unit"], d["op"]) != SAMPLE]
+    return [i for i in (2, 4) if i in used and used[i].result and d["unit"] != 4 and (d["unit"], d["op"]) not in RAW]
 
 
 @dataclass
