@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Policy unit: SAMPLE draws actions from rows of logits, LOSS makes the gradient of the policy, entropy
-// and value losses (docs/numerics.md, section 8). One element a cycle through a pipeline of passes, with
+// Policy unit: SAMPLE draws actions from rows of logits, EVALUATE gives log-probabilities of recorded ones, LOSS makes the
+// gradient of the policy, entropy and value losses (docs/numerics.md, section 8). One element a cycle through a pipeline of passes, with
 // several samples in flight. Configuration is taken with the command. Checks no command.
 //
-//   read ── log_softmax ──┬── pick (SAMPLE) ──┬── write
-//              └─ score ──┴── grad (LOSS) ────┘
+//   read ── log_softmax ──┬── pick (SAMPLE, EVALUATE) ──┬── write
+//              └─ score ──┴── grad (LOSS) ──────────────┘
 //                   └── stats
 module lathe_policy
   import lathe_policy_pkg::*;
@@ -47,7 +47,7 @@ module lathe_policy
   lathe_pkg::policy_cfg_t cfg_q;
   logic                   accept, start_q, row_done, write_empty;
   logic                   run_q, idle_q;     // one is not the other
-  logic                   loss_q, sample_q;  // the same
+  logic                   loss_q, sample_q, evaluate_q;  // the operation
   logic                   none_q;            // no row is left
   logic [15:0]            rows_left_q;
 
@@ -78,7 +78,8 @@ module lathe_policy
       cmd_q <= cmd_i;
       cfg_q <= cfg_i;
       loss_q <= cmd_i.op == lathe_desc_pkg::PolicyLoss;
-      sample_q <= cmd_i.op != lathe_desc_pkg::PolicyLoss;
+      sample_q <= cmd_i.op == lathe_desc_pkg::PolicySample;
+      evaluate_q <= cmd_i.op == lathe_desc_pkg::PolicyEvaluate;
       rows_left_q <= cmd_i.m;
     end else if (row_done) begin
       rows_left_q <= rows_left_q - 16'd1;
@@ -89,6 +90,8 @@ module lathe_policy
   logic    z_valid, z_room, z_last, rec_valid, rec_pop, starved;
   z_t      z;
   record_t rec;
+  logic    carried_pop;
+  kept_t   carried;
 
   lathe_policy_read #(
     .Lanes(Lanes)
@@ -96,7 +99,8 @@ module lathe_policy
     .clk_i,
     .rst_ni,
     .start_i(start_q),
-    .loss_i(loss_q),
+    .records_i(!sample_q),
+    .carry_i(evaluate_q),
     .src_i(cmd_q.t[0]),
     .rec_src_i(cmd_q.t[1]),
     .rows_i(cmd_q.m),
@@ -114,7 +118,9 @@ module lathe_policy
     .z_o(z),
     .rec_valid_o(rec_valid),
     .rec_pop_i(rec_pop),
-    .rec_o(rec)
+    .rec_o(rec),
+    .carried_pop_i(carried_pop),
+    .carried_o(carried)
   );
 
   logic        sum_valid, early_valid, elem_valid, elem_ready;
@@ -196,23 +202,25 @@ module lathe_policy
     .clk_i,
     .rst_ni,
     .clear_i(stats_clear_i),
-    .valid_i(sample_valid),
+    .valid_i(sample_valid && loss_q),
     .sample_i(sample),
     .stats_o
   );
 
   // Results.
-  logic               grad_valid, grad_last, word_end, pick_valid, room, first_q;
+  logic               grad_valid, grad_last, word_end, pick_valid, room, first_q, begins;
   logic signed [15:0] grad;
-  logic [63:0]        pick_rec;
+  logic [127:0]       pick_rec;
   logic [31:0]        saturations;
   logic [6:0]         bits;
   logic signed [9:0]  e_v;
 
   assign e_v = -10'sd32 - signed'({5'b0, cmd_q.gshift});
 
-  // An element is taken with its row's context and, if it is the first of a word or record, room for that.
-  assign elem_ready = elem_valid && ctx_valid && (room || !first_q);
+  // An element is taken with its row's context and, if a word begins with it, room for that. Of a record's words the first
+  // begins with the row's first element, the second with its last.
+  assign begins = first_q || (Lanes == 4 && evaluate_q && elem.last);
+  assign elem_ready = elem_valid && ctx_valid && (room || !begins);
 
   always_ff @(posedge clk_i) begin
     if (start_q) first_q <= 1'b1;
@@ -249,12 +257,16 @@ module lathe_policy
     .rst_ni,
     .start_i(start_q),
     .greedy_i(cmd_q.greedy),
+    .recorded_i(evaluate_q),
     .version_i(cfg_q.version),
-    .on_i(sample_q),
-    .fire_i(elem_ready && sample_q),
+    .on_i(!loss_q),
+    .fire_i(elem_ready && !loss_q),
     .first_i(first_q),
     .in_i(elem),
     .threshold_i(ctx.coef[21:0]),
+    .action_i(ctx.action),
+    .carried_pop_o(carried_pop),
+    .carried_i(carried),
     .rec_valid_o(pick_valid),
     .rec_o(pick_rec)
   );
@@ -267,11 +279,12 @@ module lathe_policy
     .start_i(start_q),
     .dst_i(cmd_q.t[2]),
     .room_o(room),
-    .take_i(elem_ready && first_q),
+    .take_i(elem_ready && begins),
     .elem_valid_i(grad_valid),
     .elem_last_i(grad_last),
     .elem_i(grad),
     .rec_valid_i(pick_valid),
+    .rec_whole_i(evaluate_q),
     .rec_i(pick_rec),
     .row_done_o(row_done),
     .empty_o(write_empty),
@@ -281,7 +294,7 @@ module lathe_policy
     .wr_data_o
   );
 
-  // Completion. SAMPLE leaves saturations and bits at zero: nothing is tracked.
+  // Completion. Only LOSS does not leave saturations and bits at zero.
   always_ff @(posedge clk_i) begin
     if (none_q) begin
       done_o <= '0;
@@ -304,7 +317,7 @@ module lathe_policy
   always_ff @(posedge clk_i) begin
     if (rst_ni && $time != 0) begin
       assert (!accept || (cmd_i.n >= 16'd2 && cmd_i.n <= 16'(MaxCols))) else $error("policy: n out of range");
-      assert (!(early_valid && loss_q) || rec_valid) else $error("policy: a row came before its record");
+      assert (!(early_valid && !sample_q) || rec_valid) else $error("policy: a row came before its record");
     end
   end
 `endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Chooses the action of a SAMPLE row and makes its record: the first action whose cumulated exponential
-// exceeds the threshold, or greedily the first largest logit. Nothing stalls.
+// exceeds the threshold, or greedily the first largest logit. EVALUATE: takes the recorded action and completes its record.
+// Nothing stalls.
 module lathe_policy_pick
   import lathe_policy_pkg::*;
 (
@@ -8,26 +9,31 @@ module lathe_policy_pick
   input  logic        rst_ni,
   input  logic        start_i,
   input  logic        greedy_i,
+  input  logic        recorded_i,   // EVALUATE
   input  logic [15:0] version_i,
 
-  input  logic        on_i,         // SAMPLE
+  input  logic        on_i,         // SAMPLE or EVALUATE
   input  logic        fire_i,       // it is taken, with its context
   input  logic        first_i,      // it is its row's first
   input  elem_t       in_i,
   input  logic [21:0] threshold_i,
+  input  logic [ColW-1:0] action_i,  // the recorded one
+  output logic        carried_pop_o,
+  input  kept_t       carried_i,    // of the row that ends
 
   output logic        rec_valid_o,
-  output logic [63:0] rec_o
+  output logic [127:0] rec_o        // for two cycles at least
 );
   logic               valid1_q, valid2_q, found_q, hit;
   elem_t              elem1_q;
   logic [21:0]        threshold1_q, sum_q;
   logic               last2_q, above_q, same_q, lower_q;  // what the upper and the lower half of the sum say
   logic signed [15:0] code2_q, code_q;  // of the element, of the action
-  logic [ColW-1:0]    col_q, action_q;
+  logic [ColW-1:0]    col_q, action_q, recorded1_q, recorded2_q;
 
   // Stage 1 adds the element, 2 compares, 3 chooses.
-  assign hit = above_q || (same_q && lower_q);
+  assign hit = recorded_i ? col_q == recorded2_q : above_q || (same_q && lower_q);
+  assign carried_pop_o = recorded_i && valid2_q && last2_q;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
@@ -45,6 +51,7 @@ module lathe_policy_pick
     if (on_i) begin
       elem1_q <= in_i;
       threshold1_q <= threshold_i;
+      recorded1_q <= action_i;
     end
     if (fire_i) sum_q <= (first_i ? '0 : sum_q) + 22'(in_i.e);
     if (valid1_q) begin
@@ -52,6 +59,7 @@ module lathe_policy_pick
       same_q <= !greedy_i && (sum_q[21:11] ^ threshold1_q[21:11]) == '0;  // apart from `above`
       lower_q <= sum_q[10:0] > threshold1_q[10:0];
       last2_q <= elem1_q.last;
+      recorded2_q <= recorded1_q;
       code2_q <= log_code(elem1_q.lp);
     end
     if (start_i) begin
@@ -66,7 +74,10 @@ module lathe_policy_pick
         action_q <= col_q;
         code_q <= code2_q;
       end
-      if (last2_q) rec_o <= {version_i, code2_q, code_q, 16'(action_q)};
+      if (last2_q) begin
+        rec_o <= recorded_i ? {carried_i.high, code2_q, carried_i.adv, code_q, carried_i.action}
+                            : {64'd0, version_i, code2_q, code_q, 16'(action_q)};
+      end
     end
   end
 

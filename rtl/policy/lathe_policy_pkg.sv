@@ -18,7 +18,7 @@ package lathe_policy_pkg;
     logic [16:0]        e;       // exp(logit - maximum); 0 on `last`
   } elem_t;
 
-  // What a LOSS sample's record holds, the action already limited to the last one.
+  // What LOSS and EVALUATE need of a sample's record, the action already limited to the last one.
   typedef struct packed {
     logic signed [15:0] mu;      // log-probability under the sampler, LSB 2**-10
     logic signed [15:0] ret;     // LSB 2**-10
@@ -26,6 +26,13 @@ package lathe_policy_pkg;
     logic signed [15:0] old;     // LSB 2**-10
     logic [ColW-1:0]    action;
   } record_t;
+
+  // What EVALUATE leaves of a record as it was.
+  typedef struct packed {
+    logic [63:0] high;    // elements 4 to 7
+    logic [15:0] adv;
+    logic [15:0] action;
+  } kept_t;
 
   // What is known of a sample when its row's elements are taken out for the last step.
   typedef struct packed {

@@ -10,7 +10,8 @@ module lathe_policy_read
   input  logic                  clk_i,
   input  logic                  rst_ni,
   input  logic                  start_i,
-  input  logic                  loss_i,      // records are read too
+  input  logic                  records_i,   // records are read too
+  input  logic                  carry_i,     // and handed on
   input  lathe_pkg::operand_t   src_i,
   input  lathe_pkg::operand_t   rec_src_i,
   input  logic [15:0]           rows_i,
@@ -31,7 +32,9 @@ module lathe_policy_read
 
   output logic                  rec_valid_o,
   input  logic                  rec_pop_i,   // if there is one
-  output record_t               rec_o
+  output record_t               rec_o,
+  input  logic                  carried_pop_i,
+  output kept_t                 carried_o    // of the oldest sample whose record was not popped
 );
   localparam int unsigned LaneW = $clog2(Lanes);
   localparam int unsigned WordW = ColW - LaneW;
@@ -91,7 +94,7 @@ module lathe_policy_read
       rec_end_q <= 1'b0;
       word_q <= '0;
       word_last_q <= one_word;
-      rec_next_q <= loss_i;
+      rec_next_q <= records_i;
       row_start_q <= 1'b1;
       rows_left_q <= rows_i;
     end else if (issue) begin
@@ -103,7 +106,7 @@ module lathe_policy_read
       end
       word_q <= word_next;
       word_last_q <= word_next == last_word_q;
-      rec_next_q <= rec_next_q ? !rec_end : row_end && loss_i;
+      rec_next_q <= rec_next_q ? !rec_end : row_end && records_i;
       rec_end_q <= rec_next_q && !rec_end;
       row_start_q <= row_end;
     end
@@ -136,20 +139,19 @@ module lathe_policy_read
   always_ff @(posedge clk_i) begin
     if (start_i) begin
       answer_word_q <= '0;
-      answer_rec_q <= loss_i;
+      answer_rec_q <= records_i;
       answer_end_q <= 1'b0;
     end else if (answer_valid_q) begin
-      answer_rec_q <= answer_rec_q ? !answer_end : loss_i && answer_word_q == last_word_q;
+      answer_rec_q <= answer_rec_q ? !answer_end : records_i && answer_word_q == last_word_q;
       answer_end_q <= answer_rec_q && !answer_end;
       answer_word_q <= answer_rec_q || answer_word_q == last_word_q ? '0 : answer_word_q + 1'b1;
     end
   end
 
-  // verilator lint_off UNUSEDSIGNAL
-  logic [127:0] elements;  // of a record; not all are used
-  // verilator lint_on UNUSEDSIGNAL
+  logic [127:0] elements;  // of a record
   logic [15:0]  action;
   record_t      rec;
+  logic         rec_push, unused_carried;
   if (RecWords == 1) begin : gen_one_word
     assign elements = answer_q[127:0];
   end else begin : gen_two_words
@@ -168,16 +170,30 @@ module lathe_policy_read
     rec.action = action > 16'(last_action_q) ? last_action_q : action[ColW-1:0];
   end
 
+  assign rec_push = answer_valid_q && answer_rec_q && answer_end;
+
   lathe_policy_side #(
     .Width($bits(record_t))
   ) u_records (
     .clk_i,
     .rst_ni,
-    .push_i(answer_valid_q && answer_rec_q && answer_end),
+    .push_i(rec_push),
     .push_data_i(rec),
     .valid_o(rec_valid_o),
     .pop_i(rec_pop_i && rec_valid_o),
     .data_o(rec_o)
+  );
+
+  lathe_policy_side #(
+    .Width($bits(kept_t))
+  ) u_carried (
+    .clk_i,
+    .rst_ni,
+    .push_i(rec_push && carry_i),
+    .push_data_i({elements[127:64], elements[47:32], action}),
+    .valid_o(unused_carried),
+    .pop_i(carried_pop_i),
+    .data_o(carried_o)
   );
 
   logic                word_valid, word_ready;

@@ -13,8 +13,9 @@ module lathe_policy_write #(
   input  logic                elem_valid_i,
   input  logic                elem_last_i,
   input  logic signed [15:0]  elem_i,
-  input  logic                rec_valid_i,   // never together with elem_valid_i
-  input  logic [63:0]         rec_i,
+  input  logic                rec_valid_i,   // never together with elem_valid_i, and not in two cycles one after the other
+  input  logic                rec_whole_i,   // records are of 8 elements, not of 4
+  input  logic [127:0]        rec_i,         // stays a cycle longer
   output logic                row_done_o,    // out of a register
   output logic                empty_o,       // the same; a cycle late
 
@@ -28,8 +29,10 @@ module lathe_policy_write #(
   logic [Lanes*16-1:0] word_q;
   logic [Lanes-1:0]    lane_q;  // one-hot
   logic [15:0]         row_addr_q, addr_q;
-  logic                push_q, ready, left_q;
+  logic                push_q, ready, left_q, rec_rest, rec_rest_q;  // rest: a record has a second word, which comes now
   logic [4:0]          taken_q, unused_level;
+
+  assign rec_rest = Lanes == 4 && rec_whole_i && rec_valid_i;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
@@ -38,12 +41,14 @@ module lathe_policy_write #(
       push_q <= 1'b0;
       row_done_o <= 1'b0;
       left_q <= 1'b0;
+      rec_rest_q <= 1'b0;
     end else begin
+      rec_rest_q <= rec_rest;
       left_q <= wr_valid_o && wr_ready_i;
       if (take_i != left_q) taken_q <= take_i ? taken_q + 5'd1 : taken_q - 5'd1;
       room_o <= !taken_q[$clog2(Depth)] && !(take_i && taken_q == 5'(Depth - 1));  // two cycles late when a word leaves
-      push_q <= rec_valid_i || (elem_valid_i && (elem_last_i || lane_q[Lanes-1]));
-      row_done_o <= rec_valid_i || (elem_valid_i && elem_last_i);
+      push_q <= rec_valid_i || rec_rest_q || (elem_valid_i && (elem_last_i || lane_q[Lanes-1]));
+      row_done_o <= (rec_valid_i && !rec_rest) || rec_rest_q || (elem_valid_i && elem_last_i);
     end
   end
 
@@ -53,6 +58,7 @@ module lathe_policy_write #(
       else if (elem_valid_i && lane_q[0]) word_q[16*i+:16] <= '0;
     end
     if (rec_valid_i) word_q <= (Lanes*16)'(rec_i);
+    else if (rec_rest_q) word_q <= (Lanes*16)'(rec_i[127:64]);
     empty_o <= !wr_valid_o;
     if (start_i) begin
       lane_q <= Lanes'(1);
@@ -86,7 +92,7 @@ module lathe_policy_write #(
   always_ff @(posedge clk_i) begin
     if (rst_ni && $time != 0) begin
       assert (!push_q || ready) else $error("policy_write: word without room");
-      assert (!(elem_valid_i && rec_valid_i)) else $error("policy_write: element and record");
+      assert (!(elem_valid_i && rec_valid_i) && !(rec_rest_q && rec_valid_i)) else $error("policy_write: element and record");
       assert (!take_i || room_o) else $error("policy_write: taken without room");
     end
   end

@@ -15,7 +15,7 @@ from pymodels.chip import Chip
 from pymodels.csr_map import MEMORIES, REGISTERS
 from tb.chip.agents import CsrAgent, IrqAgent, MemoryAgent, Pauses
 from tb.chip.host import AFTER_ERROR, ERRORS, Access, ChipScoreboard, TwinHost
-from tb.chip.programs import ILLEGAL, Generator, Space, coefficients
+from tb.chip.programs import ILLEGAL, Generator, Space, coefficients, independent
 from tb.common.actors import Coverage, quiet, rng
 
 LANES = int(os.environ.get("CHIP_LANES", "8"))
@@ -159,7 +159,7 @@ class RandomPrograms(ChipTest):
 
 
 OPTIONS = ("bias", "int8", "int8_result", "accumulate", "colsum", "chain")
-OPERATIONS = {"gemm", "policy loss", "policy sample", "sgd", "dma load", "dma store", "commit", "waits", "free",
+OPERATIONS = {"gemm", "policy loss", "policy sample", "policy evaluate", "sgd", "dma load", "dma store", "commit", "waits", "free",
               *(f"gemm {form}" for form in ("NN", "NT", "TN", "TT")), *(f"act {act}" for act in range(3)), "dact 1", "dact 2", *OPTIONS,
               "ragged m", "ragged n", "ragged k", "whole m", "stochastic", "nearest"}
 
@@ -206,11 +206,11 @@ class IllegalDescriptors(ChipTest):
     async def body(self) -> None:
         generator = Generator(self.rng, self.space)
         for name, (change, code) in ILLEGAL.items():
-            steps = generator.program(4)
+            steps = independent(generator.program(4))
             bad = generator.gemm()
             bad.fields |= change
             # No waits: the semaphores of a program that is cut short may never be posted.
-            fields = [step.fields | {"wait_mask": 0, "post_mask": 0, "last": 0} for step in steps
+            fields = [step.fields | {"wait_mask": 0, "post_mask": 0, "last": 0, "chain": 0} for step in steps
                       if step.label not in ("commit", "rollback")]
             generator.kept = 0
             place = int(self.rng.integers(0, len(fields) + 1))

@@ -11,7 +11,7 @@ import numpy as np
 
 UNITS = {"gemm": 1, "policy": 2, "update": 3, "dma": 4}
 ABSOLUTE, CURRENT, NEXT = 0, 1, 2
-RECORD = 8  # elements of a record that LOSS reads
+RECORD = 8  # elements of a record that LOSS and EVALUATE read
 
 
 def coefficients(draw) -> dict[str, int]:
@@ -154,10 +154,19 @@ class Generator:
         rng = self.rng
         m = self._dimension(24)
         n = int(rng.integers(2, 65)) if rng.random() < 0.2 else int(rng.integers(2, 9))
-        loss = int(rng.random() < 0.6)
-        step = Step({"unit": 2, "op": loss, "m": m, "n": n}, f"policy {'loss' if loss else 'sample'} {m}x{n}")
+        kind = str(rng.choice(["sample", "loss", "evaluate"], p=[0.3, 0.5, 0.2]))
+        step = Step({"unit": 2, "op": ("sample", "loss", "evaluate").index(kind), "m": m, "n": n}, f"policy {kind} {m}x{n}")
         self._operand(step, 0, m, self._words(n), write=False)
-        if loss:
+        if kind == "evaluate":
+            words = self._words(RECORD)
+            self._operand(step, 1, m, words, write=False, exponent=False)
+            if rng.random() < 0.5:
+                self._operand(step, 2, m, words, write=True, exponent=False)
+            else:  # in place
+                step.fields |= {f"t2_{name}": step.fields[f"t1_{name}"] for name in ("addr", "stride", "space")}
+                first, stride = step.fields["t1_addr"], step.fields["t1_stride"]
+                step.writes |= {(ABSOLUTE, first + row * stride + word) for row in range(m) for word in range(words)}
+        elif kind == "loss":
             step.fields |= {"stochastic": int(rng.integers(0, 2)), "gshift": int(rng.integers(0, 32))}
             self._operand(step, 1, m, self._words(RECORD), write=False, exponent=False)
             self._operand(step, 2, m, self._words(n), write=True)
@@ -228,6 +237,16 @@ def order(steps: list[Step]) -> None:
                 bit = 1 << (4 * (producer - 1) + consumer - 1)
                 steps[earlier[-1]].fields["post_mask"] = steps[earlier[-1]].fields.get("post_mask", 0) | bit
                 step.fields["wait_mask"] = step.fields.get("wait_mask", 0) | bit
+
+
+def independent(steps: list[Step]) -> list[Step]:
+    """Those of the steps that need no order among each other, whichever of two comes first in `steps`."""
+    kept: list[Step] = []
+    for step in steps:
+        touched = _aliased(step, step.reads)
+        if not any(_conflict(_aliased(other, other.reads), touched) for other in kept):
+            kept.append(step)
+    return kept
 
 
 def overlap(steps: list[Step], rng: np.random.Generator) -> None:

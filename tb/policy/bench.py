@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""lathe_policy: SAMPLE and LOSS against pymodels.policy, whole operations through a scratchpad model."""
+"""lathe_policy: SAMPLE, EVALUATE and LOSS against pymodels.policy, whole operations through a scratchpad model."""
 
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -95,6 +95,39 @@ class Bench:
         self.seen.hit("last action", bool((expected[:, 0] == n - 2).any()) and n > 2)
         return expected
 
+    def _record_rows(self, at, m, stride):
+        """Word addresses of records, one row each."""
+        return at + np.arange(m)[:, None] * stride + np.arange(record_words(self.lanes))
+
+    def _place_records(self, records, stride):
+        rows = self._record_rows(RECORDS, len(records), stride)
+        whole = self.pad.memory[rows].reshape(len(records), -1)  # with garbage in pad lanes
+        whole[:, :8] = records
+        self.pad.memory[rows] = whole.reshape(*rows.shape, self.lanes)
+
+    async def evaluate(self, case, records, in_place=False):
+        """Run EVALUATE, compare every record and every untouched word; return the records."""
+        m, n = case.y.shape
+        stride, _ = self._place(case.y, case.gap)
+        rec_stride = record_words(self.lanes) + case.gap
+        out_stride = rec_stride if in_place else rec_stride + case.gap
+        out = RECORDS if in_place else RESULT
+        self._place_records(records, rec_stride)
+        before = self.pad.memory.copy()
+        rows = self._record_rows(out, m, out_stride)
+        given = before[self._record_rows(RECORDS, m, rec_stride)].reshape(m, -1)
+        expected, _ = policy.evaluate(case.y, given, case.e_y)
+        before[rows] = expected.reshape(*rows.shape, self.lanes)
+        done = await self.run({
+            "op": constant("PolicyEvaluate"), "m": m, "n": n,
+            "t": {0: {"addr": SOURCE, "stride": stride, "exp": case.e_y}, 1: {"addr": RECORDS, "stride": rec_stride},
+                  2: {"addr": out, "stride": out_stride}}})
+        self.board.expect(before)
+        self.board.observe(self.pad.memory)
+        assert done["error"] == 0 and done["saturations"] == 0 and not any(r["track"] for r in done["result"])
+        self.check_stats()
+        return expected
+
     async def loss(self, case, records):
         """Run LOSS, compare the gradient, the completion record and the statistics."""
         m, n = case.y.shape
@@ -102,9 +135,7 @@ class Bench:
         rec_words = record_words(self.lanes)
         rec_stride, out_stride = rec_words + case.gap, words + 2 * case.gap
         assert RECORDS + m * rec_stride < RESULT
-        for word in range(rec_words):
-            part = records[:, word * self.lanes:(word + 1) * self.lanes]
-            self.pad.memory[RECORDS + word + np.arange(m) * rec_stride, :part.shape[1]] = part
+        self._place_records(records, rec_stride)
         before = self.pad.memory.copy()
         names = ("ratio", "entropy_coef", "value_coef")
         expected, result = policy.loss(case.y, records, case.e_y, case.e_dy, gshift=case.gshift,
@@ -171,7 +202,10 @@ async def test_shapes(dut):
         for m in (1, 5) if actions > 3 else (1, 5, 70):
             case = Case(bench.logits(m, actions), gap=m % 3, key=actions * 1000 + m)
             sampled = await bench.sample(case)
-            await bench.loss(case, bench.records(m, actions, sampled))
+            records = bench.records(m, actions, sampled)
+            evaluated = await bench.evaluate(case, records, in_place=bool(m % 3))
+            assert np.array_equal(evaluated[:, [1, 3]], sampled[:, [1, 2]])  # the same policy
+            await bench.loss(case, records)
     bench.seen.require(["last action"])
     bench.board.finish()
 
@@ -234,6 +268,7 @@ async def test_extremes(dut):
         await bench.sample(case)
         records = generator.choice(ends, (m, 8))
         records[:, 0] = [-1, -32768, actions - 1, actions, 0, 32767, 64, 256]
+        await bench.evaluate(case, records)
         await bench.loss(case, records)
     bench.seen.require(["saturated"])
     bench.board.finish()
@@ -282,6 +317,7 @@ async def test_backlog(dut):
         bench.pad.set_stall(lambda port: stalls(0.0 if port == 0 else 0.97, rng(port)))
         case = Case(bench.logits(90 if actions < 10 else 12, actions))
         sampled = await bench.sample(case)
+        await bench.evaluate(case, bench.records(len(case.y), actions))
         await bench.loss(case, bench.records(len(case.y), actions, sampled))
         bench.seen.hit("stall_result", bench.stalled_result)
         bench.pad.set_stall(lambda port: stalls(0.97 if port == 0 else 0.0, rng(port)))
@@ -308,7 +344,9 @@ async def test_random(dut):
                         stochastic=bool(generator.integers(2)), greedy=bool(generator.integers(2)),
                         key=int(generator.integers(1 << 32)), gap=int(generator.integers(3)))
             sampled = await bench.sample(case)
-            await bench.loss(case, bench.records(m, actions, sampled if generator.integers(2) else None))
+            records = bench.records(m, actions, sampled if generator.integers(2) else None)
+            await bench.evaluate(case, records, in_place=bool(generator.integers(2)))
+            await bench.loss(case, records)
     bench.board.finish()
 
 
@@ -321,27 +359,32 @@ async def test_rate(dut):
         case = Case(bench.logits(m, actions))
         await bench.sample(case)
         sample_cycles = bench.commands.cycles
-        await bench.loss(case, bench.records(m, actions))
+        records = bench.records(m, actions)
+        await bench.evaluate(case, records, in_place=True)
+        evaluate_cycles = bench.commands.cycles
+        await bench.loss(case, records)
         fill = 90 + 5 * (actions + 1)  # a row through all passes
-        dut._log.info("A=%d: %d samples, SAMPLE %d cycles, LOSS %d cycles", actions, m, sample_cycles, bench.commands.cycles)
+        dut._log.info("A=%d: %d samples, SAMPLE %d cycles, EVALUATE %d cycles, LOSS %d cycles", actions, m, sample_cycles,
+                      evaluate_cycles, bench.commands.cycles)
         assert bench.stalled_result == 0
-        for cycles in (sample_cycles, bench.commands.cycles):
+        for cycles in (sample_cycles, evaluate_cycles, bench.commands.cycles):
             assert m * (actions + 1) < cycles <= m * (actions + 3) + fill
     bench.board.finish()
 
 
 @cocotb.test(timeout_time=20, timeout_unit="ms")
 async def test_reset(dut):
-    """A reset in the middle of either operation leaves nothing behind; statistics can be cleared without one."""
+    """A reset in the middle of any operation leaves nothing behind; statistics can be cleared without one."""
     bench = await begin(dut, 0.1)
     case = Case(bench.logits(40, 3))
-    for wait, op in ((3, "PolicyLoss"), (40, "PolicyLoss"), (150, "PolicyLoss"), (60, "PolicySample")):
+    for wait, op in ((3, "PolicyLoss"), (40, "PolicyLoss"), (150, "PolicyLoss"), (60, "PolicySample"), (120, "PolicyEvaluate")):
         await bench.commands.interrupt({
             "op": constant(op), "m": 40, "n": 4,
             "t": {0: {"stride": 1}, 1: {"stride": 1}, 2: {"addr": RESULT, "stride": 1}}}, wait, 1)
         bench.stats.clear()
         bench.check_stats()
         sampled = await bench.sample(case)
+        await bench.evaluate(case, bench.records(40, 3))
         await bench.loss(case, bench.records(40, 3, sampled))
     dut.stats_clear_i.value = 1
     await cycle(dut)
