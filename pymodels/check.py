@@ -24,13 +24,14 @@ class Operand(NamedTuple):
 
 #: Fields that only some operations use; all others must leave them zero.
 _GEMM = {"trans_a", "trans_b", "bias", "act", "dact", "stochastic", "int8", "int8_result", "accumulate", "colsum", "chain", "overlap"}
-_OPTIONS = _GEMM | {"greedy", "gshift", "mem_addr", "mem_stride"}
+_OPTIONS = _GEMM | {"greedy", "gshift", "sequence_words", "mem_addr", "mem_stride"}
 #: (unit, op): (options used, dimensions used).
 _USES: dict[tuple[int, int], tuple[set[str], set[str]]] = {
     (Unit.GEMM, GemmOp.MATMUL): (_GEMM, {"m", "n", "k"}),
     (Unit.POLICY, PolicyOp.SAMPLE): ({"greedy"}, {"m", "n"}),
-    (Unit.POLICY, PolicyOp.LOSS): ({"stochastic", "gshift"}, {"m", "n"}),
+    (Unit.POLICY, PolicyOp.LOSS): ({"stochastic", "gshift", "sequence_words"}, {"m", "n"}),
     (Unit.POLICY, PolicyOp.EVALUATE): (set(), {"m", "n"}),
+    (Unit.POLICY, PolicyOp.MEASURE): (set(), {"m", "n"}),
     (Unit.UPDATE, UpdateOp.SGD): ({"stochastic"}, {"m", "n"}),
     (Unit.UPDATE, UpdateOp.COMMIT): (set(), set()),
     (Unit.UPDATE, UpdateOp.ROLLBACK): (set(), set()),
@@ -67,9 +68,14 @@ def operands(d: dict[str, int], lanes: int) -> dict[int, Operand]:
     if kind == (Unit.POLICY, PolicyOp.SAMPLE):
         return {0: matrix(m, n), 2: words(m, 1, result=True)}
     if kind == (Unit.POLICY, PolicyOp.LOSS):
-        return {0: matrix(m, n), 1: words(m, record_words(lanes)), 2: matrix(m, n, result=True)}
+        used = {0: matrix(m, n), 1: words(m, record_words(lanes)), 2: matrix(m, n, result=True)}
+        if d["sequence_words"]:
+            used[4] = words(m, 1)
+        return used
     if kind == (Unit.POLICY, PolicyOp.EVALUATE):
         return {0: matrix(m, n), 1: words(m, record_words(lanes)), 2: words(m, record_words(lanes), result=True)}
+    if kind == (Unit.POLICY, PolicyOp.MEASURE):
+        return {0: matrix(m, n), 1: words(m, record_words(lanes)), 2: words(m, 1, result=True)}
     if kind == (Unit.UPDATE, UpdateOp.SGD):
         return {i: words(1, n, result=i in (2, 4)) for i in range(5)}
     if kind == (Unit.DMA, DmaOp.LOAD):

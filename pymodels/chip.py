@@ -206,13 +206,14 @@ class Chip(Machine):
             return REGISTERS[name].unpack(self._kept[name])
 
         def lane(name: str, bounds: str) -> Lane:
-            return Lane(mode[f"{name}_weight"], mode[f"{name}_above"], mode[f"{name}_below"], **fields(bounds))
+            return Lane(mode[f"{name}_weight"], mode[f"{name}_above"], mode[f"{name}_below"], **fields(bounds),
+                        source=mode[f"{name}_source"], aggregate=mode[f"{name}_aggregate"])
 
-        rate, mode = fields("LEARNING_RATE"), fields("RATIO_MODE")
+        rate, mode, veto = fields("LEARNING_RATE"), fields("RATIO_MODE"), fields("VETO_BOUNDS")
         vars(self.settings).update(vars(Settings(
             seed=self._kept["SEED"], lr_mant=rate["mant"], lr_exp=rate["exp"], momentum=self._kept["MOMENTUM"],
             ratio=Clip(lane("r", "RATIO_BOUNDS"), lane("rho", "RHO_BOUNDS"), mode["r_dual"], fields("RATIO_DUAL")["value"],
-                       mode["stats_lane"]),
+                       mode["stats_lane"], mode["veto_below"], mode["veto_above"], veto["lo"], veto["hi"]),
             entropy_coef=self._kept["ENTROPY_COEF"], value_coef=self._kept["VALUE_COEF"])))
         self._configured = True
 

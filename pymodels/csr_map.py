@@ -135,13 +135,19 @@ REGISTERS: dict[str, Register] = {
         "r_below": Field(3, 2, False, "rw", 0, "ratio action below RATIO_BOUNDS.lo"),
         "r_dual": Field(5, 1, False, "rw", 0,
             "coefficient 0 if the advantage is negative and the log-ratio of lane r above RATIO_DUAL"),
+        "r_source": Field(6, 2, False, "rw", 0, "ratio source of lane r"),
         "rho_weight": Field(8, 1, False, "rw", 0, "lane rho enters the coefficient"),
         "rho_above": Field(9, 2, False, "rw", 0, "ratio action above RHO_BOUNDS.hi"),
         "rho_below": Field(11, 2, False, "rw", 0, "ratio action below RHO_BOUNDS.lo"),
+        "rho_source": Field(13, 2, False, "rw", 0, "ratio source of lane rho"),
         "stats_lane": Field(16, 1, False, "rw", 0, "lane whose log-ratio the statistics sum: 0 r, 1 rho"),
+        "r_aggregate": Field(17, 2, False, "rw", 0, "ratio aggregate of lane r"),
+        "rho_aggregate": Field(19, 2, False, "rw", 0, "ratio aggregate of lane rho"),
+        "veto_below": Field(21, 1, False, "rw", 0, "a log-ratio of lane rho below VETO_BOUNDS.lo vetoes its sequence"),
+        "veto_above": Field(22, 1, False, "rw", 0, "a log-ratio of lane rho above VETO_BOUNDS.hi vetoes its sequence"),
     },
         "What the importance ratios of lanes r (old to new policy) and rho (sampler to old) do to a sample, "
-        "see numerics.md; actions: descriptors.md."),
+        "see numerics.md; codes: descriptors.md."),
     "RATIO_BOUNDS": Register("RATIO_BOUNDS", 0x0048, "rw", {
         "lo": Field(0, 16, True, "rw", 0, "lower bound"),
         "hi": Field(16, 16, True, "rw", 0, "upper bound"),
@@ -159,6 +165,11 @@ REGISTERS: dict[str, Register] = {
     "RATIO_DUAL": Register("RATIO_DUAL", 0x0058, "rw", {
         "value": Field(0, 16, True, "rw", 0, "threshold"),
     }, "Threshold of RATIO_MODE.r_dual, LSB 2**-10; a log-ratio on it is kept."),
+    "VETO_BOUNDS": Register("VETO_BOUNDS", 0x005C, "rw", {
+        "lo": Field(0, 16, True, "rw", 0, "lower bound"),
+        "hi": Field(16, 16, True, "rw", 0, "upper bound"),
+    },
+        "Bounds of the samples' log-ratios of lane rho in MEASURE, LSB 2**-10; a ratio on a bound is kept."),
     "SATURATIONS": Register("SATURATIONS", 0x0080, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     }, "Values clamped to 16 bits by completed commands."),
@@ -227,6 +238,18 @@ REGISTERS: dict[str, Register] = {
     "STAT_MASKED": Register("STAT_MASKED", 0x0150, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     }, "Samples whose coefficient an action zero zeroed."),
+    "STAT_SEQ_MASKED": Register("STAT_SEQ_MASKED", 0x0154, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Those of them whose sequence's log-ratio it was."),
+    "STAT_VETOED": Register("STAT_VETOED", 0x0158, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Samples of vetoed sequences."),
+    "STAT_SUM_X2_LO": Register("STAT_SUM_X2_LO", 0x0160, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Sum of squared log-ratio, LSB 2**-20, bits 31:0."),
+    "STAT_SUM_X2_HI": Register("STAT_SUM_X2_HI", 0x0164, "ro", {
+        "value": Field(0, 32, True, "ro", None, ""),
+    }, "Sum of squared log-ratio, LSB 2**-20, bits 63:32, sign-extended from 48 bits."),
     "GEMM_IDLE": Register("GEMM_IDLE", 0x0200, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     }, "Cycles without a command, and none to come."),

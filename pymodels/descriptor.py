@@ -39,6 +39,8 @@ DmaOp = _enum("DmaOp", _SPEC["op"]["dma"])
 Act = _enum("Act", _SPEC["act"])
 Space = _enum("Space", _SPEC["space"])
 RatioAction = _enum("RatioAction", _SPEC["ratio_action"])
+RatioSource = _enum("RatioSource", _SPEC["ratio_source"])
+RatioAggregate = _enum("RatioAggregate", _SPEC["ratio_aggregate"])
 Error = _enum("Error", _SPEC["error"])
 
 #: Operations of each unit.
@@ -55,7 +57,7 @@ RESERVED: tuple[int, ...] = tuple(
 
 
 def record_words(lanes: int) -> int:
-    """Return the words of a row of the records that LOSS and EVALUATE read: 8 elements."""
+    """Return the words of a row of the records that LOSS, EVALUATE and MEASURE read: 8 elements."""
     return max(1, 8 // lanes)
 
 

@@ -217,15 +217,26 @@ class Machine:
 
             return execute_evaluate
 
+        if fields["op"] == PolicyOp.MEASURE:
+
+            def execute_measure(opnum: int) -> int:
+                y, _, register = t0.locate()
+                words, _ = policy.measure(y, t1.locate()[0], file.exp[register], ratio=settings.ratio, lanes=self.lanes)
+                t2.locate()[0][:len(words)] = words
+                return 0
+
+            return execute_measure
+
+        t4 = _Tensor(self, fields, 4, used[4]) if 4 in used else None
         gshift, stochastic = fields["gshift"], bool(fields["stochastic"])
 
         def execute_loss(opnum: int) -> int:
             y, _, y_register = t0.locate()
             gradient, pad, register = t2.locate()
             gradient[...], result = policy.loss(
-                y, t1.locate()[0], file.exp[y_register], file.begin(register), ratio=settings.ratio, entropy_coef=settings.entropy_coef,
-                value_coef=settings.value_coef, gshift=gshift, stochastic=stochastic,
-                key=op_key(settings.seed, opnum) if stochastic else 0, stats=self.stats)
+                y, t1.locate()[0], file.exp[y_register], file.begin(register), ratio=settings.ratio,
+                sequences=t4.locate()[0] if t4 else None, entropy_coef=settings.entropy_coef, value_coef=settings.value_coef,
+                gshift=gshift, stochastic=stochastic, key=op_key(settings.seed, opnum) if stochastic else 0, stats=self.stats)
             if pad is not None:
                 pad[...] = 0
             self._retire(register, result)

@@ -8,9 +8,10 @@ import numpy as np
 
 from pymodels.functions import exp_q, ln_q
 from pymodels.numerics import Result, align, rand32, shift_round, store
-from pymodels.ratio import UNCORRECTED, Clip, clip
+from pymodels.ratio import UNCORRECTED, Clip, clip, log_ratios, sequence_numbers
+from pymodels.ratio import measure as measure_sequences
 
-#: What SAMPLE and EVALUATE report: records are raw integers without exponent.
+#: What SAMPLE, EVALUATE and MEASURE report: records are raw integers without exponent.
 RECORDS = Result()
 
 
@@ -20,11 +21,13 @@ class Stats:
 
     Attributes
     ----------
-    count, high, low, rho_high, rho_low, masked, clipped : int
+    count, high, low, rho_high, rho_low, masked, clipped, seq_masked, vetoed : int
         Samples; with the log-ratio above / below the bound, of lane r and of lane rho; zeroed by an action zero; zeroed by
-        an action sign or by dual, or saturated. 32 bits.
+        an action sign or by dual, or saturated; of the masked those zeroed with their sequence; of vetoed sequences. 32 bits.
     sum_x : int
         Log-ratio of the chosen lane, LSB 2**-10. This and the following sums have 48 bits, signed, and wrap.
+    sum_x2 : int
+        Its square, LSB 2**-20.
     sum_ratio, sum_ratio2, sum_k3, sum_entropy, sum_verr2 : int
         Ratio, its square, ``ratio - 1 - log-ratio``, entropy and squared value error, LSB 2**-16.
     max_x, min_x : int
@@ -38,7 +41,10 @@ class Stats:
     rho_low: int = 0
     masked: int = 0
     clipped: int = 0
+    seq_masked: int = 0
+    vetoed: int = 0
     sum_x: int = 0
+    sum_x2: int = 0
     sum_ratio: int = 0
     sum_ratio2: int = 0
     sum_k3: int = 0
@@ -169,6 +175,44 @@ def evaluate(y: np.ndarray, records: np.ndarray, e_y: int) -> tuple[np.ndarray, 
     return result, RECORDS
 
 
+def _last(records: np.ndarray) -> np.ndarray:
+    """Return which samples end their sequence."""
+    last = records[:, 5] & 1 == 1
+    last[-1] = True
+    return last
+
+
+def measure(y: np.ndarray, records: np.ndarray, e_y: int, *, ratio: Clip, lanes: int = 8) -> tuple[np.ndarray, Result]:
+    """Return a word for each sequence in `records`.
+
+    Parameters
+    ----------
+    y : numpy.ndarray
+        int16, shape (M, N): N - 1 logits, then the value; N in 2..64.
+    records : numpy.ndarray
+        int16, shape (M, >= 6), as `loss` takes them.
+    e_y : int
+        Exponent of `y`.
+    ratio : Clip
+        What is aggregated, and how.
+    lanes : int
+        Elements of a word.
+
+    Returns
+    -------
+    words : numpy.ndarray
+        int16, shape (sequences, lanes): log-ratio of lane r and of lane rho (LSB 2**-10), veto, samples, zeros.
+    result : Result
+        RECORDS: nothing for the histories.
+    """
+    new = evaluate(y, records, e_y)[0][:, 1].astype(np.int64)
+    x_r, x_rho = log_ratios(ratio, new, records[:, 1].astype(np.int64), records[:, 4].astype(np.int64))
+    measured = measure_sequences(ratio, x_r, x_rho, _last(records))
+    words = np.zeros((len(measured), lanes), np.int16)
+    words[:, :4] = measured
+    return words, RECORDS
+
+
 def loss(
     y: np.ndarray,
     records: np.ndarray,
@@ -176,6 +220,7 @@ def loss(
     e_dy: int,
     *,
     ratio: Clip = UNCORRECTED,
+    sequences: np.ndarray | None = None,
     entropy_coef: int = 0,
     value_coef: int = 0,
     gshift: int = 0,
@@ -191,11 +236,13 @@ def loss(
         int16, shape (M, N): N - 1 logits, then the value; N in 2..64.
     records : numpy.ndarray
         int16, shape (M, >= 5): action, old log-probability (LSB 2**-10), advantage (LSB 2**-11), return R (LSB 2**-10),
-        the sampler's log-probability (LSB 2**-10).
+        the sampler's log-probability (LSB 2**-10), flags if `sequences` is given (bit 0: the last sample of its sequence).
     e_y, e_dy : int
         Exponents of `y` and of the result.
     ratio : Clip
         How the coefficient c follows from the importance ratios.
+    sequences : numpy.ndarray, optional
+        int16, shape (>= sequences, >= 3): what `measure` returned; without it no lane aggregates.
     entropy_coef, value_coef : int
         18 bits unsigned, LSB 2**-16.
     gshift : int
@@ -230,7 +277,8 @@ def loss(
     p = exp_q(lp)
     entropy = -((p * lp + (1 << 15)) >> 16).sum(axis=1)
 
-    clipped = clip(ratio, _to_record(lp[rows, action]) - old, old - mu, adv)
+    words = None if sequences is None else sequences[sequence_numbers(_last(records))].astype(np.int64)
+    clipped = clip(ratio, *log_ratios(ratio, _to_record(lp[rows, action]), old, mu), adv, words)
     c_adv = (clipped.coef * adv + (1 << 10)) >> 11
 
     v = np.empty(z.shape, np.int64)
@@ -242,9 +290,10 @@ def loss(
 
     if stats is not None:
         stats.count_up("count", len(z))
-        for name in ("high", "low", "rho_high", "rho_low", "masked", "clipped"):
+        for name in ("high", "low", "rho_high", "rho_low", "masked", "clipped", "seq_masked", "vetoed"):
             stats.count_up(name, np.count_nonzero(getattr(clipped, name)))
         stats.add("sum_x", clipped.x)
+        stats.add("sum_x2", clipped.x * clipped.x)
         stats.add("sum_ratio", clipped.ratio)
         stats.add("sum_ratio2", (clipped.ratio * clipped.ratio) >> 16)
         stats.add("sum_k3", clipped.ratio - (1 << 16) - (clipped.x << 6))

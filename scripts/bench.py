@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import bench_gemm
+import bench_ratio
 import bench_training
 import numpy as np
 
@@ -94,6 +95,8 @@ def main() -> int:
                   f"utilization {row['utilization']:6.1%}{', OVER ITS LIMIT' if over else ''}")
         else:
             print(f"{row['name']:60} {row['cycles_per_second']:,.0f} cycles/s, {row['ratio_to_cocotb']:.0f} times the cocotb bench")
+    for row in bench_ratio.measure(arguments.lanes, OUT):
+        print(f"{row['name']:60} {row['cycles']:9,} cycles for {row['samples']} samples in {row['passes']} pass(es)")
     if arguments.against:
         row = bench_training.compare(arguments.against, OUT)
         print(f"training: {row['ratio']:.2f} of the time that {row['commit'][:12]} takes")

@@ -42,6 +42,8 @@ def descriptor_package(spec: dict) -> str:
     lines += _enum("act_e", "Act", 2, spec["act"])
     lines += _enum("space_e", "Space", 2, spec["space"])
     lines += _enum("ratio_action_e", "Ratio", 2, spec["ratio_action"])
+    lines += _enum("ratio_source_e", "Source", 2, spec["ratio_source"])
+    lines += _enum("ratio_aggregate_e", "Aggregate", 2, spec["ratio_aggregate"])
     lines += _enum("error_e", "Err", 4, spec["error"])
 
     # A packed struct from the most significant bit down, reserved bits named.
@@ -81,7 +83,9 @@ def descriptor_doc(spec: dict) -> str:
         place = f"{lsb + width - 1}:{lsb}" if width > 1 else f"{lsb}"
         lines.append(f"| `{name}` | {word} | {place} | {text} |")
     tables = {"unit": spec["unit"], **{f"op of {u}": c for u, c in spec["op"].items()}, "act": spec["act"],
-              "space": spec["space"], "ratio action": spec["ratio_action"], "error": spec["error"]}
+              "space": spec["space"],
+              **{f"ratio {kind}": spec[f"ratio_{kind}"] for kind in ("action", "source", "aggregate")},
+              "error": spec["error"]}
     for title, codes in tables.items():
         lines += ["", f"**{title}**: " + ", ".join(f"{code} `{name}`" for name, code in codes.items())]
     return "\n".join(lines) + "\n"

@@ -9,6 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 import bench_gemm
+import bench_ratio
 
 from lathe import Device
 
@@ -36,6 +37,21 @@ def test_products_on_chip(form):
     for precision, shapes in (("int16", bench_gemm.INT16), ("int8", bench_gemm.INT8)):
         for sizes in shapes:
             check(measure(precision, form, sizes))
+
+
+@pytest.mark.xdist_group("verilated")
+def test_rates_of_corrections():
+    """A + 1 cycles a sample and pass, and the time of a sample through the unit."""
+    for row in bench_ratio.rates(open_device, 8):
+        assert row["passes"] == (2 if row["mode"] == "sequence" else 1)
+        assert row["cycles"] <= row["passes"] * (row["samples"] * (row["actions"] + 1) + 150), row["name"]
+
+
+def test_worst_errors_of_the_ratio_functions():
+    worst = bench_ratio.errors()
+    for name, small, relative in (("exp", 1.35, 3.2e-5), ("ln", 1.2, 1.7e-5), ("coefficient", 1.2, 3.2e-5)):
+        assert worst[name]["ulp_up_to_1"] < small and worst[name]["relative_from_1"] < relative, (name, worst[name])
+    assert worst["ln"]["ulp"] < 1.6
 
 
 @pytest.mark.xdist_group("verilated")

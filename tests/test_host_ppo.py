@@ -43,6 +43,7 @@ def test_two_iterations_are_deterministic(lanes):
     {"activation": "relu"}, {"hidden": (64,)}, {"hidden": (16, 16, 16)}, {"minibatch": 48, "rollout": 12}, {"normalize": True},
     {"env": "Acrobot-v1", "hidden": (16,)}, {"env": "FrozenLake-v1", "hidden": (16,)}, {"env": "Taxi-v4", "hidden": (8,), "minibatch": 16},
     {"correction": "cispo", "ratio_high": 2.0}, {"correction": "none"}, {"correction": "decoupled_ppo", "cap": 3.0},
+    {"correction": "bypass_ppo"},
     {"correction": "token_mask", "ratio_low": 0.5}, {"correction": "reject_k3", "threshold": 0.01}, {"stochastic": False}, {"slots": 2},
 ], ids=str)
 def test_settings_run(settings):
@@ -258,6 +259,7 @@ def test_observation_encoding():
     ({"minibatch": 100}, "minibatch = 100 does not divide"), ({"gamma": 1.5}, "gamma is 1.5 and must lie between 0 and 1"),
     ({"epochs": 0}, "epochs is 0 and must be at least 1"), ({"correction": "x"}, "is none of: none, importance_sampling, tis, "),
     ({"cap": 2.0}, "cap is set, but correction 'ppo' takes: clip, clip_high"), ({"correction": "reject_k1"}, "'reject_k1' needs threshold"),
+    ({"correction": "gspo"}, "correction 'gspo' works on whole sequences, but minibatches are drawn sample by sample; choose"),
     ({"correction": "none", "threshold": 1.0}, "threshold is set, but correction 'none' takes: nothing"),
     ({"correction": "clamp", "ratio_low": 3.0}, "lo must not be above hi .lo is the setting ratio_low, hi"),
     ({"correction": "tis", "cap": -1.0}, "cap is -1.0 and must be a ratio"),

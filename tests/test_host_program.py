@@ -44,7 +44,7 @@ def touched(fields: dict[str, int], layout: Layout) -> tuple[set, set]:
         if space != Space.ABSOLUTE:
             reads.add("slot pointer")
         register = fields[f"t{number}_exp"]
-        raw = unit == Unit.DMA or (unit == Unit.POLICY and (op != PolicyOp.LOSS and number == 2 or number == 1))
+        raw = unit == Unit.DMA or (unit == Unit.POLICY and (op != PolicyOp.LOSS and number == 2 or number in (1, 4)))
         fixed = (space != Space.ABSOLUTE, register) in static or (number == 4 and fields["dact"])
         if not raw and not fixed:
             places.add(("exponent", space, register))
@@ -136,13 +136,17 @@ def random_program(rng: np.random.Generator, length: int) -> tuple[Program, Layo
         elif kind == 5:
             program.sample(pick(squares), pick(records))
         elif kind == 6:
-            which = rng.integers(4)
+            which = rng.integers(6)
             if which < 2:
                 program.load(pick(records), record_block)
             elif which == 2:
                 program.loss(pick(squares), pick(records), pick(results), 4)
-            else:
+            elif which == 3:
                 program.evaluate(pick(squares), pick(records), pick([None, *records]))
+            elif which == 4:
+                program.measure(pick(squares), pick(records), pick(records))
+            else:
+                program.loss(pick(squares), pick(records), pick(results), 4, sequences=pick(records))
         elif kind == 7:
             index = rng.integers(2)
             contiguous = [t for t in results if t.stride == t.row_words]
@@ -349,6 +353,19 @@ def test_evaluate_works_in_place_or_beside(layout):
         program.evaluate(y, records, replace(records, name="on y", address=y.address))
     with pytest.raises(ProgramError, match=r"should be 8 raw records of 1 words"):
         program.evaluate(y, records, layout.records("short", 7))
+
+
+def test_sequences_take_two_passes(layout):
+    program = Program("p", layout)
+    y, gradient, records, words = layout.tensor("y", 8, 3), layout.tensor("dy", 8, 3), layout.records("r", 8), layout.records("words", 8)
+    program.measure(y, records, words)
+    program.loss(y, records, gradient, 4, sequences=words)
+    measure, loss = (decode(descriptor) for descriptor in program.descriptors())
+    assert measure["t2_addr"] == loss["t4_addr"] == words.address and loss["sequence_words"] == 1
+    with pytest.raises(ProgramError, match="overlaps the operand 'r' 8 x 8"):
+        program.measure(y, records, records)
+    with pytest.raises(ProgramError, match="should be 8 raw records of 1 words"):
+        program.loss(y, records, gradient, 4, sequences=layout.records("short", 7))
 
 
 def test_current_weights_are_not_written(layout):

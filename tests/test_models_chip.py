@@ -256,21 +256,29 @@ def test_statistics_are_read_through_registers(host):
     rng = np.random.default_rng(4)
     pad = host.chip.scratchpad
     pad[:20, :4] = rng.integers(-9000, 9000, (20, 4))
-    pad[20:40, :5] = rng.integers(-3000, 3000, (20, 5))
+    pad[20:40, :6] = rng.integers(-3000, 3000, (20, 6))
     host.exponent(0, -12, static=1)
-    host.write("RATIO_MODE", r_weight=1, r_above=3, r_below=3, r_dual=1, rho_weight=1, rho_above=1, rho_below=2, stats_lane=1)
+    host.write("RATIO_MODE", r_weight=1, r_above=3, r_below=3, r_dual=1, rho_weight=1, rho_above=1, rho_below=2, stats_lane=1,
+               r_source=3, r_aggregate=1, rho_aggregate=2, veto_below=1, veto_above=1)
     host.write("RATIO_BOUNDS", lo=-228, hi=186)
     host.write("RHO_BOUNDS", lo=-1000, hi=700)
     host.write("RATIO_DUAL", value=1125)
-    ratio = Clip(Lane(1, 3, 3, -228, 186), Lane(1, 1, 2, -1000, 700), 1, 1125, 1)
+    host.write("VETO_BOUNDS", lo=-3000, hi=2500)
+    ratio = Clip(Lane(1, 3, 3, -228, 186, 3, 1), Lane(1, 1, 2, -1000, 700, 0, 2), 1, 1125, 1, 1, 1, -3000, 2500)
     host.write("ENTROPY_COEF", value=655)
     host.write("VALUE_COEF", value=32768)
     step = dict(unit="policy", op="loss", m=20, n=4, t0_stride=1, t1_addr=20, t1_stride=1, t2_addr=60, t2_stride=1)
-    assert host.run([step, step]) == (0, 0, 0)
+    measure = dict(unit="policy", op="measure", m=20, n=4, t0_stride=1, t1_addr=20, t1_stride=1, t2_addr=100, t2_stride=2)
+    sequences = step | dict(sequence_words=1, t4_addr=100, t4_stride=2)
+    assert host.run([step, measure, sequences]) == (0, 0, 0)
     stats = policy.Stats()
-    for _ in range(2):
-        gradient, _ = policy.loss(pad[:20, :4], pad[20:40], -12, -12, ratio=ratio, entropy_coef=655, value_coef=32768, stats=stats)
+    words, _ = policy.measure(pad[:20, :4], pad[20:40], -12, ratio=ratio)
+    assert np.array_equal(pad[100:100 + 2 * len(words):2], words) and 1 < len(words) < 20
+    for given in (None, words):
+        gradient, _ = policy.loss(pad[:20, :4], pad[20:40], -12, -12, ratio=ratio, entropy_coef=655, value_coef=32768, stats=stats,
+                                  sequences=given)
     assert (pad[60:80, :4] == gradient).all() and host.chip.stats == stats and stats.clipped and stats.masked and stats.sum_x
+    assert stats.seq_masked and stats.vetoed
     for name, value in vars(stats).items():
         if name.startswith("sum_"):
             assert host.read(f"STAT_{name.upper()}_HI") << 32 | host.read(f"STAT_{name.upper()}_LO") == value

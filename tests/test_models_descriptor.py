@@ -12,11 +12,13 @@ GEMM = dict(unit="gemm", m=8, n=9, k=17, t0_stride=3, t1_stride=2, t2_stride=2, 
 SAMPLE = dict(unit="policy", op="sample", m=8, n=3, t0_stride=1, t2_stride=1)
 LOSS = dict(unit="policy", op="loss", m=8, n=3, t0_stride=1, t1_stride=1, t2_stride=1)
 EVALUATE = dict(unit="policy", op="evaluate", m=8, n=3, t0_stride=1, t1_stride=2, t2_addr=100, t2_stride=2)
+MEASURE = EVALUATE | dict(op="measure")
+SEQUENCES = LOSS | dict(sequence_words=1, t4_stride=1)
 SGD = dict(unit="update", op="sgd", m=1, n=100, t2_space="next", t4_space="next", t4_addr=400)
 LOAD = dict(unit="dma", op="load", m=4, n=5, t2_stride=5, mem_addr=64, mem_stride=80)
 STORE = dict(unit="dma", op="store", m=4, n=5, t0_stride=5, mem_addr=64, mem_stride=80)
 COMMIT = dict(unit="update", op="commit")
-GOOD = [GEMM, SAMPLE, LOSS, EVALUATE, SGD, LOAD, STORE, COMMIT, dict(unit="update", op="rollback")]
+GOOD = [GEMM, SAMPLE, LOSS, EVALUATE, MEASURE, SEQUENCES, SGD, LOAD, STORE, COMMIT, dict(unit="update", op="rollback")]
 
 
 def verdict(base, **change):
@@ -66,7 +68,7 @@ def test_good_descriptors_pass(base):
 
 @pytest.mark.parametrize("base, change, error", [
     (GEMM, dict(unit=0), Error.BAD_UNIT), (GEMM, dict(unit=5), Error.BAD_UNIT), (GEMM, dict(unit=7, op=31), Error.BAD_UNIT),
-    (GEMM, dict(op=1), Error.BAD_OP), (SAMPLE, dict(op=3), Error.BAD_OP), (COMMIT, dict(op=3), Error.BAD_OP),
+    (GEMM, dict(op=1), Error.BAD_OP), (SAMPLE, dict(op=4), Error.BAD_OP), (COMMIT, dict(op=3), Error.BAD_OP),
     (LOAD, dict(op=2), Error.BAD_OP), (GEMM, dict(op=1, act=3), Error.BAD_OP),
     (GEMM, dict(act=3), Error.BAD_FIELD), (GEMM, dict(dact=3, t4_stride=2), Error.BAD_FIELD),
     (GEMM, dict(act="relu", dact="relu", t4_stride=2), Error.BAD_FIELD),
@@ -93,10 +95,15 @@ def test_good_descriptors_pass(base):
         ("bias", "dact"), ("act", "colsum"), ("act", "accumulate"), ("chain", "overlap"), ("int8_result", "act"))],
     (GEMM, dict(chain=1), Error.BAD_FIELD), (GEMM, dict(chain=1, overlap=3, trans_a=1), Error.BAD_FIELD),
     (GEMM, dict(overlap=3, trans_a=1), Error.NONE), (GEMM, dict(k=16385, int8=1), Error.BAD_SHAPE),
-    *[(base, {name: 1}, Error.BAD_FIELD) for base in (SAMPLE, LOSS, EVALUATE, SGD, LOAD, STORE, COMMIT)
+    *[(base, {name: 1}, Error.BAD_FIELD) for base in (SAMPLE, LOSS, EVALUATE, MEASURE, SGD, LOAD, STORE, COMMIT)
       for name in ("int8", "int8_result", "accumulate", "colsum", "chain", "overlap")],
     (SAMPLE, dict(stochastic=1), Error.BAD_FIELD), (SAMPLE, dict(k=1), Error.BAD_FIELD), (SAMPLE, dict(t1_stride=1), Error.BAD_FIELD),
-    *[(EVALUATE, {name: 1}, Error.BAD_FIELD) for name in ("stochastic", "greedy", "gshift", "t3_stride", "t4_stride")],
+    *[(base, {name: 1}, Error.BAD_FIELD) for base in (EVALUATE, MEASURE)
+      for name in ("stochastic", "greedy", "gshift", "t3_stride", "t4_stride", "sequence_words")],
+    (SAMPLE, dict(sequence_words=1), Error.BAD_FIELD), (GEMM, dict(sequence_words=1), Error.BAD_FIELD),
+    (LOSS, dict(t4_stride=1), Error.BAD_FIELD), (SEQUENCES, dict(t3_stride=1), Error.BAD_FIELD),
+    (SEQUENCES, dict(t4_space="current"), Error.NONE), (SEQUENCES, dict(t4_stride=0), Error.BAD_SHAPE),
+    (MEASURE, dict(t2_stride=1), Error.NONE), (MEASURE, dict(t2_stride=0), Error.BAD_SHAPE),
     (EVALUATE, dict(t2_space="current"), Error.BAD_FIELD), (EVALUATE, dict(t1_space="current", t2_addr=0), Error.NONE),
     (LOSS, dict(greedy=1), Error.BAD_FIELD), (LOSS, dict(gshift=31, stochastic=1), Error.NONE),
     (SGD, dict(t2_space="current"), Error.BAD_FIELD), (SGD, dict(t4_space="current"), Error.BAD_FIELD),

@@ -7,8 +7,9 @@ import pytest
 from pymodels import policy
 from pymodels.functions import exp_q, ln_q
 from pymodels.numerics import mix32
-from pymodels.policy import Stats, evaluate, loss, sample
-from pymodels.ratio import clip
+from pymodels.policy import Stats, evaluate, loss, measure, sample
+from pymodels.ratio import clip, log_ratios
+from pymodels.ratio import measure as measure_sequences
 from tb.common.ratios import any_clip, named
 from tb.common.spec import rand16, shift_round
 
@@ -64,15 +65,17 @@ def spec_evaluate(y, records, e_y):
     return results
 
 
-def spec_loss(y, records, e_y, e_dy, registers, entropy_coef, value_coef, gshift, stochastic, key):
-    gradient, exact, saturations, stats = [], [], 0, Stats()
+def spec_loss(y, records, e_y, e_dy, registers, entropy_coef, value_coef, gshift, stochastic, key, words=None):
+    gradient, exact, saturations, stats, number = [], [], 0, Stats(), 0
     for i, (row, record) in enumerate(zip(y, records, strict=True)):
         z, _, lp = spec_row(row, e_y)
         p = [exp1(v) for v in lp]
         act = min(int(record[0]) & 0xFFFF, len(lp) - 1)
         old, adv, ret, mu = (int(v) for v in record[1:5])
         # what follows from the log-ratios has its own test, test_models_ratio.py
-        one = clip(registers, np.array([clamp(rne(lp[act], 6), 16) - old]), np.array([old - mu]), np.array([adv]))
+        x_r, x_rho = log_ratios(registers, *(np.array([v]) for v in (clamp(rne(lp[act], 6), 16), old, mu)))
+        one = clip(registers, x_r, x_rho, np.array([adv]), None if words is None else words[[number]].astype(np.int64))
+        number += int(record[5]) & 1
         c, ratio, x, *flags = (int(values[0]) for values in one)
         c_adv = (c * adv + 2**10) >> 11
         h = -sum((a * b + 2**15) >> 16 for a, b in zip(p, lp, strict=True))
@@ -86,9 +89,10 @@ def spec_loss(y, records, e_y, e_dy, registers, entropy_coef, value_coef, gshift
             saturations += q != line[-1]
         gradient.append(line)
         stats.count += 1
-        for name, flag in zip(("high", "low", "rho_high", "rho_low", "masked", "clipped"), flags, strict=True):
+        for name, flag in zip(("high", "low", "rho_high", "rho_low", "masked", "clipped", "seq_masked", "vetoed"), flags, strict=True):
             setattr(stats, name, getattr(stats, name) + flag)
         stats.sum_x += x
+        stats.sum_x2 += x * x
         stats.sum_ratio += ratio
         stats.sum_ratio2 += ratio * ratio >> 16
         stats.sum_k3 += ratio - 65536 - (x << 6)
@@ -142,7 +146,22 @@ def test_evaluate_agrees_with_sample():
     assert np.array_equal(got[:, [0, 1, 3]], sampled[:, [0, 1, 2]])
 
 
-@pytest.mark.parametrize("method", ["any", "none", "ppo", "tis", "icepop", "decoupled_ppo"])
+@pytest.mark.parametrize("lanes", [4, 8, 16])
+def test_measure_follows_the_specification(lanes):
+    rng = np.random.default_rng(lanes)
+    for number in range(30):
+        y, records, registers = draw(rng, 20, 4), draw(rng, 20, max(lanes, 8)), any_clip(rng, 300)
+        records[:, 5] = records[:, 5] & ~1 | (rng.random(20) < (0.0, 0.2, 1.0)[number % 3])
+        new = evaluate(y, records, -12)[0][:, 1]
+        last = records[:, 5] & 1 == 1
+        last[-1] = True
+        wanted = measure_sequences(registers, *log_ratios(registers, *(v.astype(int) for v in (new, records[:, 1], records[:, 4]))), last)
+        words, result = measure(y, records, -12, ratio=registers, lanes=lanes)
+        assert words.dtype == np.int16 and words.shape == (last.sum(), lanes) and result == (0, 0, 0)
+        assert np.array_equal(words[:, :4], wanted) and not words[:, 4:].any()
+
+
+@pytest.mark.parametrize("method", ["any", "none", "ppo", "tis", "icepop", "decoupled_ppo", "gspo", "sequence_mask", "geometric_tis"])
 @pytest.mark.parametrize("actions", [1, 2, 6, 63])
 def test_loss_follows_the_specification(method, actions):
     rng = np.random.default_rng([len(method), actions])
@@ -161,8 +180,9 @@ def test_loss_follows_the_specification(method, actions):
                          key=int(rng.integers(1 << 32)))
         e_dy = int(rng.choice([-64, -40, -20, -15, -12, 0, 63]))
         stats = Stats()
-        gradient, result = loss(y, records, e_y, e_dy, ratio=registers, stats=stats, **arguments)
-        expected, expected_result, expected_stats = spec_loss(y, records, e_y, e_dy, registers, **arguments)
+        words = measure(y, records, e_y, ratio=registers)[0] if rng.integers(2) else None
+        gradient, result = loss(y, records, e_y, e_dy, ratio=registers, stats=stats, sequences=words, **arguments)
+        expected, expected_result, expected_stats = spec_loss(y, records, e_y, e_dy, registers, words=words, **arguments)
         assert gradient.dtype == np.int16 and gradient.tolist() == expected
         assert result == expected_result
         assert stats == expected_stats
@@ -216,7 +236,7 @@ def float_loss(logits, value, action, c, adv, ret, entropy_coef, value_coef):
     return -c * adv * chosen + entropy_coef * (np.exp(lp) * lp).sum(axis=1) + value_coef / 2 * (value - ret) ** 2
 
 
-def test_only_the_first_five_elements_of_a_record_are_read():
+def test_without_sequences_only_the_first_five_elements_of_a_record_are_read():
     rng = np.random.default_rng(8)
     y, records = draw(rng, 9, 5), draw(rng, 9, 16)
     registers = named()["decoupled_ppo"]

@@ -92,7 +92,7 @@ class Layout:
     def records(self, name: str, rows: int) -> Tensor:
         """Reserve a raw row of 8 elements or, with more lanes, one word for each of `rows` samples.
 
-        SAMPLE writes the first word of each row.
+        SAMPLE and MEASURE write the first word of each row.
         """
         return self.tensor(name, rows, record_words(self.lanes) * self.lanes, raw=True)
 

@@ -7,22 +7,24 @@ denominator's at the action that was taken:
 - ``rho = pi_old / pi_mu``: the policy at the start of the update over the one that acted (stale, or of lower precision);
 - ``r = pi_new / pi_old``: the policy that is being updated over the one at the start of the update.
 
-A correction is nothing but the content of four registers (docs/numerics.md, section 8), so every one runs at the same speed.
-Bounds are inclusive: a ratio on its bound is kept.
+A correction is nothing but the content of five registers (docs/numerics.md, section 8), so every one runs at the same speed. Bounds
+are inclusive: a ratio on its bound is kept. Corrections of whole sequences, and a veto, take two passes: `Program.measure`,
+then `Program.loss` with its result.
 """
 
 import inspect
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pymodels.descriptor import RatioAction
+from pymodels.descriptor import RatioAction, RatioAggregate, RatioSource
 
 from .errors import SettingsError
 from .registers import Registers
 
 LOWEST, HIGHEST = -32768, 32767  #: codes of a bound
 _PASS, _SATURATE, _ZERO, _SIGN = RatioAction.PASS, RatioAction.SATURATE, RatioAction.ZERO, RatioAction.SIGN
+_SUM, _MEAN = RatioAggregate.SUM, RatioAggregate.MEAN
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,11 @@ class Lane:
         What happens above `hi` and below `lo`.
     lo, hi : int
         Bounds of the log-ratio, LSB 2**-10; the widest unless given.
+    source : RatioSource
+        Of which two policies the ratio is.
+    aggregate : RatioAggregate
+        `TOKEN`, or how the samples' log-ratios of a sequence make one: `SUM` (the product of the ratios), `MEAN` (their
+        geometric mean), `MAXIMUM`.
     """
 
     weight: bool = False
@@ -44,6 +51,8 @@ class Lane:
     below: RatioAction = _PASS
     lo: int = LOWEST
     hi: int = HIGHEST
+    source: RatioSource = RatioSource.OWN
+    aggregate: RatioAggregate = RatioAggregate.TOKEN
 
 
 def _code(log_ratio: float) -> int:
@@ -69,9 +78,9 @@ def _inside(lo: float, hi: float) -> dict[str, int]:
     return {"lo": max(math.ceil(lo * 1024), LOWEST), "hi": min(math.floor(hi * 1024), HIGHEST)}
 
 
-def _mask(weight: bool, lo: float, hi: float) -> Lane:
+def _mask(weight: bool, lo: float, hi: float, **kinds) -> Lane:
     """Return a lane that zeroes what is outside the band; a bound of 0 or infinity is none."""
-    return Lane(weight, _ZERO if math.isfinite(hi) else _PASS, _ZERO if lo > 0 else _PASS, **_band(lo, hi))
+    return Lane(weight, _ZERO if math.isfinite(hi) else _PASS, _ZERO if lo > 0 else _PASS, **_band(lo, hi), **kinds)
 
 
 def _positive(name: str, value: float) -> float:
@@ -109,6 +118,8 @@ class Correction:
         Samples of negative advantage whose log-ratio of lane r is above this (LSB 2**-10) get coefficient 0.
     stats_lane : str
         Lane whose log-ratio the statistics sum: ``r`` or ``rho``.
+    veto_lo, veto_hi : int, optional
+        Samples' log-ratios of lane rho (LSB 2**-10) outside of which their sequence gets coefficient 0; see `with_veto`.
 
     Notes
     -----
@@ -119,16 +130,37 @@ class Correction:
     rho: Lane = Lane()
     dual: int | None = None
     stats_lane: str = "r"
+    veto_lo: int | None = None
+    veto_hi: int | None = None
+
+    @property
+    def sequences(self) -> bool:
+        """Whether it needs the pass `Program.measure`."""
+        aggregates = any(lane.aggregate != RatioAggregate.TOKEN for lane in (self.r, self.rho))
+        return aggregates or self.veto_lo is not None or self.veto_hi is not None
+
+    def with_veto(self, lo: float | None = 1e-4, hi: float | None = None) -> "Correction":
+        """Return this correction with a veto: ``c = 0`` for all samples of a sequence one of whose ratios is outside the band.
+
+        Parameters
+        ----------
+        lo, hi : float, optional
+            Bounds of the samples' ratios of lane rho; 1e-4 (slime) and none.
+        """
+        _band(lo or 0, math.inf if hi is None else hi)
+        return replace(self, veto_lo=None if lo is None else _bound("lo", lo), veto_hi=None if hi is None else _bound("hi", hi))
 
     def registers(self) -> dict[str, dict[str, int]]:
         """Return register name -> field -> content."""
         mode = {f"{name}_{field}": int(getattr(lane, field)) for name, lane in (("r", self.r), ("rho", self.rho))
-                for field in ("weight", "above", "below")}
+                for field in ("weight", "above", "below", "source", "aggregate")}
+        veto = {"veto_below": int(self.veto_lo is not None), "veto_above": int(self.veto_hi is not None)}
         return {
-            "RATIO_MODE": mode | {"r_dual": int(self.dual is not None), "stats_lane": int(self.stats_lane == "rho")},
+            "RATIO_MODE": mode | veto | {"r_dual": int(self.dual is not None), "stats_lane": int(self.stats_lane == "rho")},
             "RATIO_BOUNDS": {"lo": self.r.lo, "hi": self.r.hi},
             "RHO_BOUNDS": {"lo": self.rho.lo, "hi": self.rho.hi},
             "RATIO_DUAL": {"value": self.dual or 0},
+            "VETO_BOUNDS": {"lo": self.veto_lo or 0, "hi": self.veto_hi or 0},
         }
 
     def write(self, registers: Registers) -> None:
@@ -248,6 +280,69 @@ class Correction:
         """
         return cls(rho=Lane(True, _SATURATE, hi=_bound("cap", cap)), stats_lane="rho")
 
+    # the sampler's ratio of whole sequences
+
+    @classmethod
+    def sequence_tis(cls, cap: float = 2.0) -> "Correction":
+        """Truncated importance sampling of sequences: ``c = min(prod rho, cap)`` for all samples of one (verl; SkyRL with 5).
+
+        Parameters
+        ----------
+        cap : float
+            Largest product of a sequence's ratios; 2.
+        """
+        return cls(rho=Lane(True, _SATURATE, hi=_bound("cap", cap), aggregate=_SUM), stats_lane="rho")
+
+    @classmethod
+    def sequence_mask(cls, lo: float = 0.0, hi: float = 3.0) -> "Correction":
+        """Masked importance sampling of sequences: ``c = prod rho * 1[lo <= prod rho <= hi]`` (TRL).
+
+        Parameters
+        ----------
+        lo, hi : float
+            Bounds of the product of a sequence's ratios; 0 (none) and 3.
+        """
+        return cls(rho=_mask(True, lo, hi, aggregate=_SUM), stats_lane="rho")
+
+    @classmethod
+    def geometric_mask(cls, lo: float = 0.99, hi: float = 1.01) -> "Correction":
+        """Rejection by the geometric mean of a sequence's ratios: ``c = 1[lo <= (prod rho)**(1/T) <= hi]`` (SkyRL; verl, slime closer).
+
+        Parameters
+        ----------
+        lo, hi : float
+            Bounds of the geometric mean; 0.99 and 1.01. A log-ratio has steps of 2**-10: nearer to 1 than half a step is 1.
+        """
+        return cls(rho=_mask(False, lo, hi, aggregate=_MEAN), stats_lane="rho")
+
+    @classmethod
+    def geometric_tis(cls, lo: float = 0.5, hi: float = 5.0, cap: float = 2.0) -> "Correction":
+        """Both: ``c = min(rho, cap) * 1[lo <= (prod rho)**(1/T) <= hi]``, the first of the sample (OpenRLHF's seq-mask-tis, verl's cap).
+
+        Lane r serves the geometric mean, so there is no clipping by the policy that is being updated.
+
+        Parameters
+        ----------
+        lo, hi : float
+            Bounds of the geometric mean; 0.5 and 5.
+        cap : float
+            Largest ratio of a sample; 2.
+        """
+        mean = _mask(False, lo, hi, aggregate=_MEAN, source=RatioSource.OLD_MU)
+        return cls(r=mean, rho=Lane(True, _SATURATE, hi=_bound("cap", cap)), stats_lane="rho")
+
+    @classmethod
+    def opsm(cls, threshold: float) -> "Correction":
+        """OPSM (DeepSeek-V3.2, TRL): ``c = 0`` where ``A < 0`` and ``mean(log(pi_mu / pi_new)) > threshold``, else 1.
+
+        Parameters
+        ----------
+        threshold : float
+            Largest mean of a sequence.
+        """
+        below = math.ceil(-_positive("threshold", threshold) * 1024)
+        return cls(rho=Lane(below=_SIGN, lo=max(below, LOWEST), aggregate=_MEAN, source=RatioSource.NEW_MU), stats_lane="rho")
+
     # the ratio of the policy that is being updated
 
     @classmethod
@@ -298,12 +393,35 @@ class Correction:
         """
         return cls(r=Lane(True, _SATURATE, _SATURATE, **_band(lo, hi)))
 
+    @classmethod
+    def bypass_ppo(cls, clip: float = 0.2, clip_high: float | None = None) -> "Correction":
+        """PPO of two policies: `ppo` with ``pi_new / pi_mu`` in place of r, and no other weight (verl's bypass mode).
+
+        Parameters
+        ----------
+        clip, clip_high : float
+            As for `ppo`.
+        """
+        return cls(r=replace(_clip_lane(clip, clip_high), source=RatioSource.NEW_MU))
+
+    @classmethod
+    def gspo(cls, clip: float = 3e-4, clip_high: float | None = 4e-4) -> "Correction":
+        """Group sequence policy optimization: `ppo` with ``(prod r)**(1/T)`` in place of r (Zheng et al. 2025).
+
+        Parameters
+        ----------
+        clip, clip_high : float
+            3e-4 and 4e-4 (TRL). A log-ratio has steps of 2**-10: limits below half of one are 0, and a mean is rounded to them.
+        """
+        return cls(r=replace(_clip_lane(clip, clip_high), aggregate=_MEAN))
+
 
 #: Name -> constructor.
 CORRECTIONS: dict[str, Callable[..., Correction]] = {
     name: getattr(Correction, name) for name in (
         "none", "importance_sampling", "tis", "clamp", "icepop", "token_mask", "reject_k1", "reject_k2", "reject_k3", "vtrace",
-        "ppo", "dual_clip", "decoupled_ppo", "cispo")}
+        "sequence_tis", "sequence_mask", "geometric_mask", "geometric_tis", "opsm", "ppo", "dual_clip", "decoupled_ppo", "cispo",
+        "bypass_ppo", "gspo")}
 
 
 def parameters(name: str) -> dict[str, inspect.Parameter]:

@@ -62,7 +62,7 @@ class Settings:
     gamma: float = _setting(0.99, "discount of future rewards")
     gae_lambda: float = _setting(0.95, "lambda of generalized advantage estimation")
     correction: str = _setting("ppo", "correction by importance ratios: " + ", ".join(CORRECTIONS))
-    clip: float = _setting(0.2, "ppo, dual_clip, decoupled_ppo: ratios beyond 1 +- this give no gradient")
+    clip: float = _setting(0.2, "ppo, dual_clip, decoupled_ppo, bypass_ppo: ratios beyond 1 +- this give no gradient")
     clip_high: float | None = _setting(None, "the same above 1, if it differs")
     dual_clip: float | None = _setting(None, "dual_clip: largest ratio at which a negative advantage counts (3)")
     cap: float | None = _setting(None, "tis, decoupled_ppo, vtrace: largest ratio of the sampler (2, 2, 1)")
@@ -117,11 +117,15 @@ class Settings:
                 names = ", ".join(CORRECTION_SETTINGS[each] for each in takes) or "nothing"
                 raise SettingsError(f"{name} is set, but correction '{self.correction}' takes: {names}")
         try:
-            return correction(self.correction, **given)
+            made = correction(self.correction, **given)
         except SettingsError as error:
             renamed = [f"{parameter} is the setting {CORRECTION_SETTINGS[parameter]}" for parameter in takes
                        if CORRECTION_SETTINGS[parameter] != parameter]
             raise SettingsError(f"{error} ({', '.join(renamed)})" if renamed else str(error)) from None
+        if made.sequences:
+            raise SettingsError(f"correction '{self.correction}' works on whole sequences, but minibatches are drawn sample by sample; "
+                                "choose a correction of samples, such as tis, icepop or decoupled_ppo")
+        return made
 
 
 @dataclass

@@ -176,8 +176,23 @@ class Program:
         op.fields |= {"m": y.rows, "n": y.columns}
         op.words = y.words * 200
 
-    def loss(self, y: Tensor, records: Tensor, gradient: Tensor, gshift: int, label: str | None = None) -> None:
-        """Record ``gradient = d loss / d y * 2**-gshift``.
+    def measure(self, y: Tensor, records: Tensor, words: Tensor, label: str | None = None) -> None:
+        """Record the aggregation of log-ratios over the sequences in `records`, for corrections whose `sequences` is true.
+
+        The first word of each row of `words` (`Layout.records`, as many rows) receives, a row for each sequence: its log-ratio of
+        lane r and of lane rho (LSB 2**-10), the veto and the number of samples. A sequence ends with the sample whose flags have
+        bit 0 set, and with the last row: one that goes on in another operation would be taken for two.
+        """
+        label = label or f"{words.name} = measure({y.name}, {records.name})"
+        for tensor in (records, words):
+            self._check_policy(label, y, tensor)
+        op = self._operation(label, "policy", "measure", {0: y, 1: records, 2: words}, results=(2,))
+        op.fields |= {"m": y.rows, "n": y.columns}
+        op.words = y.words * 200
+
+    def loss(self, y: Tensor, records: Tensor, gradient: Tensor, gshift: int, label: str | None = None,
+             sequences: Tensor | None = None) -> None:
+        """Record ``gradient = d loss / d y * 2**-gshift``; `sequences`: what `measure` makes of the same operands.
 
         A row of `records` holds action, old log-probability (LSB 2**-10), advantage (LSB 2**-11), return (LSB 2**-10), the
         sampler's log-probability (LSB 2**-10), flags (bit 0: last sample of its sequence), weight version, environment.
@@ -188,8 +203,10 @@ class Program:
             raise ProgramError(f"'{label}': tensor {gradient} should be {y.rows} x {y.columns} like {y}")
         if not 0 <= gshift <= 31:
             raise ProgramError(f"'{label}': gshift {gshift} is outside 0 to 31")
-        op = self._operation(label, "policy", "loss", {0: y, 1: records, 2: gradient}, results=(2,))
-        op.fields |= {"gshift": gshift, "m": y.rows, "n": y.columns}
+        if sequences is not None:
+            self._check_policy(label, y, sequences)
+        op = self._operation(label, "policy", "loss", {0: y, 1: records, 2: gradient, 4: sequences}, results=(2,))
+        op.fields |= {"gshift": gshift, "m": y.rows, "n": y.columns, "sequence_words": int(sequences is not None)}
         op.words = y.words * 200
 
     def _check_policy(self, label: str, y: Tensor, records: Tensor) -> None:

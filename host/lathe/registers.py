@@ -9,8 +9,9 @@ PROGRAM_DESCRIPTORS = MEMORIES["PROGRAM"].words // DESCRIPTOR_WORDS
 
 #: Statistics of the policy unit: name -> bits after the binary point.
 STATISTICS = {
-    "count": 0, "high": 0, "low": 0, "rho_high": 0, "rho_low": 0, "masked": 0, "clipped": 0, "sum_x": 10, "sum_ratio": 16,
-    "sum_ratio2": 16, "sum_k3": 16, "sum_entropy": 16, "sum_verr2": 16, "max_x": 10, "min_x": 10,
+    "count": 0, "high": 0, "low": 0, "rho_high": 0, "rho_low": 0, "masked": 0, "clipped": 0, "seq_masked": 0, "vetoed": 0,
+    "sum_x": 10, "sum_x2": 20, "sum_ratio": 16, "sum_ratio2": 16, "sum_k3": 16, "sum_entropy": 16, "sum_verr2": 16,
+    "max_x": 10, "min_x": 10,
 }
 UNITS = ("gemm", "policy", "update", "dma")
 

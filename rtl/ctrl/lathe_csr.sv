@@ -117,13 +117,19 @@ module lathe_csr
   assign policy_cfg_o = '{r: '{weight: out.RATIO_MODE.r_weight.value,
                                above: lathe_desc_pkg::ratio_action_e'(out.RATIO_MODE.r_above.value),
                                below: lathe_desc_pkg::ratio_action_e'(out.RATIO_MODE.r_below.value),
-                               lo: out.RATIO_BOUNDS.lo.value, hi: out.RATIO_BOUNDS.hi.value},
+                               lo: out.RATIO_BOUNDS.lo.value, hi: out.RATIO_BOUNDS.hi.value,
+                               source: lathe_desc_pkg::ratio_source_e'(out.RATIO_MODE.r_source.value),
+                               aggregate: lathe_desc_pkg::ratio_aggregate_e'(out.RATIO_MODE.r_aggregate.value)},
                           rho: '{weight: out.RATIO_MODE.rho_weight.value,
                                  above: lathe_desc_pkg::ratio_action_e'(out.RATIO_MODE.rho_above.value),
                                  below: lathe_desc_pkg::ratio_action_e'(out.RATIO_MODE.rho_below.value),
-                                 lo: out.RHO_BOUNDS.lo.value, hi: out.RHO_BOUNDS.hi.value},
+                                 lo: out.RHO_BOUNDS.lo.value, hi: out.RHO_BOUNDS.hi.value,
+                                 source: lathe_desc_pkg::ratio_source_e'(out.RATIO_MODE.rho_source.value),
+                                 aggregate: lathe_desc_pkg::ratio_aggregate_e'(out.RATIO_MODE.rho_aggregate.value)},
                           dual_on: out.RATIO_MODE.r_dual.value, dual: out.RATIO_DUAL.value.value,
                           stats_rho: out.RATIO_MODE.stats_lane.value,
+                          veto_below: out.RATIO_MODE.veto_below.value, veto_above: out.RATIO_MODE.veto_above.value,
+                          veto_lo: out.VETO_BOUNDS.lo.value, veto_hi: out.VETO_BOUNDS.hi.value,
                           entropy_coef: out.ENTROPY_COEF.value.value, value_coef: out.VALUE_COEF.value.value,
                           version: version_i[15:0]};
   assign update_cfg_o = '{lr_mant: out.LEARNING_RATE.mant.value, lr_exp: out.LEARNING_RATE.exp.value,
@@ -213,6 +219,9 @@ module lathe_csr
   assign in.STAT_RHO_HIGH.value.next = stats_i.rho_high;
   assign in.STAT_RHO_LOW.value.next = stats_i.rho_low;
   assign in.STAT_MASKED.value.next = stats_i.masked;
+  assign in.STAT_SEQ_MASKED.value.next = stats_i.seq_masked;
+  assign in.STAT_VETOED.value.next = stats_i.vetoed;
+  assign {in.STAT_SUM_X2_HI.value.next, in.STAT_SUM_X2_LO.value.next} = 64'(stats_i.sum_x2);
 
   // ---- The registers' clock ----
   lathe_clock_stop u_clock (

@@ -74,6 +74,7 @@ package lathe_ctrl_pkg;
     entry.cmd.dact = act_e'(desc.dact);
     entry.cmd.stochastic = desc.stochastic;
     entry.cmd.greedy = desc.greedy;
+    entry.cmd.sequence_words = desc.sequence_words;
     entry.cmd.int8 = desc.int8;
     entry.cmd.int8_result = desc.int8_result;
     entry.cmd.accumulate = desc.accumulate;

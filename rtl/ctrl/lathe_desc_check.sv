@@ -47,7 +47,7 @@ module lathe_desc_check
     logic                   gemm;        // the options of gemm alone
     logic                   stochastic;
     logic                   greedy;
-    logic                   gshift;
+    logic                   loss;        // the options of LOSS alone: gshift, sequence_words
     logic                   mn;          // m and n
     logic                   k;
     logic                   mem;         // mem_addr, mem_stride
@@ -69,11 +69,11 @@ module lathe_desc_check
         uses.keep = {desc_i.colsum, 4'b0100};
       end
       UnitPolicy: begin
-        uses.op_ok = desc_i.op == PolicySample || desc_i.op == PolicyLoss || desc_i.op == PolicyEvaluate;
+        uses.op_ok = desc_i.op[4:2] == '0;
         uses.mn = 1'b1;
         uses.greedy = desc_i.op[1:0] == PolicySample[1:0];
-        {uses.stochastic, uses.gshift} = {2{desc_i.op[1:0] == PolicyLoss[1:0]}};
-        uses.used = {3'b001, desc_i.op[1:0] != PolicySample[1:0], 1'b1};
+        {uses.stochastic, uses.loss} = {2{desc_i.op[1:0] == PolicyLoss[1:0]}};
+        uses.used = {desc_i.sequence_words, 2'b01, desc_i.op[1:0] != PolicySample[1:0], 1'b1};
         uses.keep = 5'b00100;
       end
       UnitUpdate: begin
@@ -137,7 +137,7 @@ module lathe_desc_check
                || (desc_i.int8_result && (dact || desc_i.accumulate || desc_i.colsum))
                || (desc_i.chain && (desc_i.trans_a || desc_i.overlap == '0));
     parts.other = (!uses_q.stochastic && desc_i.stochastic) || (!uses_q.greedy && desc_i.greedy)
-               || (!uses_q.gshift && desc_i.gshift != '0);
+               || (!uses_q.loss && {desc_i.gshift, desc_i.sequence_words} != '0);
     parts.m_zero = desc_i.m == '0;
     parts.n_zero = desc_i.n == '0;
     parts.k_zero = desc_i.k == '0;
@@ -169,7 +169,7 @@ module lathe_desc_check
     logic column_n;
     logic column_k;
     logic half;      // two columns an element
-    logic record;    // a record of LOSS or EVALUATE
+    logic record;    // a record of LOSS, EVALUATE or MEASURE
     logic elements;  // columns, not words
   } pick_t;
 
@@ -203,7 +203,7 @@ module lathe_desc_check
     pick[1].row_n = first && gemm && desc_i.trans_b;
     pick[1].row_m = first ? !gemm : !(gemm && desc_i.colsum);
     pick[1].column_k = pick[1].row_n;
-    pick[1].column_n = first ? (gemm ? !desc_i.trans_b : !policy) : 1'b1;
+    pick[1].column_n = first && gemm ? !desc_i.trans_b : !policy;
     pick[1].record = first && policy;
     pick[1].elements = gemm;
   end

@@ -20,7 +20,8 @@ package lathe_desc_pkg;
   typedef enum logic [4:0] {
     PolicySample = 5'd0,
     PolicyLoss = 5'd1,
-    PolicyEvaluate = 5'd2
+    PolicyEvaluate = 5'd2,
+    PolicyMeasure = 5'd3
   } policy_op_e;
 
   typedef enum logic [4:0] {
@@ -52,6 +53,20 @@ package lathe_desc_pkg;
     RatioZero = 2'd2,
     RatioSign = 2'd3
   } ratio_action_e;
+
+  typedef enum logic [1:0] {
+    SourceOwn = 2'd0,
+    SourceNewOld = 2'd1,
+    SourceOldMu = 2'd2,
+    SourceNewMu = 2'd3
+  } ratio_source_e;
+
+  typedef enum logic [1:0] {
+    AggregateToken = 2'd0,
+    AggregateSum = 2'd1,
+    AggregateMean = 2'd2,
+    AggregateMaximum = 2'd3
+  } ratio_aggregate_e;
 
   typedef enum logic [3:0] {
     ErrNone = 4'd0,
@@ -100,7 +115,8 @@ package lathe_desc_pkg;
     logic [15:0] t0_addr;
     logic [15:0] post_mask;
     logic [15:0] wait_mask;
-    logic [6:0] reserved0;
+    logic [5:0] reserved0;
+    logic [0:0] sequence_words;
     logic [1:0] overlap;
     logic [0:0] chain;
     logic [0:0] colsum;
@@ -120,5 +136,5 @@ package lathe_desc_pkg;
   } desc_t;
 
   // One where a bit is reserved and must be zero.
-  localparam logic [DescBits-1:0] ReservedMask = 512'hffffffffffffffffffffffff0000000000000000ffff000000000000ffffe00000000000000000000000000000000000000000000000000000000000fe000000;
+  localparam logic [DescBits-1:0] ReservedMask = 512'hffffffffffffffffffffffff0000000000000000ffff000000000000ffffe00000000000000000000000000000000000000000000000000000000000fc000000;
 endpackage

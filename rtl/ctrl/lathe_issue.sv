@@ -183,7 +183,7 @@ module lathe_issue
     if (check_o) begin
       writes_q <= writes;
       use3_q <= use3;
-      source4_q <= entry_i.cmd.dact != ActNone || entry_i.cmd.accumulate;
+      source4_q <= entry_i.cmd.dact != ActNone || entry_i.cmd.accumulate || entry_i.cmd.sequence_words;
     end
     if (check_o || lookup_q) begin
       index_q <= next_q;

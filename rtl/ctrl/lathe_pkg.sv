@@ -42,6 +42,7 @@ package lathe_pkg;
     logic                  colsum;
     logic                  chain;        // A is the result of the gemm command before this one
     logic [1:0]            overlap;      // gemm commands before this one that may be unfinished when it starts to read
+    logic                  sequence_words;  // policy LOSS: operand 4 holds log ratios of whole sequences
     logic [4:0]            gshift;
     operand_t [NumOperands-1:0] t;
     logic [DimW-1:0]       m;
@@ -90,6 +91,8 @@ package lathe_pkg;
     lathe_desc_pkg::ratio_action_e below;   // log-ratio < lo
     logic signed [15:0]            lo;      // LSB 2**-10
     logic signed [15:0]            hi;      // LSB 2**-10
+    lathe_desc_pkg::ratio_source_e source;
+    lathe_desc_pkg::ratio_aggregate_e aggregate;
   } ratio_lane_t;
 
   // Policy configuration (registers).
@@ -99,12 +102,16 @@ package lathe_pkg;
     logic               dual_on;
     logic signed [15:0] dual;          // log threshold of lane r for negative advantages, LSB 2**-10
     logic               stats_rho;     // statistics: of lane rho, not r
+    logic               veto_below;    // MEASURE: a log ratio of lane rho below veto_lo vetoes its sequence
+    logic               veto_above;    // the same above veto_hi
+    logic signed [15:0] veto_lo;       // LSB 2**-10
+    logic signed [15:0] veto_hi;       // LSB 2**-10
     logic [17:0]        entropy_coef;  // LSB 2**-16
     logic [17:0]        value_coef;    // LSB 2**-16
     logic [15:0]        version;       // low bits of the current weight version
   } policy_cfg_t;
 
-  // Words of a row of records that LOSS reads: 8 elements a sample.
+  // Words of a row of records that LOSS, EVALUATE and MEASURE read: 8 elements a sample.
   function automatic int unsigned record_words(int unsigned lanes);
     return lanes < 8 ? 8 / lanes : 1;
   endfunction
@@ -118,7 +125,10 @@ package lathe_pkg;
     logic [31:0]        rho_low;
     logic [31:0]        masked;       // coefficient zeroed by an action zero
     logic [31:0]        clipped;      // zeroed by an action sign or dual, or the log ratio saturated
+    logic [31:0]        seq_masked;   // of the masked those zeroed with their sequence
+    logic [31:0]        vetoed;       // of vetoed sequences
     logic signed [47:0] sum_x;        // log ratio, LSB 2**-10
+    logic signed [47:0] sum_x2;       // its square, LSB 2**-20
     logic signed [47:0] sum_ratio;    // LSB 2**-16
     logic signed [47:0] sum_ratio2;   // LSB 2**-16
     logic signed [47:0] sum_k3;       // ratio - 1 - log ratio, LSB 2**-16

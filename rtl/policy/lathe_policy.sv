@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Policy unit: SAMPLE draws actions from rows of logits, EVALUATE gives log-probabilities of recorded ones, LOSS makes the
-// gradient of the policy, entropy and value losses (docs/numerics.md, section 8). One element a cycle through a pipeline of passes, with
+// Policy unit: SAMPLE draws actions from rows of logits, EVALUATE gives log-probabilities of recorded ones, MEASURE
+// aggregates log ratios over sequences, LOSS makes the gradient of the policy, entropy and value losses (docs/numerics.md, section 8). One element a cycle through a pipeline of passes, with
 // several samples in flight. Configuration is taken with the command. Checks no command.
 //
-//   read ── log_softmax ──┬── pick (SAMPLE, EVALUATE) ──┬── write
-//              └─ score ──┴── grad (LOSS) ──────────────┘
-//                   └── stats
+//   read ── log_softmax ──┬── pick (not LOSS) ──┬── write
+//              └─ score ──┴── grad (LOSS) ──────┘
+//                   ├── stats
+//                   └── sequence (MEASURE) ── pick
 module lathe_policy
   import lathe_policy_pkg::*;
 #(
@@ -47,7 +48,7 @@ module lathe_policy
   lathe_pkg::policy_cfg_t cfg_q;
   logic                   accept, start_q, row_done, write_empty;
   logic                   run_q, idle_q;     // one is not the other
-  logic                   loss_q, sample_q, evaluate_q;  // the operation
+  logic                   loss_q, sample_q, evaluate_q, measure_q;  // the operation
   logic                   none_q;            // no row is left
   logic [15:0]            rows_left_q;
 
@@ -80,6 +81,7 @@ module lathe_policy
       loss_q <= cmd_i.op == lathe_desc_pkg::PolicyLoss;
       sample_q <= cmd_i.op == lathe_desc_pkg::PolicySample;
       evaluate_q <= cmd_i.op == lathe_desc_pkg::PolicyEvaluate;
+      measure_q <= cmd_i.op == lathe_desc_pkg::PolicyMeasure;
       rows_left_q <= cmd_i.m;
     end else if (row_done) begin
       rows_left_q <= rows_left_q - 16'd1;
@@ -90,8 +92,9 @@ module lathe_policy
   logic    z_valid, z_room, z_last, rec_valid, rec_pop, starved;
   z_t      z;
   record_t rec;
-  logic    carried_pop;
+  logic    carried_pop, sequence_pop;
   kept_t   carried;
+  sequence_t sequence_word;
 
   lathe_policy_read #(
     .Lanes(Lanes)
@@ -101,8 +104,10 @@ module lathe_policy
     .start_i(start_q),
     .records_i(!sample_q),
     .carry_i(evaluate_q),
+    .sequences_i(cmd_q.sequence_words),
     .src_i(cmd_q.t[0]),
     .rec_src_i(cmd_q.t[1]),
+    .seq_src_i(cmd_q.t[4]),
     .rows_i(cmd_q.m),
     .cols_i(cmd_q.n[CountW-1:0]),
     .row_done_i(row_done),
@@ -119,6 +124,8 @@ module lathe_policy
     .rec_valid_o(rec_valid),
     .rec_pop_i(rec_pop),
     .rec_o(rec),
+    .sequence_pop_i(sequence_pop),
+    .sequence_o(sequence_word),
     .carried_pop_i(carried_pop),
     .carried_o(carried)
   );
@@ -174,7 +181,8 @@ module lathe_policy
   );
 
   // What is known per sample.
-  logic     ctx_valid, sample_valid;
+  logic     ctx_valid, sample_valid, token_valid, ends;
+  logic signed [16:0] x_r, x_rho;
   context_t ctx;
   sample_t  sample;
 
@@ -191,6 +199,13 @@ module lathe_policy
     .early_i(early),
     .rec_i(rec),
     .rec_pop_o(rec_pop),
+    .sequences_i(cmd_q.sequence_words),
+    .sequence_i(sequence_word),
+    .sequence_pop_o(sequence_pop),
+    .token_valid_o(token_valid),
+    .x_r_o(x_r),
+    .x_rho_o(x_rho),
+    .ends_o(ends),
     .ctx_valid_o(ctx_valid),
     .ctx_pop_i(elem_ready && elem.last),
     .ctx_o(ctx),
@@ -207,8 +222,25 @@ module lathe_policy
     .stats_o
   );
 
+  logic        word_valid, word_pop;
+  logic [63:0] word;
+
+  lathe_policy_sequence u_sequence (
+    .clk_i,
+    .rst_ni,
+    .start_i(start_q),
+    .cfg_i(cfg_q),
+    .valid_i(token_valid && measure_q),
+    .x_r_i(x_r),
+    .x_rho_i(x_rho),
+    .ends_i(ends),
+    .word_valid_o(word_valid),
+    .word_pop_i(word_pop),
+    .word_o(word)
+  );
+
   // Results.
-  logic               grad_valid, grad_last, word_end, pick_valid, room, first_q, begins;
+  logic               grad_valid, grad_last, word_end, pick_valid, row_skip, room, first_q, begins;
   logic signed [15:0] grad;
   logic [127:0]       pick_rec;
   logic [31:0]        saturations;
@@ -218,9 +250,14 @@ module lathe_policy
   assign e_v = -10'sd32 - signed'({5'b0, cmd_q.gshift});
 
   // An element is taken with its row's context and, if a word begins with it, room for that. Of a record's words the first
-  // begins with the row's first element, the second with its last.
-  assign begins = first_q || (Lanes == 4 && evaluate_q && elem.last);
-  assign elem_ready = elem_valid && ctx_valid && (room || !begins);
+  // begins with the row's first element, the second with its last. MEASURE writes one when a sequence ends, and when it is there.
+  logic [1:0] popping_q;  // word_valid is not yet that of the next word
+  assign begins = measure_q ? elem.last && ctx.ends : first_q || (Lanes == 4 && evaluate_q && elem.last);
+  assign elem_ready = elem_valid && ctx_valid && (!begins || (room && (!measure_q || (word_valid && popping_q == '0))));
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) popping_q <= '0;
+    else popping_q <= {popping_q[0], measure_q && elem_ready && begins};
+  end
 
   always_ff @(posedge clk_i) begin
     if (start_q) first_q <= 1'b1;
@@ -257,7 +294,8 @@ module lathe_policy
     .rst_ni,
     .start_i(start_q),
     .greedy_i(cmd_q.greedy),
-    .recorded_i(evaluate_q),
+    .recorded_i(!sample_q),
+    .measure_i(measure_q),
     .version_i(cfg_q.version),
     .on_i(!loss_q),
     .fire_i(elem_ready && !loss_q),
@@ -267,6 +305,10 @@ module lathe_policy
     .action_i(ctx.action),
     .carried_pop_o(carried_pop),
     .carried_i(carried),
+    .ends_i(ctx.ends),
+    .word_pop_o(word_pop),
+    .word_i(word),
+    .row_skip_o(row_skip),
     .rec_valid_o(pick_valid),
     .rec_o(pick_rec)
   );
@@ -283,6 +325,7 @@ module lathe_policy
     .elem_valid_i(grad_valid),
     .elem_last_i(grad_last),
     .elem_i(grad),
+    .row_skip_i(row_skip),
     .rec_valid_i(pick_valid),
     .rec_whole_i(evaluate_q),
     .rec_i(pick_rec),

@@ -18,14 +18,22 @@ package lathe_policy_pkg;
     logic [16:0]        e;       // exp(logit - maximum); 0 on `last`
   } elem_t;
 
-  // What LOSS and EVALUATE need of a sample's record, the action already limited to the last one.
+  // What LOSS, EVALUATE and MEASURE need of a sample's record, the action already limited to the last one.
   typedef struct packed {
     logic signed [15:0] mu;      // log-probability under the sampler, LSB 2**-10
     logic signed [15:0] ret;     // LSB 2**-10
     logic signed [15:0] adv;     // LSB 2**-11
     logic signed [15:0] old;     // LSB 2**-10
     logic [ColW-1:0]    action;
+    logic               ends;    // the last sample of its sequence
   } record_t;
+
+  // What LOSS needs of a sequence's word.
+  typedef struct packed {
+    logic               veto;
+    logic signed [15:0] x_rho;   // LSB 2**-10
+    logic signed [15:0] x_r;
+  } sequence_t;
 
   // What EVALUATE leaves of a record as it was.
   typedef struct packed {
@@ -40,6 +48,7 @@ package lathe_policy_pkg;
     logic signed [21:0] entropy;
     logic signed [24:0] verr;    // value - return, LSB 2**-16
     logic [ColW-1:0]    action;
+    logic               ends;    // the last sample of its sequence
   } context_t;
 
   // One sample's contribution to the statistics.
@@ -50,6 +59,8 @@ package lathe_policy_pkg;
     logic               rho_low;
     logic               masked;
     logic               clipped;
+    logic               seq_masked;
+    logic               vetoed;
     logic signed [16:0] x;       // this and the ratio: of the chosen lane
     logic [20:0]        ratio;
     logic [25:0]        ratio2;

@@ -12,8 +12,10 @@ module lathe_policy_read
   input  logic                  start_i,
   input  logic                  records_i,   // records are read too
   input  logic                  carry_i,     // and handed on
+  input  logic                  sequences_i, // and words of sequences
   input  lathe_pkg::operand_t   src_i,
   input  lathe_pkg::operand_t   rec_src_i,
+  input  lathe_pkg::operand_t   seq_src_i,
   input  logic [15:0]           rows_i,
   input  logic [CountW-1:0]     cols_i,
   input  logic                  row_done_i,  // a sample has left the unit
@@ -33,6 +35,8 @@ module lathe_policy_read
   output logic                  rec_valid_o,
   input  logic                  rec_pop_i,   // if there is one
   output record_t               rec_o,
+  input  logic                  sequence_pop_i,
+  output sequence_t             sequence_o,  // there before the record of its first sample
   input  logic                  carried_pop_i,
   output kept_t                 carried_o    // of the oldest sample whose record was not popped
 );
@@ -55,8 +59,11 @@ module lathe_policy_read
     end
   end
 
-  // Requests: the record of a row, then its words; so the record is there before the row is worked on.
-  logic [15:0]      rows_left_q, word_addr_q, row_addr_q, rec_addr_q;  // of the next word, row, word of a record
+  // Requests: the word of a sequence, the record of a row, its words; so what belongs to a row is there before it is worked on. At
+  // each row the word of one more sequence is asked for while there is room, which is more than rows in flight: enough, whichever
+  // samples end their sequence.
+  logic [15:0]      rows_left_q, word_addr_q, row_addr_q, rec_addr_q, seq_addr_q;  // of the next word, row, word of a record, sequence
+  logic             ask_seq, seq_asked_q, seq_room, row_first;
   logic             rec_end, rec_end_q;  // a record's word is its last
   logic [WordW-1:0] word_q, word_next, answer_word_q;
   logic             more_q, row_start_q, word_last_q;  // rows are left; the next request is a row's first, its last word
@@ -66,6 +73,8 @@ module lathe_policy_read
 
   assign issue = more_q && ready && (rec_next_q || !words_q[$clog2(WordDepth)]) &&
                  (!row_start_q || !in_flight_q[$clog2(MaxRows)]);
+  assign ask_seq = sequences_i && row_start_q && !seq_asked_q && seq_room;
+  assign row_first = issue && row_start_q && !ask_seq;
   assign ask_word = issue && !rec_next_q;
   assign rec_end = RecWords == 1 || rec_end_q;
   assign row_end = !rec_next_q && word_last_q;
@@ -80,7 +89,7 @@ module lathe_policy_read
     end else begin
       if (start_i) more_q <= 1'b1;
       else if (issue && row_end && rows_left_q == 16'd1) more_q <= 1'b0;
-      if ((issue && row_start_q) != row_done_i) in_flight_q <= row_done_i ? in_flight_q - 6'd1 : in_flight_q + 6'd1;
+      if (row_first != row_done_i) in_flight_q <= row_done_i ? in_flight_q - 6'd1 : in_flight_q + 6'd1;
       if (ask_word != word_popped_q) words_q <= ask_word ? words_q + 4'd1 : words_q - 4'd1;
       word_popped_q <= word_pop;
     end
@@ -91,13 +100,19 @@ module lathe_policy_read
       word_addr_q <= src_i.addr;
       row_addr_q <= src_i.addr + src_i.stride;
       rec_addr_q <= rec_src_i.addr;
+      seq_addr_q <= seq_src_i.addr;
+      seq_asked_q <= 1'b0;
       rec_end_q <= 1'b0;
       word_q <= '0;
       word_last_q <= one_word;
       rec_next_q <= records_i;
       row_start_q <= 1'b1;
       rows_left_q <= rows_i;
+    end else if (issue && ask_seq) begin
+      seq_addr_q <= seq_addr_q + seq_src_i.stride;
+      seq_asked_q <= 1'b1;
     end else if (issue) begin
+      seq_asked_q <= 1'b0;
       if (rec_next_q) rec_addr_q <= rec_addr_q + (rec_end ? rec_step_q : 16'd1);
       else word_addr_q <= word_last_q ? row_addr_q : word_addr_q + 16'd1;
       if (row_end) begin
@@ -119,16 +134,36 @@ module lathe_policy_read
     .rst_ni,
     .in_valid_i(issue),
     .in_ready_o(ready),
-    .in_data_i(rec_next_q ? rec_addr_q : word_addr_q),
+    .in_data_i(ask_seq ? seq_addr_q : rec_next_q ? rec_addr_q : word_addr_q),
     .out_valid_o(rd_valid_o),
     .out_ready_i(rd_ready_i),
     .out_data_o(rd_addr_o)
   );
 
-  // Answers come in the order of requests.
+  // Answers come in the order of requests. Of a row is kept whether a sequence's word was asked for, and whether it is the last.
+  logic       tag_seq, tag_last, answer_seq, seq_answered_q, rec_push, unused_tag_ready, unused_tag_valid;
+  logic [5:0] unused_tag_level;
+
+  lathe_fifo #(
+    .Width(2),
+    .Depth(MaxRows)
+  ) u_tags (
+    .clk_i,
+    .rst_ni,
+    .in_valid_i(row_first && records_i),
+    .in_ready_o(unused_tag_ready),
+    .in_data_i({seq_asked_q, rows_left_q == 16'd1}),
+    .out_valid_o(unused_tag_valid),
+    .out_ready_i(rec_push),
+    .out_data_o({tag_seq, tag_last}),
+    .level_o(unused_tag_level)
+  );
+
   logic                answer_valid_q, answer_end, answer_end_q;  // end: of a record's words the last
   logic [Lanes*16-1:0] answer_q;
   assign answer_end = RecWords == 1 || answer_end_q;
+  assign answer_seq = answer_rec_q && !answer_end_q && tag_seq && !seq_answered_q;
+  assign rec_push = answer_valid_q && answer_rec_q && answer_end && !answer_seq;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) answer_valid_q <= 1'b0;
@@ -141,7 +176,11 @@ module lathe_policy_read
       answer_word_q <= '0;
       answer_rec_q <= records_i;
       answer_end_q <= 1'b0;
+      seq_answered_q <= 1'b0;
     end else if (answer_valid_q) begin
+      seq_answered_q <= answer_seq || (seq_answered_q && !rec_push);
+    end
+    if (!start_i && answer_valid_q && !answer_seq) begin
       answer_rec_q <= answer_rec_q ? !answer_end : records_i && answer_word_q == last_word_q;
       answer_end_q <= answer_rec_q && !answer_end;
       answer_word_q <= answer_rec_q || answer_word_q == last_word_q ? '0 : answer_word_q + 1'b1;
@@ -151,7 +190,7 @@ module lathe_policy_read
   logic [127:0] elements;  // of a record
   logic [15:0]  action;
   record_t      rec;
-  logic         rec_push, unused_carried;
+  logic         unused_carried, unused_sequence;
   if (RecWords == 1) begin : gen_one_word
     assign elements = answer_q[127:0];
   end else begin : gen_two_words
@@ -167,10 +206,9 @@ module lathe_policy_read
     rec.adv = elements[47:32];
     rec.ret = elements[63:48];
     rec.mu = elements[79:64];
+    rec.ends = elements[80] || tag_last;
     rec.action = action > 16'(last_action_q) ? last_action_q : action[ColW-1:0];
   end
-
-  assign rec_push = answer_valid_q && answer_rec_q && answer_end;
 
   lathe_policy_side #(
     .Width($bits(record_t))
@@ -194,6 +232,21 @@ module lathe_policy_read
     .valid_o(unused_carried),
     .pop_i(carried_pop_i),
     .data_o(carried_o)
+  );
+
+  lathe_row_buffer #(
+    .Width($bits(sequence_t)),
+    .Depth(2 * MaxRows)
+  ) u_sequences (
+    .clk_i,
+    .rst_ni(rst_ni && !start_i),  // what the command before has not used
+    .reserve_i(issue && ask_seq),
+    .room_o(seq_room),
+    .push_i(answer_valid_q && answer_seq),
+    .push_data_i(answer_q[$bits(sequence_t)-1:0]),
+    .valid_o(unused_sequence),
+    .pop_i(sequence_pop_i),
+    .data_o(sequence_o)
   );
 
   logic                word_valid, word_ready;

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is computed once per sample: for LOSS the entropy, importance ratio, coefficient times advantage
-// and statistics, for SAMPLE the random threshold. Leaves a context for each sample, in order. Does
+// and statistics (EVALUATE, MEASURE: the same, of which they need little), for SAMPLE the random threshold. Leaves a context for each sample, in order. Does
 // not touch single elements of the result.
 //
 // LOSS:   early elements ── p * lp summed, lp[action], value ── ratio_clip ── three products ── context
 // SAMPLE: sum of exponentials ── * random number ── context
 module lathe_policy_score
   import lathe_policy_pkg::*;
+  import lathe_desc_pkg::*;
 (
   input  logic                   clk_i,
   input  logic                   rst_ni,
   input  logic                   start_i,
-  input  logic                   loss_i,
+  input  logic                   loss_i,         // or another operation that reads records
   input  lathe_pkg::policy_cfg_t cfg_i,
   input  logic [23:0]            random_i,       // SAMPLE: of a row, 6 cycles after its sum
 
@@ -21,6 +22,14 @@ module lathe_policy_score
   input  elem_t                  early_i,
   input  record_t                rec_i,          // of the row that is now coming in
   output logic                   rec_pop_o,      // SAMPLE: of no meaning
+  input  logic                   sequences_i,    // LOSS with log ratios of sequences
+  input  sequence_t              sequence_i,     // of the row that is now coming in
+  output logic                   sequence_pop_o,
+
+  output logic                   token_valid_o,  // to the aggregates of MEASURE
+  output logic signed [16:0]     x_r_o,
+  output logic signed [16:0]     x_rho_o,
+  output logic                   ends_o,
 
   output logic                   ctx_valid_o,
   input  logic                   ctx_pop_i,
@@ -34,14 +43,24 @@ module lathe_policy_score
     logic signed [15:0] adv;
     logic signed [24:0] verr;
     logic [ColW-1:0]    action;
+    logic               ends;
   } scored_t;
 
-  logic               scored_valid_q, fire, row_end;
+  // What of a sample does not depend on its log-ratios.
+  typedef struct packed {
+    logic signed [15:0] adv;
+    logic signed [24:0] verr;
+    logic [ColW-1:0]    action;
+    logic               ends;
+  } passed_t;
+
+  logic               end_q, scored_valid_q, fire, row_end;
   scored_t            scored;
+  passed_t            passed1_q, passed_q;
+  logic signed [15:0] r_above_q, r_below_q, rho_above_q, rho_below_q;  // log-probabilities: numerators, denominators
+  logic               r_sequence_q, rho_sequence_q;  // the lane takes its log-ratio from the sequence
   logic signed [16:0] x_r_q, x_rho_q;
-  logic signed [15:0] adv_q;
-  logic signed [24:0] verr_q;
-  logic [ColW-1:0]    action_q;
+  logic               veto_q;
   logic [ColW-1:0]    col_q;
   logic               hit_q;          // the element before is the action's
   logic signed [15:0] code_q, logp, logp_q;  // of the element before; of the action
@@ -56,10 +75,12 @@ module lathe_policy_score
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
+      end_q <= 1'b0;
       scored_valid_q <= 1'b0;
       term_valid_q <= '0;
     end else begin
-      scored_valid_q <= row_end;
+      end_q <= row_end;
+      scored_valid_q <= end_q;
       term_valid_q <= {term_valid_q[1:0], fire};
     end
   end
@@ -73,14 +94,24 @@ module lathe_policy_score
     end
     logp_q <= logp;
     if (rec_pop_o) begin
-      x_r_q <= 17'(logp) - 17'(rec_i.old);
-      x_rho_q <= 17'(rec_i.old) - 17'(rec_i.mu);
-      adv_q <= rec_i.adv;
-      verr_q <= 25'(early_i.lp) - (25'(rec_i.ret) <<< 6);
-      action_q <= rec_i.action;
+      r_above_q <= cfg_i.r.source == SourceOldMu ? rec_i.old : logp;
+      r_below_q <= cfg_i.r.source inside {SourceOwn, SourceNewOld} ? rec_i.old : rec_i.mu;
+      rho_above_q <= cfg_i.rho.source inside {SourceOwn, SourceOldMu} ? rec_i.old : logp;
+      rho_below_q <= cfg_i.rho.source == SourceNewOld ? rec_i.old : rec_i.mu;
+      passed1_q <= '{adv: rec_i.adv, verr: 25'(early_i.lp) - (25'(rec_i.ret) <<< 6), action: rec_i.action, ends: rec_i.ends};
+    end
+    r_sequence_q <= sequences_i && cfg_i.r.aggregate != AggregateToken;
+    rho_sequence_q <= sequences_i && cfg_i.rho.aggregate != AggregateToken;
+    if (end_q) begin
+      x_r_q <= r_sequence_q ? 17'(sequence_i.x_r) : 17'(r_above_q) - 17'(r_below_q);
+      x_rho_q <= rho_sequence_q ? 17'(sequence_i.x_rho) : 17'(rho_above_q) - 17'(rho_below_q);
+      veto_q <= sequences_i && sequence_i.veto;
+      passed_q <= passed1_q;
     end
   end
-  assign scored = {cfg_i.stats_rho ? x_rho_q : x_r_q, adv_q, verr_q, action_q};
+  assign sequence_pop_o = end_q && passed1_q.ends && sequences_i;
+  assign scored = {cfg_i.stats_rho ? x_rho_q : x_r_q, passed_q};
+  assign {token_valid_o, x_r_o, x_rho_o, ends_o} = {scored_valid_q, x_r_q, x_rho_q, passed_q.ends};
 
   lathe_policy_mul #(
     .WidthA(26),
@@ -109,6 +140,8 @@ module lathe_policy_score
     logic               rho_low;
     logic               masked;
     logic               clipped;
+    logic               seq_masked;
+    logic               vetoed;
     logic [20:0]        coef;
     logic [20:0]        ratio;
   } clip_t;
@@ -129,7 +162,10 @@ module lathe_policy_score
     .valid_i(scored_valid_q),
     .x_r_i(x_r_q),
     .x_rho_i(x_rho_q),
-    .adv_i(adv_q),
+    .veto_i(veto_q),
+    .r_sequence_i(r_sequence_q),
+    .rho_sequence_i(rho_sequence_q),
+    .adv_i(passed_q.adv),
     .valid_o(clip_valid),
     .coef_o(clip.coef),
     .ratio_o(clip.ratio),
@@ -138,7 +174,9 @@ module lathe_policy_score
     .rho_high_o(clip.rho_high),
     .rho_low_o(clip.rho_low),
     .masked_o(clip.masked),
-    .clipped_o(clip.clipped)
+    .clipped_o(clip.clipped),
+    .seq_masked_o(clip.seq_masked),
+    .vetoed_o(clip.vetoed)
   );
 
   lathe_policy_side #(
@@ -278,7 +316,8 @@ module lathe_policy_score
       if (op_phase_q[3] == 2'd1) ratio2_q <= op_p[41:16];
       if (op_phase_q[3] == 2'd2) begin
         sample_o <= {row_late_q.clip.high, row_late_q.clip.low, row_late_q.clip.rho_high, row_late_q.clip.rho_low,
-                     row_late_q.clip.masked, row_late_q.clip.clipped, row_late_q.scored.x,
+                     row_late_q.clip.masked, row_late_q.clip.clipped, row_late_q.clip.seq_masked, row_late_q.clip.vetoed,
+                     row_late_q.scored.x,
                      row_late_q.clip.ratio, ratio2_q, row_late_q.entropy, op_p[49:16]};
       end
     end
@@ -290,6 +329,7 @@ module lathe_policy_score
     ctx.entropy = row_late_q.entropy;
     ctx.verr = row_late_q.scored.verr;
     ctx.action = row_late_q.scored.action;
+    ctx.ends = row_late_q.scored.ends;
   end
 
   lathe_policy_side #(

@@ -22,10 +22,12 @@ module lathe_policy_stats (
     stats_d.rho_low = stats_q.rho_low + 32'(sample_q.rho_low);
     stats_d.masked = stats_q.masked + 32'(sample_q.masked);
     stats_d.clipped = stats_q.clipped + 32'(sample_q.clipped);
+    stats_d.seq_masked = stats_q.seq_masked + 32'(sample_q.seq_masked);
+    stats_d.vetoed = stats_q.vetoed + 32'(sample_q.vetoed);
     stats_d.sum_x = stats_q.sum_x + 48'(sample_q.x);
     stats_d.sum_ratio = stats_q.sum_ratio + signed'(48'(sample_q.ratio));
     stats_d.sum_ratio2 = stats_q.sum_ratio2 + signed'(48'(sample_q.ratio2));
-    stats_d.sum_k3 = '0;
+    {stats_d.sum_x2, stats_d.sum_k3} = '0;
     stats_d.sum_entropy = stats_q.sum_entropy + 48'(sample_q.entropy);
     stats_d.sum_verr2 = stats_q.sum_verr2 + signed'(48'(sample_q.verr2));
     if (sample_q.x > stats_q.max_x) stats_d.max_x = sample_q.x;
@@ -63,8 +65,24 @@ module lathe_policy_stats (
     end
   end
 
+  // The square of the log ratio has a cycle of its own.
+  logic signed [33:0] x2_q;
+  logic signed [47:0] sum_x2_q;
+  logic               x2_valid_q;
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || clear_i) begin
+      sum_x2_q <= '0;
+      x2_valid_q <= 1'b0;
+    end else begin
+      x2_valid_q <= valid_q;
+      if (x2_valid_q) sum_x2_q <= sum_x2_q + 48'(x2_q);
+    end
+    x2_q <= 34'(sample_q.x) * 34'(sample_q.x);
+  end
+
   always_comb begin
     stats_o = stats_q;
+    stats_o.sum_x2 = sum_x2_q;
     stats_o.sum_k3 = sum_k3_q;
   end
 endmodule

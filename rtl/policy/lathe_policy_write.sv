@@ -13,6 +13,7 @@ module lathe_policy_write #(
   input  logic                elem_valid_i,
   input  logic                elem_last_i,
   input  logic signed [15:0]  elem_i,
+  input  logic                row_skip_i,    // a row has ended without a result
   input  logic                rec_valid_i,   // never together with elem_valid_i, and not in two cycles one after the other
   input  logic                rec_whole_i,   // records are of 8 elements, not of 4
   input  logic [127:0]        rec_i,         // stays a cycle longer
@@ -48,7 +49,7 @@ module lathe_policy_write #(
       if (take_i != left_q) taken_q <= take_i ? taken_q + 5'd1 : taken_q - 5'd1;
       room_o <= !taken_q[$clog2(Depth)] && !(take_i && taken_q == 5'(Depth - 1));  // two cycles late when a word leaves
       push_q <= rec_valid_i || rec_rest_q || (elem_valid_i && (elem_last_i || lane_q[Lanes-1]));
-      row_done_o <= (rec_valid_i && !rec_rest) || rec_rest_q || (elem_valid_i && elem_last_i);
+      row_done_o <= row_skip_i || (rec_valid_i && !rec_rest) || rec_rest_q || (elem_valid_i && elem_last_i);
     end
   end
 

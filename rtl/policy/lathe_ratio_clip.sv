@@ -17,6 +17,9 @@ module lathe_ratio_clip (
   input  logic                   valid_i,
   input  logic signed [16:0]     x_r_i,      // log ratios, LSB 2**-10
   input  logic signed [16:0]     x_rho_i,
+  input  logic                   veto_i,
+  input  logic                   r_sequence_i,    // the log ratio of lane r is its sequence's; holds still like the configuration
+  input  logic                   rho_sequence_i,
   input  logic signed [15:0]     adv_i,      // advantage, only its sign matters
   output logic                   valid_o,
   output logic [20:0]            coef_o,     // LSB 2**-16
@@ -26,7 +29,9 @@ module lathe_ratio_clip (
   output logic                   rho_high_o,
   output logic                   rho_low_o,
   output logic                   masked_o,   // zeroed by an action zero
-  output logic                   clipped_o   // zeroed by an action sign or dual, or saturated
+  output logic                   clipped_o,  // zeroed by an action sign or dual, or saturated
+  output logic                   seq_masked_o,  // masked by a sequence's log ratio
+  output logic                   vetoed_o
 );
   import lathe_desc_pkg::*;
 
@@ -58,7 +63,7 @@ module lathe_ratio_clip (
   } compared_t;
 
   compared_t          r1_q, rho1_q;
-  logic               beyond1_q, gain1_q, cost1_q;  // above dual; advantage above, below 0
+  logic               beyond1_q, gain1_q, cost1_q, veto1_q;  // above dual; advantage above, below 0
   logic signed [16:0] x1_q, x2_q, x3_q;             // of the statistics' lane
 
   // 2: choose. 3: add.
@@ -69,6 +74,8 @@ module lathe_ratio_clip (
     logic rho_low;
     logic masked;
     logic clipped;
+    logic seq_masked;
+    logic vetoed;
     logic zero;
   } flags_t;
 
@@ -83,12 +90,15 @@ module lathe_ratio_clip (
   logic signed [16:0] r_weight_q, rho_weight_q;
   logic signed [17:0] weight_q;
   flags_t             flags, flags2_q, flags3_q, flags_late;
-  logic               by_sign, r_up, r_down, rho_up, rho_down;  // down, up: a bound takes the log ratio's place
+  logic               r_masked, rho_masked, by_sign, r_up, r_down, rho_up, rho_down;  // down, up: a bound takes the log ratio's place
 
   always_comb begin
     {flags.high, flags.low, flags.rho_high, flags.rho_low} = {r1_q.high, r1_q.low, rho1_q.high, rho1_q.low};
-    flags.masked = (r1_q.high && r_q.above_zero) || (r1_q.low && r_q.below_zero) ||
-                   (rho1_q.high && rho_q.above_zero) || (rho1_q.low && rho_q.below_zero);
+    r_masked = (r1_q.high && r_q.above_zero) || (r1_q.low && r_q.below_zero);
+    rho_masked = (rho1_q.high && rho_q.above_zero) || (rho1_q.low && rho_q.below_zero);
+    flags.masked = r_masked || rho_masked;
+    flags.seq_masked = (r_masked && r_sequence_i) || (rho_masked && rho_sequence_i);
+    flags.vetoed = veto1_q;
     by_sign = (gain1_q && ((r1_q.high && r_q.above_sign) || (rho1_q.high && rho_q.above_sign))) ||
               (cost1_q && ((r1_q.low && r_q.below_sign) || (rho1_q.low && rho_q.below_sign) || (beyond1_q && dual_on_q)));
     r_up = r1_q.high && r_q.cap;
@@ -96,7 +106,7 @@ module lathe_ratio_clip (
     rho_up = rho1_q.high && rho_q.cap;
     rho_down = rho1_q.low && rho_q.floor;
     flags.clipped = by_sign || r_up || r_down || rho_up || rho_down;
-    flags.zero = flags.masked || by_sign;
+    flags.zero = flags.masked || by_sign || veto1_q;
   end
 
   always_ff @(posedge clk_i) begin
@@ -114,6 +124,7 @@ module lathe_ratio_clip (
       beyond1_q <= x_r_i > 17'(dual_i);
       gain1_q <= !adv_i[15] && adv_i != '0;
       cost1_q <= adv_i[15];
+      veto1_q <= veto_i;
       x1_q <= stats_rho_i ? x_rho_i : x_r_i;
     end
     if (valid_q[1]) begin
@@ -168,6 +179,8 @@ module lathe_ratio_clip (
       {high_o, low_o, rho_high_o, rho_low_o} <= {flags_late.high, flags_late.low, flags_late.rho_high, flags_late.rho_low};
       masked_o <= flags_late.masked;
       clipped_o <= flags_late.clipped;
+      seq_masked_o <= flags_late.seq_masked;
+      vetoed_o <= flags_late.vetoed;
     end
   end
 endmodule

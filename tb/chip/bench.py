@@ -15,7 +15,7 @@ from pymodels.chip import Chip
 from pymodels.csr_map import MEMORIES, REGISTERS
 from tb.chip.agents import CsrAgent, IrqAgent, MemoryAgent, Pauses
 from tb.chip.host import AFTER_ERROR, ERRORS, Access, ChipScoreboard, TwinHost
-from tb.chip.programs import ILLEGAL, Generator, Space, coefficients, independent
+from tb.chip.programs import ILLEGAL, POLICY, Generator, Space, coefficients, independent
 from tb.common.actors import Coverage, quiet, rng
 
 LANES = int(os.environ.get("CHIP_LANES", "8"))
@@ -159,7 +159,7 @@ class RandomPrograms(ChipTest):
 
 
 OPTIONS = ("bias", "int8", "int8_result", "accumulate", "colsum", "chain")
-OPERATIONS = {"gemm", "policy loss", "policy sample", "policy evaluate", "sgd", "dma load", "dma store", "commit", "waits", "free",
+OPERATIONS = {"gemm", *(f"policy {kind}" for kind in POLICY), "sequence words", "sgd", "dma load", "dma store", "commit", "waits", "free",
               *(f"gemm {form}" for form in ("NN", "NT", "TN", "TT")), *(f"act {act}" for act in range(3)), "dact 1", "dact 2", *OPTIONS,
               "ragged m", "ragged n", "ragged k", "whole m", "stochastic", "nearest"}
 
@@ -168,6 +168,7 @@ def cover(coverage: Coverage, step) -> None:
     """Count the operation, form and shape of one descriptor."""
     words, fields = step.label.split(), step.fields
     coverage.hit(" ".join(words[:2]) if words[0] in ("policy", "dma") else words[0])
+    coverage.hit("sequence words", fields.get("sequence_words", 0))
     coverage.hit("waits" if fields.get("wait_mask") else "free")
     if words[0] == "gemm":
         coverage.hit("gemm " + "NT"[fields["trans_a"]] + "NT"[fields["trans_b"]])

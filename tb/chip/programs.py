@@ -11,6 +11,7 @@ import numpy as np
 
 UNITS = {"gemm": 1, "policy": 2, "update": 3, "dma": 4}
 ABSOLUTE, CURRENT, NEXT = 0, 1, 2
+POLICY = ("sample", "loss", "evaluate", "measure")
 RECORD = 8  # elements of a record that LOSS and EVALUATE read
 
 
@@ -19,9 +20,9 @@ def coefficients(draw) -> dict[str, int]:
     def bounds() -> int:
         return (draw(-2000, 1) & 0xFFFF) | draw(0, 2000) << 16
 
-    return {"LEARNING_RATE": draw(0, 65536) | (draw(-24, 0) & 0xFF) << 16, "MOMENTUM": draw(0, 65536), "RATIO_MODE": draw(0, 1 << 17),
-            "RATIO_BOUNDS": bounds(), "RHO_BOUNDS": bounds(), "RATIO_DUAL": draw(0, 2000), "ENTROPY_COEF": draw(0, 1 << 18),
-            "VALUE_COEF": draw(0, 1 << 18)}
+    return {"LEARNING_RATE": draw(0, 65536) | (draw(-24, 0) & 0xFF) << 16, "MOMENTUM": draw(0, 65536), "RATIO_MODE": draw(0, 1 << 23),
+            "RATIO_BOUNDS": bounds(), "RHO_BOUNDS": bounds(), "VETO_BOUNDS": bounds(), "RATIO_DUAL": draw(0, 2000),
+            "ENTROPY_COEF": draw(0, 1 << 18), "VALUE_COEF": draw(0, 1 << 18)}
 
 
 @dataclass
@@ -154,8 +155,8 @@ class Generator:
         rng = self.rng
         m = self._dimension(24)
         n = int(rng.integers(2, 65)) if rng.random() < 0.2 else int(rng.integers(2, 9))
-        kind = str(rng.choice(["sample", "loss", "evaluate"], p=[0.3, 0.5, 0.2]))
-        step = Step({"unit": 2, "op": ("sample", "loss", "evaluate").index(kind), "m": m, "n": n}, f"policy {kind} {m}x{n}")
+        kind = str(rng.choice(POLICY, p=[0.2, 0.4, 0.2, 0.2]))
+        step = Step({"unit": 2, "op": POLICY.index(kind), "m": m, "n": n}, f"policy {kind} {m}x{n}")
         self._operand(step, 0, m, self._words(n), write=False)
         if kind == "evaluate":
             words = self._words(RECORD)
@@ -169,7 +170,13 @@ class Generator:
         elif kind == "loss":
             step.fields |= {"stochastic": int(rng.integers(0, 2)), "gshift": int(rng.integers(0, 32))}
             self._operand(step, 1, m, self._words(RECORD), write=False, exponent=False)
+            if rng.random() < 0.5:
+                step.fields["sequence_words"] = 1
+                self._operand(step, 4, m, 1, write=False, exponent=False)
             self._operand(step, 2, m, self._words(n), write=True)
+        elif kind == "measure":
+            self._operand(step, 1, m, self._words(RECORD), write=False, exponent=False)
+            self._operand(step, 2, m, 1, write=True, exponent=False)
         else:
             step.fields["greedy"] = int(rng.integers(0, 2))
             self._operand(step, 2, m, 1, write=True, exponent=False)

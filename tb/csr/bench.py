@@ -16,7 +16,7 @@ from tb.csr.host import Host
 LANES, BANKS = int(os.environ["LANES"]), int(os.environ["BANKS"])
 UNITS = ("GEMM", "POLICY", "UPDATE", "DMA")
 STATES = ("IDLE", "BUSY", "WAIT", "STALL_OPERAND", "STALL_RESULT", "OVERHEAD", "FETCH")  # as lathe_pkg::unit_state_e
-SUMS = ("x", "ratio", "ratio2", "k3", "entropy", "verr2")
+SUMS = ("x", "x2", "ratio", "ratio2", "k3", "entropy", "verr2")
 
 
 def concatenate(*parts: tuple[int, int]) -> int:
@@ -113,7 +113,7 @@ class Bench:
         for unit, values in units.items():
             expected |= {f"{unit}_{state}": value for state, value in zip(STATES, values, strict=True)}
 
-        stats = {name: draw(32) for name in ("count", "high", "low", "rho_high", "rho_low", "masked", "clipped")}
+        stats = {name: draw(32) for name in ("count", "high", "low", "rho_high", "rho_low", "masked", "clipped", "seq_masked", "vetoed")}
         stats |= {f"sum_{name}": draw(48, signed=True) for name in SUMS}
         stats |= {"max_x": draw(17, signed=True), "min_x": draw(17, signed=True)}
         dut.stats_i.value = struct("policy_stats_t").pack(stats)
@@ -199,19 +199,21 @@ async def test_outputs(dut):
     for _ in range(4):
         value = {name: int(generator.integers(0, 2**32)) for name in REGISTERS}
         for name in ("START_PC", "SEED", "OPNUM", "GROUP_BASE", "GROUP_SIZE", "GROUP_SLOTS", "GROUP_VERSION", "LEARNING_RATE",
-                     "MOMENTUM", "RATIO_MODE", "RATIO_BOUNDS", "RHO_BOUNDS", "RATIO_DUAL", "ENTROPY_COEF", "VALUE_COEF"):
+                     "MOMENTUM", "RATIO_MODE", "RATIO_BOUNDS", "RHO_BOUNDS", "RATIO_DUAL", "VETO_BOUNDS", "ENTROPY_COEF", "VALUE_COEF"):
             await host.write(name, value[name])
         bench.drive(generator)
         await cycle(dut)
         field = {name: REGISTERS[name].unpack(value[name]) for name in value}
         rate, mode = field["LEARNING_RATE"], field["RATIO_MODE"]
-        lanes = {lane: {name: mode[f"{lane}_{name}"] for name in ("weight", "above", "below")} | field[bounds]
+        lanes = {lane: {name: mode[f"{lane}_{name}"] for name in ("weight", "above", "below", "source", "aggregate")} | field[bounds]
                  for lane, bounds in (("r", "RATIO_BOUNDS"), ("rho", "RHO_BOUNDS"))}
         for expected, pin in (
             (value["START_PC"] & 0xFF, dut.start_pc_o), (value["SEED"], dut.seed_o), (value["OPNUM"], dut.opnum_o),
             (concatenate((value["GROUP_BASE"], 16), (value["GROUP_SIZE"], 16), (value["GROUP_SLOTS"], 3), (value["GROUP_VERSION"], 32)),
              dut.group_o),
             (policy.pack({**lanes, "dual_on": mode["r_dual"], "dual": field["RATIO_DUAL"]["value"], "stats_rho": mode["stats_lane"],
+                          **{f"veto_{side}": mode[f"veto_{side}"] for side in ("below", "above")},
+                          **{f"veto_{side}": code for side, code in field["VETO_BOUNDS"].items()},
                           "entropy_coef": field["ENTROPY_COEF"]["value"], "value_coef": field["VALUE_COEF"]["value"],
                           "version": bench.expected["VERSION"] & 0xFFFF}), dut.policy_cfg_o),
             (update.pack({"lr_mant": rate["mant"], "lr_exp": rate["exp"], "momentum": field["MOMENTUM"]["value"]}), dut.update_cfg_o),

@@ -18,7 +18,7 @@ from tb.ctrl.programs import COMMIT, RAW, ROLLBACK, Program
 
 CMD, DONE = struct("cmd_t"), struct("done_t")
 COPIED = ("op", "trans_a", "trans_b", "bias", "act", "dact", "stochastic", "greedy", "int8", "int8_result", "accumulate", "colsum",
-          "chain", "overlap", "gshift", "m", "n", "k", "mem_addr", "mem_stride")
+          "chain", "overlap", "sequence_words", "gshift", "m", "n", "k", "mem_addr", "mem_stride")
 NUM_UNITS = 4
 DEPTH = (4, 1, 1, 1)  # commands that a unit takes before it has completed the first
 TRACE = struct("unit_trace_t")

@@ -50,7 +50,8 @@ def _shape(rng: np.random.Generator, kind: tuple[int, int], limits: Limits) -> d
             d |= {"m": 1, "n": 1, "k": 16384, "trans_a": 0, "trans_b": 1}
     elif unit == 2:
         d |= {"m": _dimension(rng, 100), "n": int(rng.choice([2, 3, 8, 9, 63, 64]))}
-        d |= [{"greedy": int(rng.integers(0, 2))}, {"stochastic": int(rng.integers(0, 2)), "gshift": int(rng.integers(0, 32))}, {}][op]
+        d |= [{"greedy": int(rng.integers(0, 2))}, {"stochastic": int(rng.integers(0, 2)), "gshift": int(rng.integers(0, 32)),
+                                                          "sequence_words": int(rng.integers(0, 2))}, {}, {}][op]
     elif kind == (3, 0):
         d |= {"m": 1, "n": _dimension(rng, limits.slot_words), "stochastic": int(rng.integers(0, 2))}
     elif unit == 4:

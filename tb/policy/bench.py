@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""lathe_policy: SAMPLE, EVALUATE and LOSS against pymodels.policy, whole operations through a scratchpad model."""
+"""lathe_policy: SAMPLE, EVALUATE, MEASURE and LOSS against pymodels.policy, whole operations through a scratchpad model."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 
 import cocotb
@@ -11,13 +11,12 @@ from pymodels import policy
 from pymodels.descriptor import record_words
 from pymodels.numerics import mix32_array
 from pymodels.policy import Stats
+from pymodels.ratio import Clip, Lane
 from tb.common.actors import CommandDriver, Coverage, Scoreboard, cycle, rng, stalls, start_clock_and_reset
 from tb.common.ports import ScratchpadPorts
 from tb.common.ratios import any_clip, named
 from tb.common.structs import constant, struct
 
-WORDS = 4096
-SOURCE, RECORDS, RESULT = 0, 1400, 2000  # where operands lie
 METHODS = named()
 CFG = {"ratio": METHODS["decoupled_ppo"], "entropy_coef": 655, "value_coef": 32768, "version": 7}
 
@@ -37,10 +36,12 @@ class Case:
 
 
 class Bench:
-    def __init__(self, dut, stall=0.0):
+    def __init__(self, dut, stall=0.0, scale=1):
         self.dut = dut
         self.lanes = int(dut.Lanes.value)
-        self.pad = ScratchpadPorts(dut, WORDS, self.lanes, stall=stall)
+        self.pad = ScratchpadPorts(dut, 4096 * scale, self.lanes, stall=stall)
+        self.source_at, self.records_at, self.result_at, self.sequences_at = (
+            at * scale for at in (0, 1400, 2000, 3700))  # where operands lie
         self.commands = CommandDriver(dut, config=[dut.cfg_i])
         self.board, self.seen, self.stats = Scoreboard("policy"), Coverage(), Stats()
         self.generator = rng()
@@ -70,9 +71,9 @@ class Bench:
         words = -(-n // self.lanes)
         stride = words + gap
         self.pad.memory[:] = self.generator.integers(-32768, 32768, self.pad.memory.shape)
-        assert m * stride < RECORDS
+        assert m * stride < self.records_at
         for row in range(m):
-            flat = self.pad.memory[SOURCE + row * stride:SOURCE + row * stride + words].reshape(-1)
+            flat = self.pad.memory[self.source_at + row * stride:self.source_at + row * stride + words].reshape(-1)
             flat[:n] = y[row]
         return stride, words
 
@@ -85,8 +86,8 @@ class Bench:
                                     version=self.cfg["version"], lanes=self.lanes)
         done = await self.run({
             "op": constant("PolicySample"), "greedy": case.greedy, "m": m, "n": n, "key": case.key,
-            "t": {0: {"addr": SOURCE, "stride": stride, "exp": case.e_y}, 2: {"addr": RESULT, "stride": 1 + case.gap}}})
-        rows = RESULT + np.arange(m) * (1 + case.gap)
+            "t": {0: {"addr": self.source_at, "stride": stride, "exp": case.e_y}, 2: {"addr": self.result_at, "stride": 1 + case.gap}}})
+        rows = self.result_at + np.arange(m) * (1 + case.gap)
         before[rows] = expected
         self.board.expect(before)
         self.board.observe(self.pad.memory)
@@ -100,7 +101,7 @@ class Bench:
         return at + np.arange(m)[:, None] * stride + np.arange(record_words(self.lanes))
 
     def _place_records(self, records, stride):
-        rows = self._record_rows(RECORDS, len(records), stride)
+        rows = self._record_rows(self.records_at, len(records), stride)
         whole = self.pad.memory[rows].reshape(len(records), -1)  # with garbage in pad lanes
         whole[:, :8] = records
         self.pad.memory[rows] = whole.reshape(*rows.shape, self.lanes)
@@ -111,16 +112,16 @@ class Bench:
         stride, _ = self._place(case.y, case.gap)
         rec_stride = record_words(self.lanes) + case.gap
         out_stride = rec_stride if in_place else rec_stride + case.gap
-        out = RECORDS if in_place else RESULT
+        out = self.records_at if in_place else self.result_at
         self._place_records(records, rec_stride)
         before = self.pad.memory.copy()
         rows = self._record_rows(out, m, out_stride)
-        given = before[self._record_rows(RECORDS, m, rec_stride)].reshape(m, -1)
+        given = before[self._record_rows(self.records_at, m, rec_stride)].reshape(m, -1)
         expected, _ = policy.evaluate(case.y, given, case.e_y)
         before[rows] = expected.reshape(*rows.shape, self.lanes)
         done = await self.run({
             "op": constant("PolicyEvaluate"), "m": m, "n": n,
-            "t": {0: {"addr": SOURCE, "stride": stride, "exp": case.e_y}, 1: {"addr": RECORDS, "stride": rec_stride},
+            "t": {0: {"addr": self.source_at, "stride": stride, "exp": case.e_y}, 1: {"addr": self.records_at, "stride": rec_stride},
                   2: {"addr": out, "stride": out_stride}}})
         self.board.expect(before)
         self.board.observe(self.pad.memory)
@@ -128,28 +129,51 @@ class Bench:
         self.check_stats()
         return expected
 
-    async def loss(self, case, records):
-        """Run LOSS, compare the gradient, the completion record and the statistics."""
+    async def measure(self, case, records):
+        """Run MEASURE, compare every word of a sequence and every untouched word; return the words."""
+        m, n = case.y.shape
+        stride, _ = self._place(case.y, case.gap)
+        rec_stride = record_words(self.lanes) + case.gap
+        self._place_records(records, rec_stride)
+        before = self.pad.memory.copy()
+        expected, _ = policy.measure(case.y, records, case.e_y, ratio=self.cfg["ratio"], lanes=self.lanes)
+        before[self.result_at + np.arange(len(expected)) * (1 + case.gap)] = expected
+        done = await self.run({
+            "op": constant("PolicyMeasure"), "m": m, "n": n,
+            "t": {0: {"addr": self.source_at, "stride": stride, "exp": case.e_y}, 1: {"addr": self.records_at, "stride": rec_stride},
+                  2: {"addr": self.result_at, "stride": 1 + case.gap}}})
+        self.board.expect(before)
+        self.board.observe(self.pad.memory)
+        assert done["error"] == 0 and done["saturations"] == 0 and not any(r["track"] for r in done["result"])
+        self.check_stats()
+        return expected
+
+    async def loss(self, case, records, sequences=None):
+        """Run LOSS, compare the gradient, the completion record and the statistics; `sequences`: with these words."""
         m, n = case.y.shape
         stride, words = self._place(case.y, case.gap)
         rec_words = record_words(self.lanes)
         rec_stride, out_stride = rec_words + case.gap, words + 2 * case.gap
-        assert RECORDS + m * rec_stride < RESULT
+        assert self.records_at + m * rec_stride < self.result_at
         self._place_records(records, rec_stride)
+        if sequences is not None:
+            assert self.result_at + m * out_stride <= self.sequences_at
+            self.pad.memory[self.sequences_at + np.arange(len(sequences)) * (1 + case.gap)] = sequences
         before = self.pad.memory.copy()
         names = ("ratio", "entropy_coef", "value_coef")
         expected, result = policy.loss(case.y, records, case.e_y, case.e_dy, gshift=case.gshift,
-                                       stochastic=case.stochastic, key=case.key, stats=self.stats,
+                                       stochastic=case.stochastic, key=case.key, stats=self.stats, sequences=sequences,
                                        **{name: self.cfg[name] for name in names})
         done = await self.run({
             "op": constant("PolicyLoss"), "m": m, "n": n, "gshift": case.gshift, "stochastic": case.stochastic,
-            "key": case.key,
-            "t": {0: {"addr": SOURCE, "stride": stride, "exp": case.e_y}, 1: {"addr": RECORDS, "stride": rec_stride},
-                  2: {"addr": RESULT, "stride": out_stride, "exp": case.e_dy}}})
+            "key": case.key, "sequence_words": sequences is not None,
+            "t": {0: {"addr": self.source_at, "stride": stride, "exp": case.e_y}, 1: {"addr": self.records_at, "stride": rec_stride},
+                  2: {"addr": self.result_at, "stride": out_stride, "exp": case.e_dy},
+                  4: {"addr": self.sequences_at, "stride": 1 + case.gap}}})
         padded = np.zeros((m, words * self.lanes), np.int16)
         padded[:, :n] = expected
         for row in range(m):
-            start = RESULT + row * out_stride
+            start = self.result_at + row * out_stride
             before[start:start + words] = padded[row].reshape(words, self.lanes)
         self.board.expect(before)
         self.board.observe(self.pad.memory)
@@ -186,9 +210,14 @@ class Bench:
         return records
 
 
-async def begin(dut, stall=0.0):
+def ends(generator, records, length):
+    """Set the flags of `records` so that a sequence has about this many samples; 1: each is one."""
+    records[:, 5] = generator.integers(-32768, 32768, len(records)) & ~1 | (generator.random(len(records)) < 1 / length)
+
+
+async def begin(dut, stall=0.0, scale=1):
     await start_clock_and_reset(dut)
-    bench = Bench(dut, stall)
+    bench = Bench(dut, stall, scale)
     await cycle(dut)
     return bench
 
@@ -225,6 +254,67 @@ async def test_corrections(dut):
     bench.board.finish()
 
 
+@cocotb.test(timeout_time=40, timeout_unit="ms")
+async def test_sequences(dut):
+    """Both passes of every aggregate, source and veto, with sequences of one sample to more than fit in flight."""
+    bench = await begin(dut)
+    generator = bench.generator
+    for number, length in enumerate((1, 1, 2, 2, 3, 5, 8, 20, 60, 1000) * 3):
+        bench.pad.set_stall((0.0, 0.3, 0.8)[number // 10])
+        actions, m = int(generator.choice([1, 2, 3, 4, 7])), int(generator.choice([1, 2, 33, 80, 100]))
+        ratio = any_clip(generator, 300)
+        bench.configure({"ratio": ratio if number % 3 == 0 else replace(ratio, veto_below=0, veto_above=0)})
+        case = Case(bench.logits(m, actions), gap=number % 2, stochastic=bool(number & 1), key=number)
+        sampled = await bench.sample(case)
+        records = bench.records(m, actions, sampled if number % 4 else None)
+        ends(generator, records, length)
+        words = await bench.measure(case, records)
+        await bench.loss(case, records, words)
+        assert words[:, 3].sum() == m
+        bench.seen.hit("one", int(len(words) == m > 1))
+        bench.seen.hit("whole", int(len(words) == 1 < m))
+    stats = bench.stats
+    assert stats.seq_masked and 0 < stats.vetoed < stats.count
+    bench.seen.require(["one", "whole"])
+    bench.board.finish()
+
+
+@cocotb.test(timeout_time=40, timeout_unit="ms")
+async def test_long_sequence(dut):
+    """A sequence of 4,096 samples among short ones; no pass is slower for it."""
+    bench = await begin(dut, scale=16)
+    m = 4500
+    bench.configure({"ratio": Clip(Lane(1, source=1, aggregate=1), Lane(1, source=2, aggregate=2), 1, 100, 1)})
+    case = Case(bench.logits(m, 1))
+    records = bench.records(m, 1, await bench.sample(case))
+    records[:, 5] = 0
+    records[[0, 2, 4098, 4300], 5] = 1
+    words = await bench.measure(case, records)
+    assert words[:, 3].tolist() == [1, 2, 4096, 202, 199] and bench.commands.cycles <= 3 * m + 200
+    await bench.loss(case, records, words)
+    assert bench.commands.cycles <= 3 * m + 200
+    bench.board.finish()
+
+
+@cocotb.test(timeout_time=40, timeout_unit="ms")
+async def test_aggregates(dut):
+    """Means that round up, down and to even on either side of 0, sums and means that saturate, in sequences of any length."""
+    bench = await begin(dut)
+    generator = bench.generator
+    y = np.zeros((90, 2), np.int16)  # one action: its log-probability is 0
+    for number in range(12):
+        aggregates = (2, (2, 3, 1)[number % 3])
+        bench.configure({"ratio": Clip(Lane(1, source=1, aggregate=aggregates[0]), Lane(1, source=3, aggregate=aggregates[1]))})
+        records = generator.integers(*((-3, 4), (-32768, 32768), (-32768, -32760), (-40, 3))[number % 4], (90, 8)).astype(np.int16)
+        ends(generator, records, (1, 2, 4, 30)[number // 3])
+        words = await bench.measure(Case(y), records)
+        bench.seen.hit("high", int((words[:, :2] == 32767).any()))
+        bench.seen.hit("low", int((words[:, :2] == -32768).any()))
+        await bench.loss(Case(y), records, words)
+    bench.seen.require(["high", "low"])
+    bench.board.finish()
+
+
 @cocotb.test(timeout_time=20, timeout_unit="ms")
 async def test_on_policy(dut):
     """A record that SAMPLE wrote, used on the same logits, has log-ratios 0 and coefficient 1 with every correction."""
@@ -243,12 +333,15 @@ async def test_on_policy(dut):
         records[:, 2] = generator.integers(-32768, 32768, 30)
         gradient = await bench.loss(case, records)
         assert np.array_equal(gradients.setdefault(actions, gradient), gradient)
+        ends(generator, records, 4)
+        gradient = await bench.loss(case, records, await bench.measure(case, records))
+        assert np.array_equal(gradients[actions], gradient)
     hardware = struct("policy_stats_t").unpack(int(dut.stats_o.value))
-    count = 30 * len(METHODS)
+    count = 2 * 30 * len(METHODS)
     assert hardware["count"] == count
     assert (hardware["min_x"], hardware["max_x"], hardware["sum_x"]) == (0, 0, 0)
     assert hardware["sum_ratio"] == count * 65536 and hardware["sum_k3"] == 0
-    assert not any(hardware[name] for name in ("high", "low", "rho_high", "rho_low", "masked", "clipped"))
+    assert not any(hardware[name] for name in ("high", "low", "rho_high", "rho_low", "masked", "clipped", "seq_masked", "vetoed", "sum_x2"))
     bench.board.finish()
 
 
@@ -362,12 +455,18 @@ async def test_rate(dut):
         records = bench.records(m, actions)
         await bench.evaluate(case, records, in_place=True)
         evaluate_cycles = bench.commands.cycles
+        bench.configure({"ratio": METHODS["decoupled_ppo"]})
+        ends(bench.generator, records, 1)
+        words = await bench.measure(case, records)  # sums: nothing to divide
+        measure_cycles = bench.commands.cycles
+        await bench.loss(case, records, words)
+        sequence_cycles = bench.commands.cycles
         await bench.loss(case, records)
         fill = 90 + 5 * (actions + 1)  # a row through all passes
-        dut._log.info("A=%d: %d samples, SAMPLE %d cycles, EVALUATE %d cycles, LOSS %d cycles", actions, m, sample_cycles,
-                      evaluate_cycles, bench.commands.cycles)
+        dut._log.info("A=%d: %d samples, SAMPLE %d cycles, EVALUATE %d cycles, MEASURE %d cycles, LOSS with sequences %d cycles, "
+                      "LOSS %d cycles", actions, m, sample_cycles, evaluate_cycles, measure_cycles, sequence_cycles, bench.commands.cycles)
         assert bench.stalled_result == 0
-        for cycles in (sample_cycles, evaluate_cycles, bench.commands.cycles):
+        for cycles in (sample_cycles, evaluate_cycles, measure_cycles, sequence_cycles, bench.commands.cycles):
             assert m * (actions + 1) < cycles <= m * (actions + 3) + fill
     bench.board.finish()
 
@@ -377,15 +476,17 @@ async def test_reset(dut):
     """A reset in the middle of any operation leaves nothing behind; statistics can be cleared without one."""
     bench = await begin(dut, 0.1)
     case = Case(bench.logits(40, 3))
-    for wait, op in ((3, "PolicyLoss"), (40, "PolicyLoss"), (150, "PolicyLoss"), (60, "PolicySample"), (120, "PolicyEvaluate")):
+    for wait, op in ((3, "PolicyLoss"), (40, "PolicyLoss"), (150, "PolicyLoss"), (60, "PolicySample"), (120, "PolicyEvaluate"),
+                     (90, "PolicyMeasure")):
         await bench.commands.interrupt({
             "op": constant(op), "m": 40, "n": 4,
-            "t": {0: {"stride": 1}, 1: {"stride": 1}, 2: {"addr": RESULT, "stride": 1}}}, wait, 1)
+            "t": {0: {"stride": 1}, 1: {"stride": 1}, 2: {"addr": bench.result_at, "stride": 1}}}, wait, 1)
         bench.stats.clear()
         bench.check_stats()
         sampled = await bench.sample(case)
         await bench.evaluate(case, bench.records(40, 3))
-        await bench.loss(case, bench.records(40, 3, sampled))
+        records = bench.records(40, 3, sampled)
+        await bench.loss(case, records, await bench.measure(case, records))
     dut.stats_clear_i.value = 1
     await cycle(dut)
     dut.stats_clear_i.value = 0

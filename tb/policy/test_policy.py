@@ -24,6 +24,16 @@ def test_policy(lanes):
     ("policy_pick", "carried_i.adv, code_q", "code_q, carried_i.adv", "test_shapes"),             # elements of the record in another order
     ("policy", "(Lanes == 4 && evaluate_q && elem.last)", "1'b0", "test_backlog"),         # no room for a record's second word
     ("policy", "sample_valid && loss_q", "sample_valid", "test_shapes"),                   # statistics of EVALUATE
+    ("policy_sequence", "low_q[0])", "1'b1)", "test_aggregates"),                            # half up in the mean
+    ("policy_sequence", "5'(Steps)", "5'(Steps - 1)", "test_aggregates"),                  # a bit less of the mean
+    ("policy_sequence", "(sums_q.veto && !fresh_q)", "sums_q.veto", "test_sequences"),     # the veto of the sequence before
+    ("policy_sequence", "fresh || result[SumW-1]", "result[SumW-1]", "test_sequences"),    # the largest of two sequences
+    ("policy_read", "elements[80] || tag_last", "elements[80]", "test_sequences"),         # the command's last sample
+    ("policy_read", "rst_ni && !start_i)", "rst_ni)", "test_sequences"),                   # words that the command before has left
+    ("policy_read", "&& !seq_asked_q && seq_room", "&& !seq_asked_q", "test_long_sequence"),  # more words than fit
+    ("policy_score", "passed1_q.ends && sequences_i", "sequences_i", "test_sequences"),    # a word a sample
+    ("policy", "(word_valid && popping_q == '0)", "word_valid", "test_sequences"),         # a word twice
+    ("policy_stats", "x2_valid_q <= valid_q", "x2_valid_q <= valid_i", "test_shapes"),     # squares of other samples
     ("policy_read", "rec_end ? rec_step_q", "rec_end ? rec_step_q + 16'd1", "test_shapes"),       # records of two words
 ])
 def test_policy_detects_a_planted_error(file, old, new, caught_by):

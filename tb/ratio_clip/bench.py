@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """lathe_ratio_clip against pymodels.ratio: every named correction and any registers, at and around bounds, gaps, reset."""
 
+import json
 import os
 from collections import deque
 from dataclasses import asdict, replace
 from itertools import product
+from pathlib import Path
 
 import cocotb
 import numpy as np
@@ -15,8 +17,9 @@ from tb.common.ratios import any_clip, named
 from tb.common.structs import struct
 
 SAMPLES = int(os.environ.get("RATIO_SAMPLES", "5000"))  # of each correction
+OUT = os.environ.get("RATIO_OUT")  # file for the samples a cycle of each correction
 LATENCY = 13
-OUTPUTS = ("coef", "ratio", "high", "low", "rho_high", "rho_low", "masked", "clipped")
+OUTPUTS = ("coef", "ratio", "high", "low", "rho_high", "rho_low", "masked", "clipped", "seq_masked", "vetoed")
 NATS_20 = 20 * 1024
 
 
@@ -26,6 +29,7 @@ class Bench:
         self._outputs = [getattr(dut, f"{name}_o") for name in OUTPUTS]
         self._due: deque = deque()
         self._now = 0
+        self._times: list[int] = []  # of the results
         cocotb.start_soon(self._watch())
 
     async def _watch(self):
@@ -36,32 +40,40 @@ class Bench:
                 self._due.clear()
             elif int(self.dut.valid_o.value):
                 assert self._due and self._now - self._due.popleft() == LATENCY, "a result at the wrong time"
+                self._times.append(self._now)
                 self.board.observe(tuple(int(pin.value) for pin in self._outputs))
             if int(self.dut.rst_ni.value) and int(self.dut.valid_i.value):
                 self._due.append(self._now)
 
-    async def send(self, name, registers, x_r, x_rho, adv, gaps=0.0):
-        """Send samples under one configuration and wait for all results."""
+    async def send(self, name, registers, x_r, x_rho, adv, gaps=0.0, sequences=False):
+        """Send samples under one configuration and wait for all results; returns how many of these come a cycle.
+
+        `sequences`: some are vetoed, lanes that aggregate do.
+        """
         dut, stall, lane = self.dut, stalls(gaps, rng(5)), struct("ratio_lane_t")
         dut.r_i.value, dut.rho_i.value = lane.pack(asdict(registers.r)), lane.pack(asdict(registers.rho))
         dut.dual_on_i.value, dut.dual_i.value, dut.stats_rho_i.value = registers.dual_on, registers.dual, registers.stats_rho
         await cycle(dut)
         x_r, x_rho, adv = (np.asarray(values, np.int64) for values in (x_r, x_rho, adv))
-        wanted = clip(registers, x_r, x_rho, adv)
+        veto = rng(6).integers(0, 2, len(x_r)) & sequences
+        dut.r_sequence_i.value, dut.rho_sequence_i.value = (int(sequences and lane.aggregate != 0) for lane in (registers.r, registers.rho))
+        self._times = []
+        wanted = clip(registers, x_r, x_rho, adv, np.stack([x_r, x_rho, veto], axis=1) if sequences else None)
         for field in OUTPUTS[2:]:
             self.seen.hit((name, field), np.count_nonzero(getattr(wanted, field)))
         expected = zip(*(getattr(wanted, field).astype(np.int64).tolist() for field in OUTPUTS), strict=True)
-        for sample, result in zip(zip(x_r.tolist(), x_rho.tolist(), adv.tolist(), strict=True), expected, strict=True):
+        for sample, result in zip(zip(x_r.tolist(), x_rho.tolist(), adv.tolist(), veto.tolist(), strict=True), expected, strict=True):
             while next(stall):
                 dut.valid_i.value, dut.x_r_i.value = 0, -1
                 await cycle(dut)
             dut.valid_i.value = 1
-            dut.x_r_i.value, dut.x_rho_i.value, dut.adv_i.value = sample
+            dut.x_r_i.value, dut.x_rho_i.value, dut.adv_i.value, dut.veto_i.value = sample
             self.board.expect(result)
             await cycle(dut)
         dut.valid_i.value = 0
         await cycle(dut, LATENCY + 2)
         assert not self.board.expected, "results are missing"
+        return (len(x_r) - 1) / (self._times[-1] - self._times[0])
 
 
 async def begin(dut) -> Bench:
@@ -114,11 +126,15 @@ async def test_on_policy(dut):
 async def test_random(dut):
     """Random samples of every correction, one a cycle, near the bounds and over the whole range."""
     bench, generator = await begin(dut), rng()
+    rates = {}
     for name, registers in named().items():
         x_r, x_rho = (np.where(generator.random(SAMPLES) < 0.8, generator.integers(-1500, 1500, SAMPLES),
                                generator.integers(-65536, 65536, SAMPLES)) for _ in range(2))
         adv = generator.integers(-32768, 32768, SAMPLES) >> generator.integers(0, 16, SAMPLES)
-        await bench.send(name, registers, x_r, x_rho, adv)
+        rates[name] = await bench.send(name, registers, x_r, x_rho, adv)
+    assert set(rates.values()) == {1.0}
+    if OUT:
+        Path(OUT).write_text(json.dumps(rates))
     bench.board.finish()
 
 
@@ -129,7 +145,8 @@ async def test_any_registers(dut):
     for gaps in (0.0, 0.5, 0.9):
         for _ in range(30):
             x = generator.integers(-2000, 2000, (2, 40))
-            await bench.send("any", any_clip(generator), *x, generator.integers(-2, 3, 40), gaps)
+            await bench.send("any", any_clip(generator), *x, generator.integers(-2, 3, 40), gaps, sequences=bool(generator.integers(2)))
+    bench.seen.require([("any", "vetoed"), ("any", "seq_masked")])
     bench.board.finish()
 
 

@@ -131,6 +131,7 @@ module lathe_csr_reg (
         logic VALUE_COEF;
         logic RHO_BOUNDS;
         logic RATIO_DUAL;
+        logic VETO_BOUNDS;
         logic SATURATIONS;
         logic STAT_COUNT;
         logic STAT_HIGH;
@@ -153,6 +154,10 @@ module lathe_csr_reg (
         logic STAT_RHO_HIGH;
         logic STAT_RHO_LOW;
         logic STAT_MASKED;
+        logic STAT_SEQ_MASKED;
+        logic STAT_VETOED;
+        logic STAT_SUM_X2_LO;
+        logic STAT_SUM_X2_HI;
         logic COUNTERS;
         logic EXPONENTS;
         logic PROGRAM;
@@ -220,6 +225,8 @@ module lathe_csr_reg (
         is_valid_addr |= cpuif_req_masked & word[21];
         decoded_reg_strb.RATIO_DUAL = cpuif_req_masked & word[22];
         is_valid_addr |= cpuif_req_masked & word[22];
+        decoded_reg_strb.VETO_BOUNDS = cpuif_req_masked & word[23];
+        is_valid_addr |= cpuif_req_masked & word[23];
         decoded_reg_strb.SATURATIONS = cpuif_req_masked & word[32] & !cpuif_req_is_wr;
         is_valid_addr |= cpuif_req_masked & word[32];
         decoded_reg_strb.STAT_COUNT = cpuif_req_masked & word[64] & !cpuif_req_is_wr;
@@ -264,6 +271,14 @@ module lathe_csr_reg (
         is_valid_addr |= cpuif_req_masked & word[83];
         decoded_reg_strb.STAT_MASKED = cpuif_req_masked & word[84] & !cpuif_req_is_wr;
         is_valid_addr |= cpuif_req_masked & word[84];
+        decoded_reg_strb.STAT_SEQ_MASKED = cpuif_req_masked & word[85] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[85];
+        decoded_reg_strb.STAT_VETOED = cpuif_req_masked & word[86] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[86];
+        decoded_reg_strb.STAT_SUM_X2_LO = cpuif_req_masked & word[88] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[88];
+        decoded_reg_strb.STAT_SUM_X2_HI = cpuif_req_masked & word[89] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[89];
         decoded_reg_strb.COUNTERS = cpuif_req_masked & counters;
         is_external |= cpuif_req_masked & counters;
         is_valid_addr |= cpuif_req_masked & counters;
@@ -429,6 +444,10 @@ module lathe_csr_reg (
                 logic load_next;
             } r_dual;
             struct {
+                logic [1:0] next;
+                logic load_next;
+            } r_source;
+            struct {
                 logic next;
                 logic load_next;
             } rho_weight;
@@ -441,9 +460,29 @@ module lathe_csr_reg (
                 logic load_next;
             } rho_below;
             struct {
+                logic [1:0] next;
+                logic load_next;
+            } rho_source;
+            struct {
                 logic next;
                 logic load_next;
             } stats_lane;
+            struct {
+                logic [1:0] next;
+                logic load_next;
+            } r_aggregate;
+            struct {
+                logic [1:0] next;
+                logic load_next;
+            } rho_aggregate;
+            struct {
+                logic next;
+                logic load_next;
+            } veto_below;
+            struct {
+                logic next;
+                logic load_next;
+            } veto_above;
         } RATIO_MODE;
         struct {
             struct {
@@ -483,6 +522,16 @@ module lathe_csr_reg (
                 logic load_next;
             } value;
         } RATIO_DUAL;
+        struct {
+            struct {
+                logic [15:0] next;
+                logic load_next;
+            } lo;
+            struct {
+                logic [15:0] next;
+                logic load_next;
+            } hi;
+        } VETO_BOUNDS;
     } field_combo_t;
     field_combo_t field_combo;
 
@@ -587,6 +636,9 @@ module lathe_csr_reg (
                 logic value;
             } r_dual;
             struct {
+                logic [1:0] value;
+            } r_source;
+            struct {
                 logic value;
             } rho_weight;
             struct {
@@ -596,8 +648,23 @@ module lathe_csr_reg (
                 logic [1:0] value;
             } rho_below;
             struct {
+                logic [1:0] value;
+            } rho_source;
+            struct {
                 logic value;
             } stats_lane;
+            struct {
+                logic [1:0] value;
+            } r_aggregate;
+            struct {
+                logic [1:0] value;
+            } rho_aggregate;
+            struct {
+                logic value;
+            } veto_below;
+            struct {
+                logic value;
+            } veto_above;
         } RATIO_MODE;
         struct {
             struct {
@@ -630,6 +697,14 @@ module lathe_csr_reg (
                 logic [15:0] value;
             } value;
         } RATIO_DUAL;
+        struct {
+            struct {
+                logic [15:0] value;
+            } lo;
+            struct {
+                logic [15:0] value;
+            } hi;
+        } VETO_BOUNDS;
     } field_storage_t;
     field_storage_t field_storage;
 
@@ -1209,6 +1284,29 @@ module lathe_csr_reg (
         end
     end
     assign hwif_out.RATIO_MODE.r_dual.value = field_storage.RATIO_MODE.r_dual.value;
+    // Field: lathe_csr_reg.RATIO_MODE.r_source
+    always_comb begin
+        automatic logic [1:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.RATIO_MODE.r_source.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.RATIO_MODE && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.RATIO_MODE.r_source.value & ~decoded_wr_biten[7:6]) | (decoded_wr_data[7:6] & decoded_wr_biten[7:6]);
+            load_next_c = '1;
+        end
+        field_combo.RATIO_MODE.r_source.next = next_c;
+        field_combo.RATIO_MODE.r_source.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.RATIO_MODE.r_source.value <= 2'h0;
+        end else begin
+            if(field_combo.RATIO_MODE.r_source.load_next) begin
+                field_storage.RATIO_MODE.r_source.value <= field_combo.RATIO_MODE.r_source.next;
+            end
+        end
+    end
+    assign hwif_out.RATIO_MODE.r_source.value = field_storage.RATIO_MODE.r_source.value;
     // Field: lathe_csr_reg.RATIO_MODE.rho_weight
     always_comb begin
         automatic logic [0:0] next_c;
@@ -1278,6 +1376,29 @@ module lathe_csr_reg (
         end
     end
     assign hwif_out.RATIO_MODE.rho_below.value = field_storage.RATIO_MODE.rho_below.value;
+    // Field: lathe_csr_reg.RATIO_MODE.rho_source
+    always_comb begin
+        automatic logic [1:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.RATIO_MODE.rho_source.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.RATIO_MODE && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.RATIO_MODE.rho_source.value & ~decoded_wr_biten[14:13]) | (decoded_wr_data[14:13] & decoded_wr_biten[14:13]);
+            load_next_c = '1;
+        end
+        field_combo.RATIO_MODE.rho_source.next = next_c;
+        field_combo.RATIO_MODE.rho_source.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.RATIO_MODE.rho_source.value <= 2'h0;
+        end else begin
+            if(field_combo.RATIO_MODE.rho_source.load_next) begin
+                field_storage.RATIO_MODE.rho_source.value <= field_combo.RATIO_MODE.rho_source.next;
+            end
+        end
+    end
+    assign hwif_out.RATIO_MODE.rho_source.value = field_storage.RATIO_MODE.rho_source.value;
     // Field: lathe_csr_reg.RATIO_MODE.stats_lane
     always_comb begin
         automatic logic [0:0] next_c;
@@ -1301,6 +1422,98 @@ module lathe_csr_reg (
         end
     end
     assign hwif_out.RATIO_MODE.stats_lane.value = field_storage.RATIO_MODE.stats_lane.value;
+    // Field: lathe_csr_reg.RATIO_MODE.r_aggregate
+    always_comb begin
+        automatic logic [1:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.RATIO_MODE.r_aggregate.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.RATIO_MODE && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.RATIO_MODE.r_aggregate.value & ~decoded_wr_biten[18:17]) | (decoded_wr_data[18:17] & decoded_wr_biten[18:17]);
+            load_next_c = '1;
+        end
+        field_combo.RATIO_MODE.r_aggregate.next = next_c;
+        field_combo.RATIO_MODE.r_aggregate.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.RATIO_MODE.r_aggregate.value <= 2'h0;
+        end else begin
+            if(field_combo.RATIO_MODE.r_aggregate.load_next) begin
+                field_storage.RATIO_MODE.r_aggregate.value <= field_combo.RATIO_MODE.r_aggregate.next;
+            end
+        end
+    end
+    assign hwif_out.RATIO_MODE.r_aggregate.value = field_storage.RATIO_MODE.r_aggregate.value;
+    // Field: lathe_csr_reg.RATIO_MODE.rho_aggregate
+    always_comb begin
+        automatic logic [1:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.RATIO_MODE.rho_aggregate.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.RATIO_MODE && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.RATIO_MODE.rho_aggregate.value & ~decoded_wr_biten[20:19]) | (decoded_wr_data[20:19] & decoded_wr_biten[20:19]);
+            load_next_c = '1;
+        end
+        field_combo.RATIO_MODE.rho_aggregate.next = next_c;
+        field_combo.RATIO_MODE.rho_aggregate.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.RATIO_MODE.rho_aggregate.value <= 2'h0;
+        end else begin
+            if(field_combo.RATIO_MODE.rho_aggregate.load_next) begin
+                field_storage.RATIO_MODE.rho_aggregate.value <= field_combo.RATIO_MODE.rho_aggregate.next;
+            end
+        end
+    end
+    assign hwif_out.RATIO_MODE.rho_aggregate.value = field_storage.RATIO_MODE.rho_aggregate.value;
+    // Field: lathe_csr_reg.RATIO_MODE.veto_below
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.RATIO_MODE.veto_below.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.RATIO_MODE && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.RATIO_MODE.veto_below.value & ~decoded_wr_biten[21:21]) | (decoded_wr_data[21:21] & decoded_wr_biten[21:21]);
+            load_next_c = '1;
+        end
+        field_combo.RATIO_MODE.veto_below.next = next_c;
+        field_combo.RATIO_MODE.veto_below.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.RATIO_MODE.veto_below.value <= 1'h0;
+        end else begin
+            if(field_combo.RATIO_MODE.veto_below.load_next) begin
+                field_storage.RATIO_MODE.veto_below.value <= field_combo.RATIO_MODE.veto_below.next;
+            end
+        end
+    end
+    assign hwif_out.RATIO_MODE.veto_below.value = field_storage.RATIO_MODE.veto_below.value;
+    // Field: lathe_csr_reg.RATIO_MODE.veto_above
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.RATIO_MODE.veto_above.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.RATIO_MODE && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.RATIO_MODE.veto_above.value & ~decoded_wr_biten[22:22]) | (decoded_wr_data[22:22] & decoded_wr_biten[22:22]);
+            load_next_c = '1;
+        end
+        field_combo.RATIO_MODE.veto_above.next = next_c;
+        field_combo.RATIO_MODE.veto_above.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.RATIO_MODE.veto_above.value <= 1'h0;
+        end else begin
+            if(field_combo.RATIO_MODE.veto_above.load_next) begin
+                field_storage.RATIO_MODE.veto_above.value <= field_combo.RATIO_MODE.veto_above.next;
+            end
+        end
+    end
+    assign hwif_out.RATIO_MODE.veto_above.value = field_storage.RATIO_MODE.veto_above.value;
     // Field: lathe_csr_reg.RATIO_BOUNDS.lo
     always_comb begin
         automatic logic [15:0] next_c;
@@ -1462,6 +1675,52 @@ module lathe_csr_reg (
         end
     end
     assign hwif_out.RATIO_DUAL.value.value = field_storage.RATIO_DUAL.value.value;
+    // Field: lathe_csr_reg.VETO_BOUNDS.lo
+    always_comb begin
+        automatic logic [15:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.VETO_BOUNDS.lo.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.VETO_BOUNDS && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.VETO_BOUNDS.lo.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
+            load_next_c = '1;
+        end
+        field_combo.VETO_BOUNDS.lo.next = next_c;
+        field_combo.VETO_BOUNDS.lo.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.VETO_BOUNDS.lo.value <= 16'h0;
+        end else begin
+            if(field_combo.VETO_BOUNDS.lo.load_next) begin
+                field_storage.VETO_BOUNDS.lo.value <= field_combo.VETO_BOUNDS.lo.next;
+            end
+        end
+    end
+    assign hwif_out.VETO_BOUNDS.lo.value = field_storage.VETO_BOUNDS.lo.value;
+    // Field: lathe_csr_reg.VETO_BOUNDS.hi
+    always_comb begin
+        automatic logic [15:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.VETO_BOUNDS.hi.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.VETO_BOUNDS && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.VETO_BOUNDS.hi.value & ~decoded_wr_biten[31:16]) | (decoded_wr_data[31:16] & decoded_wr_biten[31:16]);
+            load_next_c = '1;
+        end
+        field_combo.VETO_BOUNDS.hi.next = next_c;
+        field_combo.VETO_BOUNDS.hi.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.VETO_BOUNDS.hi.value <= 16'h0;
+        end else begin
+            if(field_combo.VETO_BOUNDS.hi.load_next) begin
+                field_storage.VETO_BOUNDS.hi.value <= field_combo.VETO_BOUNDS.hi.next;
+            end
+        end
+    end
+    assign hwif_out.VETO_BOUNDS.hi.value = field_storage.VETO_BOUNDS.hi.value;
     // External region: lathe_csr_reg.COUNTERS
     assign hwif_out.COUNTERS.req = decoded_reg_strb.COUNTERS;
     assign hwif_out.COUNTERS.addr = decoded_addr[6:0];
@@ -1519,7 +1778,7 @@ module lathe_csr_reg (
     logic [31:0] readback_data;
     always_comb begin
         automatic logic [31:0] readback_data_var;
-                automatic logic [31:0] leaf[44];
+                automatic logic [31:0] leaf[49];
 readback_data_var = '0;
         if(decoded_req) begin
             leaf[0] = {32{word[0]}} & {32'h4c415448};
@@ -1538,35 +1797,40 @@ readback_data_var = '0;
             leaf[13] = {32{word[14]}} & {22'd0, hwif_in.SLOT.kept.next, 6'd0, hwif_in.SLOT.slot.next};
             leaf[14] = {32{word[15]}} & {8'd0, field_storage.LEARNING_RATE.exp.value, field_storage.LEARNING_RATE.mant.value};
             leaf[15] = {32{word[16]}} & {16'd0, field_storage.MOMENTUM.value.value};
-            leaf[16] = {32{word[17]}} & {15'd0, field_storage.RATIO_MODE.stats_lane.value, 3'd0, field_storage.RATIO_MODE.rho_below.value, field_storage.RATIO_MODE.rho_above.value, field_storage.RATIO_MODE.rho_weight.value, 2'd0, field_storage.RATIO_MODE.r_dual.value, field_storage.RATIO_MODE.r_below.value, field_storage.RATIO_MODE.r_above.value, field_storage.RATIO_MODE.r_weight.value};
+            leaf[16] = {32{word[17]}} & {9'd0, field_storage.RATIO_MODE.veto_above.value, field_storage.RATIO_MODE.veto_below.value, field_storage.RATIO_MODE.rho_aggregate.value, field_storage.RATIO_MODE.r_aggregate.value, field_storage.RATIO_MODE.stats_lane.value, 1'd0, field_storage.RATIO_MODE.rho_source.value, field_storage.RATIO_MODE.rho_below.value, field_storage.RATIO_MODE.rho_above.value, field_storage.RATIO_MODE.rho_weight.value, field_storage.RATIO_MODE.r_source.value, field_storage.RATIO_MODE.r_dual.value, field_storage.RATIO_MODE.r_below.value, field_storage.RATIO_MODE.r_above.value, field_storage.RATIO_MODE.r_weight.value};
             leaf[17] = {32{word[18]}} & {field_storage.RATIO_BOUNDS.hi.value, field_storage.RATIO_BOUNDS.lo.value};
             leaf[18] = {32{word[19]}} & {14'd0, field_storage.ENTROPY_COEF.value.value};
             leaf[19] = {32{word[20]}} & {14'd0, field_storage.VALUE_COEF.value.value};
             leaf[20] = {32{word[21]}} & {field_storage.RHO_BOUNDS.hi.value, field_storage.RHO_BOUNDS.lo.value};
             leaf[21] = {32{word[22]}} & {16'd0, field_storage.RATIO_DUAL.value.value};
-            leaf[22] = {32{word[32]}} & {hwif_in.SATURATIONS.value.next};
-            leaf[23] = {32{word[64]}} & {hwif_in.STAT_COUNT.value.next};
-            leaf[24] = {32{word[65]}} & {hwif_in.STAT_HIGH.value.next};
-            leaf[25] = {32{word[66]}} & {hwif_in.STAT_LOW.value.next};
-            leaf[26] = {32{word[67]}} & {hwif_in.STAT_CLIPPED.value.next};
-            leaf[27] = {32{word[68]}} & {hwif_in.STAT_SUM_X_LO.value.next};
-            leaf[28] = {32{word[69]}} & {hwif_in.STAT_SUM_X_HI.value.next};
-            leaf[29] = {32{word[70]}} & {hwif_in.STAT_SUM_RATIO_LO.value.next};
-            leaf[30] = {32{word[71]}} & {hwif_in.STAT_SUM_RATIO_HI.value.next};
-            leaf[31] = {32{word[72]}} & {hwif_in.STAT_SUM_RATIO2_LO.value.next};
-            leaf[32] = {32{word[73]}} & {hwif_in.STAT_SUM_RATIO2_HI.value.next};
-            leaf[33] = {32{word[74]}} & {hwif_in.STAT_SUM_K3_LO.value.next};
-            leaf[34] = {32{word[75]}} & {hwif_in.STAT_SUM_K3_HI.value.next};
-            leaf[35] = {32{word[76]}} & {hwif_in.STAT_SUM_ENTROPY_LO.value.next};
-            leaf[36] = {32{word[77]}} & {hwif_in.STAT_SUM_ENTROPY_HI.value.next};
-            leaf[37] = {32{word[78]}} & {hwif_in.STAT_SUM_VERR2_LO.value.next};
-            leaf[38] = {32{word[79]}} & {hwif_in.STAT_SUM_VERR2_HI.value.next};
-            leaf[39] = {32{word[80]}} & {hwif_in.STAT_MAX_X.value.next};
-            leaf[40] = {32{word[81]}} & {hwif_in.STAT_MIN_X.value.next};
-            leaf[41] = {32{word[82]}} & {hwif_in.STAT_RHO_HIGH.value.next};
-            leaf[42] = {32{word[83]}} & {hwif_in.STAT_RHO_LOW.value.next};
-            leaf[43] = {32{word[84]}} & {hwif_in.STAT_MASKED.value.next};
-            for(int step=1; step<44; step*=2) for(int i=0; i+step<44; i+=2*step) leaf[i] |= leaf[i+step];
+            leaf[22] = {32{word[23]}} & {field_storage.VETO_BOUNDS.hi.value, field_storage.VETO_BOUNDS.lo.value};
+            leaf[23] = {32{word[32]}} & {hwif_in.SATURATIONS.value.next};
+            leaf[24] = {32{word[64]}} & {hwif_in.STAT_COUNT.value.next};
+            leaf[25] = {32{word[65]}} & {hwif_in.STAT_HIGH.value.next};
+            leaf[26] = {32{word[66]}} & {hwif_in.STAT_LOW.value.next};
+            leaf[27] = {32{word[67]}} & {hwif_in.STAT_CLIPPED.value.next};
+            leaf[28] = {32{word[68]}} & {hwif_in.STAT_SUM_X_LO.value.next};
+            leaf[29] = {32{word[69]}} & {hwif_in.STAT_SUM_X_HI.value.next};
+            leaf[30] = {32{word[70]}} & {hwif_in.STAT_SUM_RATIO_LO.value.next};
+            leaf[31] = {32{word[71]}} & {hwif_in.STAT_SUM_RATIO_HI.value.next};
+            leaf[32] = {32{word[72]}} & {hwif_in.STAT_SUM_RATIO2_LO.value.next};
+            leaf[33] = {32{word[73]}} & {hwif_in.STAT_SUM_RATIO2_HI.value.next};
+            leaf[34] = {32{word[74]}} & {hwif_in.STAT_SUM_K3_LO.value.next};
+            leaf[35] = {32{word[75]}} & {hwif_in.STAT_SUM_K3_HI.value.next};
+            leaf[36] = {32{word[76]}} & {hwif_in.STAT_SUM_ENTROPY_LO.value.next};
+            leaf[37] = {32{word[77]}} & {hwif_in.STAT_SUM_ENTROPY_HI.value.next};
+            leaf[38] = {32{word[78]}} & {hwif_in.STAT_SUM_VERR2_LO.value.next};
+            leaf[39] = {32{word[79]}} & {hwif_in.STAT_SUM_VERR2_HI.value.next};
+            leaf[40] = {32{word[80]}} & {hwif_in.STAT_MAX_X.value.next};
+            leaf[41] = {32{word[81]}} & {hwif_in.STAT_MIN_X.value.next};
+            leaf[42] = {32{word[82]}} & {hwif_in.STAT_RHO_HIGH.value.next};
+            leaf[43] = {32{word[83]}} & {hwif_in.STAT_RHO_LOW.value.next};
+            leaf[44] = {32{word[84]}} & {hwif_in.STAT_MASKED.value.next};
+            leaf[45] = {32{word[85]}} & {hwif_in.STAT_SEQ_MASKED.value.next};
+            leaf[46] = {32{word[86]}} & {hwif_in.STAT_VETOED.value.next};
+            leaf[47] = {32{word[88]}} & {hwif_in.STAT_SUM_X2_LO.value.next};
+            leaf[48] = {32{word[89]}} & {hwif_in.STAT_SUM_X2_HI.value.next};
+            for(int step=1; step<49; step*=2) for(int i=0; i+step<49; i+=2*step) leaf[i] |= leaf[i+step];
             readback_data_var = leaf[0];
         end
         readback_data_var |= {32{counters}} & hwif_in.COUNTERS.rd_data;

@@ -274,6 +274,38 @@ package lathe_csr_reg_pkg;
     } lathe_csr_reg__STAT_MASKED__in_t;
 
     typedef struct {
+        logic [31:0] next;
+    } lathe_csr_reg__STAT_SEQ_MASKED__value__in_t;
+
+    typedef struct {
+        lathe_csr_reg__STAT_SEQ_MASKED__value__in_t value;
+    } lathe_csr_reg__STAT_SEQ_MASKED__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } lathe_csr_reg__STAT_VETOED__value__in_t;
+
+    typedef struct {
+        lathe_csr_reg__STAT_VETOED__value__in_t value;
+    } lathe_csr_reg__STAT_VETOED__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } lathe_csr_reg__STAT_SUM_X2_LO__value__in_t;
+
+    typedef struct {
+        lathe_csr_reg__STAT_SUM_X2_LO__value__in_t value;
+    } lathe_csr_reg__STAT_SUM_X2_LO__in_t;
+
+    typedef struct {
+        logic signed [31:0] next;
+    } lathe_csr_reg__STAT_SUM_X2_HI__value__in_t;
+
+    typedef struct {
+        lathe_csr_reg__STAT_SUM_X2_HI__value__in_t value;
+    } lathe_csr_reg__STAT_SUM_X2_HI__in_t;
+
+    typedef struct {
         logic rd_ack;
         logic [31:0] rd_data;
         logic wr_ack;
@@ -320,6 +352,10 @@ package lathe_csr_reg_pkg;
         lathe_csr_reg__STAT_RHO_HIGH__in_t STAT_RHO_HIGH;
         lathe_csr_reg__STAT_RHO_LOW__in_t STAT_RHO_LOW;
         lathe_csr_reg__STAT_MASKED__in_t STAT_MASKED;
+        lathe_csr_reg__STAT_SEQ_MASKED__in_t STAT_SEQ_MASKED;
+        lathe_csr_reg__STAT_VETOED__in_t STAT_VETOED;
+        lathe_csr_reg__STAT_SUM_X2_LO__in_t STAT_SUM_X2_LO;
+        lathe_csr_reg__STAT_SUM_X2_HI__in_t STAT_SUM_X2_HI;
         lathe_csr_reg__COUNTERS__in_t COUNTERS;
         lathe_csr_reg__EXPONENTS__in_t EXPONENTS;
         lathe_csr_reg__PROGRAM__in_t PROGRAM;
@@ -463,6 +499,10 @@ package lathe_csr_reg_pkg;
     } lathe_csr_reg__RATIO_MODE__r_dual__out_t;
 
     typedef struct {
+        logic [1:0] value;
+    } lathe_csr_reg__RATIO_MODE__r_source__out_t;
+
+    typedef struct {
         logic value;
     } lathe_csr_reg__RATIO_MODE__rho_weight__out_t;
 
@@ -475,18 +515,44 @@ package lathe_csr_reg_pkg;
     } lathe_csr_reg__RATIO_MODE__rho_below__out_t;
 
     typedef struct {
+        logic [1:0] value;
+    } lathe_csr_reg__RATIO_MODE__rho_source__out_t;
+
+    typedef struct {
         logic value;
     } lathe_csr_reg__RATIO_MODE__stats_lane__out_t;
+
+    typedef struct {
+        logic [1:0] value;
+    } lathe_csr_reg__RATIO_MODE__r_aggregate__out_t;
+
+    typedef struct {
+        logic [1:0] value;
+    } lathe_csr_reg__RATIO_MODE__rho_aggregate__out_t;
+
+    typedef struct {
+        logic value;
+    } lathe_csr_reg__RATIO_MODE__veto_below__out_t;
+
+    typedef struct {
+        logic value;
+    } lathe_csr_reg__RATIO_MODE__veto_above__out_t;
 
     typedef struct {
         lathe_csr_reg__RATIO_MODE__r_weight__out_t r_weight;
         lathe_csr_reg__RATIO_MODE__r_above__out_t r_above;
         lathe_csr_reg__RATIO_MODE__r_below__out_t r_below;
         lathe_csr_reg__RATIO_MODE__r_dual__out_t r_dual;
+        lathe_csr_reg__RATIO_MODE__r_source__out_t r_source;
         lathe_csr_reg__RATIO_MODE__rho_weight__out_t rho_weight;
         lathe_csr_reg__RATIO_MODE__rho_above__out_t rho_above;
         lathe_csr_reg__RATIO_MODE__rho_below__out_t rho_below;
+        lathe_csr_reg__RATIO_MODE__rho_source__out_t rho_source;
         lathe_csr_reg__RATIO_MODE__stats_lane__out_t stats_lane;
+        lathe_csr_reg__RATIO_MODE__r_aggregate__out_t r_aggregate;
+        lathe_csr_reg__RATIO_MODE__rho_aggregate__out_t rho_aggregate;
+        lathe_csr_reg__RATIO_MODE__veto_below__out_t veto_below;
+        lathe_csr_reg__RATIO_MODE__veto_above__out_t veto_above;
     } lathe_csr_reg__RATIO_MODE__out_t;
 
     typedef struct {
@@ -540,6 +606,19 @@ package lathe_csr_reg_pkg;
     } lathe_csr_reg__RATIO_DUAL__out_t;
 
     typedef struct {
+        logic signed [15:0] value;
+    } lathe_csr_reg__VETO_BOUNDS__lo__out_t;
+
+    typedef struct {
+        logic signed [15:0] value;
+    } lathe_csr_reg__VETO_BOUNDS__hi__out_t;
+
+    typedef struct {
+        lathe_csr_reg__VETO_BOUNDS__lo__out_t lo;
+        lathe_csr_reg__VETO_BOUNDS__hi__out_t hi;
+    } lathe_csr_reg__VETO_BOUNDS__out_t;
+
+    typedef struct {
         logic req;
         logic [6:0] addr;
         logic req_is_wr;
@@ -582,6 +661,7 @@ package lathe_csr_reg_pkg;
         lathe_csr_reg__VALUE_COEF__out_t VALUE_COEF;
         lathe_csr_reg__RHO_BOUNDS__out_t RHO_BOUNDS;
         lathe_csr_reg__RATIO_DUAL__out_t RATIO_DUAL;
+        lathe_csr_reg__VETO_BOUNDS__out_t VETO_BOUNDS;
         lathe_csr_reg__COUNTERS__out_t COUNTERS;
         lathe_csr_reg__EXPONENTS__out_t EXPONENTS;
         lathe_csr_reg__PROGRAM__out_t PROGRAM;
