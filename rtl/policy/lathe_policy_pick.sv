@@ -80,15 +80,17 @@ module lathe_policy_pick
       col_q <= last2_q ? '0 : col_q + 1'b1;
       found_q <= !last2_q && (found_q || hit);
     end
+    if (!recorded_i || measure_i) rec_o[127:64] <= '0;
+    else if (row_end) rec_o[127:64] <= carried_i.high;
     if (valid2_q) begin
       if (!found_q) begin  // until one is found, which is before the last
         action_q <= col_q;
         code_q <= code2_q;
       end
       if (last2_q) begin
-        if (measure_i) rec_o <= {64'd0, word_i};
-        else if (recorded_i) rec_o <= {carried_i.high, code2_q, carried_i.adv, code_q, carried_i.action};
-        else rec_o <= {64'd0, version_i, code2_q, code_q, 16'(action_q)};
+        if (measure_i) rec_o[63:0] <= word_i;
+        else if (recorded_i) rec_o[63:0] <= {code2_q, carried_i.adv, code_q, carried_i.action};
+        else rec_o[63:0] <= {version_i, code2_q, code_q, 16'(action_q)};
       end
     end
   end

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // MEASURE: aggregates the log ratios of two lanes over each sequence of samples into one word (docs/numerics.md, section 8): sum,
-// mean or maximum, and the veto. Takes a sample every second cycle. A word takes two cycles, and another 17 for each lane whose
+// mean or maximum, and the veto. Takes a sample in every second cycle at most. A word takes two cycles, and another 17 for each lane whose
 // mean is to be divided; sequences wait for that. At most MaxRows samples may be inside; whoever feeds it counts them.
 //
 //   x ── sum or maximum ── buffer ── magnitude ── divide ── sign, saturate ── buffer ── word
@@ -36,14 +36,10 @@ module lathe_policy_sequence
   measured_t          sums_q, ended;
   logic               ended_valid, ended_pop;
 
-  function automatic logic signed [SumW-1:0] aggregate(logic fresh, logic largest, logic signed [SumW-1:0] sum, logic signed [16:0] x);
-    logic signed [SumW-1:0] past, result;
-    past = fresh ? '0 : sum;
-    result = largest ? past - SumW'(x) : past + SumW'(x);
-    if (largest) return fresh || result[SumW-1] ? SumW'(x) : sum;
-    return result;
-  endfunction
+  logic signed [SumW-1:0] r_total, rho_total;  // sum + x, or for the maximum sum - x
 
+  assign r_total = sums_q.r + (SumW'(x_r_i) ^ {SumW{r_max_q}}) + SumW'(r_max_q);
+  assign rho_total = sums_q.rho + (SumW'(x_rho_i) ^ {SumW{rho_max_q}}) + SumW'(rho_max_q);
   assign below = cfg_i.veto_below && x_rho_i < 17'(cfg_i.veto_lo);
   assign above = cfg_i.veto_above && x_rho_i > 17'(cfg_i.veto_hi);
 
@@ -59,11 +55,13 @@ module lathe_policy_sequence
     rho_mean_q <= cfg_i.rho.aggregate == AggregateMean;
     if (start_i) fresh_q <= 1'b1;
     else if (valid_i) fresh_q <= ends_i;
-    if (valid_i) begin
-      sums_q.r <= aggregate(fresh_q, r_max_q, sums_q.r, x_r_i);
-      sums_q.rho <= aggregate(fresh_q, rho_max_q, sums_q.rho, x_rho_i);
-      sums_q.veto <= below || above || (sums_q.veto && !fresh_q);
-      sums_q.count <= fresh_q ? 16'd1 : sums_q.count + 16'd1;
+    if (start_i || ended_q) begin  // no sample comes while one is pushed
+      sums_q <= '0;
+    end else if (valid_i) begin
+      if (!r_max_q || fresh_q || r_total[SumW-1]) sums_q.r <= r_max_q ? SumW'(x_r_i) : r_total;
+      if (!rho_max_q || fresh_q || rho_total[SumW-1]) sums_q.rho <= rho_max_q ? SumW'(x_rho_i) : rho_total;
+      if (below || above) sums_q.veto <= 1'b1;
+      sums_q.count <= sums_q.count + 16'd1;
     end
   end
 
@@ -92,7 +90,7 @@ module lathe_policy_sequence
   assign load = ended_valid && !divide_q;
   assign ended_pop = load && rho_next_q;
   assign sum = rho_next_q ? ended.rho : ended.r;
-  assign magnitude = (SumW-1)'(sum[SumW-1] ? -sum : sum);
+  assign magnitude = (SumW-1)'(sum ^ {SumW{sum[SumW-1]}}) + (SumW-1)'(sum[SumW-1]);
   assign divide = (rho_next_q ? rho_mean_q : r_mean_q) && ended.count != 16'd1;
   assign last_step = left_q == 5'd1;
   assign rest2 = {rest_q, low_q[15] && !last_step};

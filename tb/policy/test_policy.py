@@ -26,8 +26,8 @@ def test_policy(lanes):
     ("policy", "sample_valid && loss_q", "sample_valid", "test_shapes"),                   # statistics of EVALUATE
     ("policy_sequence", "low_q[0])", "1'b1)", "test_aggregates"),                            # half up in the mean
     ("policy_sequence", "5'(Steps)", "5'(Steps - 1)", "test_aggregates"),                  # a bit less of the mean
-    ("policy_sequence", "(sums_q.veto && !fresh_q)", "sums_q.veto", "test_sequences"),     # the veto of the sequence before
-    ("policy_sequence", "fresh || result[SumW-1]", "result[SumW-1]", "test_sequences"),    # the largest of two sequences
+    ("policy_sequence", "start_i || ended_q) begin", "start_i) begin", "test_sequences"),      # what the sequence before has left
+    ("policy_sequence", "fresh_q || r_total[SumW-1]", "r_total[SumW-1]", "test_sequences"), # the largest of two sequences
     ("policy_read", "elements[80] || tag_last", "elements[80]", "test_sequences"),         # the command's last sample
     ("policy_read", "rst_ni && !start_i)", "rst_ni)", "test_sequences"),                   # words that the command before has left
     ("policy_read", "&& !seq_asked_q && seq_room", "&& !seq_asked_q", "test_long_sequence"),  # more words than fit
