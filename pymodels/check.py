@@ -32,6 +32,7 @@ _USES: dict[tuple[int, int], tuple[set[str], set[str]]] = {
     (Unit.POLICY, PolicyOp.LOSS): ({"stochastic", "gshift", "sequence_words"}, {"m", "n"}),
     (Unit.POLICY, PolicyOp.EVALUATE): (set(), {"m", "n"}),
     (Unit.POLICY, PolicyOp.MEASURE): (set(), {"m", "n"}),
+    (Unit.POLICY, PolicyOp.SCAN): (set(), {"m", "n"}),
     (Unit.UPDATE, UpdateOp.SGD): ({"stochastic"}, {"m", "n"}),
     (Unit.UPDATE, UpdateOp.COMMIT): (set(), set()),
     (Unit.UPDATE, UpdateOp.ROLLBACK): (set(), set()),
@@ -76,6 +77,8 @@ def operands(d: dict[str, int], lanes: int) -> dict[int, Operand]:
         return {0: matrix(m, n), 1: words(m, record_words(lanes)), 2: words(m, record_words(lanes), result=True)}
     if kind == (Unit.POLICY, PolicyOp.MEASURE):
         return {0: matrix(m, n), 1: words(m, record_words(lanes)), 2: words(m, 1, result=True)}
+    if kind == (Unit.POLICY, PolicyOp.SCAN):
+        return {1: words(m, record_words(lanes)), 2: words(m, record_words(lanes), result=True)}
     if kind == (Unit.UPDATE, UpdateOp.SGD):
         return {i: words(1, n, result=i in (2, 4)) for i in range(5)}
     if kind == (Unit.DMA, DmaOp.LOAD):
@@ -122,7 +125,8 @@ def _bad_shape(d: dict[str, int], used: dict[int, Operand]) -> bool:
         return True
     if d["unit"] == Unit.UPDATE and dims and d["m"] != 1:
         return True
-    return any(t.rows > 1 and d[f"t{i}_stride"] < t.words for i, t in used.items())
+    dense = (d["unit"], d["op"]) == (Unit.POLICY, PolicyOp.SCAN)
+    return any(t.rows > 1 and (d[f"t{i}_stride"] < t.words or (dense and d[f"t{i}_stride"] > t.words)) for i, t in used.items())
 
 
 def check(words: np.ndarray, *, lanes: int, scratchpad_words: int, slot_words: int) -> Error:

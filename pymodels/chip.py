@@ -15,6 +15,7 @@ from pymodels.exponents import PHYSICAL
 from pymodels.machine import Execute, Machine, Settings
 from pymodels.program import Plan, plan
 from pymodels.ratio import Clip, Lane
+from pymodels.scan import Scan
 
 _M32 = 0xFFFFFFFF
 _EXPONENTS, _PROGRAM = MEMORIES["EXPONENTS"], MEMORIES["PROGRAM"]
@@ -214,7 +215,9 @@ class Chip(Machine):
             seed=self._kept["SEED"], lr_mant=rate["mant"], lr_exp=rate["exp"], momentum=self._kept["MOMENTUM"],
             ratio=Clip(lane("r", "RATIO_BOUNDS"), lane("rho", "RHO_BOUNDS"), mode["r_dual"], fields("RATIO_DUAL")["value"],
                        mode["stats_lane"], mode["veto_below"], mode["veto_above"], veto["lo"], veto["hi"]),
-            entropy_coef=self._kept["ENTROPY_COEF"], value_coef=self._kept["VALUE_COEF"])))
+            entropy_coef=self._kept["ENTROPY_COEF"], value_coef=self._kept["VALUE_COEF"],
+            scan=Scan(**fields("SCAN_MODE"), gamma=self._kept["SCAN_GAMMA"], decay=self._kept["SCAN_DECAY"],
+                      rho_cap=fields("SCAN_CAPS")["rho"], c_cap=fields("SCAN_CAPS")["c"]))))
         self._configured = True
 
     def _prepare(self, start: int) -> _Prepared:

@@ -170,6 +170,24 @@ REGISTERS: dict[str, Register] = {
         "hi": Field(16, 16, True, "rw", 0, "upper bound"),
     },
         "Bounds of the samples' log-ratios of lane rho in MEASURE, LSB 2**-10; a ratio on a bound is kept."),
+    "SCAN_MODE": Register("SCAN_MODE", 0x0064, "rw", {
+        "delta_weight": Field(0, 1, False, "rw", 0, "the temporal difference is weighted"),
+        "trace_weight": Field(1, 1, False, "rw", 0, "the trace is weighted"),
+        "trace_next": Field(2, 1, False, "rw", 0, "the trace's weight is that of the following record"),
+        "td_advantage": Field(3, 1, False, "rw", 0, "advantage: the unweighted temporal difference with the return behind it"),
+    },
+        "What policy SCAN weights with the ratio of sampler to old policy, and which advantage it gives, see "
+        "numerics.md."),
+    "SCAN_GAMMA": Register("SCAN_GAMMA", 0x0068, "rw", {
+        "value": Field(0, 17, False, "rw", 0, "gamma"),
+    }, "Discount of SCAN, LSB 2**-16; above 65536 as 65536."),
+    "SCAN_DECAY": Register("SCAN_DECAY", 0x006C, "rw", {
+        "value": Field(0, 17, False, "rw", 0, "gamma * lambda"),
+    }, "Decay of SCAN's trace, LSB 2**-16; above 65536 as 65536."),
+    "SCAN_CAPS": Register("SCAN_CAPS", 0x0070, "rw", {
+        "rho": Field(0, 16, False, "rw", 0, "of the temporal difference"),
+        "c": Field(16, 16, False, "rw", 0, "of the trace"),
+    }, "Largest weights of SCAN, LSB 2**-15."),
     "SATURATIONS": Register("SATURATIONS", 0x0080, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     }, "Values clamped to 16 bits by completed commands."),

@@ -16,6 +16,7 @@ from pymodels.exponents import ExponentFile
 from pymodels.numerics import Result, op_key, pack_rows, unpack_cols, unpack_rows
 from pymodels.policy import Stats
 from pymodels.ratio import UNCORRECTED, Clip
+from pymodels.scan import Scan, scan
 from pymodels.weights import WeightGroup
 
 #: A bound descriptor: takes its operation number, returns an error code.
@@ -26,7 +27,7 @@ Factor = Callable[[], tuple[np.ndarray, int]]
 
 @dataclass
 class Settings:
-    """Configuration of the units; the registers of the same names, signed where they are, and those of `ratio`."""
+    """Configuration of the units; the registers of the same names, signed where they are, and those of `ratio` and `scan`."""
 
     seed: int = 0
     lr_mant: int = 0
@@ -35,6 +36,7 @@ class Settings:
     ratio: Clip = UNCORRECTED
     entropy_coef: int = 0
     value_coef: int = 0
+    scan: Scan = Scan()
 
 
 class _Tensor:
@@ -126,6 +128,9 @@ class Machine:
 
     def _retire(self, register: int, result: Result, int8: bool = False) -> None:
         self.exponent_file.retire(register, result, int8)
+        self._count(result)
+
+    def _count(self, result: Result) -> None:
         if result.saturations:
             self.saturations = (self.saturations + result.saturations) & 0xFFFFFFFF
 
@@ -193,8 +198,20 @@ class Machine:
         return read_int8 if int8 else read
 
     def _bind_policy(self, fields: dict[str, int], used: dict[int, Operand]) -> Execute:
-        t0, t2 = _Tensor(self, fields, 0, used[0]), _Tensor(self, fields, 2, used[2])
+        t2 = _Tensor(self, fields, 2, used[2])
         file, settings, weights = self.exponent_file, self.settings, self.weights
+        if fields["op"] == PolicyOp.SCAN:
+            source, environments = _Tensor(self, fields, 1, used[1]), fields["n"] - 1
+
+            def execute_scan(opnum: int) -> int:
+                records, result = scan(source.locate()[0], environments, settings.scan)
+                t2.locate()[0][: len(records)] = records
+                self._count(result)
+                return 0
+
+            return execute_scan
+
+        t0 = _Tensor(self, fields, 0, used[0])
         if fields["op"] == PolicyOp.SAMPLE:
             greedy = bool(fields["greedy"])
 

@@ -136,7 +136,7 @@ def random_program(rng: np.random.Generator, length: int) -> tuple[Program, Layo
         elif kind == 5:
             program.sample(pick(squares), pick(records))
         elif kind == 6:
-            which = rng.integers(6)
+            which = rng.integers(7)
             if which < 2:
                 program.load(pick(records), record_block)
             elif which == 2:
@@ -145,8 +145,10 @@ def random_program(rng: np.random.Generator, length: int) -> tuple[Program, Layo
                 program.evaluate(pick(squares), pick(records), pick([None, *records]))
             elif which == 4:
                 program.measure(pick(squares), pick(records), pick(records))
-            else:
+            elif which == 5:
                 program.loss(pick(squares), pick(records), pick(results), 4, sequences=pick(records))
+            else:
+                program.scan(pick(records), 1, pick([None, *records]))
         elif kind == 7:
             index = rng.integers(2)
             contiguous = [t for t in results if t.stride == t.row_words]
@@ -175,7 +177,7 @@ def test_semaphores_against_brute_force(seed):
     before, edges = ended_before(decoded)
     access = [touched(fields, layout) for fields in decoded]
     for fields, (reads, writes) in zip(decoded, access, strict=True):
-        in_place = fields["unit"] == Unit.POLICY and fields["op"] == PolicyOp.EVALUATE
+        in_place = fields["unit"] == Unit.POLICY and fields["op"] in (PolicyOp.EVALUATE, PolicyOp.SCAN)
         if fields["unit"] != Unit.DMA and not in_place:
             assert not {place for place in reads & writes if place[0] != "exponent"}
     conflicts = 0
@@ -366,6 +368,29 @@ def test_sequences_take_two_passes(layout):
         program.measure(y, records, records)
     with pytest.raises(ProgramError, match="should be 8 raw records of 1 words"):
         program.loss(y, records, gradient, 4, sequences=layout.records("short", 7))
+
+
+def test_scan_works_in_place_or_beside(layout):
+    program = Program("p", layout)
+    records, other = layout.records("r", 12), layout.records("other", 12)
+    program.scan(records, 3)
+    program.scan(records, 6, other)
+    fields = [decode(words) for words in program.descriptors()]
+    assert [(d["m"], d["n"], d["t1_addr"], d["t2_addr"]) for d in fields] == [
+        (12, 4, records.address, records.address), (12, 7, records.address, other.address)]
+    assert "other = scan(r)" in program.listing()
+    with pytest.raises(ProgramError, match="the result 'r later' 12 x 8 overlaps the operand 'r' 12 x 8"):
+        program.scan(records, 3, replace(records, name="r later", address=records.address + 1))
+    with pytest.raises(ProgramError, match="at least 2 whole steps of 5 environments"):
+        program.scan(records, 5)
+    with pytest.raises(ProgramError, match="at least 2 whole steps of 12 environments"):
+        program.scan(records, 12)
+    with pytest.raises(ProgramError, match="64 environments; a scan takes 1 to 63"):
+        program.scan(layout.records("many", 128), 64)
+    with pytest.raises(ProgramError, match="should be 12 raw records"):
+        program.scan(records, 3, layout.records("short", 9))
+    with pytest.raises(ProgramError, match="rows of 'wide' 12 x 8 have gaps"):
+        program.scan(replace(records, name="wide", stride=2), 3, other)
 
 
 def test_current_weights_are_not_written(layout):

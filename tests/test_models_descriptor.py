@@ -18,7 +18,8 @@ SGD = dict(unit="update", op="sgd", m=1, n=100, t2_space="next", t4_space="next"
 LOAD = dict(unit="dma", op="load", m=4, n=5, t2_stride=5, mem_addr=64, mem_stride=80)
 STORE = dict(unit="dma", op="store", m=4, n=5, t0_stride=5, mem_addr=64, mem_stride=80)
 COMMIT = dict(unit="update", op="commit")
-GOOD = [GEMM, SAMPLE, LOSS, EVALUATE, MEASURE, SEQUENCES, SGD, LOAD, STORE, COMMIT, dict(unit="update", op="rollback")]
+SCAN = dict(unit="policy", op="scan", m=8, n=3, t1_stride=1, t2_addr=100, t2_stride=1)
+GOOD = [GEMM, SAMPLE, LOSS, EVALUATE, MEASURE, SEQUENCES, SCAN, SGD, LOAD, STORE, COMMIT, dict(unit="update", op="rollback")]
 
 
 def verdict(base, **change):
@@ -68,7 +69,7 @@ def test_good_descriptors_pass(base):
 
 @pytest.mark.parametrize("base, change, error", [
     (GEMM, dict(unit=0), Error.BAD_UNIT), (GEMM, dict(unit=5), Error.BAD_UNIT), (GEMM, dict(unit=7, op=31), Error.BAD_UNIT),
-    (GEMM, dict(op=1), Error.BAD_OP), (SAMPLE, dict(op=4), Error.BAD_OP), (COMMIT, dict(op=3), Error.BAD_OP),
+    (GEMM, dict(op=1), Error.BAD_OP), (SAMPLE, dict(op=5), Error.BAD_OP), (COMMIT, dict(op=3), Error.BAD_OP),
     (LOAD, dict(op=2), Error.BAD_OP), (GEMM, dict(op=1, act=3), Error.BAD_OP),
     (GEMM, dict(act=3), Error.BAD_FIELD), (GEMM, dict(dact=3, t4_stride=2), Error.BAD_FIELD),
     (GEMM, dict(act="relu", dact="relu", t4_stride=2), Error.BAD_FIELD),
@@ -95,7 +96,7 @@ def test_good_descriptors_pass(base):
         ("bias", "dact"), ("act", "colsum"), ("act", "accumulate"), ("chain", "overlap"), ("int8_result", "act"))],
     (GEMM, dict(chain=1), Error.BAD_FIELD), (GEMM, dict(chain=1, overlap=3, trans_a=1), Error.BAD_FIELD),
     (GEMM, dict(overlap=3, trans_a=1), Error.NONE), (GEMM, dict(k=16385, int8=1), Error.BAD_SHAPE),
-    *[(base, {name: 1}, Error.BAD_FIELD) for base in (SAMPLE, LOSS, EVALUATE, MEASURE, SGD, LOAD, STORE, COMMIT)
+    *[(base, {name: 1}, Error.BAD_FIELD) for base in (SAMPLE, LOSS, EVALUATE, MEASURE, SCAN, SGD, LOAD, STORE, COMMIT)
       for name in ("int8", "int8_result", "accumulate", "colsum", "chain", "overlap")],
     (SAMPLE, dict(stochastic=1), Error.BAD_FIELD), (SAMPLE, dict(k=1), Error.BAD_FIELD), (SAMPLE, dict(t1_stride=1), Error.BAD_FIELD),
     *[(base, {name: 1}, Error.BAD_FIELD) for base in (EVALUATE, MEASURE)
@@ -105,6 +106,12 @@ def test_good_descriptors_pass(base):
     (SEQUENCES, dict(t4_space="current"), Error.NONE), (SEQUENCES, dict(t4_stride=0), Error.BAD_SHAPE),
     (MEASURE, dict(t2_stride=1), Error.NONE), (MEASURE, dict(t2_stride=0), Error.BAD_SHAPE),
     (EVALUATE, dict(t2_space="current"), Error.BAD_FIELD), (EVALUATE, dict(t1_space="current", t2_addr=0), Error.NONE),
+    *[(SCAN, {name: 1}, Error.BAD_FIELD) for name in ("stochastic", "greedy", "gshift", "k", "t0_stride", "t3_stride", "t4_stride")],
+    (SCAN, dict(t2_space="current"), Error.BAD_FIELD), (SCAN, dict(t2_addr=0), Error.NONE), (SCAN, dict(n=1), Error.BAD_SHAPE),
+    (SCAN, dict(n=64), Error.NONE), (SCAN, dict(n=65), Error.BAD_SHAPE), (SCAN, dict(t1_stride=2), Error.BAD_SHAPE),
+    (SCAN, dict(t2_stride=2), Error.BAD_SHAPE), (SCAN, dict(t2_stride=0), Error.BAD_SHAPE),
+    (SCAN, dict(m=1, t1_stride=9, t2_stride=0), Error.NONE), (SCAN, dict(t2_addr=8192 - 8), Error.NONE),
+    (SCAN, dict(t1_addr=8192 - 7), Error.OUT_OF_SCRATCHPAD),
     (LOSS, dict(greedy=1), Error.BAD_FIELD), (LOSS, dict(gshift=31, stochastic=1), Error.NONE),
     (SGD, dict(t2_space="current"), Error.BAD_FIELD), (SGD, dict(t4_space="current"), Error.BAD_FIELD),
     (SGD, dict(t2_space="absolute", t0_space="current", t3_space="current"), Error.NONE), (SGD, dict(k=1), Error.BAD_FIELD),
@@ -159,6 +166,11 @@ def test_a_record_has_eight_elements(lanes, words):
         assert check(encode(EVALUATE | strides | {f"t{operand}_stride": words - 1}), **limits) == Error.BAD_SHAPE
         assert check(encode(EVALUATE | {f"t{operand}_stride": 3, f"t{operand}_addr": last}), **limits) == Error.NONE
         assert check(encode(EVALUATE | {f"t{operand}_stride": 3, f"t{operand}_addr": last + 1}), **limits) == Error.OUT_OF_SCRATCHPAD
+    dense = dict(t1_stride=words, t2_stride=words)
+    assert check(encode(SCAN | dense), **limits) == Error.NONE
+    for operand in "12":
+        for stride in (words - 1, words + 1, words + 256):
+            assert check(encode(SCAN | dense | {f"t{operand}_stride": stride}), **limits) == Error.BAD_SHAPE
     assert check(encode(SAMPLE), **limits) == Error.NONE  # what SAMPLE writes is one word
 
 

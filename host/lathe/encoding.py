@@ -14,7 +14,8 @@ _REMEDIES = {
     "bad_unit": "no unit has this number: {fields}",
     "bad_op": "the unit has no such operation: {fields}",
     "bad_field": "two fields contradict each other or an unused one is set: {fields}",
-    "bad_shape": "a dimension is zero or above its limit (gemm k 16384, policy n 2 to 64), or a stride is shorter than a row: {fields}",
+    "bad_shape": "a dimension is zero or above its limit (gemm k 16384, policy n 2 to 64), a stride is shorter than a row, or the "
+                 "records of a scan have gaps: {fields}",
     "out_of_scratchpad": "the scratchpad has {words} words, a slot of the weight group {slot}; an operand ends beyond: {fields}",
     "misaligned": "memory addresses and strides must be multiples of {word_bytes} bytes: {fields}",
     "program_overrun": "no descriptor up to the end of program memory is marked last",

@@ -33,7 +33,7 @@ class Program:
         Where the tensors lie: the `layout` of the device that is to run it.
 
     No operation may write its result over one of its own operands, not even in part: which of the two the chip would read
-    depends on its timing. Every method refuses that; only `evaluate` may work in place.
+    depends on its timing. Every method refuses that; only `evaluate` and `scan` may work in place.
     """
 
     def __init__(self, name: str, layout: Layout):
@@ -209,15 +209,50 @@ class Program:
         op.fields |= {"gshift": gshift, "m": y.rows, "n": y.columns, "sequence_words": int(sequences is not None)}
         op.words = y.words * 200
 
+    def scan(self, records: Tensor, environments: int, out: Tensor | None = None, label: str | None = None) -> None:
+        """Record advantages and returns of steps, from the last to the first, as the registers say that `Advantages` fills.
+
+        Row ``t * environments + e`` of `records` is step t of environment e: action, old log-probability, reward and value
+        (LSB 2**-10), the sampler's log-probability, flags (bit 0: last step of its episode, bit 1: nothing is worth anything
+        behind it), weight version, environment. Of the last step only the value counts, and nothing is written for it. The rows
+        before become records of `loss` in `out` (unless given `records` itself: in place).
+
+        Parameters
+        ----------
+        records : Tensor
+            Raw records, rows without gaps.
+        environments : int
+            1 to 63.
+        out : Tensor, optional
+            As `records`, of as many rows.
+        """
+        out = out or records
+        label = label or f"{out.name} = scan({records.name})"
+        if not 1 <= environments <= MAX_OUTPUTS - 1:
+            raise ProgramError(f"'{label}': {environments} environments; a scan takes 1 to {MAX_OUTPUTS - 1}, so make several of more")
+        if records.rows % environments or records.rows < 2 * environments:
+            raise ProgramError(f"'{label}': {records} should have the rows of at least 2 whole steps of {environments} environments, the "
+                               "last of which is there for its values")
+        for tensor in (records, out):
+            self._check_records(label, tensor, records.rows)
+            if not tensor.contiguous:
+                raise ProgramError(f"'{label}': rows of {tensor} have gaps; a scan takes whole tensors of layout.records")
+        op = self._operation(label, "policy", "scan", {1: records, 2: out}, results=(2,), in_place=(1,))
+        op.fields |= {"m": records.rows, "n": environments + 1}
+        op.words = records.words * 100
+
     def _check_policy(self, label: str, y: Tensor, records: Tensor) -> None:
         if y.packed:
             raise ProgramError(f"'{label}': {y} is int8; the policy unit takes int16, let the last product write int16")
         if not 2 <= y.columns <= MAX_OUTPUTS:
             raise ProgramError(f"'{label}': {y} has {y.columns} columns; the policy unit takes 2 to {MAX_OUTPUTS} "
                                f"(at most {MAX_OUTPUTS - 1} actions and the value)")
+        self._check_records(label, records, y.rows)
+
+    def _check_records(self, label: str, records: Tensor, rows: int) -> None:
         words = record_words(records.lanes)
-        if records.exponent is not None or records.row_words != words or records.rows != y.rows:
-            raise ProgramError(f"'{label}': {records} should be {y.rows} raw records of {words} words; make it with layout.records")
+        if records.exponent is not None or records.row_words != words or records.rows != rows:
+            raise ProgramError(f"'{label}': {records} should be {rows} raw records of {words} words; make it with layout.records")
 
     # update
 

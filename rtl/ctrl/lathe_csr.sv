@@ -131,7 +131,11 @@ module lathe_csr
                           veto_below: out.RATIO_MODE.veto_below.value, veto_above: out.RATIO_MODE.veto_above.value,
                           veto_lo: out.VETO_BOUNDS.lo.value, veto_hi: out.VETO_BOUNDS.hi.value,
                           entropy_coef: out.ENTROPY_COEF.value.value, value_coef: out.VALUE_COEF.value.value,
-                          version: version_i[15:0]};
+                          version: version_i[15:0],
+                          scan: '{delta_weight: out.SCAN_MODE.delta_weight.value, trace_weight: out.SCAN_MODE.trace_weight.value,
+                                  trace_next: out.SCAN_MODE.trace_next.value, td_advantage: out.SCAN_MODE.td_advantage.value,
+                                  gamma: out.SCAN_GAMMA.value.value, decay: out.SCAN_DECAY.value.value,
+                                  rho_cap: out.SCAN_CAPS.rho.value, c_cap: out.SCAN_CAPS.c.value}};
   assign update_cfg_o = '{lr_mant: out.LEARNING_RATE.mant.value, lr_exp: out.LEARNING_RATE.exp.value,
                           momentum: out.MOMENTUM.value.value};
 

@@ -69,11 +69,11 @@ module lathe_desc_check
         uses.keep = {desc_i.colsum, 4'b0100};
       end
       UnitPolicy: begin
-        uses.op_ok = desc_i.op[4:2] == '0;
+        uses.op_ok = desc_i.op[4:2] == '0 || desc_i.op == PolicyScan;
         uses.mn = 1'b1;
-        uses.greedy = desc_i.op[1:0] == PolicySample[1:0];
-        {uses.stochastic, uses.loss} = {2{desc_i.op[1:0] == PolicyLoss[1:0]}};
-        uses.used = {desc_i.sequence_words, 2'b01, desc_i.op[1:0] != PolicySample[1:0], 1'b1};
+        uses.greedy = desc_i.op[2:0] == PolicySample[2:0];
+        {uses.stochastic, uses.loss} = {2{desc_i.op[2:0] == PolicyLoss[2:0]}};
+        uses.used = {desc_i.sequence_words, 2'b01, desc_i.op[2:0] != PolicySample[2:0], desc_i.op[2:0] != PolicyScan[2:0]};
         uses.keep = 5'b00100;
       end
       UnitUpdate: begin
@@ -169,13 +169,13 @@ module lathe_desc_check
     logic column_n;
     logic column_k;
     logic half;      // two columns an element
-    logic record;    // a record of LOSS, EVALUATE or MEASURE
+    logic record;    // a record of LOSS, EVALUATE, MEASURE or SCAN
     logic elements;  // columns, not words
   } pick_t;
 
   logic [15:0] m1_q, n1_q, k1_q;  // less one; of k two an element with int8
   pick_t [1:0] pick, pick_q;
-  logic        gemm, policy, first;
+  logic        gemm, policy, first, dense_q;  // dense: rows without gaps
   always_ff @(posedge clk_i) begin
     if (start_i) begin
       m1_q <= desc_i.m - 16'd1;
@@ -185,6 +185,7 @@ module lathe_desc_check
       k1_q <= {1'b0, k1_q[15:1]};
     end
     pick_q <= pick;
+    dense_q <= policy && desc_i.op[2:0] == PolicyScan[2:0];
   end
   always_comb begin
     gemm = desc_i.unit[1:0] == UnitGemm[1:0];
@@ -196,7 +197,7 @@ module lathe_desc_check
     pick[0].column_m = pick[0].row_k;
     pick[0].column_k = first && gemm && !desc_i.trans_a;
     pick[0].column_n = first ? !gemm : !policy || desc_i.op[1:0] == PolicyLoss[1:0];
-    pick[0].record = !first && policy && desc_i.op[1:0] == PolicyEvaluate[1:0];
+    pick[0].record = !first && policy && (desc_i.op[2:0] == PolicyEvaluate[2:0] || desc_i.op[2:0] == PolicyScan[2:0]);
     pick[0].half = !first && gemm && desc_i.int8_result;
     pick[0].elements = gemm || policy;
     pick[1].row_k = first && gemm && !desc_i.trans_b;
@@ -239,7 +240,8 @@ module lathe_desc_check
       if (pick_q[l].elements) column >>= LaneW;
       if (pick_q[l].record) column |= 16'(record_words(Lanes) - 1);
       used = (at_q[3] && uses_q.used[l]) || (at_q[4] && uses_q.used[Second]);
-      row_bad[l] = used && a_q[l].row != '0 && a_q[l].stride <= a_q[l].word;
+      row_bad[l] = used && a_q[l].row != '0 &&
+                   (a_q[l].stride <= a_q[l].word || (dense_q && a_q[l].stride != 16'(record_words(Lanes))));
       end_bad[l] = b_q[l].used && signed'({1'b0, b_q[l].product}) >= 33'(b_q[l].room);
     end
     always_ff @(posedge clk_i) begin

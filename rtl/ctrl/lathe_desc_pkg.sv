@@ -21,7 +21,8 @@ package lathe_desc_pkg;
     PolicySample = 5'd0,
     PolicyLoss = 5'd1,
     PolicyEvaluate = 5'd2,
-    PolicyMeasure = 5'd3
+    PolicyMeasure = 5'd3,
+    PolicyScan = 5'd4
   } policy_op_e;
 
   typedef enum logic [4:0] {

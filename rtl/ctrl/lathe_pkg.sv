@@ -95,6 +95,18 @@ package lathe_pkg;
     lathe_desc_pkg::ratio_aggregate_e aggregate;
   } ratio_lane_t;
 
+  // Configuration of SCAN (registers).
+  typedef struct packed {
+    logic        delta_weight;  // the ratio weights the temporal difference
+    logic        trace_weight;  // the trace
+    logic        trace_next;    // with the ratio of the record that follows
+    logic        td_advantage;
+    logic [16:0] gamma;         // LSB 2**-16, above 65536 as 65536
+    logic [16:0] decay;         // gamma * lambda, the same
+    logic [15:0] rho_cap;       // LSB 2**-15
+    logic [15:0] c_cap;
+  } scan_cfg_t;
+
   // Policy configuration (registers).
   typedef struct packed {
     ratio_lane_t        r;             // old to new
@@ -109,6 +121,7 @@ package lathe_pkg;
     logic [17:0]        entropy_coef;  // LSB 2**-16
     logic [17:0]        value_coef;    // LSB 2**-16
     logic [15:0]        version;       // low bits of the current weight version
+    scan_cfg_t          scan;
   } policy_cfg_t;
 
   // Words of a row of records that LOSS, EVALUATE and MEASURE read: 8 elements a sample.

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Policy unit: SAMPLE draws actions from rows of logits, EVALUATE gives log-probabilities of recorded ones, MEASURE
-// aggregates log ratios over sequences, LOSS makes the gradient of the policy, entropy and value losses (docs/numerics.md, section 8). One element a cycle through a pipeline of passes, with
-// several samples in flight. Configuration is taken with the command. Checks no command.
+// Policy unit: SAMPLE draws actions from rows of logits, EVALUATE gives log-probabilities of recorded ones, MEASURE aggregates log ratios
+// over sequences, LOSS makes the gradient of the policy, entropy and value losses (docs/numerics.md, section 8). One element a cycle
+// through a pipeline of passes, with several samples in flight. SCAN makes advantages and returns of records, from the last to the first,
+// with the ratios that LOSS uses. Configuration is taken with the command. Checks no command.
 //
-//   read ── log_softmax ──┬── pick (not LOSS) ──┬── write
-//              └─ score ──┴── grad (LOSS) ──────┘
-//                   ├── stats
-//                   └── sequence (MEASURE) ── pick
+//   read ── log_softmax ──┬── pick (SAMPLE, EVALUATE) ───────┬── write
+//              └─ score ──┼── grad (LOSS) ───────────────────┤
+//                   │     ├── stats                          │
+//                   │     └── sequence ─── pick (MEASURE) ───┤
+//                   └─ ratio ── reverse_scan ── pick (SCAN) ─┘
 module lathe_policy
   import lathe_policy_pkg::*;
 #(
@@ -40,6 +42,7 @@ module lathe_policy
   if (Lanes != 4 && Lanes != 8 && Lanes != 16) begin : gen_illegal
     $fatal(1, "lathe_policy: Lanes must be 4, 8 or 16");
   end
+  localparam int unsigned RecWords = lathe_pkg::record_words(Lanes);
 
   // Command; it has fields of other units too.
   // verilator lint_off UNUSEDSIGNAL
@@ -48,9 +51,10 @@ module lathe_policy
   lathe_pkg::policy_cfg_t cfg_q;
   logic                   accept, start_q, row_done, write_empty;
   logic                   run_q, idle_q;     // one is not the other
-  logic                   loss_q, sample_q, evaluate_q, measure_q;  // the operation
+  logic                   loss_q, sample_q, evaluate_q, measure_q, scan_q;  // the operation
   logic                   none_q;            // no row is left
   logic [15:0]            rows_left_q;
+  logic [15:0]            first_in_q, first_out_q;  // SCAN: from the first record to that where reading, writing begins; else 0
 
   assign cmd_ready_o = idle_q;
   assign accept = cmd_valid_i && cmd_ready_o;
@@ -82,17 +86,37 @@ module lathe_policy
       sample_q <= cmd_i.op == lathe_desc_pkg::PolicySample;
       evaluate_q <= cmd_i.op == lathe_desc_pkg::PolicyEvaluate;
       measure_q <= cmd_i.op == lathe_desc_pkg::PolicyMeasure;
+      scan_q <= cmd_i.op == lathe_desc_pkg::PolicyScan;
       rows_left_q <= cmd_i.m;
+      first_in_q <= '0;
+      first_out_q <= '0;
+      if (cmd_i.op == lathe_desc_pkg::PolicyScan) begin
+        cmd_q.t[1].stride <= -16'(RecWords);
+        cmd_q.t[2].stride <= -16'(RecWords);
+        first_in_q <= (cmd_i.m - 16'd1) << (RecWords - 1);
+        first_out_q <= (cmd_i.m - cmd_i.n) << (RecWords - 1);
+        cfg_q.rho.source <= lathe_desc_pkg::SourceOwn;
+        cfg_q.stats_rho <= 1'b1;
+      end
     end else if (row_done) begin
       rows_left_q <= rows_left_q - 16'd1;
     end
+  end
+
+  // Where records begin.
+  lathe_pkg::operand_t rec_src, dst;
+  always_comb begin
+    rec_src = cmd_q.t[1];
+    rec_src.addr = cmd_q.t[1].addr + first_in_q;
+    dst = cmd_q.t[2];
+    dst.addr = cmd_q.t[2].addr + first_out_q;
   end
 
   // Rows in.
   logic    z_valid, z_room, z_last, rec_valid, rec_pop, starved;
   z_t      z;
   record_t rec;
-  logic    carried_pop, sequence_pop;
+  logic    carried_pop, sequence_pop, score_pop, scan_take, scan_ready;
   kept_t   carried;
   sequence_t sequence_word;
 
@@ -103,10 +127,11 @@ module lathe_policy
     .rst_ni,
     .start_i(start_q),
     .records_i(!sample_q),
-    .carry_i(evaluate_q),
+    .carry_i(evaluate_q || scan_q),
     .sequences_i(cmd_q.sequence_words),
+    .scan_i(scan_q),
     .src_i(cmd_q.t[0]),
-    .rec_src_i(cmd_q.t[1]),
+    .rec_src_i(rec_src),
     .seq_src_i(cmd_q.t[4]),
     .rows_i(cmd_q.m),
     .cols_i(cmd_q.n[CountW-1:0]),
@@ -129,6 +154,9 @@ module lathe_policy
     .carried_pop_i(carried_pop),
     .carried_o(carried)
   );
+
+  assign scan_take = scan_q && rec_valid && scan_ready;
+  assign rec_pop = score_pop || scan_take;
 
   logic        sum_valid, early_valid, elem_valid, elem_ready;
   logic [21:0] sum;
@@ -181,24 +209,27 @@ module lathe_policy
   );
 
   // What is known per sample.
-  logic     ctx_valid, sample_valid, token_valid, ends;
+  logic               ctx_valid, sample_valid, token_valid, ends;
   logic signed [16:0] x_r, x_rho;
-  context_t ctx;
-  sample_t  sample;
+  logic [20:0]        ratio;
+  context_t           ctx;
+  sample_t            sample;
 
   lathe_policy_score u_score (
     .clk_i,
     .rst_ni,
     .start_i(start_q),
-    .loss_i(!sample_q),
+    .loss_i(!sample_q && !scan_q),
     .cfg_i(cfg_q),
     .random_i(random[31:8]),
     .sum_valid_i(sum_valid),
     .sum_i(sum),
+    .scan_i(scan_take),
+    .ratio_o(ratio),
     .early_valid_i(early_valid),
     .early_i(early),
     .rec_i(rec),
-    .rec_pop_o(rec_pop),
+    .rec_pop_o(score_pop),
     .sequences_i(cmd_q.sequence_words),
     .sequence_i(sequence_word),
     .sequence_pop_o(sequence_pop),
@@ -239,8 +270,43 @@ module lathe_policy
     .word_o(word)
   );
 
+  // SCAN. A record's words get their places one by one.
+  logic               room, scan_skip, scan_valid, scan_room, scan_pop, half_q;
+  logic signed [15:0] scan_advantage, scan_return;
+  logic [16:0]        scan_saturations;
+
+  lathe_reverse_scan #(
+    .RatioCycles(15)
+  ) u_scan (
+    .clk_i,
+    .rst_ni,
+    .start_i(start_q),
+    .cfg_i(cfg_q.scan),
+    .environments_i(6'(cmd_q.n - 16'd1)),
+    .in_valid_i(scan_q && rec_valid),
+    .in_ready_o(scan_ready),
+    .reward_i(rec.adv),
+    .value_i(rec.ret),
+    .last_i(rec.last),
+    .terminated_i(rec.terminated),
+    .ratio_i(ratio),
+    .skip_o(scan_skip),
+    .saturations_o(scan_saturations),
+    .out_valid_o(scan_valid),
+    .out_ready_i(scan_pop),
+    .advantage_o(scan_advantage),
+    .return_o(scan_return)
+  );
+  assign scan_room = scan_valid && room;
+  assign scan_pop = scan_room && (RecWords == 1 || half_q);
+
+  always_ff @(posedge clk_i) begin
+    if (start_q) half_q <= 1'b0;
+    else if (scan_room) half_q <= !half_q;
+  end
+
   // Results.
-  logic               grad_valid, grad_last, word_end, pick_valid, row_skip, room, first_q, begins;
+  logic               grad_valid, grad_last, word_end, pick_valid, row_skip, first_q, begins;
   logic signed [15:0] grad;
   logic [127:0]       pick_rec;
   logic [31:0]        saturations;
@@ -303,6 +369,10 @@ module lathe_policy
     .in_i(elem),
     .threshold_i(ctx.coef[21:0]),
     .action_i(ctx.action),
+    .scan_skip_i(scan_skip),
+    .scan_valid_i(scan_pop),
+    .advantage_i(scan_advantage),
+    .return_i(scan_return),
     .carried_pop_o(carried_pop),
     .carried_i(carried),
     .ends_i(ctx.ends),
@@ -319,15 +389,15 @@ module lathe_policy
     .clk_i,
     .rst_ni,
     .start_i(start_q),
-    .dst_i(cmd_q.t[2]),
+    .dst_i(dst),
     .room_o(room),
-    .take_i(elem_ready && begins),
+    .take_i((elem_ready && begins) || scan_room),
     .elem_valid_i(grad_valid),
     .elem_last_i(grad_last),
     .elem_i(grad),
-    .row_skip_i(row_skip),
+    .row_skip_i(row_skip || scan_skip),
     .rec_valid_i(pick_valid),
-    .rec_whole_i(evaluate_q),
+    .rec_whole_i(evaluate_q || scan_q),
     .rec_i(pick_rec),
     .row_done_o(row_done),
     .empty_o(write_empty),
@@ -337,11 +407,11 @@ module lathe_policy
     .wr_data_o
   );
 
-  // Completion. Only LOSS does not leave saturations and bits at zero.
+  // Completion. Only LOSS does not leave bits at zero, only LOSS and SCAN their saturations.
   always_ff @(posedge clk_i) begin
     if (none_q) begin
       done_o <= '0;
-      done_o.saturations <= saturations;
+      done_o.saturations <= saturations | 32'(scan_saturations);
       done_o.result[0] <= '{track: bits != '0, top: lathe_num_pkg::top_of(bits, e_v)};
     end
   end
@@ -351,8 +421,8 @@ module lathe_policy
       stall_operand_o <= 1'b0;
       stall_result_o <= 1'b0;
     end else begin
-      stall_operand_o <= run_q && starved;
-      stall_result_o <= run_q && elem_valid && ctx_valid && !elem_ready;
+      stall_operand_o <= run_q && starved && !(scan_q && (rec_valid || !scan_ready));
+      stall_result_o <= run_q && ((elem_valid && ctx_valid && !elem_ready) || (scan_valid && !room));
     end
   end
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Chooses the action of a SAMPLE row and makes its record: the first action whose cumulated exponential
 // exceeds the threshold, or greedily the first largest logit. EVALUATE: takes the recorded action and completes its record.
-// MEASURE: a sequence's word takes the record's place. Nothing stalls.
+// MEASURE: a sequence's word takes the record's place. SCAN: completes a record with its results. Nothing stalls.
 module lathe_policy_pick
   import lathe_policy_pkg::*;
 (
@@ -19,6 +19,10 @@ module lathe_policy_pick
   input  elem_t       in_i,
   input  logic [21:0] threshold_i,
   input  logic [ColW-1:0] action_i,  // the recorded one
+  input  logic        scan_skip_i,  // SCAN: a record comes to nothing
+  input  logic        scan_valid_i, // it comes to this
+  input  logic [15:0] advantage_i,
+  input  logic [15:0] return_i,
   output logic        carried_pop_o,
   input  kept_t       carried_i,    // EVALUATE: of the row that ends
   input  logic        ends_i,       // MEASURE: its row is the last of a sequence
@@ -39,7 +43,7 @@ module lathe_policy_pick
   // Stage 1 adds the element, 2 compares, 3 chooses.
   assign hit = recorded_i ? col_q == recorded2_q : above_q || (same_q && lower_q);
   assign row_end = valid2_q && last2_q;
-  assign carried_pop_o = row_end && recorded_i && !measure_i;
+  assign carried_pop_o = (row_end && recorded_i && !measure_i) || scan_skip_i || scan_valid_i;
   assign word_pop_o = row_end && measure_i && ends2_q;
 
   always_ff @(posedge clk_i) begin
@@ -51,7 +55,7 @@ module lathe_policy_pick
     end else begin
       valid1_q <= fire_i;
       valid2_q <= valid1_q;
-      rec_valid_o <= row_end && (!measure_i || ends2_q);
+      rec_valid_o <= (row_end && (!measure_i || ends2_q)) || scan_valid_i;
       row_skip_o <= row_end && measure_i && !ends2_q;
     end
   end
@@ -93,6 +97,7 @@ module lathe_policy_pick
         else rec_o[63:0] <= {version_i, code2_q, code_q, 16'(action_q)};
       end
     end
+    if (scan_valid_i) rec_o <= {carried_i.high, return_i, advantage_i, carried_i.old, carried_i.action};
   end
 
 `ifndef SYNTHESIS  // registers are random at time 0

@@ -26,6 +26,8 @@ package lathe_policy_pkg;
     logic signed [15:0] old;     // LSB 2**-10
     logic [ColW-1:0]    action;
     logic               ends;    // the last sample of its sequence
+    logic               last;        // flags, as they are
+    logic               terminated;
   } record_t;
 
   // What LOSS needs of a sequence's word.
@@ -35,10 +37,11 @@ package lathe_policy_pkg;
     logic signed [15:0] x_r;
   } sequence_t;
 
-  // What EVALUATE leaves of a record as it was.
+  // What EVALUATE and SCAN leave of a record as it was.
   typedef struct packed {
     logic [63:0] high;    // elements 4 to 7
-    logic [15:0] adv;
+    logic [15:0] adv;     // EVALUATE
+    logic [15:0] old;     // SCAN
     logic [15:0] action;
   } kept_t;
 

@@ -13,6 +13,7 @@ module lathe_policy_read
   input  logic                  records_i,   // records are read too
   input  logic                  carry_i,     // and handed on
   input  logic                  sequences_i, // and words of sequences
+  input  logic                  scan_i,      // nothing else is read
   input  lathe_pkg::operand_t   src_i,
   input  lathe_pkg::operand_t   rec_src_i,
   input  lathe_pkg::operand_t   seq_src_i,
@@ -77,7 +78,7 @@ module lathe_policy_read
   assign row_first = issue && row_start_q && !ask_seq;
   assign ask_word = issue && !rec_next_q;
   assign rec_end = RecWords == 1 || rec_end_q;
-  assign row_end = !rec_next_q && word_last_q;
+  assign row_end = rec_next_q ? scan_i && rec_end : word_last_q;
   assign word_next = rec_next_q || word_last_q ? '0 : word_q + 1'b1;
 
   always_ff @(posedge clk_i) begin
@@ -121,7 +122,7 @@ module lathe_policy_read
       end
       word_q <= word_next;
       word_last_q <= word_next == last_word_q;
-      rec_next_q <= rec_next_q ? !rec_end : row_end && records_i;
+      rec_next_q <= rec_next_q ? scan_i || !rec_end : row_end && records_i;
       rec_end_q <= rec_next_q && !rec_end;
       row_start_q <= row_end;
     end
@@ -181,7 +182,7 @@ module lathe_policy_read
       seq_answered_q <= answer_seq || (seq_answered_q && !rec_push);
     end
     if (!start_i && answer_valid_q && !answer_seq) begin
-      answer_rec_q <= answer_rec_q ? !answer_end : records_i && answer_word_q == last_word_q;
+      answer_rec_q <= answer_rec_q ? scan_i || !answer_end : records_i && answer_word_q == last_word_q;
       answer_end_q <= answer_rec_q && !answer_end;
       answer_word_q <= answer_rec_q || answer_word_q == last_word_q ? '0 : answer_word_q + 1'b1;
     end
@@ -208,6 +209,8 @@ module lathe_policy_read
     rec.mu = elements[79:64];
     rec.ends = elements[80] || tag_last;
     rec.action = action > 16'(last_action_q) ? last_action_q : action[ColW-1:0];
+    rec.last = elements[80];
+    rec.terminated = elements[81];
   end
 
   lathe_policy_side #(
@@ -228,7 +231,7 @@ module lathe_policy_read
     .clk_i,
     .rst_ni,
     .push_i(rec_push && carry_i),
-    .push_data_i({elements[127:64], elements[47:32], action}),
+    .push_data_i({elements[127:64], elements[47:16], action}),
     .valid_o(unused_carried),
     .pop_i(carried_pop_i),
     .data_o(carried_o)

@@ -18,6 +18,9 @@ module lathe_policy_score
 
   input  logic                   sum_valid_i,
   input  logic [21:0]            sum_i,
+  input  logic                   scan_i,         // SCAN takes a record for its ratio
+  output logic [20:0]            ratio_o,        // of the record taken 15 cycles ago
+
   input  logic                   early_valid_i,
   input  elem_t                  early_i,
   input  record_t                rec_i,          // of the row that is now coming in
@@ -79,7 +82,7 @@ module lathe_policy_score
       scored_valid_q <= 1'b0;
       term_valid_q <= '0;
     end else begin
-      end_q <= row_end;
+      end_q <= row_end || scan_i;
       scored_valid_q <= end_q;
       term_valid_q <= {term_valid_q[1:0], fire};
     end
@@ -93,7 +96,7 @@ module lathe_policy_score
       code_q <= log_code(early_i.lp);
     end
     logp_q <= logp;
-    if (rec_pop_o) begin
+    if (rec_pop_o || scan_i) begin
       r_above_q <= cfg_i.r.source == SourceOldMu ? rec_i.old : logp;
       r_below_q <= cfg_i.r.source inside {SourceOwn, SourceNewOld} ? rec_i.old : rec_i.mu;
       rho_above_q <= cfg_i.rho.source inside {SourceOwn, SourceOldMu} ? rec_i.old : logp;
@@ -184,7 +187,7 @@ module lathe_policy_score
   ) u_scored (
     .clk_i,
     .rst_ni,
-    .push_i(scored_valid_q),
+    .push_i(scored_valid_q && loss_i),
     .push_data_i(scored),
     .valid_o(unused_scored),
     .pop_i(head_pop),
@@ -208,12 +211,14 @@ module lathe_policy_score
   ) u_clip (
     .clk_i,
     .rst_ni,
-    .push_i(clip_valid),
+    .push_i(clip_valid && loss_i),
     .push_data_i(clip),
     .valid_o(head_valid),
     .pop_i(head_pop),
     .data_o(clip_head)
   );
+
+  assign ratio_o = clip.ratio;
 
   // SAMPLE, per row: the sum waits for its random number.
   logic [5:0]  draw_q;

@@ -11,7 +11,7 @@ import numpy as np
 
 UNITS = {"gemm": 1, "policy": 2, "update": 3, "dma": 4}
 ABSOLUTE, CURRENT, NEXT = 0, 1, 2
-POLICY = ("sample", "loss", "evaluate", "measure")
+POLICY = ("sample", "loss", "evaluate", "measure", "scan")
 RECORD = 8  # elements of a record that LOSS and EVALUATE read
 
 
@@ -22,7 +22,8 @@ def coefficients(draw) -> dict[str, int]:
 
     return {"LEARNING_RATE": draw(0, 65536) | (draw(-24, 0) & 0xFF) << 16, "MOMENTUM": draw(0, 65536), "RATIO_MODE": draw(0, 1 << 23),
             "RATIO_BOUNDS": bounds(), "RHO_BOUNDS": bounds(), "VETO_BOUNDS": bounds(), "RATIO_DUAL": draw(0, 2000),
-            "ENTROPY_COEF": draw(0, 1 << 18), "VALUE_COEF": draw(0, 1 << 18)}
+            "ENTROPY_COEF": draw(0, 1 << 18), "VALUE_COEF": draw(0, 1 << 18), "SCAN_MODE": draw(0, 16),
+            "SCAN_GAMMA": draw(50000, 70000), "SCAN_DECAY": draw(50000, 70000), "SCAN_CAPS": draw(0, 1 << 16) | draw(0, 1 << 16) << 16}
 
 
 @dataclass
@@ -155,11 +156,20 @@ class Generator:
         rng = self.rng
         m = self._dimension(24)
         n = int(rng.integers(2, 65)) if rng.random() < 0.2 else int(rng.integers(2, 9))
-        kind = str(rng.choice(POLICY, p=[0.2, 0.4, 0.2, 0.2]))
+        kind = str(rng.choice(POLICY, p=[0.2, 0.35, 0.15, 0.15, 0.15]))
         step = Step({"unit": 2, "op": POLICY.index(kind), "m": m, "n": n}, f"policy {kind} {m}x{n}")
+        words = self._words(RECORD)
+        if kind == "scan":
+            self._operand(step, 1, 1, m * words, write=False, exponent=False)
+            if rng.random() < 0.5:
+                self._operand(step, 2, 1, m * words, write=True, exponent=False)
+            else:  # in place
+                step.fields |= {f"t2_{name}": step.fields[f"t1_{name}"] for name in ("addr", "space")}
+                step.writes |= {(ABSOLUTE, step.fields["t1_addr"] + word) for word in range(m * words)}
+            step.fields |= {"t1_stride": words, "t2_stride": words}
+            return step
         self._operand(step, 0, m, self._words(n), write=False)
         if kind == "evaluate":
-            words = self._words(RECORD)
             self._operand(step, 1, m, words, write=False, exponent=False)
             if rng.random() < 0.5:
                 self._operand(step, 2, m, words, write=True, exponent=False)

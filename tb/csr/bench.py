@@ -199,7 +199,8 @@ async def test_outputs(dut):
     for _ in range(4):
         value = {name: int(generator.integers(0, 2**32)) for name in REGISTERS}
         for name in ("START_PC", "SEED", "OPNUM", "GROUP_BASE", "GROUP_SIZE", "GROUP_SLOTS", "GROUP_VERSION", "LEARNING_RATE",
-                     "MOMENTUM", "RATIO_MODE", "RATIO_BOUNDS", "RHO_BOUNDS", "RATIO_DUAL", "VETO_BOUNDS", "ENTROPY_COEF", "VALUE_COEF"):
+                     "MOMENTUM", "RATIO_MODE", "RATIO_BOUNDS", "RHO_BOUNDS", "RATIO_DUAL", "VETO_BOUNDS", "ENTROPY_COEF", "VALUE_COEF",
+                     "SCAN_MODE", "SCAN_GAMMA", "SCAN_DECAY", "SCAN_CAPS"):
             await host.write(name, value[name])
         bench.drive(generator)
         await cycle(dut)
@@ -215,7 +216,10 @@ async def test_outputs(dut):
                           **{f"veto_{side}": mode[f"veto_{side}"] for side in ("below", "above")},
                           **{f"veto_{side}": code for side, code in field["VETO_BOUNDS"].items()},
                           "entropy_coef": field["ENTROPY_COEF"]["value"], "value_coef": field["VALUE_COEF"]["value"],
-                          "version": bench.expected["VERSION"] & 0xFFFF}), dut.policy_cfg_o),
+                          "version": bench.expected["VERSION"] & 0xFFFF,
+                          "scan": field["SCAN_MODE"] | {"gamma": field["SCAN_GAMMA"]["value"], "decay": field["SCAN_DECAY"]["value"],
+                                                        "rho_cap": field["SCAN_CAPS"]["rho"], "c_cap": field["SCAN_CAPS"]["c"]}}),
+             dut.policy_cfg_o),
             (update.pack({"lr_mant": rate["mant"], "lr_exp": rate["exp"], "momentum": field["MOMENTUM"]["value"]}), dut.update_cfg_o),
         ):
             board.expect(expected)

@@ -304,6 +304,7 @@ async def test_reset(dut):
     for wait in (3, 20, 37, 60, 100, 200, 333):
         await bench.begin(random_program(bench.generator, bench.limits, 30))
         await cycle(dut, wait)
+        stopped = bench.units.now
         await reset(dut, 3)
         assert bench.units.idle()
         for name, register in REGISTERS.items():
@@ -312,7 +313,7 @@ async def test_reset(dut):
         bench.equal("STATUS", await bench.host.read("STATUS"), 0)
         await bench.compare_weights()
         got = await bench.host.dump("EXPONENTS", 0, 128)
-        late = {index for when, index in bench.units.ended if when > bench.units.now - 2000}  # may not have been retired
+        late = {index for when, index in bench.units.ended if when > stopped - 200}  # may not have been retired
         for order in bench.units.orders:  # may have been given its exponent, but not to its unit
             late |= {bench.model.index(bench.units.program[number], i) for number in order[:1]
                      for i in results(bench.units.program[number], LANES)}

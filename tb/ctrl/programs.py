@@ -13,7 +13,7 @@ from pymodels.descriptor import FIELDS, Error
 from tb.desc_check.descriptors import KINDS, Limits, legal, number, words
 
 SGD, COMMIT, ROLLBACK = (3, 0), (3, 1), (3, 2)
-RAW = [(2, 0), (2, 2), (2, 3)]  # policy operations whose results have no exponent
+RAW = [(2, 0), (2, 2), (2, 3), (2, 4)]  # policy operations whose results have no exponent
 FIXED = [kind for kind in KINDS if kind not in (COMMIT, ROLLBACK)]  # operations that leave the weight slots alone
 Program = list[dict[str, int]]
 

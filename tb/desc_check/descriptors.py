@@ -7,6 +7,7 @@ from pymodels.check import operands
 from pymodels.descriptor import FIELDS, OPS, Space, decode, encode
 
 LOAD = (4, 0)  # the one operation whose result may be `current`
+SCAN = (2, 4)  # the one operation whose rows must lie without gaps
 KINDS = [(int(unit), int(op)) for unit, ops in OPS.items() for op in ops]
 
 
@@ -51,7 +52,7 @@ def _shape(rng: np.random.Generator, kind: tuple[int, int], limits: Limits) -> d
     elif unit == 2:
         d |= {"m": _dimension(rng, 100), "n": int(rng.choice([2, 3, 8, 9, 63, 64]))}
         d |= [{"greedy": int(rng.integers(0, 2))}, {"stochastic": int(rng.integers(0, 2)), "gshift": int(rng.integers(0, 32)),
-                                                          "sequence_words": int(rng.integers(0, 2))}, {}, {}][op]
+                                                          "sequence_words": int(rng.integers(0, 2))}, {}, {}, {}][op]
     elif kind == (3, 0):
         d |= {"m": 1, "n": _dimension(rng, limits.slot_words), "stochastic": int(rng.integers(0, 2))}
     elif unit == 4:
@@ -73,7 +74,7 @@ def legal(rng: np.random.Generator, limits: Limits, kind: tuple[int, int] | None
             room = limits.of(space) - t.words
             if room < 0:
                 break
-            stride = t.words + int(rng.integers(0, 3)) if t.rows > 1 else int(rng.integers(0, 2**16))
+            stride = t.words + int(rng.integers(0, 3)) * (kind != SCAN) if t.rows > 1 else int(rng.integers(0, 2**16))
             if t.rows > 1 and (t.rows - 1) * stride > room:
                 stride = t.words
             room -= (t.rows - 1) * stride

@@ -12,6 +12,8 @@ from pymodels.descriptor import record_words
 from pymodels.numerics import mix32_array
 from pymodels.policy import Stats
 from pymodels.ratio import Clip, Lane
+from pymodels.scan import scan
+from tb.common import scans
 from tb.common.actors import CommandDriver, Coverage, Scoreboard, cycle, rng, stalls, start_clock_and_reset
 from tb.common.ports import ScratchpadPorts
 from tb.common.ratios import any_clip, named
@@ -147,6 +149,29 @@ class Bench:
         assert done["error"] == 0 and done["saturations"] == 0 and not any(r["track"] for r in done["result"])
         self.check_stats()
         return expected
+
+    async def scan(self, records, environments, registers, in_place=False):
+        """Run SCAN, compare every record and every untouched word, saturations and statistics; return the cycles that it took."""
+        self.pad.memory[:] = self.generator.integers(-32768, 32768, self.pad.memory.shape)
+        m, words = len(records), record_words(self.lanes)
+        out = self.records_at if in_place else self.result_at
+        self._place_records(records, words)
+        before = self.pad.memory.copy()
+        given = before[self._record_rows(self.records_at, m, words)].reshape(m, -1)
+        expected, result = scan(given, environments, registers)
+        rows = self._record_rows(out, m, words)[:len(expected)]
+        before[rows] = expected.reshape(*rows.shape, self.lanes)
+        self.configure({"scan": asdict(registers), "ratio": any_clip(self.generator)})  # which is not used
+        done = await self.run({
+            "op": constant("PolicyScan"), "m": m, "n": environments + 1,
+            "t": {1: {"addr": self.records_at, "stride": words}, 2: {"addr": out, "stride": words}}})
+        self.board.expect(before)
+        self.board.observe(self.pad.memory)
+        assert (done["error"], done["saturations"]) == (0, result.saturations)
+        assert not any(r["track"] for r in done["result"])
+        self.seen.hit("saturated", result.saturations > 0)
+        self.check_stats()
+        return self.commands.cycles
 
     async def loss(self, case, records, sequences=None):
         """Run LOSS, compare the gradient, the completion record and the statistics; `sequences`: with these words."""
@@ -440,6 +465,42 @@ async def test_random(dut):
             records = bench.records(m, actions, sampled if generator.integers(2) else None)
             await bench.evaluate(case, records, in_place=bool(generator.integers(2)))
             await bench.loss(case, records)
+    bench.board.finish()
+
+
+@cocotb.test(timeout_time=20, timeout_unit="ms")
+async def test_scan(dut):
+    """Every estimator and any registers, in place or not, from none to 90 % stalls, between operations of the other kinds."""
+    bench = await begin(dut)
+    generator, most = bench.generator, (bench.result_at - bench.records_at) // record_words(bench.lanes)
+    case = Case(bench.logits(9, 3))
+    estimators = [*scans.named().values()]
+    for number, stall in enumerate((0.0, 0.3, 0.6, 0.9)):
+        bench.pad.set_stall(stall)
+        for environments in (1, 2, 7, 8, 63):
+            for registers in (estimators[number % len(estimators)], scans.any_scan(generator)):
+                steps = int(generator.integers(1, min(8, most // environments)))
+                records = scans.episodes(generator, steps, environments, 0.2)
+                await bench.scan(records, environments, registers, in_place=bool(generator.integers(2)))
+        records = generator.integers(-32768, 32768, (int(generator.integers(1, 90)), 8)).astype(np.int16)
+        await bench.scan(records, 11, scans.any_scan(generator), in_place=True)
+        await bench.loss(case, bench.records(9, 3, await bench.sample(case)))
+    await bench.scan(scans.episodes(generator, 0, 5), 5, estimators[0])  # all without follower
+    bench.seen.require(["saturated"])
+    bench.board.finish()
+
+
+@cocotb.test(timeout_time=20, timeout_unit="ms")
+async def test_scan_rate(dut):
+    """Cycles a record without stalls, from 1 environment to many."""
+    bench = await begin(dut)
+    most = (bench.result_at - bench.records_at) // record_words(bench.lanes)
+    for environments in (1, 2, 4, 8, 16, 63):
+        records = scans.episodes(bench.generator, most // environments - 1, environments)
+        cycles = await bench.scan(records, environments, scans.named()["gae"])
+        dut._log.info("%d environments, Lanes %d: %.2f cycles a record", environments, bench.lanes, cycles / len(records))
+        assert cycles < 60 + len(records) * max(7 / environments, 1.2 * record_words(bench.lanes))
+        assert bench.stalled_result == 0
     bench.board.finish()
 
 

@@ -132,6 +132,10 @@ module lathe_csr_reg (
         logic RHO_BOUNDS;
         logic RATIO_DUAL;
         logic VETO_BOUNDS;
+        logic SCAN_MODE;
+        logic SCAN_GAMMA;
+        logic SCAN_DECAY;
+        logic SCAN_CAPS;
         logic SATURATIONS;
         logic STAT_COUNT;
         logic STAT_HIGH;
@@ -227,6 +231,14 @@ module lathe_csr_reg (
         is_valid_addr |= cpuif_req_masked & word[22];
         decoded_reg_strb.VETO_BOUNDS = cpuif_req_masked & word[23];
         is_valid_addr |= cpuif_req_masked & word[23];
+        decoded_reg_strb.SCAN_MODE = cpuif_req_masked & word[25];
+        is_valid_addr |= cpuif_req_masked & word[25];
+        decoded_reg_strb.SCAN_GAMMA = cpuif_req_masked & word[26];
+        is_valid_addr |= cpuif_req_masked & word[26];
+        decoded_reg_strb.SCAN_DECAY = cpuif_req_masked & word[27];
+        is_valid_addr |= cpuif_req_masked & word[27];
+        decoded_reg_strb.SCAN_CAPS = cpuif_req_masked & word[28];
+        is_valid_addr |= cpuif_req_masked & word[28];
         decoded_reg_strb.SATURATIONS = cpuif_req_masked & word[32] & !cpuif_req_is_wr;
         is_valid_addr |= cpuif_req_masked & word[32];
         decoded_reg_strb.STAT_COUNT = cpuif_req_masked & word[64] & !cpuif_req_is_wr;
@@ -532,6 +544,46 @@ module lathe_csr_reg (
                 logic load_next;
             } hi;
         } VETO_BOUNDS;
+        struct {
+            struct {
+                logic next;
+                logic load_next;
+            } delta_weight;
+            struct {
+                logic next;
+                logic load_next;
+            } trace_weight;
+            struct {
+                logic next;
+                logic load_next;
+            } trace_next;
+            struct {
+                logic next;
+                logic load_next;
+            } td_advantage;
+        } SCAN_MODE;
+        struct {
+            struct {
+                logic [16:0] next;
+                logic load_next;
+            } value;
+        } SCAN_GAMMA;
+        struct {
+            struct {
+                logic [16:0] next;
+                logic load_next;
+            } value;
+        } SCAN_DECAY;
+        struct {
+            struct {
+                logic [15:0] next;
+                logic load_next;
+            } rho;
+            struct {
+                logic [15:0] next;
+                logic load_next;
+            } c;
+        } SCAN_CAPS;
     } field_combo_t;
     field_combo_t field_combo;
 
@@ -705,6 +757,38 @@ module lathe_csr_reg (
                 logic [15:0] value;
             } hi;
         } VETO_BOUNDS;
+        struct {
+            struct {
+                logic value;
+            } delta_weight;
+            struct {
+                logic value;
+            } trace_weight;
+            struct {
+                logic value;
+            } trace_next;
+            struct {
+                logic value;
+            } td_advantage;
+        } SCAN_MODE;
+        struct {
+            struct {
+                logic [16:0] value;
+            } value;
+        } SCAN_GAMMA;
+        struct {
+            struct {
+                logic [16:0] value;
+            } value;
+        } SCAN_DECAY;
+        struct {
+            struct {
+                logic [15:0] value;
+            } rho;
+            struct {
+                logic [15:0] value;
+            } c;
+        } SCAN_CAPS;
     } field_storage_t;
     field_storage_t field_storage;
 
@@ -1721,6 +1805,190 @@ module lathe_csr_reg (
         end
     end
     assign hwif_out.VETO_BOUNDS.hi.value = field_storage.VETO_BOUNDS.hi.value;
+    // Field: lathe_csr_reg.SCAN_MODE.delta_weight
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.SCAN_MODE.delta_weight.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.SCAN_MODE && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.SCAN_MODE.delta_weight.value & ~decoded_wr_biten[0:0]) | (decoded_wr_data[0:0] & decoded_wr_biten[0:0]);
+            load_next_c = '1;
+        end
+        field_combo.SCAN_MODE.delta_weight.next = next_c;
+        field_combo.SCAN_MODE.delta_weight.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.SCAN_MODE.delta_weight.value <= 1'h0;
+        end else begin
+            if(field_combo.SCAN_MODE.delta_weight.load_next) begin
+                field_storage.SCAN_MODE.delta_weight.value <= field_combo.SCAN_MODE.delta_weight.next;
+            end
+        end
+    end
+    assign hwif_out.SCAN_MODE.delta_weight.value = field_storage.SCAN_MODE.delta_weight.value;
+    // Field: lathe_csr_reg.SCAN_MODE.trace_weight
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.SCAN_MODE.trace_weight.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.SCAN_MODE && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.SCAN_MODE.trace_weight.value & ~decoded_wr_biten[1:1]) | (decoded_wr_data[1:1] & decoded_wr_biten[1:1]);
+            load_next_c = '1;
+        end
+        field_combo.SCAN_MODE.trace_weight.next = next_c;
+        field_combo.SCAN_MODE.trace_weight.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.SCAN_MODE.trace_weight.value <= 1'h0;
+        end else begin
+            if(field_combo.SCAN_MODE.trace_weight.load_next) begin
+                field_storage.SCAN_MODE.trace_weight.value <= field_combo.SCAN_MODE.trace_weight.next;
+            end
+        end
+    end
+    assign hwif_out.SCAN_MODE.trace_weight.value = field_storage.SCAN_MODE.trace_weight.value;
+    // Field: lathe_csr_reg.SCAN_MODE.trace_next
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.SCAN_MODE.trace_next.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.SCAN_MODE && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.SCAN_MODE.trace_next.value & ~decoded_wr_biten[2:2]) | (decoded_wr_data[2:2] & decoded_wr_biten[2:2]);
+            load_next_c = '1;
+        end
+        field_combo.SCAN_MODE.trace_next.next = next_c;
+        field_combo.SCAN_MODE.trace_next.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.SCAN_MODE.trace_next.value <= 1'h0;
+        end else begin
+            if(field_combo.SCAN_MODE.trace_next.load_next) begin
+                field_storage.SCAN_MODE.trace_next.value <= field_combo.SCAN_MODE.trace_next.next;
+            end
+        end
+    end
+    assign hwif_out.SCAN_MODE.trace_next.value = field_storage.SCAN_MODE.trace_next.value;
+    // Field: lathe_csr_reg.SCAN_MODE.td_advantage
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.SCAN_MODE.td_advantage.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.SCAN_MODE && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.SCAN_MODE.td_advantage.value & ~decoded_wr_biten[3:3]) | (decoded_wr_data[3:3] & decoded_wr_biten[3:3]);
+            load_next_c = '1;
+        end
+        field_combo.SCAN_MODE.td_advantage.next = next_c;
+        field_combo.SCAN_MODE.td_advantage.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.SCAN_MODE.td_advantage.value <= 1'h0;
+        end else begin
+            if(field_combo.SCAN_MODE.td_advantage.load_next) begin
+                field_storage.SCAN_MODE.td_advantage.value <= field_combo.SCAN_MODE.td_advantage.next;
+            end
+        end
+    end
+    assign hwif_out.SCAN_MODE.td_advantage.value = field_storage.SCAN_MODE.td_advantage.value;
+    // Field: lathe_csr_reg.SCAN_GAMMA.value
+    always_comb begin
+        automatic logic [16:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.SCAN_GAMMA.value.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.SCAN_GAMMA && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.SCAN_GAMMA.value.value & ~decoded_wr_biten[16:0]) | (decoded_wr_data[16:0] & decoded_wr_biten[16:0]);
+            load_next_c = '1;
+        end
+        field_combo.SCAN_GAMMA.value.next = next_c;
+        field_combo.SCAN_GAMMA.value.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.SCAN_GAMMA.value.value <= 17'h0;
+        end else begin
+            if(field_combo.SCAN_GAMMA.value.load_next) begin
+                field_storage.SCAN_GAMMA.value.value <= field_combo.SCAN_GAMMA.value.next;
+            end
+        end
+    end
+    assign hwif_out.SCAN_GAMMA.value.value = field_storage.SCAN_GAMMA.value.value;
+    // Field: lathe_csr_reg.SCAN_DECAY.value
+    always_comb begin
+        automatic logic [16:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.SCAN_DECAY.value.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.SCAN_DECAY && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.SCAN_DECAY.value.value & ~decoded_wr_biten[16:0]) | (decoded_wr_data[16:0] & decoded_wr_biten[16:0]);
+            load_next_c = '1;
+        end
+        field_combo.SCAN_DECAY.value.next = next_c;
+        field_combo.SCAN_DECAY.value.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.SCAN_DECAY.value.value <= 17'h0;
+        end else begin
+            if(field_combo.SCAN_DECAY.value.load_next) begin
+                field_storage.SCAN_DECAY.value.value <= field_combo.SCAN_DECAY.value.next;
+            end
+        end
+    end
+    assign hwif_out.SCAN_DECAY.value.value = field_storage.SCAN_DECAY.value.value;
+    // Field: lathe_csr_reg.SCAN_CAPS.rho
+    always_comb begin
+        automatic logic [15:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.SCAN_CAPS.rho.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.SCAN_CAPS && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.SCAN_CAPS.rho.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
+            load_next_c = '1;
+        end
+        field_combo.SCAN_CAPS.rho.next = next_c;
+        field_combo.SCAN_CAPS.rho.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.SCAN_CAPS.rho.value <= 16'h0;
+        end else begin
+            if(field_combo.SCAN_CAPS.rho.load_next) begin
+                field_storage.SCAN_CAPS.rho.value <= field_combo.SCAN_CAPS.rho.next;
+            end
+        end
+    end
+    assign hwif_out.SCAN_CAPS.rho.value = field_storage.SCAN_CAPS.rho.value;
+    // Field: lathe_csr_reg.SCAN_CAPS.c
+    always_comb begin
+        automatic logic [15:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.SCAN_CAPS.c.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.SCAN_CAPS && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.SCAN_CAPS.c.value & ~decoded_wr_biten[31:16]) | (decoded_wr_data[31:16] & decoded_wr_biten[31:16]);
+            load_next_c = '1;
+        end
+        field_combo.SCAN_CAPS.c.next = next_c;
+        field_combo.SCAN_CAPS.c.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.SCAN_CAPS.c.value <= 16'h0;
+        end else begin
+            if(field_combo.SCAN_CAPS.c.load_next) begin
+                field_storage.SCAN_CAPS.c.value <= field_combo.SCAN_CAPS.c.next;
+            end
+        end
+    end
+    assign hwif_out.SCAN_CAPS.c.value = field_storage.SCAN_CAPS.c.value;
     // External region: lathe_csr_reg.COUNTERS
     assign hwif_out.COUNTERS.req = decoded_reg_strb.COUNTERS;
     assign hwif_out.COUNTERS.addr = decoded_addr[6:0];
@@ -1778,7 +2046,7 @@ module lathe_csr_reg (
     logic [31:0] readback_data;
     always_comb begin
         automatic logic [31:0] readback_data_var;
-                automatic logic [31:0] leaf[49];
+                automatic logic [31:0] leaf[53];
 readback_data_var = '0;
         if(decoded_req) begin
             leaf[0] = {32{word[0]}} & {32'h4c415448};
@@ -1804,33 +2072,37 @@ readback_data_var = '0;
             leaf[20] = {32{word[21]}} & {field_storage.RHO_BOUNDS.hi.value, field_storage.RHO_BOUNDS.lo.value};
             leaf[21] = {32{word[22]}} & {16'd0, field_storage.RATIO_DUAL.value.value};
             leaf[22] = {32{word[23]}} & {field_storage.VETO_BOUNDS.hi.value, field_storage.VETO_BOUNDS.lo.value};
-            leaf[23] = {32{word[32]}} & {hwif_in.SATURATIONS.value.next};
-            leaf[24] = {32{word[64]}} & {hwif_in.STAT_COUNT.value.next};
-            leaf[25] = {32{word[65]}} & {hwif_in.STAT_HIGH.value.next};
-            leaf[26] = {32{word[66]}} & {hwif_in.STAT_LOW.value.next};
-            leaf[27] = {32{word[67]}} & {hwif_in.STAT_CLIPPED.value.next};
-            leaf[28] = {32{word[68]}} & {hwif_in.STAT_SUM_X_LO.value.next};
-            leaf[29] = {32{word[69]}} & {hwif_in.STAT_SUM_X_HI.value.next};
-            leaf[30] = {32{word[70]}} & {hwif_in.STAT_SUM_RATIO_LO.value.next};
-            leaf[31] = {32{word[71]}} & {hwif_in.STAT_SUM_RATIO_HI.value.next};
-            leaf[32] = {32{word[72]}} & {hwif_in.STAT_SUM_RATIO2_LO.value.next};
-            leaf[33] = {32{word[73]}} & {hwif_in.STAT_SUM_RATIO2_HI.value.next};
-            leaf[34] = {32{word[74]}} & {hwif_in.STAT_SUM_K3_LO.value.next};
-            leaf[35] = {32{word[75]}} & {hwif_in.STAT_SUM_K3_HI.value.next};
-            leaf[36] = {32{word[76]}} & {hwif_in.STAT_SUM_ENTROPY_LO.value.next};
-            leaf[37] = {32{word[77]}} & {hwif_in.STAT_SUM_ENTROPY_HI.value.next};
-            leaf[38] = {32{word[78]}} & {hwif_in.STAT_SUM_VERR2_LO.value.next};
-            leaf[39] = {32{word[79]}} & {hwif_in.STAT_SUM_VERR2_HI.value.next};
-            leaf[40] = {32{word[80]}} & {hwif_in.STAT_MAX_X.value.next};
-            leaf[41] = {32{word[81]}} & {hwif_in.STAT_MIN_X.value.next};
-            leaf[42] = {32{word[82]}} & {hwif_in.STAT_RHO_HIGH.value.next};
-            leaf[43] = {32{word[83]}} & {hwif_in.STAT_RHO_LOW.value.next};
-            leaf[44] = {32{word[84]}} & {hwif_in.STAT_MASKED.value.next};
-            leaf[45] = {32{word[85]}} & {hwif_in.STAT_SEQ_MASKED.value.next};
-            leaf[46] = {32{word[86]}} & {hwif_in.STAT_VETOED.value.next};
-            leaf[47] = {32{word[88]}} & {hwif_in.STAT_SUM_X2_LO.value.next};
-            leaf[48] = {32{word[89]}} & {hwif_in.STAT_SUM_X2_HI.value.next};
-            for(int step=1; step<49; step*=2) for(int i=0; i+step<49; i+=2*step) leaf[i] |= leaf[i+step];
+            leaf[23] = {32{word[25]}} & {28'd0, field_storage.SCAN_MODE.td_advantage.value, field_storage.SCAN_MODE.trace_next.value, field_storage.SCAN_MODE.trace_weight.value, field_storage.SCAN_MODE.delta_weight.value};
+            leaf[24] = {32{word[26]}} & {15'd0, field_storage.SCAN_GAMMA.value.value};
+            leaf[25] = {32{word[27]}} & {15'd0, field_storage.SCAN_DECAY.value.value};
+            leaf[26] = {32{word[28]}} & {field_storage.SCAN_CAPS.c.value, field_storage.SCAN_CAPS.rho.value};
+            leaf[27] = {32{word[32]}} & {hwif_in.SATURATIONS.value.next};
+            leaf[28] = {32{word[64]}} & {hwif_in.STAT_COUNT.value.next};
+            leaf[29] = {32{word[65]}} & {hwif_in.STAT_HIGH.value.next};
+            leaf[30] = {32{word[66]}} & {hwif_in.STAT_LOW.value.next};
+            leaf[31] = {32{word[67]}} & {hwif_in.STAT_CLIPPED.value.next};
+            leaf[32] = {32{word[68]}} & {hwif_in.STAT_SUM_X_LO.value.next};
+            leaf[33] = {32{word[69]}} & {hwif_in.STAT_SUM_X_HI.value.next};
+            leaf[34] = {32{word[70]}} & {hwif_in.STAT_SUM_RATIO_LO.value.next};
+            leaf[35] = {32{word[71]}} & {hwif_in.STAT_SUM_RATIO_HI.value.next};
+            leaf[36] = {32{word[72]}} & {hwif_in.STAT_SUM_RATIO2_LO.value.next};
+            leaf[37] = {32{word[73]}} & {hwif_in.STAT_SUM_RATIO2_HI.value.next};
+            leaf[38] = {32{word[74]}} & {hwif_in.STAT_SUM_K3_LO.value.next};
+            leaf[39] = {32{word[75]}} & {hwif_in.STAT_SUM_K3_HI.value.next};
+            leaf[40] = {32{word[76]}} & {hwif_in.STAT_SUM_ENTROPY_LO.value.next};
+            leaf[41] = {32{word[77]}} & {hwif_in.STAT_SUM_ENTROPY_HI.value.next};
+            leaf[42] = {32{word[78]}} & {hwif_in.STAT_SUM_VERR2_LO.value.next};
+            leaf[43] = {32{word[79]}} & {hwif_in.STAT_SUM_VERR2_HI.value.next};
+            leaf[44] = {32{word[80]}} & {hwif_in.STAT_MAX_X.value.next};
+            leaf[45] = {32{word[81]}} & {hwif_in.STAT_MIN_X.value.next};
+            leaf[46] = {32{word[82]}} & {hwif_in.STAT_RHO_HIGH.value.next};
+            leaf[47] = {32{word[83]}} & {hwif_in.STAT_RHO_LOW.value.next};
+            leaf[48] = {32{word[84]}} & {hwif_in.STAT_MASKED.value.next};
+            leaf[49] = {32{word[85]}} & {hwif_in.STAT_SEQ_MASKED.value.next};
+            leaf[50] = {32{word[86]}} & {hwif_in.STAT_VETOED.value.next};
+            leaf[51] = {32{word[88]}} & {hwif_in.STAT_SUM_X2_LO.value.next};
+            leaf[52] = {32{word[89]}} & {hwif_in.STAT_SUM_X2_HI.value.next};
+            for(int step=1; step<53; step*=2) for(int i=0; i+step<53; i+=2*step) leaf[i] |= leaf[i+step];
             readback_data_var = leaf[0];
         end
         readback_data_var |= {32{counters}} & hwif_in.COUNTERS.rd_data;

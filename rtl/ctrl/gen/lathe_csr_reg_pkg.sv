@@ -619,6 +619,58 @@ package lathe_csr_reg_pkg;
     } lathe_csr_reg__VETO_BOUNDS__out_t;
 
     typedef struct {
+        logic value;
+    } lathe_csr_reg__SCAN_MODE__delta_weight__out_t;
+
+    typedef struct {
+        logic value;
+    } lathe_csr_reg__SCAN_MODE__trace_weight__out_t;
+
+    typedef struct {
+        logic value;
+    } lathe_csr_reg__SCAN_MODE__trace_next__out_t;
+
+    typedef struct {
+        logic value;
+    } lathe_csr_reg__SCAN_MODE__td_advantage__out_t;
+
+    typedef struct {
+        lathe_csr_reg__SCAN_MODE__delta_weight__out_t delta_weight;
+        lathe_csr_reg__SCAN_MODE__trace_weight__out_t trace_weight;
+        lathe_csr_reg__SCAN_MODE__trace_next__out_t trace_next;
+        lathe_csr_reg__SCAN_MODE__td_advantage__out_t td_advantage;
+    } lathe_csr_reg__SCAN_MODE__out_t;
+
+    typedef struct {
+        logic [16:0] value;
+    } lathe_csr_reg__SCAN_GAMMA__value__out_t;
+
+    typedef struct {
+        lathe_csr_reg__SCAN_GAMMA__value__out_t value;
+    } lathe_csr_reg__SCAN_GAMMA__out_t;
+
+    typedef struct {
+        logic [16:0] value;
+    } lathe_csr_reg__SCAN_DECAY__value__out_t;
+
+    typedef struct {
+        lathe_csr_reg__SCAN_DECAY__value__out_t value;
+    } lathe_csr_reg__SCAN_DECAY__out_t;
+
+    typedef struct {
+        logic [15:0] value;
+    } lathe_csr_reg__SCAN_CAPS__rho__out_t;
+
+    typedef struct {
+        logic [15:0] value;
+    } lathe_csr_reg__SCAN_CAPS__c__out_t;
+
+    typedef struct {
+        lathe_csr_reg__SCAN_CAPS__rho__out_t rho;
+        lathe_csr_reg__SCAN_CAPS__c__out_t c;
+    } lathe_csr_reg__SCAN_CAPS__out_t;
+
+    typedef struct {
         logic req;
         logic [6:0] addr;
         logic req_is_wr;
@@ -662,6 +714,10 @@ package lathe_csr_reg_pkg;
         lathe_csr_reg__RHO_BOUNDS__out_t RHO_BOUNDS;
         lathe_csr_reg__RATIO_DUAL__out_t RATIO_DUAL;
         lathe_csr_reg__VETO_BOUNDS__out_t VETO_BOUNDS;
+        lathe_csr_reg__SCAN_MODE__out_t SCAN_MODE;
+        lathe_csr_reg__SCAN_GAMMA__out_t SCAN_GAMMA;
+        lathe_csr_reg__SCAN_DECAY__out_t SCAN_DECAY;
+        lathe_csr_reg__SCAN_CAPS__out_t SCAN_CAPS;
         lathe_csr_reg__COUNTERS__out_t COUNTERS;
         lathe_csr_reg__EXPONENTS__out_t EXPONENTS;
         lathe_csr_reg__PROGRAM__out_t PROGRAM;
