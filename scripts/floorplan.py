@@ -14,6 +14,12 @@ from collections import Counter
 
 from netlist import Netlist
 
+
+def _sites(row: int, block: int, place: int) -> tuple[tuple[int, int, int], ...]:
+    """Return the memory sites of a row from one on."""
+    return tuple((row, *divmod(site, 4)) for site in range(4 * block + place, 4 * BLOCKS))
+
+
 # Sites of an ECP5 85k part: three rows, 13 blocks of four in each (read off nextpnr's own placements).
 ROWS = (10, 34, 58)  # of the lanes, of the array
 BLOCKS = 13
@@ -24,6 +30,15 @@ SIDE, EDGE = 9, 4                   # blocks of the array's edges
 OPTIMIZER = ((2, 10), (2, 11), (2, 12), (1, 12))  # row and block of the optimizer's lanes, two each
 CHECK = (1, 10)                     # of the descriptor check
 BANKS = ((1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (2, 3), (3, 0), (3, 1))  # memory row and place of each bank of the scratchpad
+# Which other memories lie together, in the order of their names, and where: row, blocks, places (of the first block the last
+# places). Left to itself the placer puts them wherever a site is free, half the chip away from what they are wired to.
+GROUPS = (
+    (r"u_gemm\.ctx_mem_q", ((0, 4, 0), (0, 4, 1), (0, 4, 2), (0, 4, 3), (0, 3, 2), (0, 5, 2))),
+    (r"u_ctrl\.u_progmem\.", _sites(1, 8, 2)[:8]),
+    (r"u_ctrl\.u_exponents\.", ((0, 9, 0),)),
+    (r"u_policy\.(u_log_softmax\.u_out|u_score\.u_context|u_read)\.", _sites(1, 10, 2)),
+    (r"u_policy\.", _sites(0, 9, 1)),
+)
 BANK = re.compile(r"u_scratchpad\.g_bank\[(\d)\]\.mem_q\.0\.(\d)$")  # bank and lane of a memory
 RESET_LOADS = 400  # a reset of more registers takes the global network
 GLOBALS = 12       # of 16; clocks need some
@@ -120,7 +135,13 @@ def _memory_home(name: str) -> tuple[int, int, int] | None:
 
 def place_memories(module: dict) -> int:
     """Bind block RAMs of a flat netlist of the chip with 8 lanes and 8 banks to sites; return how many."""
-    homes = {name: home for name, cell in module["cells"].items() if cell["type"] == "DP16KD" and (home := _memory_home(name))}
+    names = sorted(name for name, cell in module["cells"].items() if cell["type"] == "DP16KD")
+    homes = {name: home for name in names if (home := _memory_home(name))}
+    rest = [name for name in names if name not in homes]
+    for pattern, sites in GROUPS:
+        group = [name for name in rest if re.search(pattern, name)]
+        homes |= dict(zip(group, sites, strict=False))
+        rest = [name for name in rest if name not in group]
     if len(set(homes.values())) < len(homes):
         raise ValueError("the floorplan does not know this netlist's memories: two want one site")
     for name, home in homes.items():

@@ -49,7 +49,8 @@ module lathe_gemm
 
   cmd_t cmd_q;
   logic cmd_valid_q, begun, block, block_last;
-  logic [2:0] unfinished_q, unwritten_q;  // commands in the unit; those whose results are not all written
+  logic [2:0] unfinished_q, unwritten_q;  // commands in the unit, a cycle late when one ends; those whose results are not all written
+  logic done_q;
   shape_t shape;
   drain_ctx_t ctx;
 
@@ -67,14 +68,17 @@ module lathe_gemm
       cmd_valid_q <= 1'b0;
       unfinished_q <= '0;
       unwritten_q <= '0;
+      done_q <= 1'b0;
     end else begin
+      done_q <= done_valid_o;
       cmd_valid_q <= (cmd_valid_i && cmd_ready_o) || (cmd_valid_q && !begun);
-      unfinished_q <= unfinished_q + 3'(cmd_valid_i && cmd_ready_o) - 3'(done_valid_o);
+      unfinished_q <= unfinished_q + 3'(cmd_valid_i && cmd_ready_o) - 3'(done_q);
       unwritten_q <= unwritten_q + 3'(cmd_valid_i && cmd_ready_o) - 3'(block && block_last);
     end
   end
 
-  always_ff @(posedge clk) if (cmd_valid_i && cmd_ready_o) cmd_q <= cmd_i;
+  // Whatever is there while none waits is loaded; the command is what is there last.
+  always_ff @(posedge clk) if (!cmd_valid_q) cmd_q <= cmd_i;
 
   lathe_gemm_setup u_setup (
     .clk_i  (clk),

@@ -68,16 +68,15 @@ module lathe_gemm_cells
   always_ff @(posedge clk_i) begin
     clear_q <= !rst_ni;
     clear_acc_q <= !rst_ni || clear_q;
-    if (clear_q) begin
-      a_q <= '{default: '0};
-      b_q <= '{default: '0};
+    a_q <= a_d;
+    b_q <= b_d;
+    x_q <= x_d;
+    y_q <= y_d;
+    if (clear_q) begin  // what comes in from outside is 0 then
+      for (int unsigned n = 0; n < Cells; n++) if (n % Lanes != 0) a_q[n] <= '0;
+      for (int unsigned n = Lanes; n < Cells; n++) b_q[n] <= '0;
       x_q <= '{default: '0};
       y_q <= '{default: '0};
-    end else begin
-      a_q <= a_d;
-      b_q <= b_d;
-      x_q <= x_d;
-      y_q <= y_d;
     end
     product_q <= product_d;
     if (clear_acc_q) acc_q <= '{default: '0};

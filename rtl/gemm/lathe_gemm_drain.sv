@@ -70,7 +70,6 @@ module lathe_gemm_drain
   drain_ctx_t ctx_q;
   single_t single_q;
   logic idle_q, start_q, started_q, issuing_q, finish, report_ready, take_ctx;
-  logic need_rows_q, need_aux_q;
 
   assign ctx_ready_o = idle_q;
   assign take_ctx = ctx_valid_i && idle_q;
@@ -80,8 +79,6 @@ module lathe_gemm_drain
       ctx_q <= ctx_i;
       single_q <= '{row_block: ctx_i.shape.m_last[DimW-1:LaneW] == '0, row: ctx_i.shape.m_last[LaneW-1:0] == '0,
                     col_block: ctx_i.shape.n_last[DimW-1:LaneW] == '0};
-      need_rows_q <= ctx_i.lane.accumulate || ctx_i.lane.dact_relu || ctx_i.lane.dact_tanh;
-      need_aux_q <= ctx_i.lane.bias || ctx_i.lane.accumulate || ctx_i.lane.dact_relu || ctx_i.lane.dact_tanh;
     end
   end
 
@@ -135,7 +132,7 @@ module lathe_gemm_drain
     .rst_ni,
     .ctx_i       (ctx_q),
     .single_i    (single_q),
-    .rows_i      (need_rows_q),
+    .rows_i      (ctx_q.needs_rows),
     .start_i     (start_q),
     .rd_valid_o,
     .rd_ready_i,
@@ -143,11 +140,11 @@ module lathe_gemm_drain
     .rd_rvalid_i,
     .rd_rdata_i,
     .word_valid_o(aux_valid),
-    .word_ready_i(bias_load || (step && need_rows_q)),
+    .word_ready_i(bias_load || (step && ctx_q.needs_rows)),
     .word_data_o (aux_data)
   );
 
-  assign step = step_ok_q && row_valid_i && (!need_rows_q || aux_valid);
+  assign step = step_ok_q && row_valid_i && (!ctx_q.needs_rows || aux_valid);
   assign issue = step || (sum_ok_q && row_valid_i);
   // A row of column sums is never a tanh: it would overtake the last rows before it if they are.
   assign tanh_near = ctx_q.lane.act_tanh && (issue || load[2:0] != '0);
@@ -163,7 +160,7 @@ module lathe_gemm_drain
   assign skip_end = row_valid_i && skip_q == LaneW'(1);
   assign row_ready_o = issue || skip_valid_q;
   // The bias of the next tile waits in the lanes' first stage until that tile's first row has gone to the second one.
-  assign bias_load = ctx_q.lane.bias && aux_valid && !bias_valid_q && (!need_rows_q || place.tile_first);
+  assign bias_load = ctx_q.lane.bias && aux_valid && !bias_valid_q && (!ctx_q.needs_rows || place.tile_first);
   assign writes = !ctx_q.lane.int8_result || place_q.col_block[0] || place_q.col_last;
 
   always_ff @(posedge clk_i) begin
@@ -207,7 +204,7 @@ module lathe_gemm_drain
     want_bias_q <= step ? step_bias : stay_bias;
     is_sum_q <= step ? step_sum : stay_sum;
     if (issuing_q) place_q <= place;
-    if (need_aux_q) aux_q <= aux_data;
+    if (ctx_q.needs_aux) aux_q <= aux_data;
   end
 
   // Nothing of the command is to come, and nothing in the lanes but what leaves in this cycle.
@@ -295,10 +292,13 @@ module lathe_gemm_drain
   logic [Lanes-1:0][7:0] bytes;
   logic tanh3, stochastic3, tanh4_q, arg_load_q;  // of the rows in these stages
   // Of the row or bias that comes: its window, what its addend is multiplied with. Of the row in stage 0: its addend.
-  logic [6:0] amount;
-  logic [4:0] at_q;
-  logic [3:0] fine_q;
-  logic [15:0] fine_mask_q;
+  typedef struct packed {
+    logic [4:0]  at;
+    logic [3:0]  fine;
+    logic [15:0] mask;
+  } window_cfg_t;
+
+  window_cfg_t value_window_q, sum_window_q, window_q;  // of the command's rows, of its column sums, of this row
   logic square_q, has_addend, addend_new_q;
   logic [15:0] unit_q;
   logic [14:2] beyond_q;  // bits of an addend that the fine amount shifts beyond 17 bits
@@ -306,8 +306,11 @@ module lathe_gemm_drain
 
   assign tanh3 = is_tanh(ctx_q.lane.act_tanh, sum_q[3]);
   assign stochastic3 = ctx_q.lane.stochastic && !tanh3;
-  assign amount = is_sum_q ? ctx_q.colsum_shift : ctx_q.lane.shift;
   assign has_addend = (ctx_q.lane.bias || ctx_q.lane.accumulate) && !place_q.is_sum;
+
+  function automatic window_cfg_t window_cfg(logic [6:0] amount);
+    return '{at: window_at(amount[6:4]), fine: amount[3:0], mask: window_mask(amount[3:0])};
+  endfunction
 
   always_ff @(posedge clk_i) begin
     tanh4_q <= tanh3;
@@ -319,18 +322,18 @@ module lathe_gemm_drain
     square_q <= ctx_q.lane.dact_tanh && !next_bias;
     addend_new_q <= ctx_q.lane.accumulate || place_q.tile_first || !has_addend;
     addend_scale_q <= has_addend ? 3'd1 << ctx_q.lane.addend_shift[5:4] : '0;
-    if (issuing_q) begin
-      at_q <= window_at(amount[6:4]);
-      fine_q <= amount[3:0];
-      fine_mask_q <= window_mask(amount[3:0]);
+    if (start_q) begin
+      value_window_q <= window_cfg(ctx_q.lane.shift);
+      sum_window_q <= window_cfg(ctx_q.colsum_shift);
     end
+    if (issuing_q) window_q <= is_sum_q ? sum_window_q : value_window_q;
   end
 
   for (genvar l = 0; l < Lanes; l++) begin : gen_lane
     logic signed [16:0] factor_q;  // of aux_q
 
     always_ff @(posedge clk_i) begin
-      if (need_aux_q) factor_q <= square_q ? 17'(signed'(aux_data[16*l+:16])) : {1'b0, unit_q};
+      if (ctx_q.needs_aux) factor_q <= square_q ? 17'(signed'(aux_data[16*l+:16])) : {1'b0, unit_q};
       if (load[4]) term_q[l] <= round_term(stochastic3, rand16(hash[l/4], 2'(l)));
     end
 
@@ -339,9 +342,9 @@ module lathe_gemm_drain
       .cfg_i        (ctx_q.lane),
       .load_i       (load),
       .acc_i        (row_data_i[l]),
-      .at_i         (at_q),
-      .fine_i       (fine_q),
-      .mask_i       (fine_mask_q),
+      .at_i         (window_q.at),
+      .fine_i       (window_q.fine),
+      .mask_i       (window_q.mask),
       .real_i       (mask_q[0][l]),
       .aux_i        (aux_q[16*l+:16]),
       .addend_load_i(bias_load_q || (load[0] && ctx_q.lane.accumulate)),
@@ -437,10 +440,6 @@ module lathe_gemm_drain
     logic [33:0] magnitude;
     logic        lost;
   } seen_t;
-
-  function automatic logic [2:0] ones(logic [3:0] of);
-    return {&of, ^{of[3] && of[2], of[1] && of[0], (of[3] ^ of[2]) && (of[1] ^ of[0])}, ^of};
-  endfunction
 
   // Bit i: a bit of byte i or of one above it is set.
   function automatic logic [4:1] reach(logic [33:8] of);

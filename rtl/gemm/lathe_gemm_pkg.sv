@@ -65,6 +65,8 @@ package lathe_gemm_pkg;
   typedef struct packed {
     shape_t            shape;
     lane_cfg_t         lane;
+    logic              needs_rows;  // each row has a word of operand 4
+    logic              needs_aux;   // that or a bias
     logic [31:0]       key;
     logic [AddrW-1:0]  base;        // C
     logic [AddrW-1:0]  stride;

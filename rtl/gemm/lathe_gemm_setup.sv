@@ -51,6 +51,8 @@ module lathe_gemm_setup
     ctx_o.lane.int8_result = cmd_i.int8_result;
     ctx_o.lane.shift = shift_amount(shift_q);
     ctx_o.lane.stochastic = cmd_i.stochastic;
+    ctx_o.needs_rows = cmd_i.accumulate || ctx_o.lane.dact_relu || ctx_o.lane.dact_tanh;
+    ctx_o.needs_aux = cmd_i.bias || ctx_o.needs_rows;
     ctx_o.key = cmd_i.key;
     ctx_o.base = cmd_i.t[2].addr;
     ctx_o.stride = cmd_i.t[2].stride;

@@ -5,7 +5,8 @@ module lathe_word_reader
   import lathe_pkg::*;
 #(
   parameter int unsigned Lanes = 8,
-  parameter int unsigned Depth = 8   // words asked for and not yet taken; at least RdLatency + 6 for one word a cycle
+  parameter int unsigned Depth = 8,  // words asked for and not yet taken; at least RdLatency + 6 for one word a cycle
+  parameter bit          Counted = 1'b0  // whoever takes words keeps count of them: word_ready_i only when there is one
 ) (
   input  logic                clk_i,
   input  logic                rst_ni,
@@ -51,7 +52,7 @@ module lathe_word_reader
       credit_q <= 1'b1;
       taken_q <= 1'b0;
     end else begin
-      taken_q <= word_valid_o && word_ready_i;
+      taken_q <= word_ready_i && (Counted || word_valid_o);
       if (request != taken_q) credits_q <= request ? credits_q - 1'b1 : credits_q + 1'b1;
       credit_q <= taken_q || (credit_q && (!request || credits_q[CreditW-1:1] != '0));
     end
@@ -61,7 +62,8 @@ module lathe_word_reader
   lathe_fifo #(
     .Width(Lanes * 16),
     .Depth(Depth),
-    .NeverFull(1'b1)
+    .NeverFull(1'b1),
+    .NeverEmpty(Counted)
   ) u_fifo (
     .clk_i,
     .rst_ni,

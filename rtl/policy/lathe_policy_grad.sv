@@ -129,6 +129,7 @@ module lathe_policy_grad
   logic                   start1_q;
   logic signed [9:0]      shift_q;
   logic signed [19:0]     rounded_q;
+  logic                   saturates_q;
   logic [6:0]             amount_q;
   logic [4:0]             coarse_at_q;
   logic [15:0]            mask_q;
@@ -165,7 +166,8 @@ module lathe_policy_grad
       magnitude_q <= '0;
     end else begin
       if (valid_q[9]) magnitude_q <= magnitude_q | 44'(lathe_num_pkg::magnitude(64'(v_q)));
-      if (valid_q[13] && lathe_num_pkg::saturates16(22'(rounded_q))) saturations_o <= saturations_o + 32'd1;
+      saturates_q <= valid_q[13] && lathe_num_pkg::saturates16(22'(rounded_q));
+      if (saturates_q) saturations_o <= saturations_o + 32'd1;
     end
   end
 

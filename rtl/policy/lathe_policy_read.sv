@@ -188,10 +188,11 @@ module lathe_policy_read
     end
   end
 
-  logic [127:0] elements;  // of a record
-  logic [15:0]  action;
-  record_t      rec;
-  logic         unused_carried, unused_sequence;
+  // Another register: the port is far from what takes the words.
+  logic [127:0]        elements, elements_q;  // of a record
+  logic [Lanes*16-1:0] word_data_q;
+  logic                push_word_q, push_rec_q, push_seq_q, ends_q, unused_carried, unused_sequence;
+  record_t             rec;
   if (RecWords == 1) begin : gen_one_word
     assign elements = answer_q[127:0];
   end else begin : gen_two_words
@@ -201,16 +202,28 @@ module lathe_policy_read
     end
     assign elements = {answer_q, first_q};
   end
-  assign action = elements[15:0];
+
+  logic [ColW-1:0] action_q;  // limited
+
+  always_ff @(posedge clk_i) begin
+    push_rec_q <= rst_ni && rec_push;
+    push_seq_q <= rst_ni && answer_valid_q && answer_seq;
+    push_word_q <= rst_ni && answer_valid_q && !answer_rec_q;
+    elements_q <= elements;
+    ends_q <= elements[80] || tag_last;
+    word_data_q <= answer_q;
+    action_q <= elements[15:0] > 16'(last_action_q) ? last_action_q : elements[ColW-1:0];
+  end
+
   always_comb begin
-    rec.old = elements[31:16];
-    rec.adv = elements[47:32];
-    rec.ret = elements[63:48];
-    rec.mu = elements[79:64];
-    rec.ends = elements[80] || tag_last;
-    rec.action = action > 16'(last_action_q) ? last_action_q : action[ColW-1:0];
-    rec.last = elements[80];
-    rec.terminated = elements[81];
+    rec.old = elements_q[31:16];
+    rec.adv = elements_q[47:32];
+    rec.ret = elements_q[63:48];
+    rec.mu = elements_q[79:64];
+    rec.ends = ends_q;
+    rec.action = action_q;
+    rec.last = elements_q[80];
+    rec.terminated = elements_q[81];
   end
 
   lathe_policy_side #(
@@ -218,7 +231,7 @@ module lathe_policy_read
   ) u_records (
     .clk_i,
     .rst_ni,
-    .push_i(rec_push),
+    .push_i(push_rec_q),
     .push_data_i(rec),
     .valid_o(rec_valid_o),
     .pop_i(rec_pop_i && rec_valid_o),
@@ -230,8 +243,8 @@ module lathe_policy_read
   ) u_carried (
     .clk_i,
     .rst_ni,
-    .push_i(rec_push && carry_i),
-    .push_data_i({elements[127:64], elements[47:16], action}),
+    .push_i(push_rec_q && carry_i),
+    .push_data_i({elements_q[127:64], elements_q[47:0]}),
     .valid_o(unused_carried),
     .pop_i(carried_pop_i),
     .data_o(carried_o)
@@ -245,8 +258,8 @@ module lathe_policy_read
     .rst_ni(rst_ni && !start_i),  // what the command before has not used
     .reserve_i(issue && ask_seq),
     .room_o(seq_room),
-    .push_i(answer_valid_q && answer_seq),
-    .push_data_i(answer_q[$bits(sequence_t)-1:0]),
+    .push_i(push_seq_q),
+    .push_data_i(word_data_q[$bits(sequence_t)-1:0]),
     .valid_o(unused_sequence),
     .pop_i(sequence_pop_i),
     .data_o(sequence_o)
@@ -258,13 +271,14 @@ module lathe_policy_read
 
   lathe_fifo #(
     .Width(Lanes * 16),
-    .Depth(WordDepth)
+    .Depth(WordDepth),
+    .NeverFull(1'b1)
   ) u_words (
     .clk_i,
     .rst_ni,
-    .in_valid_i(answer_valid_q && !answer_rec_q),
+    .in_valid_i(push_word_q),
     .in_ready_o(word_ready),
-    .in_data_i(answer_q),
+    .in_data_i(word_data_q),
     .out_valid_o(word_valid),
     .out_ready_i(word_pop),
     .out_data_o(word),
@@ -330,7 +344,7 @@ module lathe_policy_read
 `ifndef SYNTHESIS  // registers are random at time 0
   always_ff @(posedge clk_i) begin
     if (rst_ni && $time != 0) begin
-      assert (!(answer_valid_q && !answer_rec_q) || word_ready) else $error("policy_read: word without room");
+      assert (!push_word_q || word_ready) else $error("policy_read: word without room");
     end
   end
 `endif

@@ -30,7 +30,7 @@ module lathe_policy_write #(
   logic [Lanes*16-1:0] word_q;
   logic [Lanes-1:0]    lane_q;  // one-hot
   logic [15:0]         row_addr_q, addr_q;
-  logic                push_q, ready, left_q, rec_rest, rec_rest_q;  // rest: a record has a second word, which comes now
+  logic                push_q, ready, left_q, left2_q, rec_rest, rec_rest_q;  // rest: a record has a second word, which comes now
   logic [4:0]          taken_q, unused_level;
 
   assign rec_rest = Lanes == 4 && rec_whole_i && rec_valid_i;
@@ -41,13 +41,13 @@ module lathe_policy_write #(
       room_o <= 1'b1;
       push_q <= 1'b0;
       row_done_o <= 1'b0;
-      left_q <= 1'b0;
+      {left_q, left2_q} <= '0;
       rec_rest_q <= 1'b0;
     end else begin
       rec_rest_q <= rec_rest;
-      left_q <= wr_valid_o && wr_ready_i;
-      if (take_i != left_q) taken_q <= take_i ? taken_q + 5'd1 : taken_q - 5'd1;
-      room_o <= !taken_q[$clog2(Depth)] && !(take_i && taken_q == 5'(Depth - 1));  // two cycles late when a word leaves
+      {left_q, left2_q} <= {wr_valid_o && wr_ready_i, left_q};
+      if (take_i != left2_q) taken_q <= take_i ? taken_q + 5'd1 : taken_q - 5'd1;
+      room_o <= !taken_q[$clog2(Depth)] && !(take_i && taken_q == 5'(Depth - 1));  // three cycles late when a word leaves
       push_q <= rec_valid_i || rec_rest_q || (elem_valid_i && (elem_last_i || lane_q[Lanes-1]));
       row_done_o <= row_skip_i || (rec_valid_i && !rec_rest) || rec_rest_q || (elem_valid_i && elem_last_i);
     end

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Synchronous first-word-fall-through FIFO of any depth with its fill level. It cuts both handshake paths (in_ready_o
 // does not depend on out_ready_i), so a full FIFO does not take a word in the cycle in which it gives one. With NeverFull
-// whoever writes keeps count of the room himself, and nothing that a write enables waits for in_ready_o.
+// whoever writes keeps count of the room himself, and nothing that a write enables waits for in_ready_o; so with NeverEmpty
+// for whoever reads.
 module lathe_fifo #(
   parameter int unsigned Width = 32,
   parameter int unsigned Depth = 2,
   parameter bit          NeverFull = 1'b0,
+  parameter bit          NeverEmpty = 1'b0,
   localparam int unsigned LevelW = $clog2(Depth + 1)
 ) (
   input  logic              clk_i,
@@ -35,7 +37,7 @@ module lathe_fifo #(
   assign out_data_o  = mem_q[rd_ptr_q];
   assign level_o     = level_q;
   assign push        = in_valid_i && (NeverFull || in_ready_o);
-  assign pop         = out_valid_o && out_ready_i;
+  assign pop         = out_ready_i && (NeverEmpty || out_valid_o);
 
   function automatic logic [PtrW-1:0] next(logic [PtrW-1:0] ptr);
     return ptr == PtrW'(Depth - 1) ? '0 : ptr + 1'b1;
@@ -68,6 +70,7 @@ module lathe_fifo #(
     stalled_q <= rst_ni && out_valid_o && !out_ready_i;
     held_q    <= out_data_o;
     if (NeverFull && rst_ni && valid_q && in_valid_i) assert (in_ready_o) else $error("no room for what is written");
+    if (NeverEmpty && rst_ni && out_ready_i) assert (valid_q) else $error("nothing to be read");
     if (rst_ni && stalled_q) begin
       assert (out_valid_o && out_data_o == held_q) else $error("output changed while it waited");
     end

@@ -249,6 +249,11 @@ package lathe_num_pkg;
     endcase
   endfunction
 
+  // How many of four bits are set.
+  function automatic logic [2:0] ones(logic [3:0] of);
+    return {&of, ^{of[3] && of[2], of[1] && of[0], (of[3] ^ of[2]) && (of[1] ^ of[0])}, ^of};
+  endfunction
+
   // ---- Clamps ----
   function automatic logic saturates16(logic signed [21:0] x);
     return x > 22'sd32767 || x < -22'sd32768;

@@ -162,7 +162,8 @@ module lathe_update #(
 
     lathe_word_reader #(
       .Lanes(Lanes),
-      .Depth(Depth)
+      .Depth(Depth),
+      .Counted(1'b1)
     ) u_words (
       .clk_i,
       .rst_ni,

@@ -166,6 +166,7 @@ module lathe_update_sgd #(
   // ---- Reports ----
   logic [34:0] longest_q [2];  // as long as the longest value
   logic [5:0]  bits_q [2];
+  logic [2:0]  count_q [2][Hashes];  // clamped, of four lanes
   logic [4:0]  clamped_q [2];
   logic [31:0] saturations_q;
 
@@ -184,16 +185,15 @@ module lathe_update_sgd #(
     always_comb begin
       longest = longest_q[r];
       clamped = '0;
-      for (int unsigned i = 0; i < Lanes; i++) begin
-        longest |= sum[r][i][34:0] ^ {35{sum[r][i][35]}};
-        clamped += 5'(saturated[r][i]);
-      end
+      for (int unsigned i = 0; i < Lanes; i++) longest |= sum[r][i][34:0] ^ {35{sum[r][i][35]}};
+      for (int unsigned h = 0; h < Hashes; h++) clamped += 5'(count_q[r][h]);
     end
 
     always_ff @(posedge clk_i) begin
       if (setup_i) longest_q[r] <= '0;
       else if (valid[SumStage[r]]) longest_q[r] <= longest;
-      clamped_q[r] <= valid[OutStage[r]] ? clamped : '0;
+      for (int unsigned h = 0; h < Hashes; h++) count_q[r][h] <= valid[OutStage[r]] ? lathe_num_pkg::ones(saturated[r][4*h+:4]) : '0;
+      clamped_q[r] <= clamped;
       upper_q <= magnitude[33:17] != '0;
       half_q <= magnitude[33:17] != '0 ? magnitude[33:17] : magnitude[16:0];
       part_q <= half_q[16:8] != '0 ? half_q[16:8] : 9'(half_q[7:0]);
