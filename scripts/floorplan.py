@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What becomes of the chip's netlist before it is placed: where multipliers and memories go, whose registers are the multipliers' own,
-which resets take the global network.
+"""What becomes of the chip's netlist before it is placed: where multipliers and memories go, whose registers are the multipliers' own.
 
 nextpnr spreads multipliers over their sites with little regard to what they are wired to, which decides the clock of a chip that uses
 nearly all of them. Here the array lies along two rows of sites as it is wired: column by column, with its edges, and the optimizer's
@@ -40,8 +39,6 @@ GROUPS = (
     (r"u_policy\.", _sites(0, 9, 1)),
 )
 BANK = re.compile(r"u_scratchpad\.g_bank\[(\d)\]\.mem_q\.0\.(\d)$")  # bank and lane of a memory
-RESET_LOADS = 400  # a reset of more registers takes the global network
-GLOBALS = 12       # of 16; clocks need some
 
 
 def _x(block: int) -> int:
@@ -187,23 +184,3 @@ def pack_products(module: dict) -> int:
             cell["connections"][port] = cells.pop(name)["connections"]["Q"]
         packed += 1
     return packed
-
-
-def promote_resets(module: dict) -> int:
-    """Drive the resets of many registers through the global network; return how many."""
-    loads: dict[int, list[dict]] = {}
-    for cell in module["cells"].values():
-        if cell["type"] == "TRELLIS_FF":
-            for bit in cell["connections"].get("LSR", []):
-                loads.setdefault(bit, []).append(cell)
-    wide = sorted((bit for bit in loads if isinstance(bit, int) and len(loads[bit]) >= RESET_LOADS), key=lambda bit: -len(loads[bit]))
-    new = 1 + max(bit for net in module["netnames"].values() for bit in net["bits"] if isinstance(bit, int))
-    for number, bit in enumerate(wide[:GLOBALS], new):
-        for cell in loads[bit]:
-            cell["connections"]["LSR"] = [number]
-        module["netnames"][f"global_reset{number}"] = {"hide_name": 0, "bits": [number], "attributes": {}}
-        module["cells"][f"global_reset{number}_buffer"] = {
-            "hide_name": 0, "type": "DCCA", "parameters": {}, "attributes": {},
-            "port_directions": {"CLKI": "input", "CE": "input", "CLKO": "output"},
-            "connections": {"CLKI": [bit], "CE": ["1"], "CLKO": [number]}}
-    return len(wide[:GLOBALS])

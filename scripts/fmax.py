@@ -11,6 +11,7 @@ import subprocess
 import sys
 from importlib.metadata import version
 
+import controls
 import floorplan
 import replicate
 from sources import RTL
@@ -79,7 +80,8 @@ def netlist(module: str, lanes: int, banks: int, stem: str) -> dict[str, int]:
     synthesis.step(f"write_json {file}")
     design = json.loads(file.read_text())
     flat = design["modules"]["pins"]
-    floorplan.promote_resets(flat)
+    used["luts"] -= controls.absorb_inverters(flat)
+    controls.promote_resets(flat)
     if lanes == 8:
         floorplan.place_multipliers(flat)
     if lanes == banks == 8:

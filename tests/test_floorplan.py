@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the placer is told: every multiplier a site of its own, neighbors in the array beside each other, wide resets global."""
+"""What the placer is told: every multiplier a site of its own, neighbors in the array beside each other."""
 
 import sys
 from pathlib import Path
@@ -74,15 +74,6 @@ def test_a_unit_without_the_array_is_left_to_the_placer():
     assert floorplan.place_multipliers(module) == 0
 
 
-def test_only_wide_resets_take_the_global_network():
-    cells = {f"ff{n}": {"type": "TRELLIS_FF", "connections": {"LSR": [5 if n < floorplan.RESET_LOADS else 6]}} for n in range(450)}
-    module = {"cells": cells, "netnames": {"reset": {"bits": [5, 6, 7]}}}
-    assert floorplan.promote_resets(module) == 1
-    assert {cell["connections"]["LSR"][0] for name, cell in cells.items() if name.startswith("ff")} == {6, 8}
-    buffer = module["cells"]["global_reset8_buffer"]
-    assert (buffer["type"], buffer["connections"]["CLKI"], buffer["connections"]["CLKO"]) == ("DCCA", [5], [8])
-
-
 def memories(name, count):
     return {f"{name}{n}": {"type": "DP16KD", "attributes": {}, "connections": {}} for n in range(count)}
 
@@ -93,14 +84,23 @@ def test_a_lane_of_the_scratchpad_lies_in_one_block_in_all_banks():
         cells |= memories(f"dut.u_scratchpad.g_bank[{bank}].mem_q.0.", 8)
         cells |= memories(f"dut.u_gemm.u_collect.gen_column[{bank}].u_rows.g_any.mem_q.0.", 2)
         cells |= memories(f"dut.u_gemm.u_drain.gen_lane[{bank}].u_lane.u_tanh.rom.0.", 1)
-    cells |= memories("dut.u_ctrl.u_progmem.gen_column[0].mem.0.", 1)
+    cells |= memories("dut.u_ctrl.u_perf.count_mem.0.", 1)
     assert floorplan.place_memories({"cells": cells}) == 88
     at = {name: cell["attributes"].get("BEL") for name, cell in cells.items()}
-    assert at["dut.u_ctrl.u_progmem.gen_column[0].mem.0.0"] is None
+    assert at["dut.u_ctrl.u_perf.count_mem.0.0"] is None
     assert len(set(at.values())) == 89
     assert {at[f"dut.u_scratchpad.g_bank[{bank}].mem_q.0.3"] for bank in range(8)} == {
         floorplan.memory_site(row, floorplan.COLUMNS[3], place) for row, places in ((1, 2), (2, 4), (3, 2)) for place in range(places)}
     assert at["dut.u_scratchpad.g_bank[2].mem_q.0.0"] == "X4/Y70/EBR0"
+
+
+def test_memories_of_a_group_lie_together_and_some_may_be_left():
+    cells = memories("dut.u_policy.u_score.u_ram.", 40) | memories("dut.u_policy.u_read.u_ram.", 1) | memories("dut.u_other.u_ram.", 1)
+    bound = {name for name, cell in cells.items() if "BEL" in cell["attributes"]} if floorplan.place_memories({"cells": cells}) else set()
+    (_, apart), (_, rest) = floorplan.GROUPS[-2:]
+    assert len(bound) == len(rest) + 1 < 42
+    assert cells["dut.u_policy.u_read.u_ram.0"]["attributes"]["BEL"] == floorplan.memory_site(*apart[0])
+    assert "dut.u_other.u_ram.0" not in bound
 
 
 def test_two_memories_in_one_place_are_an_error():

@@ -12,7 +12,7 @@ def test_policy(lanes):
 @pytest.mark.parametrize("file, old, new, caught_by", [
     ("policy_pick", "sum_q[10:0] >", "sum_q[10:0] >=", "test_thresholds"),            # one action too early
     ("policy_pick", "if (!found_q)", "if (!found_q || hit)", "test_ties_and_zeros"),              # the last of equal logits
-    ("policy_read", "action > 16'(last_action_q) ?", "action == 16'hffff ?", "test_extremes"),  # codes out of range
+    ("policy_read", "elements[15:0] > 16'(last_action_q) ?", "elements[15:0] == 16'hffff ?", "test_extremes"),  # codes out of range
     ("policy_score", "44'sd32768", "44'sd0", "test_shapes"),                                      # floor in the entropy
     ("policy_score", "(25'(rec_i.ret) <<< 6)", "(25'(rec_i.ret) <<< 5)", "test_shapes"),          # scale of the return
     ("policy_grad", "magnitude_q <= '0;", "", "test_random"),                                     # top of the operation before
@@ -20,7 +20,7 @@ def test_policy(lanes):
     ("policy_read", "!in_flight_q[$clog2(MaxRows)]", "1'b1", "test_backlog"),  # more samples than fit
     ("policy_stats", "stats_q.sum_x[41:0], 6'd0", "stats_q.sum_x[42:0], 5'd0", "test_shapes"),    # scale of the log-ratio in k3
     ("policy_score", "cfg_i.stats_rho ? x_rho_q : x_r_q", "x_r_q", "test_corrections"),           # statistics of the wrong lane
-    ("policy_read", "rec.mu = elements[79:64]", "rec.mu = elements[95:80]", "test_corrections"),  # the record's flags
+    ("policy_read", "rec.mu = elements_q[79:64]", "rec.mu = elements_q[95:80]", "test_corrections"),  # the record's flags
     ("policy_pick", "carried_i.adv, code_q", "code_q, carried_i.adv", "test_shapes"),             # elements of the record in another order
     ("policy", "(Lanes == 4 && evaluate_q && elem.last)", "1'b0", "test_backlog"),         # no room for a record's second word
     ("policy", "sample_valid && loss_q", "sample_valid", "test_shapes"),                   # statistics of EVALUATE
