@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Takes the rows of finished sums of one command after the other, one a cycle, through the lanes' arithmetic, writes them,
-// and reports. Rows beyond M are dropped; lanes beyond N are written as zero and counted nowhere.
+// Takes the rows of finished sums of one command after the other, one a cycle, through the lanes' arithmetic and writes them;
+// lathe_gemm_report reports. Rows beyond M are dropped; lanes beyond N are written as zero and counted nowhere.
 module lathe_gemm_drain
   import lathe_pkg::*;
   import lathe_desc_pkg::*;
@@ -41,8 +41,7 @@ module lathe_gemm_drain
   localparam int unsigned OutW = $clog2(OutDepth + 1);
   localparam int unsigned Urgent = 5;     // this many words wait
   localparam int unsigned LaneW = $clog2(Lanes);
-  localparam int unsigned CountW = $clog2(Lanes + 1);
-  localparam int unsigned Groups = Lanes / 4;  // of lanes that share a hash and a count
+  localparam int unsigned Groups = Lanes / 4;  // of lanes that share a hash
 
   // A row that is taken.
   typedef struct packed {
@@ -208,7 +207,6 @@ module lathe_gemm_drain
   end
 
   // Nothing of the command is to come, and nothing in the lanes but what leaves in this cycle.
-  logic or_valid_q, count_valid_q;
   assign finish = !idle_q && !start_q && !issuing_q && !skip_valid_q && load == '0 && report_ready;
 
   // Pipeline: valid bits, then what rides along. A row of column sums has no addend and no activation.
@@ -435,144 +433,27 @@ module lathe_gemm_drain
   assign block_o = accepted_q && block_end_q;
   assign block_last_o = cmd_end_q;
 
-  // Statistics of C and of the column sums (index 1): the OR of magnitudes, whether anything was lost, saturations.
-  typedef struct packed {
-    logic [33:0] magnitude;
-    logic        lost;
-  } seen_t;
-
-  // Bit i: a bit of byte i or of one above it is set.
-  function automatic logic [4:1] reach(logic [33:8] of);
-    return {|of[33:32], |of[33:24], |of[33:16], |of[33:8]};
-  endfunction
-
-  logic or_sum_q, hand_over_q;
-  seen_t or_q;
-  seen_t [1:0] seen_q;
-  logic [1:0][4:1] reach_q;    // of seen_q
-  logic [Groups-1:0][2:0] count_q;  // of every four lanes
-  logic [CountW-1:0] count;
-  logic [31:0] saturations_q;
-
-  always_ff @(posedge clk_i) begin
-    if (!rst_ni) begin
-      or_valid_q <= 1'b0;
-      count_valid_q <= 1'b0;
-    end else begin
-      or_valid_q <= load[RoundStage] && !is_tanh(ctx_q.lane.act_tanh, sum_q[RoundStage-1]);
-      count_valid_q <= out_valid;
-    end
-  end
-
-  always_comb begin
-    count = '0;
-    for (int unsigned g = 0; g < Groups; g++) count += CountW'(count_q[g]);
-  end
-
-  always_ff @(posedge clk_i) begin
-    if (load[RoundStage]) begin
-      seen_t seen;
-      seen = '0;
-      for (int unsigned l = 0; l < Lanes; l++) seen |= {x[l].x[33:0] ^ {34{x[l].x[34]}}, x[l].lost};
-      or_q <= seen;
-      or_sum_q <= sum_q[RoundStage-1];
-    end
-    if (out_valid) begin
-      for (int unsigned g = 0; g < Groups; g++) count_q[g] <= ones(sat[4*g+:4]);
-    end
-    if (started_q) begin
-      seen_q <= '0;
-      reach_q <= '0;
-      saturations_q <= '0;
-    end else begin
-      if (or_valid_q) begin
-        seen_q[or_sum_q] <= seen_q[or_sum_q] | or_q;
-        reach_q[or_sum_q] <= reach_q[or_sum_q] | reach(or_q.magnitude[33:8]);
-      end
-      if (count_valid_q) saturations_q <= saturations_q + 32'(count);
-    end
-  end
-
-  // Report, while the next command's rows may already be in the lanes: the bit length of the OR in two steps (its
-  // highest byte that is not zero, then within it), for the column sums too; then the last word's acceptance.
-  typedef enum logic [1:0] {Idle, Length, Part, Wait} report_e;
-  report_e report_q;
-  seen_t part_seen, report_colsum_seen_q;
-  logic [4:1] part_reach, report_colsum_reach_q;
-  logic [31:0] report_saturations_q;
-  logic signed [1:0][9:0] report_exp_q;
-  logic report_colsum_q, which_q, any_q;
-  logic [1:0] written_q;
-  logic [2:0] part_index_q;
-  logic [7:0] part, part_q;
-  logic [1:0] track_q;
-  logic signed [1:0][9:0] top_q;  // not yet clamped
-  logic [2:0] part_top;       // its highest bit that is set
-  logic signed [9:0] top;     // bit length of the OR, in terms of its exponent
-
-  assign report_ready = report_q == Idle;
-  assign part_seen = hand_over_q ? seen_q[0] : report_colsum_seen_q;
-  assign part_reach = hand_over_q ? reach_q[0] : report_colsum_reach_q;
-  always_comb begin
-    if (part_reach[4]) part = {6'd0, part_seen.magnitude[33:32]};
-    else if (part_reach[2]) part = part_reach[3] ? part_seen.magnitude[31:24] : part_seen.magnitude[23:16];
-    else part = part_reach[1] ? part_seen.magnitude[15:8] : part_seen.magnitude[7:0];
-  end
-  always_comb begin
-    part_top = '0;
-    for (int unsigned i = 1; i < 8; i++) if (part_q[i]) part_top = 3'(i);
-  end
-  assign top = 10'({report_exp_q[which_q], 1'b1} + {4'd0, part_index_q, part_top, part_q != '0} >> 1);
-
-  always_ff @(posedge clk_i) begin
-    if (!rst_ni) begin
-      hand_over_q <= 1'b0;
-      report_q <= Idle;
-      written_q <= '0;
-    end else begin
-      hand_over_q <= finish;
-      unique case (report_q)
-        Idle:    if (hand_over_q) report_q <= Length;
-        Length:  report_q <= report_colsum_q && !which_q ? Part : Wait;
-        Part:    report_q <= Length;
-        default: if (done_valid_o) report_q <= Idle;
-      endcase
-      if ((accepted_q && cmd_end_q) != done_valid_o) begin
-        written_q <= done_valid_o ? written_q - 1'b1 : written_q + 1'b1;
-      end
-    end
-  end
-
-  always_ff @(posedge clk_i) begin
-    if (hand_over_q || report_q == Part) begin
-      any_q <= part_reach[1] || part_seen.magnitude[7:0] != '0 || part_seen.lost;
-      part_index_q <= {part_reach[4], part_reach[2] && !part_reach[4], part_reach[part_reach[2] ? 3 : 1] && !part_reach[4]};
-      part_q <= part;
-      which_q <= !hand_over_q;
-    end
-    if (hand_over_q) begin
-      report_colsum_seen_q <= seen_q[1];
-      report_colsum_reach_q <= reach_q[1];
-      report_exp_q <= {ctx_q.colsum_exp, ctx_q.value_exp};
-      report_colsum_q <= ctx_q.colsum;
-      track_q <= '0;
-      top_q <= '0;
-    end
-    if (report_q == Length) begin
-      if (any_q) begin
-        track_q[which_q] <= 1'b1;
-        top_q[which_q] <= top;
-      end
-      if (!which_q) report_saturations_q <= saturations_q;  // complete a cycle after the rest
-    end
-  end
-
-  assign done_valid_o = report_q == Wait && (written_q != '0 || (accepted_q && cmd_end_q));
-  always_comb begin
-    done_o.error = ErrNone;
-    done_o.saturations = report_saturations_q;
-    for (int unsigned r = 0; r < 2; r++) done_o.result[r] = '{track: track_q[r], top: top_of('0, top_q[r])};
-  end
+  lathe_gemm_report #(
+    .Lanes(Lanes)
+  ) u_report (
+    .clk_i,
+    .rst_ni,
+    .clear_i     (started_q),
+    .row_valid_i (load[RoundStage]),
+    .row_sum_i   (sum_q[RoundStage-1]),
+    .row_track_i (!is_tanh(ctx_q.lane.act_tanh, sum_q[RoundStage-1])),
+    .row_i       (x),
+    .out_valid_i (out_valid),
+    .sat_i       (sat),
+    .finish_i    (finish),
+    .colsum_i    (ctx_q.colsum),
+    .value_exp_i (ctx_q.value_exp),
+    .colsum_exp_i(ctx_q.colsum_exp),
+    .ready_o     (report_ready),
+    .written_i   (accepted_q && cmd_end_q),
+    .done_valid_o,
+    .done_o
+  );
 
 `ifndef SYNTHESIS
   logic live_q;  // after a reset, when registers no longer hold what they powered up with
