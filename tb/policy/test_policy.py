@@ -36,7 +36,7 @@ def test_policy(lanes):
     ("policy_stats", "x2_valid_q <= valid_q", "x2_valid_q <= valid_i", "test_shapes"),     # squares of other samples
     ("policy_read", "rec_end ? rec_step_q", "rec_end ? rec_step_q + 16'd1", "test_shapes"),       # records of two words
     ("policy", "cfg_q.stats_rho <= 1'b1", "cfg_q.stats_rho <= 1'b0", "test_scan"),         # the other lane's ratio
-    ("policy_read", "rec.terminated = elements[81]", "rec.terminated = elements[80]", "test_scan"),  # the other flag
+    ("policy_read", "rec.terminated = elements_q[81]", "rec.terminated = elements_q[80]", "test_scan"),  # the other flag
     ("policy", "(cmd_i.m - cmd_i.n) <<", "(cmd_i.m - 16'd1) <<", "test_scan"),             # records without follower have a place
     ("policy", "cfg_q.rho.source <= lathe_desc_pkg::SourceOwn;", "", "test_scan"),         # another ratio than old over mu
     ("policy_score", "clip_valid && loss_i", "clip_valid", "test_scan"),                   # ratios of SCAN stay behind
