@@ -116,27 +116,28 @@ def fastest(device, program, repeats: int) -> float:
 
 def chip(lanes: int) -> list[dict]:
     """Measure the demonstration's programs and the speed of the simulation; write chip.json."""
-    from lathe.ppo import Settings, Trainer
+    from lathe.ppo import Trainer
+    from lathe.settings import Settings
 
     settings = Settings(backend="verilator", lanes=lanes, seed=1)
     with Trainer(settings, backend=RecordingBackend) as trainer:
         device, backend = trainer.device, trainer.device.backend
         trainer.iteration(max_updates=1)
-        rows = [measure(device, trainer.step_program, f"forward, sample and transfers of {settings.environments} environments", lanes),
-                measure(device, trainer.update_program, f"minibatch update of {settings.minibatch} samples", lanes)]
+        rows = [measure(device, trainer.actor.program, f"forward, sample and transfers of {settings.environments} environments", lanes),
+                measure(device, trainer.learner.update, f"minibatch update of {settings.minibatch} samples", lanes)]
         memory = device.memory.copy()
         before = len(backend.accesses)
-        device.run(trainer.update_program)
+        device.run(trainer.learner.update)
         timed = len(backend.accesses) - before
         for _ in range(REPEATS - 1):
-            device.run(trainer.update_program)
+            device.run(trainer.learner.update)
         record = OUT / "replay.npz"
         np.savez(record, memory=memory, accesses=np.array(backend.accesses, np.int64), timed=timed, repeats=REPEATS)
         # The fastest of several times, half of them before the replay and half after it, and of as many in the replay: what
         # else runs on the machine only slows.
-        speed = fastest(device, trainer.update_program, REPEATS // 2)
+        speed = fastest(device, trainer.learner.update, REPEATS // 2)
         slow = replay(record, lanes, settings.banks)
-        speed = max(speed, fastest(device, trainer.update_program, REPEATS - REPEATS // 2))
+        speed = max(speed, fastest(device, trainer.learner.update, REPEATS - REPEATS // 2))
     cocotb_speed = slow["cycles"] / slow["wall_s"]
     rows.append({"name": "simulation speed, in process", "lanes": lanes, "cycles_per_second": speed,
                  "cocotb_cycles_per_second": cocotb_speed, "ratio_to_cocotb": speed / cocotb_speed})

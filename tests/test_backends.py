@@ -10,7 +10,8 @@ import pytest
 
 from lathe.backends.verilator import VerilatorBackend
 from lathe.cli import main
-from lathe.ppo import Settings, Trainer
+from lathe.ppo import Trainer
+from lathe.settings import Settings
 from pymodels.chip import Chip
 from pymodels.csr_map import MEMORIES, REGISTERS
 from pymodels.descriptor import encode

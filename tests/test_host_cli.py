@@ -9,7 +9,7 @@ import pytest
 import lathe.backends.golden as golden
 from lathe import MismatchError
 from lathe.cli import main
-from lathe.ppo import Settings
+from lathe.settings import Settings
 from lathe.verify import verify
 
 SHORT = ["--environments", "8", "--rollout", "16", "--minibatch", "128", "--epochs", "2"]

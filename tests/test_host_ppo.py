@@ -13,7 +13,8 @@ import pytest
 from lathe import SettingsError
 from lathe.allocator import Block
 from lathe.environments import ObservationEncoder, make_environments
-from lathe.ppo import ACTION, LOGP, OLD_ACTION, OLD_LOGP, SAMPLED_VERSION, SAMPLER_LOGP, VALUE, VERSION, Settings, Trainer
+from lathe.ppo import Settings, Trainer
+from lathe.records import ACTION, LOGP, OLD_ACTION, OLD_LOGP, SAMPLED_VERSION, SAMPLER_LOGP, VALUE, VERSION
 from pymodels.descriptor import DmaOp, Unit, decode
 
 SMALL = Settings(environments=8, rollout=16, epochs=2, minibatch=64, steps=256)
@@ -98,6 +99,7 @@ def test_advantages_against_a_plain_recursion(scripted):
         act = trainer.act
         trainer.act = lambda x: seen.append((x.copy(), act(x))) or seen[-1][1]
         trainer.collect()
+        trainer.score()
         advantages, returns = trainer.advantages()
 
 
@@ -158,7 +160,7 @@ class FromChip(np.ndarray):
 
 
 #: Functions of the host that may compute with numbers from the chip, and what they are for.
-ALLOWED = {"_values": "scale of the value estimates", "advantages": "generalized advantage estimation",
+ALLOWED = {"as_values": "scale of the value estimates", "advantages": "generalized advantage estimation",
            "minibatches": "normalization of advantages", "quantize": "conversion to int16 for transport",
            "collect": "environment steps: the action's offset"}
 
@@ -169,7 +171,7 @@ def test_the_host_computes_nothing_of_the_network():
     calls = Counter()
     with Trainer(SMALL) as trainer:
         # The only tensors that programs bring out of the chip are the records of SAMPLE; in go observations and records.
-        for program in (trainer.step_program, trainer.update_program, trainer.warmup_program):
+        for program in (trainer.actor.program, trainer.learner.update, trainer.learner.warmup):
             for op, words in zip(program.operations, program.descriptors(), strict=True):
                 fields = decode(words)
                 if fields["unit"] == Unit.DMA:
@@ -178,8 +180,8 @@ def test_the_host_computes_nothing_of_the_network():
                         (DmaOp.LOAD, "batch.x"), (DmaOp.LOAD, "batch.records")}
         trainer.device.load = trainer.device.store = None  # weights can be neither read nor written from here on
 
-        step = trainer.step_records
-        trainer.step_records = Block(step.name, step.address, step.data.view(FromChip))
+        step = trainer.actor.records
+        trainer.actor.records = Block(step.name, step.address, step.data.view(FromChip))
         trainer.records = trainer.records.view(FromChip)
         assert trainer.settings.environments * trainer.settings.rollout == 128
 
@@ -191,8 +193,8 @@ def test_the_host_computes_nothing_of_the_network():
             before = FromChip.count.total()
             run(program)
             during_update.append(FromChip.count.total() - before)
-            if program is trainer.update_program:  # old log-probabilities go back as they came
-                records, batch = trainer.records.reshape(128, -1), trainer.batch_records.data
+            if program is trainer.learner.update:  # old log-probabilities go back as they came
+                records, batch = trainer.records.reshape(128, -1), trainer.learner.records.data
                 came = Counter(map(tuple, records[:, [ACTION, LOGP, LOGP, SAMPLED_VERSION]].tolist()))
                 assert not Counter(map(tuple, batch[:, [OLD_ACTION, OLD_LOGP, SAMPLER_LOGP, VERSION]].tolist())) - came
 
@@ -210,7 +212,7 @@ def test_the_host_computes_nothing_of_the_network():
     assert not any(during_update)
     functions = {function for function, _ in FromChip.count}
     assert functions <= ALLOWED.keys(), f"the host computes with numbers from the chip in {functions - ALLOWED.keys()}"
-    assert {"_values", "advantages"} <= functions
+    assert {"as_values", "advantages"} <= functions
     banned = {"matmul", "exp", "log", "tanh", "exp2", "log2", "expm1", "log1p"}
     assert not banned & {operation for _, operation in FromChip.count}
 

@@ -9,8 +9,9 @@ import pytest
 
 from lathe import BackendError, Device
 from lathe.cli import main
-from lathe.ppo import Settings, Trainer
+from lathe.ppo import Trainer
 from lathe.registers import UNITS
+from lathe.settings import Settings
 from lathe.trace import BUSY, STATES, Timeline, capture, decode
 
 IDLE, _, WAIT, OPERAND, _, OVERHEAD, FETCH = range(len(STATES))
@@ -134,7 +135,7 @@ def test_the_trace_agrees_with_the_counters():
     with Trainer(Settings(backend="verilator", seed=4, rollout=16)) as trainer:
         trainer.iteration(max_updates=1)
         device = trainer.device
-        for program in (trainer.step_program, trainer.update_program):
+        for program in (trainer.actor.program, trainer.learner.update):
             device.registers.write("CONTROL", perf_clear=1)
             run = capture(device, [program]).runs[0]
             check_run(run)

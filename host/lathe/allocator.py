@@ -269,3 +269,9 @@ class WeightGroup:
         self.base = self.layout._take_words(f"the weight group ({self.slots} slots of {self.size} words)", self.slots * self.size)
         self.layout.tensors.extend(self.tensors)
         self.placed = True
+
+    @property
+    def slot(self) -> Tensor:
+        """The current slot as raw words, one a row: all tensors of one version, for transfers."""
+        return Tensor("current slot", self.size, self.layout.lanes, 0, 1, self.layout.lanes, space="current", slots=self.slots,
+                      layout=self.layout)

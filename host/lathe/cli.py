@@ -12,7 +12,9 @@ from pathlib import Path
 
 from .backends import BACKENDS, backend_class
 from .errors import LatheError, MismatchError
-from .ppo import Progress, Settings, Trainer
+from .metrics import Progress
+from .ppo import Trainer
+from .settings import Settings
 
 #: Settings that `lathe verify` starts from: the demonstration's programs, but short rollouts, so that updates come soon.
 VERIFY_DEFAULTS = {"rollout": 16}
@@ -192,7 +194,7 @@ def _info(arguments: argparse.Namespace) -> int:
         print(f"network {'-'.join(map(str, trainer.net.sizes))} ({settings.activation}); {layout.words_free} of "
               f"{layout.scratchpad_words} scratchpad words free; weight group of {trainer.net.group.slots} slots of "
               f"{trainer.net.group.size} words at {trainer.net.group.base}")
-        for program in (trainer.step_program, trainer.update_program):
+        for program in (trainer.actor.program, trainer.learner.update):
             print(f"\n{program.listing()}")
     return 0
 
@@ -229,7 +231,7 @@ def _trace(arguments: argparse.Namespace) -> int:
     with Trainer(_settings(arguments)) as trainer:
         capture(trainer.device, [])  # refuses a back end without a clock before it has trained
         trainer.iteration(max_updates=1)
-        programs = {"rollout": trainer.step_program, "update": trainer.update_program}
+        programs = {"rollout": trainer.actor.program, "update": trainer.learner.update}
         timeline = capture(trainer.device, [programs[name] for name in programs if arguments.program in (name, "all")])
     picture = arguments.out.with_suffix(".png")
     timeline.write(arguments.out)

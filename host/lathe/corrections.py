@@ -376,11 +376,25 @@ class Correction:
         Parameters
         ----------
         cap : float
-            Largest ratio of the sampler; 2.
+            Largest ratio of the sampler; 2. Infinite for the objective as first published (Hilton et al. 2021,
+            arXiv:2110.00641), which has rho as it is.
         clip, clip_high : float
             As for `ppo`.
         """
         return cls(r=_clip_lane(clip, clip_high), rho=Lane(True, _SATURATE, hi=_bound("cap", cap)))
+
+    @classmethod
+    def icepop_ppo(cls, lo: float = 0.5, hi: float = 2.0, clip: float = 0.2, clip_high: float | None = None) -> "Correction":
+        """PPO with the sampler apart from the old policy and masked: `icepop` on rho times `ppo` on r (IcePop, slime).
+
+        Parameters
+        ----------
+        lo, hi : float
+            Bounds of the sampler's ratio; 0.5 and 2.
+        clip, clip_high : float
+            As for `ppo`.
+        """
+        return cls(r=_clip_lane(clip, clip_high), rho=_mask(True, lo, hi))
 
     @classmethod
     def cispo(cls, lo: float = 0.0, hi: float = 5.0) -> "Correction":
@@ -420,8 +434,8 @@ class Correction:
 CORRECTIONS: dict[str, Callable[..., Correction]] = {
     name: getattr(Correction, name) for name in (
         "none", "importance_sampling", "tis", "clamp", "icepop", "token_mask", "reject_k1", "reject_k2", "reject_k3", "vtrace",
-        "sequence_tis", "sequence_mask", "geometric_mask", "geometric_tis", "opsm", "ppo", "dual_clip", "decoupled_ppo", "cispo",
-        "bypass_ppo", "gspo")}
+        "sequence_tis", "sequence_mask", "geometric_mask", "geometric_tis", "opsm", "ppo", "dual_clip", "decoupled_ppo", "icepop_ppo",
+        "cispo", "bypass_ppo", "gspo")}
 
 
 def parameters(name: str) -> dict[str, inspect.Parameter]:

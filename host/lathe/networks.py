@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Networks as tensors and recorded operations: forward, backward and update of an MLP with a shared trunk."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -194,11 +194,24 @@ class Sampler:
     def _pairs(self) -> list[tuple[Tensor, Tensor]]:
         return [(layer.weight, layer.bias) for layer in self.net.layers]
 
-    def publish(self, program: Program) -> None:
-        """Record the copy of the current weights; the identity matrices take up to the widest layer's width squared."""
-        for (weight, bias), weight8, copy in zip(self._pairs(), self.weights, self.biases, strict=True):
+    def publish(self, program: Program, slot: Tensor | None = None) -> None:
+        """Record the copy of the weights; the identity matrices take up to the widest layer's width squared.
+
+        Parameters
+        ----------
+        slot : Tensor, optional
+            Raw words that hold an older `WeightGroup.slot`; the current weights unless given.
+        """
+        pairs = self._pairs() if slot is None else [tuple(self._in(slot, tensor) for tensor in pair) for pair in self._pairs()]
+        for (weight, bias), weight8, copy in zip(pairs, self.weights, self.biases, strict=True):
             program.quantize(weight, weight8, transpose=True)
             program.copy(bias, copy)
+
+    @staticmethod
+    def _in(slot: Tensor, tensor: Tensor) -> Tensor:
+        """Return a tensor of the weight group as it lies in a copy of a slot."""
+        return replace(tensor, name=f"{slot.name}.{tensor.name}", space="absolute", slots=0, address=slot.address + tensor.address,
+                       exponent=tensor.layout.static_exponent(tensor.initial))
 
     def activations(self, batch: int, prefix: str, input_exponent: int) -> Activations:
         """Make the tensors that a forward pass of `batch` rows needs; `input_exponent` is that of int8 observations."""

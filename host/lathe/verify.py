@@ -16,8 +16,9 @@ from .allocator import Layout
 from .backends import open_backend
 from .device import WATCHER_INDEX
 from .errors import LatheError, MismatchError
-from .ppo import Settings, Trainer
+from .ppo import Trainer
 from .registers import STATISTICS, UNITS, Registers
+from .settings import Settings
 
 EXPONENT_REGISTERS = 128
 #: Registers whose content depends on time, which the back ends need not share.

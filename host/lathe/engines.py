@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The two policies on the chip and their programs: actors that sample, the learner that trains, and what passes between them."""
+
+import math
+
+import numpy as np
+
+from .allocator import Layout
+from .device import Device
+from .networks import MLP, Sampler
+from .program import Program
+from .settings import Settings
+from .tensor import dequantize, quantize
+
+
+class Actor:
+    """Samples actions from a network's logits: observations in, forward, sample, records out.
+
+    Parameters
+    ----------
+    layout : Layout
+    net : MLP or Sampler
+        Whose current or last published weights it acts with.
+    rows : int
+        Observations at a time.
+    prefix : str
+        Of its tensors' names.
+    input_exponent : int
+        Exponent of the int16 observations; int8 ones have 8 more.
+
+    Attributes
+    ----------
+    program : Program
+    x, records : Block
+        What goes in and out, in outside memory.
+    """
+
+    def __init__(self, layout: Layout, net: MLP | Sampler, rows: int, prefix: str, input_exponent: int):
+        self._exponent = input_exponent
+        self._int8 = isinstance(net, Sampler)
+        acts = net.activations(rows, prefix, input_exponent + 8 * self._int8)
+        records = layout.records(f"{prefix}.records", rows)
+        self._input = acts.x
+        self.x, self.records = layout.block_for(acts.x), layout.block_for(records)
+        self.program = Program(f"{prefix} step", layout)
+        self.program.load(acts.x, self.x)
+        net.forward(self.program, acts)
+        self.program.sample(acts.y, records)
+        self.program.store(records, self.records)
+
+    def act(self, device: Device, x: np.ndarray) -> np.ndarray:
+        """Run on int16 observations (rows, inputs); returns the records, int16 (rows, elements)."""
+        if self._int8:
+            x = quantize(dequantize(x, self._exponent), self._exponent + 8, bits=8)
+        self.x.data[:] = self._input.pack(x)
+        device.run(self.program)
+        return self.records.data.copy()
+
+
+class Publication:
+    """Brings the learner's weights to the sampler, a fixed number of publications late.
+
+    Every publication stores the current slot of the weight group into a ring in outside memory, loads the oldest one there
+    back into the scratchpad, and rounds that to the sampler's int8 weights.
+
+    Parameters
+    ----------
+    layout : Layout
+    sampler : Sampler
+    lag : int
+        Publications that a copy waits, at least 0.
+    """
+
+    def __init__(self, layout: Layout, sampler: Sampler, lag: int):
+        group = sampler.net.group
+        arrived = layout.tensor("published slot", group.size, layout.lanes, raw=True)
+        ring = [layout.block_for(arrived, f"published slot {place}") for place in range(lag + 1)]
+        self._turns = []
+        for place in range(lag + 1):
+            program = Program(f"publish {place}", layout)
+            program.store(group.slot, ring[place])
+            program.load(arrived, ring[(place + 1) % len(ring)])
+            self._turns.append(program)
+        self._adopt = Program("adopt", layout)
+        sampler.publish(self._adopt, arrived)
+        self._versions = [0] * len(ring)
+        self._place = 0
+        self.version = 0
+
+    @property
+    def programs(self) -> list[Program]:
+        return [*self._turns, self._adopt]
+
+    def publish(self, device: Device) -> int:
+        """Publish the current weights; the sampler then acts with those of `lag` publications ago, whose version is returned."""
+        device.run(self._turns[self._place])
+        device.run(self._adopt)
+        self._versions[self._place] = device.version
+        self._place = (self._place + 1) % len(self._turns)
+        self.version = self._versions[self._place]
+        return self.version
+
+    def start(self, device: Device) -> None:
+        """Fill the ring with the current weights, and let the int8 weights' exponents follow them."""
+        for _ in range(2 * len(self._turns)):
+            self.publish(device)
+
+
+class Learner:
+    """The int16 network that is trained, and what the chip does for it.
+
+    Attributes
+    ----------
+    update, warmup : Program
+        One minibatch update, with and without the commit.
+    evaluate : Program or None
+        Replaces log-probability and value of a minibatch's records by those of the current weights, and adds the ratio of
+        these over the sampler's to the statistics; only made if the sampler is not the learner.
+    x, records : Block
+        The minibatch in outside memory.
+    rate_factor : float
+        What the learning rate is multiplied with: the chip divides the gradient by a power of two instead of the minibatch's size.
+    """
+
+    def __init__(self, layout: Layout, net: MLP, settings: Settings, input_exponent: int):
+        s = settings
+        acts, grads = net.activations(s.minibatch, "batch", input_exponent), net.gradients(s.minibatch, "batch")
+        records = layout.records("batch.records", s.minibatch)
+        self.x, self.records = layout.block_for(acts.x), layout.block_for(records)
+        gshift = math.ceil(math.log2(s.minibatch))
+        self.rate_factor = 2**gshift / s.minibatch
+        self.update, self.warmup = Program("minibatch update", layout), Program("warm-up", layout)
+        for program in (self.update, self.warmup):
+            program.load(acts.x, self.x)
+            program.load(records, self.records)
+            net.forward(program, acts)
+            program.loss(acts.y, records, grads.outputs[-1], gshift)
+            net.backward(program, acts, grads, update=True, stochastic=s.stochastic)
+        self.update.commit()
+        self.evaluate = None
+        if s.sampler != "learner":
+            unused = layout.tensor("evaluate.dy", *acts.y.shape)  # a gradient that nobody reads: LOSS is there for its statistics
+            self.evaluate = Program("evaluate", layout)
+            self.evaluate.load(acts.x, self.x)
+            self.evaluate.load(records, self.records)
+            net.forward(self.evaluate, acts)
+            self.evaluate.evaluate(acts.y, records)
+            self.evaluate.loss(acts.y, records, unused, gshift)
+            self.evaluate.store(records, self.records)
+
+    @property
+    def programs(self) -> list[Program]:
+        return [self.update, self.warmup, *([self.evaluate] if self.evaluate else [])]

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every setting of a training run, and what they may be."""
+
+import math
+from dataclasses import dataclass, field, fields
+
+from .corrections import CORRECTIONS, Correction, correction, parameters
+from .errors import SettingsError
+
+#: Who may act.
+SAMPLERS = ("learner", "int8")
+#: Parameter of a correction -> the setting that holds it.
+CORRECTION_SETTINGS = {"clip": "clip", "clip_high": "clip_high", "c": "dual_clip", "cap": "cap", "lo": "ratio_low", "hi": "ratio_high",
+                       "threshold": "threshold"}
+
+
+def _setting(default, text: str, **extra):
+    return field(default=default, metadata={"help": text, **extra})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every setting of a training run. `lathe train --help` is made from it."""
+
+    env: str = _setting("CartPole-v1", "Gymnasium environment with discrete actions")
+    backend: str = _setting("golden", "what executes the programs: golden (numpy model) or verilator (the RTL)")
+    seed: int = _setting(1, "seed of environments, initial weights, shuffling and the chip's random bits")
+    steps: int = _setting(150_000, "environment steps that training may take; it ends at the last whole rollout within them")
+    target: float | None = _setting(None, "end as soon as the mean return of the last 100 episodes reaches this")
+    # the chip
+    lanes: int = _setting(8, "lanes of the chip: 4, 8 or 16")
+    banks: int = _setting(8, "scratchpad banks of 1,024 words")
+    memory_bytes: int = _setting(1 << 20, "size of outside memory")
+    slots: int = _setting(3, "slots of the weight group, 2 to 4; all but two keep older versions for rollback")
+    # the network
+    hidden: tuple[int, ...] = _setting((32, 32), "widths of the hidden layers, separated by commas")
+    activation: str = _setting("tanh", "activation of the hidden layers: tanh or relu")
+    weight_exponent: int = _setting(-13, "static exponent of weights and biases: they range over +-2**(15 + this)")
+    # PPO
+    environments: int = _setting(16, "environments stepped side by side")
+    rollout: int = _setting(64, "steps of each environment between updates")
+    epochs: int = _setting(2, "passes over a rollout")
+    minibatch: int = _setting(128, "samples of one weight update")
+    gamma: float = _setting(0.99, "discount of future rewards")
+    gae_lambda: float = _setting(0.95, "lambda of generalized advantage estimation")
+    correction: str = _setting("ppo", "correction by importance ratios: " + ", ".join(CORRECTIONS))
+    clip: float = _setting(0.2, "ppo, dual_clip, decoupled_ppo, icepop_ppo, bypass_ppo: ratios beyond 1 +- this give no gradient")
+    clip_high: float | None = _setting(None, "the same above 1, if it differs")
+    dual_clip: float | None = _setting(None, "dual_clip: largest ratio at which a negative advantage counts (3)")
+    cap: float | None = _setting(None, "tis, decoupled_ppo, vtrace: largest ratio of the sampler (2, 2, 1; inf: none)")
+    ratio_low: float | None = _setting(None, "clamp, icepop, icepop_ppo, token_mask, cispo: smallest ratio (0.5, 0.5, 0.5, 1 / largest, 0)")
+    ratio_high: float | None = _setting(None, "the same: largest ratio (2, 2, 2, 1 / smallest, 5)")
+    threshold: float | None = _setting(None, "reject_k1, reject_k2, reject_k3: largest k")
+    # two policies
+    sampler: str = _setting("learner", "who acts: the learner itself, or an int8 copy of its network: " + ", ".join(SAMPLERS))
+    publication_lag: int = _setting(0, "iterations that published weights wait before the int8 sampler acts with them")
+    bypass: bool = _setting(False, "take the sampler's log-probabilities as the old ones, instead of the learner's at the start of "
+                                   "the update")
+    evaluate_every: int = _setting(0, "iterations between evaluations of the learner itself; 0: none")
+    evaluation_episodes: int = _setting(16, "episodes of an evaluation")
+    entropy: float = _setting(0.005, "weight of the entropy bonus")
+    value_weight: float = _setting(0.5, "weight of the value loss")
+    reward_scale: float = _setting(0.05, "factor on rewards before advantages")
+    normalize: bool = _setting(False, "normalize observations by their running mean and deviation")
+    # SGD with momentum
+    learning_rate: float = _setting(0.05, "learning rate at the start")
+    anneal_steps: int = _setting(150_000, "environment steps in which the learning rate falls linearly to 0")
+    momentum: float = _setting(0.9, "momentum: m <- momentum m + g; w <- w - learning_rate m")
+    stochastic: bool = _setting(True, "round weights and momentum stochastically")
+    warmup: int = _setting(8, "runs of the update without commit at the start, by which delayed scaling finds its exponents")
+
+    def check(self) -> None:
+        """Raise SettingsError, naming setting and limit, if one cannot work."""
+        for setting in fields(self):
+            value = getattr(self, setting.name)
+            if isinstance(value, float) and not math.isfinite(value) and setting.name not in CORRECTION_SETTINGS.values():
+                raise SettingsError(f"{setting.name} is {value} and must be a finite number")
+        positive = ("steps", "environments", "rollout", "epochs", "minibatch", "anneal_steps", "memory_bytes", "evaluation_episodes")
+        for name in positive:
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} is {getattr(self, name)} and must be at least 1")
+        for name, low, high in (("gamma", 0, 1), ("gae_lambda", 0, 1), ("clip", 0, 0.999), ("entropy", 0, 3.99),
+                                ("value_weight", 0, 3.99), ("momentum", 0, 65535 / 65536), ("seed", 0, 2**32 - 1),
+                                ("warmup", 0, 1000), ("weight_exponent", -30, 0), ("learning_rate", 0, 1000)):
+            if not low <= getattr(self, name) <= high:
+                raise SettingsError(f"{name} is {getattr(self, name)} and must lie between {low} and {high}")
+        if any(width < 1 for width in self.hidden):
+            raise SettingsError(f"hidden is {self.hidden}; every layer needs at least one unit")
+        self._check_sampler()
+        self.made_correction()
+        samples = self.environments * self.rollout
+        if self.steps < samples:
+            raise SettingsError(f"steps is {self.steps}, fewer than one rollout of environments x rollout = {samples}")
+        if samples % self.minibatch:
+            raise SettingsError(f"a rollout has environments x rollout = {samples} samples, which minibatch = {self.minibatch} "
+                                "does not divide; choose a divisor")
+
+    def _check_sampler(self) -> None:
+        if self.sampler not in SAMPLERS:
+            raise SettingsError(f"sampler '{self.sampler}' is none of: {', '.join(SAMPLERS)}")
+        for name in ("publication_lag", "evaluate_every"):
+            if getattr(self, name) < 0:
+                raise SettingsError(f"{name} is {getattr(self, name)} and must be at least 0")
+        if self.publication_lag and self.sampler == "learner":
+            raise SettingsError(f"publication_lag is {self.publication_lag}, but the learner always acts with its current weights; "
+                                "set sampler to int8")
+
+    def made_correction(self) -> Correction:
+        """Return the correction of these settings; SettingsError if there is none."""
+        takes = parameters(self.correction)
+        given = {}
+        for parameter, name in CORRECTION_SETTINGS.items():
+            value = getattr(self, name)
+            if parameter in takes and value is not None:
+                given[parameter] = value
+            elif value is not None and name != "clip":  # which always has a value
+                names = ", ".join(CORRECTION_SETTINGS[each] for each in takes) or "nothing"
+                raise SettingsError(f"{name} is set, but correction '{self.correction}' takes: {names}")
+        try:
+            made = correction(self.correction, **given)
+        except SettingsError as error:
+            renamed = [f"{parameter} is the setting {CORRECTION_SETTINGS[parameter]}" for parameter in takes
+                       if CORRECTION_SETTINGS[parameter] != parameter]
+            raise SettingsError(f"{error} ({', '.join(renamed)})" if renamed else str(error)) from None
+        if made.sequences:
+            raise SettingsError(f"correction '{self.correction}' works on whole sequences, but minibatches are drawn sample by sample; "
+                                "choose a correction of samples, such as tis, icepop or decoupled_ppo")
+        return made
