@@ -158,14 +158,15 @@ def test_primal_attention(activation, rank):
         assert macs[3 * TOKENS] == 3 * macs[TOKENS]  # linear in the tokens
 
 
+@pytest.mark.parametrize("observations,input_exponent", [("int8", -5), ("int16", -12)])
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
-def test_int8_sampler_against_float64(activation):
+def test_int8_sampler_against_float64(activation, observations, input_exponent):
     """Every element within the sum of what its roundings can do at worst, and typically far below."""
     rng = np.random.default_rng(7)
     with Device("golden", banks=16) as device:
         net = MLP(device.layout, 4, (64, 64), 2, activation)
-        sampler = Sampler(net)
-        acts = sampler.activations(8, "sampler", -5)
+        sampler = Sampler(net, observations)
+        acts = sampler.activations(8, "sampler", input_exponent)
         publish, step = Program("publish", device.layout), Program("step", device.layout)
         sampler.publish(publish)
         sampler.forward(step, acts)
@@ -177,11 +178,11 @@ def test_int8_sampler_against_float64(activation):
         device.load(acts.x, x)
         settled(device, publish)
         settled(device, step)
-        exact, off = x, np.full(x.shape, 2.0**-6)
+        exact, off = x, np.full(x.shape, 2.0**input_exponent / 2)
         for layer, weight8, out in zip(net.layers, sampler.weights, acts.outputs, strict=True):
             w = device.store(layer.weight)
             exponent = device.store_mantissas(weight8)[1]
-            assert exponent <= -5
+            assert exponent <= -5 and weight8.dtype == (observations if layer is net.layers[0] else "int8")
             off_w = 2.0**exponent / 2
             off = np.abs(exact) @ np.full(w.shape, off_w) + off @ (np.abs(w) + off_w)
             exact = exact @ w + device.store(layer.bias)

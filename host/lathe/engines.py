@@ -37,8 +37,7 @@ class Actor:
 
     def __init__(self, layout: Layout, net: MLP | Sampler, rows: int, prefix: str, input_exponent: int):
         self._exponent = input_exponent
-        self._int8 = isinstance(net, Sampler)
-        acts = net.activations(rows, prefix, input_exponent + 8 * self._int8)
+        acts = net.activations(rows, prefix, input_exponent + 8 * (net.observations == "int8"))
         records = layout.records(f"{prefix}.records", rows)
         self._input = acts.x
         self.x, self.records = layout.block_for(acts.x), layout.block_for(records)
@@ -50,8 +49,8 @@ class Actor:
 
     def act(self, device: Device, x: np.ndarray) -> np.ndarray:
         """Run on int16 observations (rows, inputs); returns the records, int16 (rows, elements)."""
-        if self._int8:
-            x = quantize(dequantize(x, self._exponent), self._exponent + 8, bits=8)
+        if self._input.packed:
+            x = quantize(dequantize(x, self._exponent), self._input.initial, self._input.bits)
         self.x.data[:] = self._input.pack(x)
         device.run(self.program)
         return self.records.data.copy()

@@ -81,6 +81,8 @@ class MLP:
         Slots of the weight group.
     """
 
+    observations = "int16"
+
     def __init__(self, layout: Layout, inputs: int, hidden: tuple[int, ...], actions: int, activation: str = "tanh",
                  weight_exponent: int = -13, momentum_exponent: int = -16, slots: int = 3):
         if activation not in ("tanh", "relu"):
@@ -181,15 +183,28 @@ class Sampler:
     ----------
     net : MLP
         The network that is copied, whenever a program recorded with `publish` runs.
+    observations : str
+        ``int8`` or ``int16``: the operands of the first layer. One exponent of 8 bits for all elements of an observation loses the
+        small ones where their ranges differ (CartPole: an angle of +-0.2 beside a velocity of +-4), hence int16 unless given.
 
-    The weights lie transposed, packed along the inner dimension. Their exponents follow the data from the second
+    The int8 weights lie transposed, packed along the inner dimension. Their exponents follow the data from the second
     publication on; at the first, one step is 2**8 of the network's.
     """
 
-    def __init__(self, net: MLP):
-        self.net, make = net, net.layout.tensor
-        self.weights = [make(f"{w.name}.int8", w.columns, w.rows, w.initial + 8, dtype="int8") for w, _ in self._pairs()]
+    def __init__(self, net: MLP, observations: str = "int16"):
+        if observations not in ("int8", "int16"):
+            raise SettingsError(f"observations '{observations}' are none of: int8, int16")
+        self.net, self.observations, make = net, observations, net.layout.tensor
+        self.weights = [make(f"{w.name}.int8", w.columns, w.rows, w.initial + 8, dtype="int8") for w, _ in self._pairs()[self._wide:]]
+        if self._wide:
+            first = net.layers[0].weight
+            self.weights.insert(0, make(f"{first.name}.copy", *first.shape, first.initial, static=True))
         self.biases = [make(f"{b.name}.copy", 1, b.columns, b.initial, static=True) for _, b in self._pairs()]
+
+    @property
+    def _wide(self) -> int:
+        """Layers whose operands are int16."""
+        return int(self.observations == "int16")
 
     def _pairs(self) -> list[tuple[Tensor, Tensor]]:
         return [(layer.weight, layer.bias) for layer in self.net.layers]
@@ -204,7 +219,10 @@ class Sampler:
         """
         pairs = self._pairs() if slot is None else [tuple(self._in(slot, tensor) for tensor in pair) for pair in self._pairs()]
         for (weight, bias), weight8, copy in zip(pairs, self.weights, self.biases, strict=True):
-            program.quantize(weight, weight8, transpose=True)
+            if weight8.packed:
+                program.quantize(weight, weight8, transpose=True)
+            else:
+                program.copy(weight, weight8)
             program.copy(bias, copy)
 
     @staticmethod
@@ -214,17 +232,18 @@ class Sampler:
                        exponent=tensor.layout.static_exponent(tensor.initial))
 
     def activations(self, batch: int, prefix: str, input_exponent: int) -> Activations:
-        """Make the tensors that a forward pass of `batch` rows needs; `input_exponent` is that of int8 observations."""
+        """Make the tensors that a forward pass of `batch` rows needs; `input_exponent` is that of `observations`."""
         make, net = self.net.layout.tensor, self.net
         tanh = net.activation == "tanh"
         hidden = [make(f"{prefix}.h{number}", batch, width, TANH_EXPONENT_INT8 if tanh else RELU_EXPONENT + 8, static=tanh, dtype="int8")
                   for number, width in enumerate(net.sizes[1:-1], 1)]
-        return Activations(make(f"{prefix}.x", batch, net.inputs, input_exponent, static=True, dtype="int8"),
+        return Activations(make(f"{prefix}.x", batch, net.inputs, input_exponent, static=True, dtype=self.observations),
                            [*hidden, make(f"{prefix}.y", batch, net.outputs, OUTPUT_EXPONENT)])
 
     def forward(self, program: Program, acts: Activations) -> None:
         """Record all layers with the weights last published."""
         x = acts.x
         for weight, bias, out in zip(self.weights, self.biases, acts.outputs, strict=True):
-            program.matmul(x, weight, out, trans_b=True, bias=bias, activation="none" if out is acts.y else self.net.activation)
+            program.matmul(x, weight, out, trans_b=bool(weight.packed), bias=bias,
+                           activation="none" if out is acts.y else self.net.activation)
             x = out

@@ -100,7 +100,7 @@ class Trainer:
         s, layout, exponent = self.settings, self.device.layout, self.encoder.exponent
         self.net = net = MLP(layout, self.encoder.width, s.hidden, int(self.envs.single_action_space.n), s.activation,
                              s.weight_exponent, slots=s.slots)
-        sampler = Sampler(net) if s.sampler == "int8" else None
+        sampler = Sampler(net, s.sampler_observations) if s.sampler == "int8" else None
         self.actor = Actor(layout, sampler or net, s.environments, "rollout", exponent)
         self.learner = Learner(layout, net, s, exponent)
         self.publication = Publication(layout, sampler, s.publication_lag) if sampler else None

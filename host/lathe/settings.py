@@ -53,6 +53,7 @@ class Settings:
     threshold: float | None = _setting(None, "reject_k1, reject_k2, reject_k3: largest k")
     # two policies
     sampler: str = _setting("learner", "who acts: the learner itself, or an int8 copy of its network: " + ", ".join(SAMPLERS))
+    sampler_observations: str = _setting("int16", "operands of the int8 sampler's first layer: int16 or int8")
     publication_lag: int = _setting(0, "iterations that published weights wait before the int8 sampler acts with them")
     bypass: bool = _setting(False, "take the sampler's log-probabilities as the old ones, instead of the learner's at the start of "
                                    "the update")
