@@ -126,6 +126,7 @@ FORMULAS = {
     "ppo": lambda r, rho, adv, clip=0.2, clip_high=0.2: surrogate(r, adv, 1 - clip, 1 + clip_high),
     "dual_clip": lambda r, rho, adv, c=3.0: np.where((adv < 0) & (r > c), 0, surrogate(r, adv, 0.8, 1.2)),
     "decoupled_ppo": lambda r, rho, adv, cap=2.0: np.minimum(rho, cap) * surrogate(r, adv, 0.8, 1.2),
+    "icepop_ppo": lambda r, rho, adv, lo=0.5, hi=2.0: rho * inside(rho, lo, hi) * surrogate(r, adv, 0.8, 1.2),
     "cispo": lambda r, rho, adv, lo=0.0, hi=5.0: np.clip(r, lo, hi),
     "bypass_ppo": lambda r, rho, adv: surrogate(r * rho, adv, 0.8, 1.2),
 }
@@ -338,6 +339,9 @@ def test_defaults():
     assert correction("token_mask", hi=2) == correction("token_mask", lo=0.5) == correction("token_mask", lo=0.5, hi=2)
     assert correction("none") == Correction() and not correction("none").sequences
     assert set(correction("none").registers()["RATIO_MODE"].values()) == {0}
+    assert correction("icepop_ppo").rho == correction("icepop").rho and correction("icepop_ppo").r == correction("ppo").r
+    untruncated = correction("decoupled_ppo", cap=math.inf)
+    assert untruncated.rho.hi == HIGHEST and untruncated.r == correction("ppo").r
     open_ended = correction("icepop", lo=0, hi=math.inf).rho
     assert (open_ended.lo, open_ended.hi, open_ended.above, open_ended.below) == (LOWEST, HIGHEST, RatioAction.PASS, RatioAction.PASS)
 

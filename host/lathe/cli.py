@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command `lathe`: train, info, verify, trace. A mistake of the user's ends with one line and exit code 2."""
+"""The command `lathe`: train, info, verify, trace, experiment. A mistake of the user's ends with one line and exit code 2."""
 
 import argparse
 import math
@@ -12,7 +12,8 @@ from pathlib import Path
 
 from .backends import BACKENDS, backend_class
 from .errors import LatheError, MismatchError
-from .metrics import Progress
+from .experiment import CORRECTIONS, LAGS, RECIPE, collect, load, plan
+from .metrics import Progress, alerts
 from .ppo import Trainer
 from .settings import Settings
 
@@ -70,6 +71,23 @@ def _parser() -> argparse.ArgumentParser:
     trace.add_argument("--out", type=Path, default=Path("build/trace/trace.json"),
                        help="timeline for ui.perfetto.dev; the picture gets the same name with .png")
     trace.set_defaults(command=_trace)
+
+    experiment = commands.add_parser("experiment", help="train many times and compare",
+                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    experiment.add_argument("name", choices=("mismatch",), help="mismatch: an int8 sampler with delayed weights beside an int16 learner, "
+                                                                "with and without correction (docs/mismatch.md)")
+    experiment.add_argument("--seeds", type=int, default=10, help="seeds 1 to this of every row")
+    experiment.add_argument("--lags", type=_numbers, default=",".join(map(str, LAGS)),
+                            help="publication lags in iterations, separated by commas")
+    experiment.add_argument("--corrections", type=_names, default=",".join(CORRECTIONS), help="corrections, separated by commas")
+    experiment.add_argument("--steps", type=int, default=RECIPE["steps"], help="environment steps of a run")
+    experiment.add_argument("--backend", default="golden", help="what executes the programs: " + ", ".join(BACKENDS))
+    experiment.add_argument("--jobs", type=int, default=1, help="runs at a time, each in a process")
+    experiment.add_argument("--out", type=Path, default=Path("build/experiment/mismatch"), help="folder of a JSON file a run; what is "
+                                                                                                  "there is not run again")
+    experiment.add_argument("--report", action="store_true", help="train nothing: write table and pictures of the runs that are there")
+    experiment.add_argument("--docs", type=Path, default=Path("docs"), help="folder that --report writes mismatch.md and pictures into")
+    experiment.set_defaults(command=_experiment)
     return parser
 
 
@@ -96,6 +114,17 @@ def _widths(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(",") if part)
     except ValueError:
         raise argparse.ArgumentTypeError(f"'{text}' is not a list of widths such as 32,32") from None
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a list of numbers such as 0,8") from None
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(","))
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
@@ -145,13 +174,14 @@ class _Display:
         from rich.progress import Progress as Bar
         from rich.text import Text
 
-        console = Console()
+        self._console = console = Console()
         self._terminal = console.is_terminal
         self._steps = settings.steps
         self._bar = Bar(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,}/{task.total:,} steps"),
                         TimeElapsedColumn(), console=console)
         self._task = self._bar.add_task(settings.env, total=settings.steps)
         self._state = ""
+        self._alerted: set[str] = set()
         self._live = Live(get_renderable=lambda: Group(self._bar, Text(self._state)), console=console, refresh_per_second=4)
         self._printed = time.perf_counter()
 
@@ -167,16 +197,30 @@ class _Display:
     def show(self, p: Progress) -> None:
         self._state = _state(p)
         self._bar.update(self._task, completed=min(p.env_steps, self._steps))
+        self._warn(p)
         now = time.perf_counter()
         if not self._terminal and now - self._printed >= self.LINE_SECONDS:
             self._printed = now
             print(f"{p.env_steps:,}/{self._steps:,} steps  {self._state}  {p.wall_s:.0f} s", flush=True)
 
 
+    def _warn(self, p: Progress) -> None:
+        """Say once of each alert level that it is crossed."""
+        for figure, text in (alerts(p.mismatch) if p.mismatch else {}).items():
+            if figure not in self._alerted:
+                self._alerted.add(figure)
+                self._console.print(f"after {p.env_steps:,} steps the sampler is far from the learner: {text} (published alert level); a "
+                                    "smaller --publication-lag or another --correction may help", soft_wrap=True, highlight=False)
+
+
 def _state(p: Progress) -> str:
     mean = "-" if math.isnan(p.mean_return_100) else f"{p.mean_return_100:.1f}"
     busy = "" if p.array_utilization is None else f"  cycles {p.chip_cycles / 1e6:.1f}M  array {100 * p.array_utilization:.1f}%"
-    return f"return {mean}  clip {100 * p.clip_fraction:.1f}%  version {p.weight_version}{busy}"
+    true = "" if p.true_return is None else f" true {p.true_return:.1f}"
+    ratio = p.mismatch or p.ratio
+    watched = "" if ratio is None else f"  ESS {ratio.effective_sample_size:.3f} k3 {ratio.k3:.4f}"
+    sampler = f"  sampler {p.sampler_version}" if p.mismatch else ""
+    return f"return {mean}{true}  clip {100 * p.clip_fraction:.1f}%{watched}  version {p.weight_version}{sampler}{busy}"
 
 
 def _info(arguments: argparse.Namespace) -> int:
@@ -194,8 +238,27 @@ def _info(arguments: argparse.Namespace) -> int:
         print(f"network {'-'.join(map(str, trainer.net.sizes))} ({settings.activation}); {layout.words_free} of "
               f"{layout.scratchpad_words} scratchpad words free; weight group of {trainer.net.group.slots} slots of "
               f"{trainer.net.group.size} words at {trainer.net.group.base}")
-        for program in (trainer.actor.program, trainer.learner.update):
+        for program in trainer.programs:
             print(f"\n{program.listing()}")
+    return 0
+
+
+def _experiment(arguments: argparse.Namespace) -> int:
+    from . import mismatch
+
+    runs = plan(arguments.seeds, arguments.lags, arguments.corrections)
+    changes = {"steps": arguments.steps, "backend": arguments.backend}
+    backend_class(arguments.backend)
+    if arguments.report:
+        results = [figures for run in runs if (figures := load(arguments.out / f"{run.name}.json", run, changes)) is not None]
+    else:
+        results = collect(runs, changes, arguments.out, arguments.jobs, lambda line: print(line, flush=True))
+    if not results:
+        raise LatheError(f"no run of these is in {arguments.out}; run the command without --report first")
+    print("\n".join(mismatch.table(results)))
+    if arguments.report:
+        for path in mismatch.write(results, arguments.docs):
+            print(f"wrote {path}")
     return 0
 
 

@@ -30,7 +30,8 @@ CORRECTIONS = {
 LAGS = (8, 0, 16, 2)
 #: Settings of every run, unless changed.
 RECIPE = {"env": "CartPole-v1", "steps": 200_000, "environments": 8, "rollout": 64, "epochs": 6, "minibatch": 128, "learning_rate": 0.02,
-          "anneal_steps": 300_000, "sampler": "int8", "evaluate_every": 39, "evaluation_episodes": 8}
+          "anneal_steps": 300_000, "sampler": "int8", "evaluation_episodes": 8}
+EVALUATIONS = 10  #: of the learner itself, in a run
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,9 @@ class Run:
 
     def settings(self, changes: dict) -> Settings:
         """Return the settings of this run; `changes` to the recipe count for all runs."""
-        return Settings(**(RECIPE | changes | CORRECTIONS[self.correction] | {"publication_lag": self.lag, "seed": self.seed}))
+        given = RECIPE | changes | CORRECTIONS[self.correction] | {"publication_lag": self.lag, "seed": self.seed}
+        iterations = given["steps"] // (given["environments"] * given["rollout"])
+        return Settings(evaluate_every=max(1, iterations // EVALUATIONS), **given)
 
 
 def plan(seeds: int, lags: tuple[int, ...] = LAGS, corrections: tuple[str, ...] = tuple(CORRECTIONS)) -> list[Run]:

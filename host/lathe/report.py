@@ -3,6 +3,7 @@
 
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,13 @@ def result(trainer: Trainer, wall_s: float) -> dict:
         "weight_version": p.weight_version,
         "saturations": p.saturations,
         "warmup_saturations": trainer.warmup_saturations,
+        "correction": s.correction,
+        "sampler": s.sampler,
+        "publication_lag": s.publication_lag,
+        "ratio": asdict(p.ratio) if p.ratio else None,
+        "mismatch": asdict(p.mismatch) if p.mismatch else None,
+        "evaluations": [{"env_steps": h.env_steps, "logged_return": h.mean_return_100, "true_return": h.true_return}
+                        for h in trainer.history if h.true_return is not None],
         "lanes": s.lanes,
         "banks": s.banks,
     }
@@ -46,7 +54,7 @@ def write(trainer: Trainer, wall_s: float, folder: Path) -> dict:
 
 
 def draw(trainer: Trainer, path: Path) -> None:
-    """Draw every episode's return and the mean of the last 100 over environment steps."""
+    """Draw over environment steps every episode's return, the mean of the last 100, and the learner's own evaluations."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -59,6 +67,9 @@ def draw(trainer: Trainer, path: Path) -> None:
         axes.plot(steps, returns, ".", markersize=2, alpha=0.35, color="tab:gray", label="episode")
         axes.plot([h.env_steps for h in trainer.history], [h.mean_return_100 for h in trainer.history], color="tab:blue",
                   label="mean of the last 100")
+    evaluated = [(h.env_steps, h.true_return) for h in trainer.history if h.true_return is not None]
+    if evaluated:
+        axes.plot(*np.array(evaluated).T, "o-", markersize=4, color="tab:orange", label="learner's own evaluation")
     if s.target is not None:
         axes.axhline(s.target, color="tab:green", linestyle="--", linewidth=1, label=f"target {s.target:g}")
     axes.set_xlabel("environment steps")

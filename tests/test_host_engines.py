@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two policies on one chip: whose log-probability is whose, how old the sampler's weights are, what is watched."""
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lathe import Device, Program, SettingsError
+from lathe.engines import Publication
+from lathe.metrics import RatioMetrics, alerts
+from lathe.networks import MLP, Sampler
+from lathe.ppo import Trainer
+from lathe.records import ACTION, ENVIRONMENT, LOGP, OLD_LOGP, SAMPLED_VERSION, SAMPLER_LOGP, VALUE, VERSION
+from lathe.settings import Settings
+
+SMALL = Settings(environments=8, rollout=16, epochs=2, minibatch=64, steps=1024)
+INT8 = replace(SMALL, sampler="int8")
+
+
+def same_numerics(trainer: Trainer) -> None:
+    """Give the outputs of all batches one static exponent, so that equal weights give equal bits."""
+    for tensor in trainer.device.layout.tensors:
+        if tensor.name.endswith(".y"):
+            trainer.device.registers.write_exponent(trainer.device.exponent_index(tensor), -12, True)
+
+
+@pytest.mark.parametrize("correction", ["ppo", "decoupled_ppo", "icepop_ppo", "vtrace"])
+def test_on_policy_all_ratios_are_exactly_1(correction):
+    """Before the first update learner and sampler are the same: every log-ratio is 0, in the statistics of both lanes."""
+    with Trainer(replace(SMALL, correction=correction, minibatch=128, epochs=1)) as trainer:
+        same_numerics(trainer)
+        for stats_lane in ("r", "rho"):
+            trainer.correction = replace(trainer.correction, stats_lane=stats_lane)
+            trainer.correction.write(trainer.device.registers)
+            seen = []
+            clear = trainer.device.clear_statistics
+            trainer.device.clear_statistics = lambda clear=clear, seen=seen: (seen.append(trainer.device.statistics()), clear())
+            ratio = trainer.iteration().ratio
+            trainer.device.clear_statistics = clear
+            assert seen[-1]["count"] == 128 and seen[-1]["max_x"] == seen[-1]["min_x"] == 0
+            assert ratio == RatioMetrics(1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("lanes", [4, 8, 16])
+def test_evaluation_repeats_what_the_same_policy_recorded(lanes):
+    """In another batch, with other tensors: the log-probabilities and values of SAMPLE, bit for bit."""
+    rng = np.random.default_rng(3)
+    with Device("golden", lanes=lanes) as device:
+        net = MLP(device.layout, 4, (16,), 3)
+        few, many = net.activations(5, "few", -12), net.activations(20, "many", -12)
+        sampled, evaluated = device.layout.records("sampled", 5), device.layout.records("evaluated", 20)
+        act, evaluate = Program("act", device.layout), Program("evaluate", device.layout)
+        net.forward(act, few)
+        act.sample(few.y, sampled)
+        net.forward(evaluate, many)
+        evaluate.evaluate(many.y, evaluated)
+        for tensor, values in net.initial_values(rng, policy_gain=1.0).items():
+            device.load(tensor, values)
+        for y in (few.y, many.y):
+            device.registers.write_exponent(device.exponent_index(y), -12, True)
+        x = rng.uniform(-1, 1, (20, 4))
+        came = []
+        for start in range(0, 20, 5):
+            device.load(few.x, x[start:start + 5])
+            device.run(act)
+            came.append(device.store(sampled))
+        records = np.zeros(evaluated.shape, np.int16)
+        records[:, ACTION] = np.concatenate(came)[:, ACTION]
+        device.load(many.x, x)
+        device.load(evaluated, records)
+        device.run(evaluate)
+        assert np.array_equal(device.store(evaluated)[:, [ACTION, OLD_LOGP]], np.concatenate(came)[:, [ACTION, LOGP]])
+        assert np.array_equal(device.store(evaluated)[:, 3], np.concatenate(came)[:, VALUE])
+
+
+def test_bypass_changes_nothing_if_the_sampler_is_the_learner():
+    states = []
+    for bypass in (False, True):
+        with Trainer(replace(SMALL, bypass=bypass)) as trainer:
+            trainer.train()
+            states.append((trainer.curve, trainer.device.backend.scratchpad.tobytes()))
+    assert states[0] == states[1]
+
+
+@pytest.mark.parametrize("lag", [0, 2])
+@pytest.mark.parametrize("bypass", [False, True])
+def test_whose_log_probabilities_the_records_hold(lag, bypass):
+    """Element 4 is the sampler's, made from its own int8 logits; element 1 the learner's or, with bypass, the sampler's too."""
+    with Trainer(replace(INT8, publication_lag=lag, bypass=bypass)) as trainer:
+        device, y = trainer.device, next(t for t in trainer.device.layout.tensors if t.name == "rollout.y")
+        for _ in range(4):
+            trainer.iteration()
+        act, run, own, checked = trainer.actor.act, device.run, [], []
+
+        def watched(chip, x):
+            records = act(chip, x)
+            logits = chip.store(y)[:, :-1]
+            exact = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+            own.append(exact[np.arange(len(x)), records[:, ACTION]])
+            return records
+
+        def counted(program):
+            if program is trainer.learner.update:
+                batch = trainer.learner.records.data
+                old = trainer.records[..., LOGP] if bypass else trainer.old_logp
+                columns = (old, trainer.records[..., LOGP], trainer.records[..., SAMPLED_VERSION],
+                           np.broadcast_to(np.arange(8), old.shape))
+                known = Counter(zip(*(column.ravel().tolist() for column in columns), strict=True))
+                assert not Counter(map(tuple, batch[:, [OLD_LOGP, SAMPLER_LOGP, VERSION, ENVIRONMENT]].tolist())) - known
+                checked.append(len(batch))
+            run(program)
+
+        trainer.actor.act, device.run = watched, counted
+        trainer.iteration()
+        assert checked == [64] * 4
+        logged = trainer.records[..., LOGP] / 1024
+        assert np.abs(logged - np.array(own)).max() < 6e-4  # what SAMPLE may be off
+        learner = trainer.old_logp / 1024
+        assert np.abs(learner - logged).max() > (0.05 if lag else 0.002)
+        assert trainer.progress.mismatch.k3 > 0 and trainer.progress.mismatch.effective_sample_size < 1
+
+
+@pytest.mark.parametrize("lag", [0, 1, 3])
+def test_age_of_the_samplers_weights_is_constant(lag):
+    versions = []
+    with Trainer(replace(INT8, publication_lag=lag, steps=1024)) as trainer:
+        trainer.train(lambda p: versions.append((p.sampler_version, p.weight_version)))
+        assert set(trainer.records[..., SAMPLED_VERSION].ravel().tolist()) == {versions[-1][0]}
+    assert [sampler for sampler, _ in versions] == [4 * max(iteration - lag, 0) for iteration in range(8)]
+    assert [learner for _, learner in versions] == list(range(4, 36, 4))
+
+
+@pytest.mark.parametrize("lag", [0, 2])
+def test_what_is_published(lag):
+    """The sampler holds the weights of `lag` publications ago, within half a unit of their int8 exponent; biases exactly."""
+    rng = np.random.default_rng(5)
+    with Device("golden") as device:
+        net = MLP(device.layout, 4, (32, 16), 2)
+        sampler = Sampler(net)
+        publication = Publication(device.layout, sampler, lag)
+        history = []
+        for number in range(6):
+            history.append({})
+            for layer in net.layers:
+                for tensor in (layer.weight, layer.bias):
+                    device.load(tensor, rng.uniform(-1, 1, tensor.shape))
+                    history[-1][tensor] = device.store(tensor)
+            device.load(net.layers[0].weight_momentum, rng.normal(size=(4, 32)))  # momentum lies between the weights
+            if number == 0:
+                publication.start(device)
+            publication.publish(device)
+            then = history[max(number - lag, 0)]
+            for layer, weight, bias in zip(net.layers, sampler.weights, sampler.biases, strict=True):
+                assert np.array_equal(device.store(bias), then[layer.bias])
+                wanted = then[layer.weight].T if weight.packed else then[layer.weight]
+                unit = 2.0**device.store_mantissas(weight)[1]
+                assert np.abs(device.store(weight) - wanted).max() <= unit / 2 and unit <= 2.0**-6
+
+
+def test_an_evaluation_does_not_disturb_training():
+    states = []
+    for every in (0, 2):
+        with Trainer(replace(INT8, evaluate_every=every, evaluation_episodes=12)) as trainer:
+            trainer.train()
+            weights = [trainer.device.store(layer.weight).tobytes() for layer in trainer.net.layers]
+            states.append((trainer.curve, weights, [replace(p, wall_s=0, true_return=None) for p in trainer.history]))
+            evaluated = [p.true_return for p in trainer.history]
+            assert [value is not None for value in evaluated] == [bool(every) and number % 2 == 0 for number in range(1, 9)]
+            if every:
+                assert len(trainer.evaluation.run()) == 16  # two from each of 8 environments
+    assert states[0] == states[1]
+
+
+@pytest.mark.parametrize("settings", [
+    {"env": "Acrobot-v1", "hidden": (16,)}, {"normalize": True}, {"sampler_observations": "int8"}, {"activation": "relu"}, {"lanes": 4},
+    {"env": "Taxi-v4", "hidden": (8,), "minibatch": 16}, {"correction": "reject_k3", "threshold": 0.01, "publication_lag": 1},
+], ids=str)
+def test_settings_run(settings):
+    with Trainer(replace(INT8, **settings)) as trainer:
+        for _ in range(2):
+            progress = trainer.iteration()
+        assert progress.mismatch is not None and progress.weight_version == progress.updates > progress.sampler_version >= 0
+
+
+@pytest.mark.parametrize("change,message", [
+    ({"sampler": "int4"}, "sampler 'int4' is none of: learner, int8"),
+    ({"publication_lag": -1}, "publication_lag is -1 and must be at least 0"),
+    ({"publication_lag": 2}, "always acts with its current weights; set sampler to int8"),
+    ({"sampler": "int8", "sampler_observations": "int4"}, "observations 'int4' are none of: int8, int16"),
+    ({"evaluate_every": -1}, "evaluate_every is -1"), ({"evaluation_episodes": 0}, "evaluation_episodes is 0 and must be at least 1"),
+])
+def test_bad_settings(change, message):
+    with pytest.raises(SettingsError, match=message):
+        Trainer(replace(SMALL, **change))
+
+
+def test_metrics_against_their_formulas():
+    """The chip's sums over the samples of a rollout against float64, from the log-probabilities themselves."""
+    with Trainer(replace(INT8, publication_lag=2, correction="icepop_ppo", learning_rate=0.2)) as trainer:
+        for _ in range(4):
+            progress = trainer.iteration()
+        x = (trainer.old_logp - trainer.records[..., LOGP].astype(np.int64)) / 1024
+        rho = np.exp(x)
+        got = progress.mismatch
+        assert np.isclose(got.mean, rho.mean(), rtol=1e-4) and np.isclose(got.deviation, rho.std(), rtol=1e-3)
+        assert np.isclose(got.effective_sample_size, rho.sum()**2 / (rho.size * (rho**2).sum()), rtol=1e-3)
+        assert np.isclose(got.k1, -x.mean(), atol=1e-9) and np.isclose(got.k3, (rho - 1 - x).mean(), rtol=1e-3)
+        assert np.isclose(got.chi_square, (rho**2).mean() - 1, atol=1e-4 * (rho**2).mean())
+        assert got.masked == np.mean((rho < 0.5) | (rho > 2)) and 0 < got.masked < 1
+
+
+def test_alerts():
+    fine = RatioMetrics(1.0, 0.1, 0.99, 0.01, 0.01, 0.01, 0.2, 0.2)
+    assert not alerts(fine) and not alerts(RatioMetrics.of({"count": 0}))
+    assert alerts(replace(fine, effective_sample_size=0.25)) == {"effective_sample_size": "effective sample size 0.25 is below 0.3"}
+    bad = RatioMetrics(2.5, 1.5, 0.2, -0.2, 0.3, 1.5, 0.0, 0.0)
+    assert alerts(bad).keys() == {"mean", "deviation", "effective_sample_size", "k1", "k3", "chi_square"}
+    assert alerts(bad)["k1"] == "KL divergence k1 -0.2 is below -0.1"
