@@ -27,6 +27,20 @@ def test_train_writes_result_and_curve(tmp_path, capsys):
     assert "mean return" in capsys.readouterr().out
 
 
+def test_train_with_a_stale_sampler(tmp_path, capsys):
+    """Alert levels are named once each, and the logged return stands beside the learner's own."""
+    assert main(["train", *SHORT, "--sampler", "int8", "--publication-lag", "3", "--learning-rate", "0.5", "--steps", "1024",
+                 "--evaluate-every", "4", "--evaluation-episodes", "8", "--out", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    lines = [line for line in text.splitlines() if "published alert level" in line]
+    assert len(lines) == len({line.split(": ")[1].split(" is ")[0] for line in lines}) > 0
+    assert re.match(r"after [\d,]+ steps the sampler is far from the learner: ", lines[0])
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert (result["sampler"], result["publication_lag"], result["correction"]) == ("int8", 3, "ppo")
+    assert [row["env_steps"] for row in result["evaluations"]] == [512, 1024]
+    assert all(row["true_return"] >= 8 for row in result["evaluations"]) and result["mismatch"]["effective_sample_size"] < 1
+
+
 def test_a_missed_target_is_a_failure(tmp_path, capsys):
     assert main(["train", *SHORT, "--steps", "128", "--target", "475", "--out", str(tmp_path)]) == 1
     assert re.search(r"target of 475 was not reached within 128 steps; it counts over 100 episodes, and \d episodes? ended",
@@ -42,6 +56,7 @@ def test_a_run_in_which_no_episode_ends(tmp_path, capsys):
 @pytest.mark.parametrize("arguments,message", [
     (["train", "--env", "CartPol-v1"], "unknown environment 'CartPol-v1'; did you mean 'CartPole-v1'"),
     (["train", "--env", "Pendulum-v1"], "continuous"),
+    (["train", "--publication-lag", "8"], "publication_lag is 8, but the learner always acts with its current weights"),
     (["train", "--backend", "gold"], "unknown back end 'gold'; choose one of: golden, verilator"),
     (["train", "--hidden", "512,512"], "needs 201990 scratchpad words and 8192 of 8192 are free"),
     (["train", "--lanes", "5"], "4, 8 or 16 lanes, not 5"),

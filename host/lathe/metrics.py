@@ -41,7 +41,7 @@ class RatioMetrics:
             return cls(1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
         mean, square = statistics["sum_ratio"] / count, statistics["sum_ratio2"] / count
         return cls(mean, math.sqrt(max(square - mean**2, 0.0)), min(mean**2 / square, 1.0) if square else 0.0,
-                   -statistics["sum_x"] / count, statistics["sum_k3"] / count, square - 1.0,
+                   0.0 - statistics["sum_x"] / count, statistics["sum_k3"] / count, square - 1.0,
                    statistics["clipped"] / count, statistics["masked"] / count)
 
 
