@@ -47,6 +47,17 @@ def test_short_experiment(tmp_path, capsys):
     assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
     assert {name: without_time(folder / name) for name in NAMES} == first
 
+    other = tmp_path / "other"  # as another back end may leave it
+    other.mkdir()
+    changed = first["lag0_none_seed1.json"] | {"wall_s": 1.0}
+    changed["settings"] = changed["settings"] | {"backend": "verilator"}
+    (other / "lag0_none_seed1.json").write_text(json.dumps(changed))
+    assert main([*SHORT, "--out", str(folder), "--same-as", str(other)]) == 0
+    assert "1 runs are the same in" in capsys.readouterr().out
+    (other / "lag0_none_seed1.json").write_text(json.dumps(changed | {"k3": 0.0}))
+    assert main([*SHORT, "--out", str(folder), "--same-as", str(other)]) == 1
+    assert "lag0_none_seed1: k3 differ from those in" in capsys.readouterr().err
+
     docs = tmp_path / "docs"
     docs.mkdir()
     (docs / "mismatch.md").write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")

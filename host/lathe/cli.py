@@ -2,6 +2,7 @@
 """The command `lathe`: train, info, verify, trace, experiment. A mistake of the user's ends with one line and exit code 2."""
 
 import argparse
+import json
 import math
 import sys
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from .backends import BACKENDS, backend_class
 from .errors import LatheError, MismatchError
-from .experiment import CORRECTIONS, LAGS, RECIPE, collect, load, plan
+from .experiment import CORRECTIONS, LAGS, RECIPE, Run, collect, differences, load, plan
 from .metrics import Progress, alerts
 from .ppo import Trainer
 from .settings import Settings
@@ -85,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     experiment.add_argument("--jobs", type=int, default=1, help="runs at a time, each in a process")
     experiment.add_argument("--out", type=Path, default=Path("build/experiment/mismatch"), help="folder of a JSON file a run; what is "
                                                                                                   "there is not run again")
+    experiment.add_argument("--same-as", type=Path, help="folder of runs that have to be the same, from another back end for example")
     experiment.add_argument("--report", action="store_true", help="train nothing: write table and pictures of the runs that are there")
     experiment.add_argument("--docs", type=Path, default=Path("docs"), help="folder that --report writes mismatch.md and pictures into")
     experiment.set_defaults(command=_experiment)
@@ -255,11 +257,26 @@ def _experiment(arguments: argparse.Namespace) -> int:
         results = collect(runs, changes, arguments.out, arguments.jobs, lambda line: print(line, flush=True))
     if not results:
         raise LatheError(f"no run of these is in {arguments.out}; run the command without --report first")
+    if arguments.same_as:
+        _compare_runs(runs, results, arguments.same_as)
     print("\n".join(mismatch.table(results)))
     if arguments.report:
         for path in mismatch.write(results, arguments.docs):
             print(f"wrote {path}")
     return 0
+
+
+def _compare_runs(runs: list[Run], results: list[dict], folder: Path) -> None:
+    """Print how many runs are in `folder` with the same figures; MismatchError if one differs."""
+    same = 0
+    by_name = {Run(figures["lag"], figures["correction"], figures["seed"]).name: figures for figures in results}
+    for run in runs:
+        path = folder / f"{run.name}.json"
+        if run.name in by_name and path.exists():
+            if different := differences(by_name[run.name], json.loads(path.read_text())):
+                raise MismatchError(f"{run.name}: {', '.join(different)} differ from those in {folder}")
+            same += 1
+    print(f"{same} runs are the same in {folder}")
 
 
 def _print_chip(device) -> None:

@@ -135,6 +135,17 @@ def load(path: Path, run: Run, changes: dict) -> dict | None:
     return figures
 
 
+def differences(first: dict, second: dict) -> list[str]:
+    """Return what two results of the same run differ in, apart from the back end that made them and the time it took."""
+    def compared(figures: dict) -> dict:
+        kept = {name: value for name, value in figures.items() if name not in ("settings", "wall_s")}
+        return kept | {f"setting {name}": value for name, value in figures["settings"].items() if name != "backend"}
+
+    # What has been written and read again is lists where it was tuples
+    a, b = (json.loads(json.dumps(compared(figures))) for figures in (first, second))
+    return [name for name in a | b if a.get(name) != b.get(name)]
+
+
 def collect(runs: list[Run], changes: dict, folder: Path, jobs: int = 1, show: Callable[[str], None] = print) -> list[dict]:
     """Execute the runs that are missing in `folder` and return the figures of all.
 
