@@ -210,7 +210,7 @@ def test_training_is_the_same_on_both_back_ends():
         with Trainer(Settings(backend=backend, seed=9, steps=1024)) as trainer:
             trainer.train()
             weights.append([trainer.device.store_mantissas(layer.weight)[0] for layer in trainer.net.layers])
-            curve = trainer.curve
+            curve = trainer.rollout.curve
         weights[-1].append(np.array(curve))
     for golden, chip in zip(*weights, strict=True):
         assert np.array_equal(golden, chip)

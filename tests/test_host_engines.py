@@ -80,7 +80,7 @@ def test_bypass_changes_nothing_if_the_sampler_is_the_learner():
     for bypass in (False, True):
         with Trainer(replace(SMALL, bypass=bypass)) as trainer:
             trainer.train()
-            states.append((trainer.curve, trainer.device.backend.scratchpad.tobytes()))
+            states.append((trainer.rollout.curve, trainer.device.backend.scratchpad.tobytes()))
     assert states[0] == states[1]
 
 
@@ -104,8 +104,8 @@ def test_whose_log_probabilities_the_records_hold(lag, bypass):
         def counted(program):
             if program is trainer.learner.update:
                 batch = trainer.learner.records.data
-                old = trainer.records[..., LOGP] if bypass else trainer.old_logp
-                columns = (old, trainer.records[..., LOGP], trainer.records[..., SAMPLED_VERSION],
+                old = trainer.rollout.records[..., LOGP] if bypass else trainer.old_logp
+                columns = (old, trainer.rollout.records[..., LOGP], trainer.rollout.records[..., SAMPLED_VERSION],
                            np.broadcast_to(np.arange(8), old.shape))
                 known = Counter(zip(*(column.ravel().tolist() for column in columns), strict=True))
                 assert not Counter(map(tuple, batch[:, [OLD_LOGP, SAMPLER_LOGP, VERSION, ENVIRONMENT]].tolist())) - known
@@ -115,7 +115,7 @@ def test_whose_log_probabilities_the_records_hold(lag, bypass):
         trainer.actor.act, device.run = watched, counted
         trainer.iteration()
         assert checked == [64] * 4
-        logged = trainer.records[..., LOGP] / 1024
+        logged = trainer.rollout.records[..., LOGP] / 1024
         assert np.abs(logged - np.array(own)).max() < 6e-4  # what SAMPLE may be off
         learner = trainer.old_logp / 1024
         assert np.abs(learner - logged).max() > (0.05 if lag else 0.002)
@@ -127,7 +127,7 @@ def test_age_of_the_samplers_weights_is_constant(lag):
     versions = []
     with Trainer(replace(INT8, publication_lag=lag, steps=1024)) as trainer:
         trainer.train(lambda p: versions.append((p.sampler_version, p.weight_version)))
-        assert set(trainer.records[..., SAMPLED_VERSION].ravel().tolist()) == {versions[-1][0]}
+        assert set(trainer.rollout.records[..., SAMPLED_VERSION].ravel().tolist()) == {versions[-1][0]}
     assert [sampler for sampler, _ in versions] == [4 * max(iteration - lag, 0) for iteration in range(8)]
     assert [learner for _, learner in versions] == list(range(4, 36, 4))
 
@@ -165,7 +165,7 @@ def test_an_evaluation_does_not_disturb_training():
         with Trainer(replace(INT8, evaluate_every=every, evaluation_episodes=12)) as trainer:
             trainer.train()
             weights = [trainer.device.store(layer.weight).tobytes() for layer in trainer.net.layers]
-            states.append((trainer.curve, weights, [replace(p, wall_s=0, true_return=None) for p in trainer.history]))
+            states.append((trainer.rollout.curve, weights, [replace(p, wall_s=0, true_return=None) for p in trainer.history]))
             evaluated = [p.true_return for p in trainer.history]
             assert [value is not None for value in evaluated] == [bool(every) and number % 2 == 0 for number in range(1, 9)]
             if every:
@@ -201,7 +201,7 @@ def test_metrics_against_their_formulas():
     with Trainer(replace(INT8, publication_lag=2, correction="icepop_ppo", learning_rate=0.2)) as trainer:
         for _ in range(4):
             progress = trainer.iteration()
-        x = (trainer.old_logp - trainer.records[..., LOGP].astype(np.int64)) / 1024
+        x = (trainer.old_logp - trainer.rollout.records[..., LOGP].astype(np.int64)) / 1024
         rho = np.exp(x)
         got = progress.mismatch
         assert np.isclose(got.mean, rho.mean(), rtol=1e-4) and np.isclose(got.deviation, rho.std(), rtol=1e-3)

@@ -23,7 +23,7 @@ SMALL = Settings(environments=8, rollout=16, epochs=2, minibatch=64, steps=256)
 def digest(trainer: Trainer) -> str:
     chip = trainer.device.backend
     state = hashlib.sha256()
-    for part in (chip.scratchpad, chip.exponents, trainer.device.memory, np.array(trainer.curve)):
+    for part in (chip.scratchpad, chip.exponents, trainer.device.memory, np.array(trainer.rollout.curve)):
         state.update(np.ascontiguousarray(part).tobytes())
     state.update(repr((trainer.device.registers.statistics(), trainer.device.version, trainer.device.saturations)).encode())
     return state.hexdigest()
@@ -62,18 +62,15 @@ def test_it_learns():
 
 
 class Scripted(gymnasium.Env):
-    """Observation: the step number; reward 1; ends or is cut off on schedule."""
+    """Observation and reward: the step number; ends or is cut off on the schedule of its number, which follows from its seed."""
 
     observation_space = gymnasium.spaces.Box(-100, 100, (1,))
     action_space = gymnasium.spaces.Discrete(2)
-    made = 0
-
-    def __init__(self):
-        self.index = Scripted.made % 4
-        Scripted.made += 1
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
+        if seed is not None:
+            self.index = seed - 1
         self.step_number = 0
         return np.zeros(1, np.float32), {}
 
@@ -92,16 +89,16 @@ def scripted():
     gymnasium.registry.pop(name)
 
 
-def test_advantages_against_a_plain_recursion(scripted):
-    settings = Settings(env=scripted, environments=4, rollout=16, minibatch=64, gamma=0.9, gae_lambda=0.8, hidden=(8,))
+@pytest.mark.parametrize("collecting", [{}, {"environment_workers": 4}, {"environment_workers": 3, "inference_batch": 3}], ids=str)
+def test_advantages_against_a_plain_recursion(scripted, collecting):
+    settings = Settings(env=scripted, environments=4, rollout=16, minibatch=64, gamma=0.9, gae_lambda=0.8, hidden=(8,), **collecting)
     with Trainer(settings) as trainer:
         seen = []
         act = trainer.act
         trainer.act = lambda x: seen.append((x.copy(), act(x))) or seen[-1][1]
-        trainer.collect()
+        trainer.rollout.collect()
         trainer.score()
         advantages, returns = trainer.advantages()
-
 
         values = {}
         for shown, records in seen:
@@ -123,18 +120,19 @@ def test_advantages_against_a_plain_recursion(scripted):
                 running = delta + 0.9 * 0.8 * (0.0 if last else running)
                 expected[t] = running
             assert np.allclose(advantages[:, env], expected), f"environment {env}"
-        assert np.allclose(returns - advantages, np.ldexp(trainer.records[:, :, VALUE].astype(float), -10))
-        assert trainer.cut.sum() == 3 and trainer.done.sum() == 3 + 2 * 5
-        assert [r for _, r in trainer.curve].count(6.0) == 10 and [r for _, r in trainer.curve].count(15.0) == 3
+        assert np.allclose(returns - advantages, np.ldexp(trainer.rollout.records[:, :, VALUE].astype(float), -10))
+        assert trainer.rollout.cut.sum() == 3 and trainer.rollout.done.sum() == 3 + 2 * 5
+        assert [r for _, r in trainer.rollout.curve].count(6.0) == 10 and [r for _, r in trainer.rollout.curve].count(15.0) == 3
 
 
 @pytest.mark.parametrize("observation,reward,message", [
     (np.nan, 0.0, "gave an observation whose element 0 is nan"), (np.inf, 0.0, "gave an observation whose element 0 is inf"),
     (1.0, np.nan, "gave the reward nan"), (1.0, -np.inf, "gave the reward -inf"),
 ])
-def test_environments_must_give_finite_numbers(scripted, monkeypatch, observation, reward, message):
+@pytest.mark.parametrize("workers", [0, 2])
+def test_environments_must_give_finite_numbers(scripted, monkeypatch, workers, observation, reward, message):
     monkeypatch.setattr(Scripted, "step", lambda self, action: (np.full(1, observation, np.float32), reward, False, False, {}))
-    with Trainer(replace(SMALL, env=scripted)) as trainer, pytest.raises(SettingsError, match=message):
+    with Trainer(replace(SMALL, env=scripted, environment_workers=workers)) as trainer, pytest.raises(SettingsError, match=message):
         trainer.iteration()
 
 
@@ -182,7 +180,7 @@ def test_the_host_computes_nothing_of_the_network():
 
         step = trainer.actor.records
         trainer.actor.records = Block(step.name, step.address, step.data.view(FromChip))
-        trainer.records = trainer.records.view(FromChip)
+        trainer.rollout.records = trainer.rollout.records.view(FromChip)
         assert trainer.settings.environments * trainer.settings.rollout == 128
 
         during_update = []
@@ -194,7 +192,7 @@ def test_the_host_computes_nothing_of_the_network():
             run(program)
             during_update.append(FromChip.count.total() - before)
             if program is trainer.learner.update:  # old log-probabilities go back as they came
-                records, batch = trainer.records.reshape(128, -1), trainer.learner.records.data
+                records, batch = trainer.rollout.records.reshape(128, -1), trainer.learner.records.data
                 came = Counter(map(tuple, records[:, [ACTION, LOGP, LOGP, SAMPLED_VERSION]].tolist()))
                 assert not Counter(map(tuple, batch[:, [OLD_ACTION, OLD_LOGP, SAMPLER_LOGP, VERSION]].tolist())) - came
 
@@ -203,7 +201,7 @@ def test_the_host_computes_nothing_of_the_network():
 
         def counted_step(actions):
             calls["environment step"] += 1
-            assert np.array_equal(actions, trainer.records[calls["environment step"] - 1, :, ACTION])
+            assert np.array_equal(actions, trainer.rollout.records[calls["environment step"] - 1, :, ACTION])
             return env_step(actions)
 
         trainer.envs.step = counted_step
@@ -259,6 +257,9 @@ def test_observation_encoding():
 
 @pytest.mark.parametrize("change,message", [
     ({"minibatch": 100}, "minibatch = 100 does not divide"), ({"gamma": 1.5}, "gamma is 1.5 and must lie between 0 and 1"),
+    ({"inference_batch": 9}, "inference_batch is 9 and must lie between 1 and environments = 8"),
+    ({"inference_timeout": -1.0}, "inference_timeout is -1.0 and must be at least 0"),
+    ({"environment_workers": -1}, "environment_workers is -1"),
     ({"epochs": 0}, "epochs is 0 and must be at least 1"), ({"correction": "x"}, "is none of: none, importance_sampling, tis, "),
     ({"cap": 2.0}, "cap is set, but correction 'ppo' takes: clip, clip_high"), ({"correction": "reject_k1"}, "'reject_k1' needs threshold"),
     ({"correction": "gspo"}, "correction 'gspo' works on whole sequences, but minibatches are drawn sample by sample; choose"),

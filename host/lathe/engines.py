@@ -30,13 +30,14 @@ class Actor:
 
     Attributes
     ----------
+    rows : int
     program : Program
     x, records : Block
         What goes in and out, in outside memory.
     """
 
     def __init__(self, layout: Layout, net: MLP | Sampler, rows: int, prefix: str, input_exponent: int):
-        self._exponent = input_exponent
+        self.rows, self._exponent = rows, input_exponent
         acts = net.activations(rows, prefix, input_exponent + 8 * (net.observations == "int8"))
         records = layout.records(f"{prefix}.records", rows)
         self._input = acts.x
@@ -48,12 +49,23 @@ class Actor:
         self.program.store(records, self.records)
 
     def act(self, device: Device, x: np.ndarray) -> np.ndarray:
-        """Run on int16 observations (rows, inputs); returns the records, int16 (rows, elements)."""
+        """Run on int16 observations (any number, inputs); returns the records, int16 (that number, elements).
+
+        Takes `rows` at a time; where fewer are left, the other rows of outside memory are run as they are.
+        """
         if self._input.packed:
             x = quantize(dequantize(x, self._exponent), self._input.initial, self._input.bits)
-        self.x.data[:] = self._input.pack(x)
-        device.run(self.program)
-        return self.records.data.copy()
+        done = []
+        for start in range(0, len(x), self.rows):
+            part = self._input.view(slice(0, min(self.rows, len(x) - start)))
+            self.x.data[:part.rows] = part.pack(x[start:start + self.rows])
+            device.run(self.program)
+            done.append(self.records.data[:part.rows].copy())
+        return np.concatenate(done)
+
+    def runs(self, observations: int) -> int:
+        """Return how often `act` runs the program for so many observations."""
+        return -(-observations // self.rows)
 
 
 class Publication:

@@ -75,6 +75,8 @@ class Progress:
         Learner over sampler at the start of the iteration's updates, if the sampler is not the learner.
     sampler_version : int
         Weight version that the sampler acted with, low 16 bits.
+    batch_fill : float
+        Share of the sampler's batches that was filled so far; less than 1 only with environments in processes.
     true_return : float or None
         Mean return of the learner's own evaluation, if one followed this iteration.
     """
@@ -91,6 +93,7 @@ class Progress:
     mismatch: RatioMetrics | None = None
     weight_version: int = 0
     sampler_version: int = 0
+    batch_fill: float = 1.0
     true_return: float | None = None
     chip_cycles: int = 0
     macs: int = 0

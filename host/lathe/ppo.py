@@ -8,16 +8,15 @@ log-probabilities, ratios, the loss gradient, the backward pass, the weight upda
 
 import math
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
+from .batching import EnvironmentPool
 from .device import Device
 from .engines import Actor, Learner, Publication
 from .environments import ObservationEncoder, make_environments
-from .errors import SettingsError
 from .evaluation import Evaluation
 from .metrics import Progress, RatioMetrics
 from .networks import MLP, Sampler
@@ -42,6 +41,7 @@ from .records import (
     VERSION,
     as_values,
 )
+from .rollout import AsynchronousRollout, Rollout
 from .settings import Settings
 from .tensor import quantize
 
@@ -57,8 +57,8 @@ class Trainer:
 
     Attributes
     ----------
-    curve : list of (environment step, return)
-        Every finished episode.
+    rollout : Rollout
+        What is trained on, and every finished episode.
     history : list of Progress
         One entry an iteration.
     """
@@ -66,11 +66,11 @@ class Trainer:
     def __init__(self, settings: Settings, backend: Callable | None = None):
         settings.check()
         self.settings = s = settings
-        self.envs = make_environments(s.env, s.environments)
         self.device = self.evaluation = None
+        self.envs = (EnvironmentPool(s.env, s.environments, s.environment_workers) if s.environment_workers
+                     else make_environments(s.env, s.environments))
         try:
             self.encoder = ObservationEncoder(self.envs.single_observation_space, s.normalize)
-            self.first_action = int(self.envs.single_action_space.start)
             self.device = Device(backend or s.backend, s.lanes, s.banks, s.memory_bytes, s.seed)
             self.rng = np.random.default_rng(s.seed)
             self._record_programs()
@@ -101,7 +101,7 @@ class Trainer:
         self.net = net = MLP(layout, self.encoder.width, s.hidden, int(self.envs.single_action_space.n), s.activation,
                              s.weight_exponent, slots=s.slots)
         sampler = Sampler(net, s.sampler_observations) if s.sampler == "int8" else None
-        self.actor = Actor(layout, sampler or net, s.environments, "rollout", exponent)
+        self.actor = Actor(layout, sampler or net, s.sampler_rows, "rollout", exponent)
         self.learner = Learner(layout, net, s, exponent)
         self.publication = Publication(layout, sampler, s.publication_lag) if sampler else None
         if s.evaluate_every:
@@ -136,23 +136,15 @@ class Trainer:
         s = self.settings
         self.progress = Progress()
         self.history: list[Progress] = []
-        self.curve: list[tuple[int, float]] = []
-        self.recent: deque[float] = deque(maxlen=100)
         self.warmup_saturations = 0
-        self._running_return = np.zeros(s.environments)
-        shape = (s.rollout, s.environments)
-        self.x = np.zeros((*shape, self.encoder.width), np.int16)
-        self.records = np.zeros((*shape, self.actor.records.data.shape[1]), np.int16)
-        self.rewards, self.next_values = np.zeros(shape), np.zeros(shape)
-        self.done, self.cut = np.zeros(shape, bool), np.zeros(shape, bool)
-        observations, _ = self.envs.reset(seed=s.seed)
-        self.next_x = self.encoder(observations)
+        collecting = AsynchronousRollout if s.environment_workers else Rollout
+        self.rollout = collecting(self, self.envs, self.encoder, self.actor.records.data.shape[1], s)
         self._cycles_before = self.device.cycles
         self._time = time.perf_counter()
 
     def act(self, x: np.ndarray) -> np.ndarray:
-        """Let the sampler act on encoded observations; returns the records, int16 (environments, elements)."""
-        self._count(self.actor.program)
+        """Let the sampler act on encoded observations; returns the records, int16 (n, elements)."""
+        self._count(self.actor.program, self.actor.runs(len(x)))
         records = self.actor.act(self.device, x)
         if self.publication:  # SAMPLE wrote the learner's version
             records[:, SAMPLED_VERSION] = np.uint16(self.publication.version & 0xFFFF).view(np.int16)
@@ -174,42 +166,14 @@ class Trainer:
         return np.concatenate(evaluated)
 
     def values_of(self, x: np.ndarray) -> np.ndarray:
-        """Return the learner's value estimates of encoded observations (environments, width)."""
+        """Return the learner's value estimates of encoded observations (n, width)."""
         if self.publication is None:
             return as_values(self.act(x)[:, VALUE])
         blank = np.zeros((len(x), self.learner.records.data.shape[1]), np.int16)
         return as_values(self.evaluate(x, blank)[:, EVALUATED_VALUE])
 
-    def _count(self, program: Program) -> None:
-        self.progress.macs += program.macs
-
-    def collect(self) -> None:
-        """Step all environments `rollout` times."""
-        s = self.settings
-        for t in range(s.rollout):
-            self.x[t] = self.next_x
-            self.records[t] = self.act(self.next_x)
-            observations, reward, terminated, truncated, _ = self.envs.step(self.records[t, :, ACTION] + self.first_action)
-            self.progress.env_steps += s.environments
-            if not np.isfinite(reward).all():
-                index = int(np.argmin(np.isfinite(reward)))
-                raise SettingsError(f"environment number {index} of '{s.env}' gave the reward {reward[index]}; advantages need finite "
-                                    "rewards, correct or wrap the environment")
-            self.rewards[t] = reward
-            self._running_return += reward
-            self.done[t] = ended = terminated | truncated
-            self.cut[t] = truncated & ~terminated
-            self.next_x = self.encoder(observations)
-            if ended.any():
-                if self.cut[t].any():  # cut off by a time limit: the value of where it stood stands for the rest
-                    self.next_values[t] = self.values_of(self.next_x)
-                for index in np.flatnonzero(ended):
-                    self.recent.append(float(self._running_return[index]))
-                    self.curve.append((self.progress.env_steps, float(self._running_return[index])))
-                    self._running_return[index] = 0.0
-                observations, _ = self.envs.reset(options={"reset_mask": ended})
-                fresh = self.encoder(observations, learn=False)
-                self.next_x[ended] = fresh[ended]
+    def _count(self, program: Program, runs: int = 1) -> None:
+        self.progress.macs += program.macs * runs
 
     def score(self) -> None:
         """Set log-probabilities and values of the rollout under the learner at the start of the update.
@@ -217,15 +181,16 @@ class Trainer:
         A sampler that is the learner has recorded them. For another one the learner evaluates the samples, and their ratios,
         learner over sampler, go through the correction once, for the statistics alone.
         """
+        rollout = self.rollout
         if self.publication is None:
-            self.old_logp, self.values = self.records[..., LOGP], self.records[..., VALUE]
+            self.old_logp, self.values = rollout.records[..., LOGP], rollout.records[..., VALUE]
             return
-        sampled = self.records.reshape(-1, self.records.shape[2])
+        sampled = rollout.records.reshape(-1, rollout.records.shape[2])
         records = np.zeros((len(sampled), self.learner.records.data.shape[1]), np.int16)
         records[:, OLD_ACTION], records[:, SAMPLER_LOGP] = sampled[:, ACTION], sampled[:, LOGP]
         replace(self.correction, stats_lane="rho").write(self.device.registers)
         self.device.clear_statistics()
-        evaluated = self.evaluate(self.x.reshape(-1, self.encoder.width), records).reshape(*self.records.shape[:2], -1)
+        evaluated = self.evaluate(rollout.x.reshape(-1, self.encoder.width), records).reshape(*rollout.records.shape[:2], -1)
         self.progress.mismatch = RatioMetrics.of(self.device.statistics())
         self.device.clear_statistics()
         self.correction.write(self.device.registers)
@@ -237,24 +202,24 @@ class Trainer:
         ``delta_t = r_t + gamma V(s_t+1) - V(s_t)``; ``A_t = delta_t + gamma lambda A_t+1``, cut where an episode ended;
         V of the state after a terminal one is 0, after a cut one the value of the state at which it was cut.
         """
-        s = self.settings
+        s, rollout = self.settings, self.rollout
         values = as_values(self.values)
-        following = np.concatenate([values[1:], self.values_of(self.next_x)[None]])
-        following = np.where(self.done, np.where(self.cut, self.next_values, 0.0), following)
-        delta = self.rewards * s.reward_scale + s.gamma * following - values
+        following = np.concatenate([values[1:], self.values_of(rollout.next_x)[None]])
+        following = np.where(rollout.done, np.where(rollout.cut, rollout.next_values, 0.0), following)
+        delta = rollout.rewards * s.reward_scale + s.gamma * following - values
         advantages, running = np.zeros_like(delta), np.zeros(s.environments)
         for t in reversed(range(s.rollout)):
-            running = delta[t] + s.gamma * s.gae_lambda * np.where(self.done[t], 0.0, running)
+            running = delta[t] + s.gamma * s.gae_lambda * np.where(rollout.done[t], 0.0, running)
             advantages[t] = running
         return advantages, advantages + values
 
     def minibatches(self, advantages: np.ndarray, returns: np.ndarray):
         """Put one shuffled minibatch after the other into outside memory and yield after each."""
-        s = self.settings
+        s, rollout = self.settings, self.rollout
         samples = s.rollout * s.environments
-        x, records = self.x.reshape(samples, -1), self.records.reshape(samples, -1)
+        x, records = rollout.x.reshape(samples, -1), rollout.records.reshape(samples, -1)
         old = records[:, LOGP] if s.bypass else self.old_logp.ravel()
-        last = self.done.copy()
+        last = rollout.done.copy()
         last[-1] = True
         last, environment = last.ravel(), np.arange(samples) % s.environments
         advantages, returns = advantages.ravel(), quantize(returns.ravel(), VALUE_EXPONENT)
@@ -287,7 +252,8 @@ class Trainer:
         """Collect a rollout, update on it, and return the new state; ends early after `max_updates` updates in total."""
         s, p = self.settings, self.progress
         p.learning_rate = s.learning_rate * max(0.0, 1.0 - p.env_steps / s.anneal_steps)
-        self.collect()
+        self.rollout.collect()
+        p.env_steps = self.rollout.env_steps
         self.score()
         advantages, returns = self.advantages()
         self._set_learning_rate(p.learning_rate)
@@ -327,19 +293,20 @@ class Trainer:
         p.clip_fraction = statistics["clipped"] / count
         p.entropy, p.k3 = statistics["sum_entropy"] / count, statistics["sum_k3"] / count
         p.ratio = RatioMetrics.of(statistics)
-        p.sampler_version = int(np.uint16(self.records[-1, -1, SAMPLED_VERSION]))
+        p.sampler_version = int(np.uint16(self.rollout.records[-1, -1, SAMPLED_VERSION]))
         p.weight_version, p.saturations = device.version, device.saturations - self._saturations_before
         p.chip_cycles = device.cycles - self._cycles_before
         p.array_utilization = p.macs / (self.settings.lanes**2 * p.chip_cycles) if p.chip_cycles else None
-        p.episodes = len(self.curve)
-        p.mean_return_100 = sum(self.recent) / len(self.recent) if self.recent else math.nan
+        p.batch_fill = self.rollout.batch_fill
+        p.episodes, recent = len(self.rollout.curve), self.rollout.recent
+        p.mean_return_100 = sum(recent) / len(recent) if recent else math.nan
         p.wall_s = time.perf_counter() - self._time
 
     @property
     def solved(self) -> bool:
         """Whether the last 100 episodes reach the target."""
         target = self.settings.target
-        return target is not None and len(self.recent) == 100 and self.progress.mean_return_100 >= target
+        return target is not None and len(self.rollout.recent) == 100 and self.progress.mean_return_100 >= target
 
     def train(self, on_iteration: Callable[[Progress], None] | None = None) -> Progress:
         """Iterate until the next rollout would exceed the steps, or the target is reached."""

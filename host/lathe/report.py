@@ -39,6 +39,7 @@ def result(trainer: Trainer, wall_s: float) -> dict:
         "mismatch": asdict(p.mismatch) if p.mismatch else None,
         "evaluations": [{"env_steps": h.env_steps, "logged_return": h.mean_return_100, "true_return": h.true_return}
                         for h in trainer.history if h.true_return is not None],
+        "batch_fill": round(p.batch_fill, 4),
         "lanes": s.lanes,
         "banks": s.banks,
     }
@@ -62,8 +63,8 @@ def draw(trainer: Trainer, path: Path) -> None:
 
     s, p = trainer.settings, trainer.progress
     figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
-    if trainer.curve:
-        steps, returns = np.array(trainer.curve).T
+    if trainer.rollout.curve:
+        steps, returns = np.array(trainer.rollout.curve).T
         axes.plot(steps, returns, ".", markersize=2, alpha=0.35, color="tab:gray", label="episode")
         axes.plot([h.env_steps for h in trainer.history], [h.mean_return_100 for h in trainer.history], color="tab:blue",
                   label="mean of the last 100")

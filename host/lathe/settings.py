@@ -38,6 +38,10 @@ class Settings:
     weight_exponent: int = _setting(-13, "static exponent of weights and biases: they range over +-2**(15 + this)")
     # PPO
     environments: int = _setting(16, "environments stepped side by side")
+    environment_workers: int = _setting(0, "processes that step the environments, each on its own; 0: in lock step, repeatable")
+    inference_batch: int | None = _setting(None, "observations that the sampler serves at a time; all environments, or half of them "
+                                                 "with environment_workers, unless set")
+    inference_timeout: float = _setting(0.002, "environment_workers: seconds that an observation waits for a full batch")
     rollout: int = _setting(64, "steps of each environment between updates")
     epochs: int = _setting(2, "passes over a rollout")
     minibatch: int = _setting(128, "samples of one weight update")
@@ -96,10 +100,17 @@ class Settings:
             raise SettingsError(f"a rollout has environments x rollout = {samples} samples, which minibatch = {self.minibatch} "
                                 "does not divide; choose a divisor")
 
+    @property
+    def sampler_rows(self) -> int:
+        """Observations that the sampler serves at a time."""
+        return self.inference_batch or (max(self.environments // 2, 1) if self.environment_workers else self.environments)
+
     def _check_sampler(self) -> None:
+        if self.inference_batch is not None and not 1 <= self.inference_batch <= self.environments:
+            raise SettingsError(f"inference_batch is {self.inference_batch} and must lie between 1 and environments = {self.environments}")
         if self.sampler not in SAMPLERS:
             raise SettingsError(f"sampler '{self.sampler}' is none of: {', '.join(SAMPLERS)}")
-        for name in ("publication_lag", "evaluate_every"):
+        for name in ("publication_lag", "evaluate_every", "environment_workers", "inference_timeout"):
             if getattr(self, name) < 0:
                 raise SettingsError(f"{name} is {getattr(self, name)} and must be at least 0")
         if self.publication_lag and self.sampler == "learner":
