@@ -15,6 +15,7 @@ class Evaluation:
     """Plays episodes with the learner's current int16 weights, actions drawn as in training, in environments of its own.
 
     Training goes on as if nothing had happened: the tensors are its own, and the number from which random bits follow is put back.
+    The first evaluation begins with the seed after that of training; later ones go on.
 
     Parameters
     ----------
@@ -30,7 +31,7 @@ class Evaluation:
         self.actor = Actor(device.layout, net, settings.environments, "evaluation", encoder.exponent)
         self.envs = make_environments(settings.env, settings.environments)
         self._first_action = int(self.envs.single_action_space.start)
-        self._seed = settings.seed + 1  # the first reset must not give the episodes of training
+        self._seed = settings.seed + 1
 
     def close(self) -> None:
         self.envs.close()
