@@ -204,10 +204,20 @@ def test_verify_agrees_for_a_few_updates(capsys):
     assert "golden" in capsys.readouterr().out
 
 
-def test_training_is_the_same_on_both_back_ends():
+@pytest.mark.parametrize("lag", ["0", "2"])
+def test_verify_agrees_with_two_policies(lag, capsys):
+    """Rollouts by the int8 sampler, publication through outside memory, EVALUATE, a correction of both ratios, evaluations."""
+    assert main(["verify", "--updates", "7", "--seed", "6", "--environments", "8", "--minibatch", "64", "--epochs", "1",
+                 "--sampler", "int8", "--publication-lag", lag, "--correction", "icepop_ppo",
+                 "--evaluate-every", "2", "--evaluation-episodes", "8"]) == 0
+    assert "agree in every bit, seed 6: 7 updates" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("settings", [{}, {"sampler": "int8", "publication_lag": 1, "correction": "decoupled_ppo"}], ids=str)
+def test_training_is_the_same_on_both_back_ends(settings):
     weights = []
     for backend in ("golden", "verilator"):
-        with Trainer(Settings(backend=backend, seed=9, steps=1024)) as trainer:
+        with Trainer(Settings(backend=backend, seed=9, steps=1024, **settings)) as trainer:
             trainer.train()
             weights.append([trainer.device.store_mantissas(layer.weight)[0] for layer in trainer.net.layers])
             curve = trainer.rollout.curve
