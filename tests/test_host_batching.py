@@ -7,7 +7,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from lathe import SettingsError
+from lathe import LatheError, SettingsError
 from lathe.batching import Batcher, EnvironmentPool
 from lathe.environments import make_environments
 from lathe.ppo import Trainer
@@ -107,6 +107,17 @@ def test_an_environment_that_fails():
                 trainer.iteration()
     finally:
         gymnasium.registry.pop(name)
+
+
+def test_a_process_that_dies():
+    pool = EnvironmentPool("CartPole-v1", 2, 2)
+    pool.reset(1)
+    pool._processes[0].kill()
+    pool._processes[0].join()
+    pool.send(0, 1)
+    with pytest.raises(LatheError, match="a process of the environments has ended unexpectedly"):
+        pool.receive(1.0)
+    pool.close()
 
 
 def test_an_environment_that_cannot_be_learned():

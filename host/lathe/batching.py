@@ -15,6 +15,8 @@ import numpy as np
 from .environments import make_environments
 from .errors import LatheError, SettingsError
 
+GRACE = 5.0  #: seconds that a process gets to end its last step
+
 
 class Batcher:
     """Requests wait until there are enough for a batch, or until the oldest has waited long enough.
@@ -132,7 +134,8 @@ class EnvironmentPool:
         for pipe, process in zip(self._pipes, self._processes, strict=True):
             with suppress(OSError):  # it has ended already
                 pipe.send(("close", None))
-            process.join()
+            process.join(GRACE)
+            process.kill()
             pipe.close()
 
 

@@ -81,6 +81,8 @@ def _parser() -> argparse.ArgumentParser:
                             help="publication lags in iterations, separated by commas")
     experiment.add_argument("--corrections", type=_names, default=",".join(CORRECTIONS), help="corrections, separated by commas")
     experiment.add_argument("--steps", type=int, default=RECIPE["steps"], help="environment steps of a run")
+    experiment.add_argument("--sampler-observations", default=RECIPE["sampler_observations"],
+                            help="operands of the sampler's first layer: int16 or int8")
     experiment.add_argument("--backend", default="golden", help="what executes the programs: " + ", ".join(BACKENDS))
     experiment.add_argument("--jobs", type=int, default=1, help="runs at a time, each in a process")
     experiment.add_argument("--out", type=Path, default=Path("build/experiment/mismatch"), help="folder of a JSON file a run; what is "
@@ -187,7 +189,7 @@ def _experiment(arguments: argparse.Namespace) -> int:
     from . import mismatch
 
     runs = plan(arguments.seeds, arguments.lags, arguments.corrections)
-    changes = {"steps": arguments.steps, "backend": arguments.backend}
+    changes = {"steps": arguments.steps, "backend": arguments.backend, "sampler_observations": arguments.sampler_observations}
     backend_class(arguments.backend)
     if arguments.report:
         results = [figures for run in runs if (figures := load(arguments.out / f"{run.name}.json", run, changes)) is not None]

@@ -30,7 +30,8 @@ CORRECTIONS = {
 LAGS = (8, 0, 16, 2)
 #: Settings of every run, unless changed.
 RECIPE = {"env": "CartPole-v1", "steps": 200_000, "environments": 8, "rollout": 64, "epochs": 6, "minibatch": 128, "learning_rate": 0.02,
-          "anneal_steps": 300_000, "sampler": "int8", "evaluation_episodes": 8}
+          "anneal_steps": 300_000, "sampler": "int8", "sampler_observations": "int16",
+          "evaluation_episodes": 8}
 EVALUATIONS = 10  #: of the learner itself, in a run
 
 
