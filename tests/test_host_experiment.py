@@ -8,7 +8,7 @@ import pytest
 
 from lathe import SettingsError
 from lathe.cli import main
-from lathe.experiment import CORRECTIONS, LAGS, Run, load, plan
+from lathe.experiment import CORRECTIONS, LAGS, Run, differences, load, plan
 from lathe.mismatch import BEGIN, END, table
 
 SHORT = ["experiment", "mismatch", "--seeds", "1", "--lags", "0,2", "--corrections", "none,bypass", "--steps", "2560"]
@@ -57,6 +57,7 @@ def test_short_experiment(tmp_path, capsys):
     (other / "lag0_none_seed1.json").write_text(json.dumps(changed | {"k3": 0.0}))
     assert main([*SHORT, "--out", str(folder), "--same-as", str(other)]) == 1
     assert "lag0_none_seed1: k3 differ from those in" in capsys.readouterr().err
+    assert differences(changed, changed | {"settings": changed["settings"] | {"clip": 0.3, "new": 1}}) == ["setting clip"]
 
     docs = tmp_path / "docs"
     docs.mkdir()

@@ -137,14 +137,15 @@ def load(path: Path, run: Run, changes: dict) -> dict | None:
 
 
 def differences(first: dict, second: dict) -> list[str]:
-    """Return what two results of the same run differ in, apart from the back end that made them and the time it took."""
-    def compared(figures: dict) -> dict:
-        kept = {name: value for name, value in figures.items() if name not in ("settings", "wall_s")}
-        return kept | {f"setting {name}": value for name, value in figures["settings"].items() if name != "backend"}
+    """Return what two results of the same run differ in, apart from the back end that made them and the time it took.
 
-    # What has been written and read again is lists where it was tuples
-    a, b = (json.loads(json.dumps(compared(figures))) for figures in (first, second))
-    return [name for name in a | b if a.get(name) != b.get(name)]
+    Settings count that both of them name.
+    """
+    first, second = (json.loads(json.dumps(figures)) for figures in (first, second))  # lists, as after reading
+    settings = (first.pop("settings"), second.pop("settings"))
+    different = [name for name in first | second if name != "wall_s" and first.get(name) != second.get(name)]
+    return different + [f"setting {name}" for name in settings[0].keys() & settings[1].keys() - {"backend"}
+                        if settings[0][name] != settings[1][name]]
 
 
 def collect(runs: list[Run], changes: dict, folder: Path, jobs: int = 1, show: Callable[[str], None] = print) -> list[dict]:
