@@ -132,6 +132,25 @@ def test_age_of_the_samplers_weights_is_constant(lag):
     assert [learner for _, learner in versions] == list(range(4, 36, 4))
 
 
+def test_weights_never_pass_through_the_host():
+    """Programs move them: what crosses the border besides observations and records is the ring of published slots."""
+    with Trainer(replace(INT8, publication_lag=2)) as trainer:
+        moved = Counter()
+        for program in trainer.programs:
+            moved.update((program.name, op.op, next(iter(op.operands.values())).name) for op in program.operations if op.unit == "dma")
+        ring = [(f"publish {place}", *transfer) for place in range(3)
+                for transfer in (("store", "current slot"), ("load", "published slot"))]
+        batches = [(name, "load", tensor) for name in ("evaluate", "minibatch update", "warm-up")
+                   for tensor in ("batch.x", "batch.records")]
+        assert moved == Counter([*ring, *batches, ("rollout step", "load", "rollout.x"), ("rollout step", "store", "rollout.records"),
+                                 ("evaluate", "store", "batch.records")])
+        trainer.device.load = trainer.device.store = None
+        runs, run = Counter(), trainer.device.run
+        trainer.device.run = lambda program: (runs.update([program.name]), run(program))
+        trainer.iteration()
+        assert runs == {"rollout step": 16, "evaluate": 1 + 2, "warm-up": 8, "minibatch update": 4, "publish 0": 1, "adopt": 1}
+
+
 @pytest.mark.parametrize("lag", [0, 2])
 def test_what_is_published(lag):
     """The sampler holds the weights of `lag` publications ago, within half a unit of their int8 exponent; biases exactly."""
