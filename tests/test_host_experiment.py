@@ -9,7 +9,7 @@ import pytest
 from lathe import SettingsError
 from lathe.cli import main
 from lathe.experiment import CORRECTIONS, LAGS, Run, differences, load, plan
-from lathe.mismatch import BEGIN, END, table
+from lathe.mismatch import marks, table, write
 
 SHORT = ["experiment", "mismatch", "--seeds", "1", "--lags", "0,2", "--corrections", "none,bypass", "--steps", "2560"]
 NAMES = {f"lag{lag}_{correction}_seed1.json" for lag in (0, 2) for correction in ("none", "bypass")}
@@ -61,15 +61,20 @@ def test_short_experiment(tmp_path, capsys):
 
     docs = tmp_path / "docs"
     docs.mkdir()
-    (docs / "mismatch.md").write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    begin, end = marks("int16")
+    (docs / "mismatch.md").write_text(f"before\n{begin}\nold\n{end}\nafter\n")
     assert main([*SHORT, "--out", str(folder), "--report", "--docs", str(docs)]) == 0
     text = (docs / "mismatch.md").read_text()
-    assert text.startswith(f"before\n{BEGIN}\n| lag |") and text.endswith(f"{END}\nafter\n") and "old" not in text
+    assert text.startswith(f"before\n{begin}\n| lag |") and text.endswith(f"{end}\nafter\n") and "old" not in text
     assert text.count("\n| 0 | none | 1 |") == text.count("\n| 2 | bypass | 1 |") == 1
     pictures = {path: path.read_bytes() for path in docs.glob("*.svg")}
     assert {path.name for path in pictures} == {"mismatch.svg", "mismatch_truth.svg"}
     assert main([*SHORT, "--out", str(folder), "--report", "--docs", str(docs)]) == 0
     assert all(path.read_bytes() == content for path, content in pictures.items())
+
+    assert [path.name for path in write(list(first.values()), docs, "int8")] == ["mismatch.md", "mismatch_int8.svg",
+                                                                                 "mismatch_int8_truth.svg"]
+    assert (docs / "mismatch.md").read_text().startswith(text) and marks("int8")[0] in (docs / "mismatch.md").read_text()
 
     assert main([*SHORT[:-1], "3072", "--out", str(folder)]) == 2
     assert "was made with steps = 2560, not 3072; choose another --out" in capsys.readouterr().err

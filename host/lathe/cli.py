@@ -201,7 +201,7 @@ def _experiment(arguments: argparse.Namespace) -> int:
         _compare_runs(runs, results, arguments.same_as)
     print("\n".join(mismatch.table(results)))
     if arguments.report:
-        for path in mismatch.write(results, arguments.docs):
+        for path in mismatch.write(results, arguments.docs, arguments.sampler_observations):
             print(f"wrote {path}")
     return 0
 

@@ -7,7 +7,6 @@ import numpy as np
 
 from .experiment import CORRECTIONS
 
-BEGIN, END = "<!-- runs:begin -->", "<!-- runs:end -->"
 #: Columns of the table: heading, figure of a run, format.
 COLUMNS = (("return of the last 100", "return_100", ".0f"), ("mean of the curve", "curve_mean", ".0f"),
            ("learner's own return", "true_return", ".0f"), ("effective sample size", "effective_sample_size", ".3f"), ("k3", "k3", ".3g"),
@@ -43,13 +42,21 @@ def _cell(values: list[float], form: str) -> str:
     return f"{np.mean(values):{form}}{spread}"
 
 
-def write(results: list[dict], folder: Path) -> list[Path]:
-    """Put the table into mismatch.md, between its marks if it is there, and draw its pictures; returns what was written."""
-    page = folder / "mismatch.md"
-    text = page.read_text() if page.exists() else f"# Sampler and learner that differ\n\n{BEGIN}\n{END}\n"
-    head, tail = text.split(BEGIN)[0], text.split(END)[1]
-    page.write_text(head + "\n".join([BEGIN, *table(results), END]) + tail)
-    curves, truth = folder / "mismatch.svg", folder / "mismatch_truth.svg"
+def marks(observations: str) -> tuple[str, str]:
+    """Return the lines of mismatch.md between which the table stands, for samplers whose observations are int16 or int8."""
+    return f"<!-- {observations} observations: begin -->", f"<!-- {observations} observations: end -->"
+
+
+def write(results: list[dict], folder: Path, observations: str = "int16") -> list[Path]:
+    """Put the table into mismatch.md, between its marks if they are there, and draw its pictures; returns what was written."""
+    page, (begin, end) = folder / "mismatch.md", marks(observations)
+    text = page.read_text() if page.exists() else "# Sampler and learner that differ\n"
+    if begin not in text:
+        text += f"\n{begin}\n{end}\n"
+    head, tail = text.split(begin)[0], text.split(end)[1]
+    page.write_text(head + "\n".join([begin, *table(results), end]) + tail)
+    name = "mismatch" if observations == "int16" else f"mismatch_{observations}"
+    curves, truth = folder / f"{name}.svg", folder / f"{name}_truth.svg"
     _draw(results, curves, _curves, "mean return of the last 100 episodes")
     _draw(results, truth, _truth, "return")
     return [page, curves, truth]
