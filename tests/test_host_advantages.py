@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from lathe import Device, Program
-from lathe.advantages import LAST, TERMINATED, Advantages
+from lathe.advantages import Advantages
+from lathe.records import LAST, TERMINATED
 from pymodels.scan import scan
 from tb.common.scans import episodes, scan_of
 

@@ -13,8 +13,9 @@ import pytest
 from lathe import SettingsError
 from lathe.allocator import Block
 from lathe.environments import ObservationEncoder, make_environments
-from lathe.ppo import Settings, Trainer
+from lathe.ppo import Trainer
 from lathe.records import ACTION, LOGP, OLD_ACTION, OLD_LOGP, SAMPLED_VERSION, SAMPLER_LOGP, VALUE, VERSION
+from lathe.settings import Settings
 from pymodels.descriptor import DmaOp, Unit, decode
 
 SMALL = Settings(environments=8, rollout=16, epochs=2, minibatch=64, steps=256)

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from .errors import SettingsError
 from .registers import Registers
 
-LAST, TERMINATED = 1, 2  #: flags of a record, element 5
 ENVIRONMENTS = 63  #: most environments of one scan
 
 

@@ -10,11 +10,11 @@ import typing
 from dataclasses import MISSING, fields
 from pathlib import Path
 
+from .algorithms import make_trainer
 from .backends import BACKENDS, backend_class
 from .display import Display
 from .errors import LatheError, MismatchError
 from .experiment import CORRECTIONS, LAGS, RECIPE, Run, collect, differences, load, plan
-from .ppo import Trainer
 from .settings import Settings
 
 #: Settings that `lathe verify` starts from: the demonstration's programs, but short rollouts, so that updates come soon.
@@ -143,7 +143,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
     start = time.perf_counter()
     settings = _settings(arguments)
-    with Trainer(settings) as trainer:
+    with make_trainer(settings) as trainer:
         try:
             with Display(settings) as display:
                 trainer.train(display.show)
@@ -174,7 +174,7 @@ def _info(arguments: argparse.Namespace) -> int:
         with Device(settings.backend, settings.lanes, settings.banks, settings.memory_bytes, settings.seed) as device:
             _print_chip(device)
         return 0
-    with Trainer(settings) as trainer:
+    with make_trainer(settings) as trainer:
         layout = trainer.device.layout
         _print_chip(trainer.device)
         print(f"network {'-'.join(map(str, trainer.net.sizes))} ({settings.activation}); {layout.words_free} of "
@@ -248,7 +248,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 def _trace(arguments: argparse.Namespace) -> int:
     from .trace import capture
 
-    with Trainer(_settings(arguments)) as trainer:
+    with make_trainer(_settings(arguments)) as trainer:
         capture(trainer.device, [])  # refuses a back end without a clock before it has trained
         trainer.iteration(max_updates=1)
         programs = {"rollout": trainer.actor.program, "update": trainer.learner.update}

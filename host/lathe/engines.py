@@ -125,8 +125,9 @@ class Learner:
     update, warmup : Program
         One minibatch update, with and without the commit.
     evaluate : Program or None
-        Replaces log-probability and value of a minibatch's records by those of the current weights, and adds the ratio of
-        these over the sampler's to the statistics; only made if the sampler is not the learner.
+        Replaces log-probability and value of a minibatch's records by those of the current weights; only made if the sampler is
+        not the learner, and for V-trace. For PPO it adds the ratio of these over the sampler's to the statistics, which V-trace's
+        update does.
     x, records : Block
         The minibatch in outside memory.
     rate_factor : float
@@ -149,14 +150,15 @@ class Learner:
             net.backward(program, acts, grads, update=True, stochastic=s.stochastic)
         self.update.commit()
         self.evaluate = None
-        if s.sampler != "learner":
-            unused = layout.tensor("evaluate.dy", *acts.y.shape)  # a gradient that nobody reads: LOSS is there for its statistics
+        if s.sampler != "learner" or s.algorithm == "vtrace":
             self.evaluate = Program("evaluate", layout)
             self.evaluate.load(acts.x, self.x)
             self.evaluate.load(records, self.records)
             net.forward(self.evaluate, acts)
             self.evaluate.evaluate(acts.y, records)
-            self.evaluate.loss(acts.y, records, unused, gshift)
+            if s.algorithm == "ppo":
+                unused = layout.tensor("evaluate.dy", *acts.y.shape)  # a gradient that nobody reads: LOSS is there for its statistics
+                self.evaluate.loss(acts.y, records, unused, gshift)
             self.evaluate.store(records, self.records)
 
     @property

@@ -8,7 +8,8 @@ ACTION, LOGP, VALUE, SAMPLED_VERSION = 0, 1, 2, 3  # elements of a record that S
 # Elements of a record that LOSS and EVALUATE read
 OLD_ACTION, OLD_LOGP, ADVANTAGE, RETURN, SAMPLER_LOGP, FLAGS, VERSION, ENVIRONMENT = range(8)
 EVALUATED_LOGP, EVALUATED_VALUE = 1, 3  # elements of a record that EVALUATE replaces
-LAST = 1  # flag: the last sample of its sequence
+REWARD = 2  # element of a record that SCAN reads; the advantage takes its place
+LAST, TERMINATED = 1, 2  # flags: the last sample of its sequence; nothing is worth anything behind it
 
 
 def as_values(mantissas: np.ndarray) -> np.ndarray:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .ppo import Trainer
+from .training import Training
 
 
-def result(trainer: Trainer, wall_s: float) -> dict:
+def result(trainer: Training, wall_s: float) -> dict:
     """Return the figures of a run; `wall_s` counts from the start of the command, building the chip included."""
     s, p = trainer.settings, trainer.progress
     return {
@@ -32,7 +32,8 @@ def result(trainer: Trainer, wall_s: float) -> dict:
         "weight_version": p.weight_version,
         "saturations": p.saturations,
         "warmup_saturations": trainer.warmup_saturations,
-        "correction": s.correction,
+        "algorithm": s.algorithm,
+        "correction": s.correction_name,
         "sampler": s.sampler,
         "publication_lag": s.publication_lag,
         "ratio": asdict(p.ratio) if p.ratio else None,
@@ -45,7 +46,7 @@ def result(trainer: Trainer, wall_s: float) -> dict:
     }
 
 
-def write(trainer: Trainer, wall_s: float, folder: Path) -> dict:
+def write(trainer: Training, wall_s: float, folder: Path) -> dict:
     """Write result.json and learning_curve.png into `folder`; returns the result."""
     folder.mkdir(parents=True, exist_ok=True)
     figures = result(trainer, wall_s)
@@ -54,7 +55,7 @@ def write(trainer: Trainer, wall_s: float, folder: Path) -> dict:
     return figures
 
 
-def draw(trainer: Trainer, path: Path) -> None:
+def draw(trainer: Training, path: Path) -> None:
     """Draw over environment steps every episode's return, the mean of the last 100, and the learner's own evaluations."""
     import matplotlib
 

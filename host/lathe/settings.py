@@ -4,9 +4,12 @@
 import math
 from dataclasses import dataclass, field, fields
 
+from .advantages import ENVIRONMENTS, Advantages
 from .corrections import CORRECTIONS, Correction, correction, parameters
 from .errors import SettingsError
 
+#: How a rollout is learned from.
+ALGORITHMS = ("ppo", "vtrace")
 #: Who may act.
 SAMPLERS = ("learner", "int8")
 #: Parameter of a correction -> the setting that holds it.
@@ -36,18 +39,23 @@ class Settings:
     hidden: tuple[int, ...] = _setting((32, 32), "widths of the hidden layers, separated by commas")
     activation: str = _setting("tanh", "activation of the hidden layers: tanh or relu")
     weight_exponent: int = _setting(-13, "static exponent of weights and biases: they range over +-2**(15 + this)")
-    # PPO
+    # training
+    algorithm: str = _setting("ppo", "ppo, or the actor-critic with V-trace of IMPALA, whose advantages the chip makes: "
+                                     + ", ".join(ALGORITHMS))
     environments: int = _setting(16, "environments stepped side by side")
     environment_workers: int = _setting(0, "processes that step the environments, each on its own; 0: in lock step, repeatable")
     inference_batch: int | None = _setting(None, "observations that the sampler serves at a time; all environments, or half of them "
                                                  "with environment_workers, unless set")
     inference_timeout: float = _setting(0.002, "environment_workers: seconds that an observation waits for a full batch")
     rollout: int = _setting(64, "steps of each environment between updates")
-    epochs: int = _setting(2, "passes over a rollout")
+    epochs: int = _setting(2, "passes over a rollout; 1 in IMPALA")
     minibatch: int = _setting(128, "samples of one weight update")
     gamma: float = _setting(0.99, "discount of future rewards")
-    gae_lambda: float = _setting(0.95, "lambda of generalized advantage estimation")
-    correction: str = _setting("ppo", "correction by importance ratios: " + ", ".join(CORRECTIONS))
+    gae_lambda: float = _setting(0.95, "lambda of generalized advantage estimation, and of V-trace (1 in IMPALA)")
+    rho_cap: float | None = _setting(None, "algorithm vtrace: largest ratio that weights a temporal difference, below 2 (1)")
+    c_cap: float | None = _setting(None, "algorithm vtrace: largest ratio that weights a trace, below 2 (1)")
+    correction: str | None = _setting(None, "correction by importance ratios, the algorithm's own unless set; algorithm vtrace takes no "
+                                            "other: " + ", ".join(CORRECTIONS))
     clip: float = _setting(0.2, "ppo, dual_clip, decoupled_ppo, icepop_ppo, bypass_ppo: ratios beyond 1 +- this give no gradient")
     clip_high: float | None = _setting(None, "the same above 1, if it differs")
     dual_clip: float | None = _setting(None, "dual_clip: largest ratio at which a negative advantage counts (3)")
@@ -91,6 +99,7 @@ class Settings:
                 raise SettingsError(f"{name} is {getattr(self, name)} and must lie between {low} and {high}")
         if any(width < 1 for width in self.hidden):
             raise SettingsError(f"hidden is {self.hidden}; every layer needs at least one unit")
+        self._check_algorithm()
         self._check_sampler()
         self.made_correction()
         samples = self.environments * self.rollout
@@ -104,6 +113,34 @@ class Settings:
     def sampler_rows(self) -> int:
         """Observations that the sampler serves at a time."""
         return self.inference_batch or (max(self.environments // 2, 1) if self.environment_workers else self.environments)
+
+    @property
+    def correction_name(self) -> str:
+        """The correction in force."""
+        return self.correction or self.algorithm
+
+    def _check_algorithm(self) -> None:
+        if self.algorithm not in ALGORITHMS:
+            raise SettingsError(f"algorithm '{self.algorithm}' is none of: {', '.join(ALGORITHMS)}")
+        if self.algorithm != "vtrace":
+            for name in ("rho_cap", "c_cap"):
+                if getattr(self, name) is not None:
+                    raise SettingsError(f"{name} is set, but algorithm '{self.algorithm}' does not take it; set algorithm to vtrace")
+            return
+        if self.correction_name != "vtrace":
+            raise SettingsError(f"correction is '{self.correction}', but algorithm 'vtrace' weights the policy gradient by its own; "
+                                "leave it out, or set algorithm to ppo")
+        if self.bypass:
+            raise SettingsError("bypass is set, but V-trace's ratios are those of the learner over the sampler; leave it out, or set "
+                                "algorithm to ppo")
+        if self.environments > ENVIRONMENTS:
+            raise SettingsError(f"environments is {self.environments}, but V-trace's scan on the chip takes at most {ENVIRONMENTS}")
+        self.made_advantages()
+
+    def made_advantages(self) -> Advantages:
+        """Return V-trace's estimator of these settings; SettingsError if there is none."""
+        given = {name: value for name in ("rho_cap", "c_cap") if (value := getattr(self, name)) is not None}
+        return Advantages.vtrace(self.gamma, self.gae_lambda, **given)
 
     def _check_sampler(self) -> None:
         if self.inference_batch is not None and not 1 <= self.inference_batch <= self.environments:
@@ -119,7 +156,7 @@ class Settings:
 
     def made_correction(self) -> Correction:
         """Return the correction of these settings; SettingsError if there is none."""
-        takes = parameters(self.correction)
+        takes = parameters(self.correction_name)
         given = {}
         for parameter, name in CORRECTION_SETTINGS.items():
             value = getattr(self, name)
@@ -127,9 +164,9 @@ class Settings:
                 given[parameter] = value
             elif value is not None and name != "clip":  # which always has a value
                 names = ", ".join(CORRECTION_SETTINGS[each] for each in takes) or "nothing"
-                raise SettingsError(f"{name} is set, but correction '{self.correction}' takes: {names}")
+                raise SettingsError(f"{name} is set, but correction '{self.correction_name}' takes: {names}")
         try:
-            made = correction(self.correction, **given)
+            made = correction(self.correction_name, **given)
         except SettingsError as error:
             renamed = [f"{parameter} is the setting {CORRECTION_SETTINGS[parameter]}" for parameter in takes
                        if CORRECTION_SETTINGS[parameter] != parameter]

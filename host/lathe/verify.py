@@ -12,11 +12,11 @@ import numpy as np
 from pymodels.csr_map import REGISTERS
 from pymodels.descriptor import encode
 
+from .algorithms import make_trainer
 from .allocator import Layout
 from .backends import open_backend
 from .device import WATCHER_INDEX
 from .errors import LatheError, MismatchError
-from .ppo import Trainer
 from .registers import STATISTICS, UNITS, Registers
 from .settings import Settings
 
@@ -204,7 +204,7 @@ def verify(names: list[str], updates: int, settings: Settings, on_update: Callab
         chips.append(Lockstep(names, lanes, banks, memory, seed))
         return chips[0]
 
-    with Trainer(settings, lockstep) as trainer:
+    with make_trainer(settings, lockstep) as trainer:
         while trainer.progress.updates < updates:
             trainer.iteration(max_updates=updates)
             if on_update:
