@@ -4,7 +4,7 @@
 import math
 from dataclasses import dataclass, field, fields
 
-from .advantages import ENVIRONMENTS, Advantages
+from .advantages import Advantages
 from .corrections import CORRECTIONS, Correction, correction, parameters
 from .errors import SettingsError
 
@@ -133,8 +133,6 @@ class Settings:
         if self.bypass:
             raise SettingsError("bypass is set, but V-trace's ratios are those of the learner over the sampler; leave it out, or set "
                                 "algorithm to ppo")
-        if self.environments > ENVIRONMENTS:
-            raise SettingsError(f"environments is {self.environments}, but V-trace's scan on the chip takes at most {ENVIRONMENTS}")
         self.made_advantages()
 
     def made_advantages(self) -> Advantages:

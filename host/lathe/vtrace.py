@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Actor-critic with V-trace (IMPALA, Espeholt et al. 2018): the sampler may be older and coarser than the learner.
 
-An iteration has a rollout of the sampler; with T steps of N environments, its records are ``(T + 1) * N``, the last N there for their
-values alone. Each pass over it does, with the learner's weights at its beginning:
+An iteration has a rollout of the sampler; with T steps of N environments its records are ``(T + 1) * N``, the last N of them there
+for their values alone. Each pass over it does, with the learner's weights at its beginning:
 
 1. EVALUATE, a minibatch at a time: log-probability and value under the learner beside the sampler's log-probability;
-2. SCAN, all records at once: ``rho = min(pi/mu, rho_cap)``, ``c = min(pi/mu, c_cap)``,
+2. SCAN, whole steps of as many environments as the scratchpad has room for: ``rho = min(pi/mu, rho_cap)``, ``c = min(pi/mu, c_cap)``,
    ``v_t = V_t + rho*(r_t + gamma*V_{t+1} - V_t) + gamma*lam*c*(v_{t+1} - V_{t+1})``, and advantages ``r_t + gamma*v_{t+1} - V_t``;
 3. a weight update for every shuffled minibatch, whose LOSS weights the advantages by ``min(pi/mu, cap)`` and takes v as the returns.
 
@@ -17,6 +17,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from pymodels.descriptor import record_words
+
+from .advantages import ENVIRONMENTS
 from .errors import CapacityError
 from .program import Program
 from .records import (
@@ -43,14 +46,18 @@ class Trainer(Training):
     Attributes
     ----------
     scan : Program
-        Makes records of LOSS of evaluated records; both lie in `records`.
-    records : Block
-        Rows of a rollout in the order of SCAN, in outside memory.
+        Makes records of LOSS of evaluated ones, in place in `scanned`.
+    scanned : Block
+        Records of `scanned_environments` of the rollout, in outside memory.
+    scanned_environments : int
+        The largest divisor of all environments that one SCAN takes and for whose records the scratchpad has room.
+    records : ndarray of int16, (steps + 1, environments, elements)
+        Of the rollout, as SCAN left them.
 
     Raises
     ------
     CapacityError
-        The records of a rollout do not fit into the scratchpad, where SCAN reads them.
+        Not even the records of one environment fit.
     """
 
     algorithm = "vtrace"
@@ -58,17 +65,19 @@ class Trainer(Training):
     def _record_programs(self) -> None:
         super()._record_programs()
         s, layout = self.settings, self.device.layout
-        rows, row_words = (s.rollout + 1) * s.environments, self.learner.records.data.shape[1] // s.lanes
-        if rows * row_words > layout.words_free:
-            raise CapacityError(f"SCAN takes the records of a rollout at once: environments x (rollout + 1) = {rows} need "
-                                f"{rows * row_words} scratchpad words and {layout.words_free} are free; use a shorter rollout or fewer "
-                                "environments, a smaller minibatch, or a chip with more banks (--banks, up to 64)")
-        records = layout.records("scan.records", rows)
-        self.records = layout.block_for(records)
+        words = (s.rollout + 1) * record_words(s.lanes)
+        most = min(layout.words_free // words, ENVIRONMENTS)
+        if not most:
+            raise CapacityError(f"SCAN takes all steps of an environment at once: rollout + 1 = {s.rollout + 1} records need {words} "
+                                f"scratchpad words and {layout.words_free} are free; use a shorter rollout, a smaller minibatch, or a "
+                                "chip with more banks (--banks, up to 64)")
+        self.scanned_environments = count = max(n for n in range(1, most + 1) if s.environments % n == 0)
+        records = layout.records("scan.records", (s.rollout + 1) * count)
+        self.scanned = layout.block_for(records)
         self.scan = Program("scan", layout)
-        self.scan.load(records, self.records)
-        self.scan.scan(records, s.environments)
-        self.scan.store(records, self.records)
+        self.scan.load(records, self.scanned)
+        self.scan.scan(records, count)
+        self.scan.store(records, self.scanned)
 
     @property
     def programs(self) -> list[Program]:
@@ -83,19 +92,23 @@ class Trainer(Training):
 
         A cut episode ends like one that terminates, but with the discounted value of where it stood in its last reward.
         """
-        s, rollout = self.settings, self.rollout
+        s, rollout, count = self.settings, self.rollout, self.scanned_environments
         samples = s.rollout * s.environments
         rewards = rollout.rewards * s.reward_scale + s.gamma * np.where(rollout.cut, rollout.next_values, 0.0)
         sampled = rollout.records.reshape(samples, -1)
-        records = np.zeros(self.records.data.shape, np.int16)
+        records = np.zeros((samples + s.environments, self.scanned.data.shape[1]), np.int16)
         steps = records[:samples]
         steps[:, OLD_ACTION], steps[:, SAMPLER_LOGP] = sampled[:, ACTION], sampled[:, LOGP]
         steps[:, REWARD] = quantize(rewards.ravel(), VALUE_EXPONENT)
         steps[:, FLAGS] = np.where(rollout.done.ravel(), LAST | TERMINATED, 0)
         steps[:, VERSION], steps[:, ENVIRONMENT] = sampled[:, SAMPLED_VERSION], np.arange(samples) % s.environments
         x = np.concatenate([rollout.x.reshape(samples, -1), rollout.next_x])
-        self.records.data[:] = self.evaluate(x, records)
-        self.device.run(self.scan)
+        self.records = self.evaluate(x, records).reshape(s.rollout + 1, s.environments, -1)
+        for first in range(0, s.environments, count):
+            group = self.records[:, first:first + count]
+            self.scanned.data[:] = group.reshape(self.scanned.data.shape)
+            self.device.run(self.scan)
+            group[:] = self.scanned.data.reshape(group.shape)
 
     def minibatches(self) -> Iterator[None]:
         s = self.settings
@@ -103,11 +116,12 @@ class Trainer(Training):
         x = self.rollout.x.reshape(samples, -1)
         for _ in range(s.epochs):
             self.score()
+            records = self.records[:-1].reshape(samples, -1)
             order = self.rng.permutation(samples)
             for start in range(0, samples, s.minibatch):
                 chosen = order[start:start + s.minibatch]
                 self.learner.x.data[:, :self.encoder.width] = x[chosen]
-                self.learner.records.data[:] = self.records.data[chosen]
+                self.learner.records.data[:] = records[chosen]
                 yield
 
     def _note(self) -> None:
