@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """V-trace: advantages against float64, whose log-probabilities they use, what the host does, learning, the same bits on both back ends."""
 
+import shlex
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -235,3 +237,25 @@ def test_both_back_ends_give_the_same_bits(lag, capsys):
     assert main(["verify", "--algorithm", "vtrace", "--updates", "6", "--seed", "4", "--env", "Acrobot-v1", "--environments", "7",
                  "--minibatch", "56", "--epochs", "1", "--sampler", "int8", "--publication-lag", lag]) == 0
     assert "agree in every bit, seed 4: 6 updates" in capsys.readouterr().out
+
+
+def commands(name: str) -> list[list[str]]:
+    """Return the arguments of the command lines for an environment in docs/algorithms.md."""
+    text = (Path(__file__).resolve().parents[1] / "docs/algorithms.md").read_text().replace("\\\n", "")
+    return [shlex.split(line)[1:] for line in text.splitlines() if line.startswith(f"lathe train --env {name} ")]
+
+
+def test_it_learns():
+    with make_trainer(Settings(algorithm="vtrace", sampler="int8", rollout=32, epochs=1, learning_rate=0.02, value_weight=1.0, steps=30_000,
+                               target=100)) as trainer:
+        progress = trainer.train()
+        assert trainer.solved, f"mean return {progress.mean_return_100} after {progress.env_steps} steps"
+
+
+@pytest.mark.regress
+@pytest.mark.parametrize("number", [0, 1])
+def test_acrobot_is_learned(number, tmp_path):
+    """The command lines of the documents, V-trace and PPO with a correction, reach -100; main returns 1 if they do not."""
+    arguments = commands("Acrobot-v1")[number]
+    assert ("vtrace" in arguments) == (number == 0)
+    assert main([*arguments, "--target", "-100", "--out", str(tmp_path)]) == 0

@@ -40,8 +40,7 @@ class Settings:
     activation: str = _setting("tanh", "activation of the hidden layers: tanh or relu")
     weight_exponent: int = _setting(-13, "static exponent of weights and biases: they range over +-2**(15 + this)")
     # training
-    algorithm: str = _setting("ppo", "ppo, or the actor-critic with V-trace of IMPALA, whose advantages the chip makes: "
-                                     + ", ".join(ALGORITHMS))
+    algorithm: str = _setting("ppo", "what is made of a rollout: ppo, or vtrace, IMPALA's actor-critic (docs/algorithms.md)")
     environments: int = _setting(16, "environments stepped side by side")
     environment_workers: int = _setting(0, "processes that step the environments, each on its own; 0: in lock step, repeatable")
     inference_batch: int | None = _setting(None, "observations that the sampler serves at a time; all environments, or half of them "
