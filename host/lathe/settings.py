@@ -169,6 +169,6 @@ class Settings:
                        if CORRECTION_SETTINGS[parameter] != parameter]
             raise SettingsError(f"{error} ({', '.join(renamed)})" if renamed else str(error)) from None
         if made.sequences:
-            raise SettingsError(f"correction '{self.correction_name}' works on whole sequences, but minibatches are drawn sample by sample; "
-                                "choose a correction of samples, such as tis, icepop or decoupled_ppo")
+            raise SettingsError(f"correction '{self.correction_name}' works on whole sequences, but minibatches are drawn sample by "
+                                "sample; choose a correction of samples, such as tis, icepop or decoupled_ppo")
         return made
