@@ -144,6 +144,12 @@ def measure(registers: Clip, x_r: np.ndarray, x_rho: np.ndarray, last: np.ndarra
         The samples' log-ratios, int64 within 17 bits signed, LSB 2**-10.
     last : numpy.ndarray
         bool, whether a sample ends its sequence; the last one does so in any case.
+
+    Notes
+    -----
+    Sums and maxima are exact, a mean is within half a unit, up to their saturation at 16 bits. With a mean the coefficient is
+    within ``0.5 / 1024 + 4e-5`` of its own size and 2 units of 2**-16 of the float64 formula at the samples' log-ratios, further
+    than a unit from a bound: found over random sequences of every method in tests/test_models_ratio.py.
     """
     first = np.flatnonzero(np.concatenate([[True], last[:-1]]))
     count = np.diff(first, append=len(last))

@@ -81,7 +81,7 @@ def clip_unit(out: Path) -> dict[str, float]:
     """Return the samples a cycle that lathe_ratio_clip sustains with each correction, from its bench."""
     from tb.common.runner import run
 
-    file = out / "ratio_clip.json"
+    file = (out / "ratio_clip.json").resolve()  # the bench runs in a folder of its own
     file.unlink(missing_ok=True)
     run("lathe_ratio_clip", "tb.ratio_clip.bench", testcase="test_random", extra_env={"RATIO_OUT": file})
     return json.loads(file.read_text())

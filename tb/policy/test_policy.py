@@ -32,7 +32,6 @@ def test_policy(lanes):
     ("policy_read", "rst_ni && !start_i)", "rst_ni)", "test_sequences"),                   # words that the command before has left
     ("policy_read", "&& !seq_asked_q && seq_room", "&& !seq_asked_q", "test_long_sequence"),  # more words than fit
     ("policy_score", "passed1_q.ends && sequences_i", "sequences_i", "test_sequences"),    # a word a sample
-    ("policy", "(word_valid && popping_q == '0)", "word_valid", "test_sequences"),         # a word twice
     ("policy_stats", "x2_valid_q <= valid_q", "x2_valid_q <= valid_i", "test_shapes"),     # squares of other samples
     ("policy_read", "rec_end ? rec_step_q", "rec_end ? rec_step_q + 16'd1", "test_shapes"),       # records of two words
     ("policy", "cfg_q.stats_rho <= 1'b1", "cfg_q.stats_rho <= 1'b0", "test_scan"),         # the other lane's ratio
