@@ -96,7 +96,8 @@ def main() -> int:
         else:
             print(f"{row['name']:60} {row['cycles_per_second']:,.0f} cycles/s, {row['ratio_to_cocotb']:.0f} times the cocotb bench")
     for row in bench_ratio.measure(arguments.lanes, OUT):
-        print(f"{row['name']:60} {row['cycles']:9,} cycles for {row['samples']} samples in {row['passes']} pass(es)")
+        print(f"{row['name']:60} {row['cycles']:9,} cycles for {row['samples']} samples in {row['passes']} pass(es), "
+              f"{row['samples_per_cycle']:.2f} samples a cycle")
     if arguments.against:
         row = bench_training.compare(arguments.against, OUT)
         print(f"training: {row['ratio']:.2f} of the time that {row['commit'][:12]} takes")

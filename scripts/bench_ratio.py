@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rate of every correction, on the clip unit and on the chip, worst errors of its functions, and what it costs: ratio.json."""
+"""Rate of every correction and of the reverse scan, worst errors of the functions, and what the clip unit costs: ratio.json."""
 
 import json
 from collections.abc import Callable
@@ -73,7 +73,7 @@ def rates(open_device: Callable, lanes: int) -> list[dict]:
             made.write(device.registers)
             passes = [cycles(measure), cycles(sequences)] if made.sequences else [cycles(tokens)]
             rows.append({"name": name, "mode": "sequence" if made.sequences else "token", "lanes": lanes, "samples": SAMPLES,
-                         "actions": ACTIONS, "passes": len(passes), "cycles": sum(passes), "samples_per_cycle": SAMPLES / sum(passes)})
+                         "actions": ACTIONS, "passes": len(passes), "cycles": sum(passes), "loss_samples_per_cycle": SAMPLES / sum(passes)})
     return rows
 
 
@@ -100,14 +100,17 @@ def cost() -> dict[str, int]:
 
 def measure(lanes: int, out: Path) -> list[dict]:
     """Measure everything; write ratio.json into the folder `out`."""
+    import bench_scan
     from lathe import Device
 
     rows = rates(lambda banks: Device("verilator", lanes, banks), lanes)
     unit = clip_unit(out)
     for row in rows:
-        row["clip_unit_samples_per_cycle"] = unit[row["name"]]
-    meta = {"samples_per_cycle": f"LOSS on the chip with {ACTIONS} actions, {ACTIONS + 1} elements a sample, one a cycle; sequence "
-                                 "modes: MEASURE and LOSS, sequences of 32 samples",
-            "clip_unit_samples_per_cycle": "lathe_ratio_clip alone", "errors": errors(), "lathe_ratio_clip": cost()}
+        row["samples_per_cycle"] = unit[row["name"]] / row["passes"]
+    rows += bench_scan.measure(lanes)
+    meta = {"samples_per_cycle": "the clip unit, over the number of passes; of the reverse scan the whole command on the chip",
+            "loss_samples_per_cycle": f"LOSS on the chip with {ACTIONS} actions, {ACTIONS + 1} elements a sample, one a cycle; sequence "
+                                      "modes: MEASURE and LOSS, sequences of 32 samples",
+            "errors": errors(), "lathe_ratio_clip": cost()}
     (out / "ratio.json").write_text(json.dumps({"meta": meta, "rows": rows}, indent=1) + "\n")
     return rows

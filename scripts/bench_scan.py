@@ -35,5 +35,5 @@ def measure(lanes: int) -> list[dict]:
             if not np.array_equal(device.store_mantissas(records)[0][: len(done)], done):
                 raise SystemExit(f"bench: the scan of {environments} environments differs from the golden model")
             rows.append({"name": f"scan of {environments} environments, {steps} steps", "lanes": lanes, "environments": environments,
-                         "steps": len(done), "cycles": cycles, "steps_per_cycle": len(done) / cycles})
+                         "samples": len(done), "passes": 1, "cycles": cycles, "samples_per_cycle": len(done) / cycles})
     return rows

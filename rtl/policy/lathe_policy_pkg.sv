@@ -4,7 +4,7 @@ package lathe_policy_pkg;
   localparam int unsigned MaxCols = 64;   // actions + 1
   localparam int unsigned ColW = 6;       // a column
   localparam int unsigned CountW = 7;     // a number of columns
-  localparam int unsigned MaxRows = 32;   // samples in flight, read but not written
+  localparam int unsigned MaxRows = 64;   // samples in flight, read but not written
   localparam int unsigned RowBuffer = 128;  // elements in each row buffer, more than one row
 
   typedef logic signed [23:0] z_t;        // logit or value, LSB 2**-16

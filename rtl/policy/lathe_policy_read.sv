@@ -69,7 +69,7 @@ module lathe_policy_read
   logic [WordW-1:0] word_q, word_next, answer_word_q;
   logic             more_q, row_start_q, word_last_q;  // rows are left; the next request is a row's first, its last word
   logic             ask_word, rec_next_q, answer_rec_q, issue, ready, row_end, word_pop, word_popped_q;
-  logic [5:0]       in_flight_q;
+  logic [$clog2(MaxRows):0] in_flight_q;
   logic [3:0]       words_q;  // requested and not yet taken apart
 
   assign issue = more_q && ready && (rec_next_q || !words_q[$clog2(WordDepth)]) &&
@@ -90,7 +90,7 @@ module lathe_policy_read
     end else begin
       if (start_i) more_q <= 1'b1;
       else if (issue && row_end && rows_left_q == 16'd1) more_q <= 1'b0;
-      if (row_first != row_done_i) in_flight_q <= row_done_i ? in_flight_q - 6'd1 : in_flight_q + 6'd1;
+      if (row_first != row_done_i) in_flight_q <= row_done_i ? in_flight_q - 1'b1 : in_flight_q + 1'b1;
       if (ask_word != word_popped_q) words_q <= ask_word ? words_q + 4'd1 : words_q - 4'd1;
       word_popped_q <= word_pop;
     end
@@ -143,7 +143,7 @@ module lathe_policy_read
 
   // Answers come in the order of requests. Of a row is kept whether a sequence's word was asked for, and whether it is the last.
   logic       tag_seq, tag_last, answer_seq, seq_answered_q, rec_push, unused_tag_ready, unused_tag_valid;
-  logic [5:0] unused_tag_level;
+  logic [$clog2(MaxRows):0] unused_tag_level;
 
   lathe_fifo #(
     .Width(2),
