@@ -101,6 +101,7 @@ def cost() -> dict[str, int]:
 def measure(lanes: int, out: Path) -> list[dict]:
     """Measure everything; write ratio.json into the folder `out`."""
     import bench_scan
+
     from lathe import Device
 
     rows = rates(lambda banks: Device("verilator", lanes, banks), lanes)

@@ -43,6 +43,16 @@ def test_on_policy_all_ratios_are_exactly_1(correction):
             assert ratio == RatioMetrics(1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
+def test_statistics_of_an_iteration_are_those_of_its_updates():
+    """What the learner evaluates for ratios and values is not counted with them."""
+    with Trainer(INT8) as trainer:
+        counts, read = [], trainer.device.statistics
+        trainer.device.statistics = lambda: counts.append(read()["count"]) or read()
+        trainer.iteration()
+        trainer.iteration()  # the first one clears them after its warm-up
+        assert counts[-1] == SMALL.environments * SMALL.rollout * SMALL.epochs
+
+
 @pytest.mark.parametrize("lanes", [4, 8, 16])
 def test_evaluation_repeats_what_the_same_policy_recorded(lanes):
     """In another batch, with other tensors: the log-probabilities and values of SAMPLE, bit for bit."""

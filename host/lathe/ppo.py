@@ -80,6 +80,7 @@ class Trainer(Training):
     def minibatches(self) -> Iterator[None]:
         self.score()
         advantages, returns = self.advantages()
+        self.device.clear_statistics()  # they are those of the updates
         s, rollout = self.settings, self.rollout
         samples = s.rollout * s.environments
         x, records = rollout.x.reshape(samples, -1), rollout.records.reshape(samples, -1)
