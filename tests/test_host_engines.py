@@ -87,18 +87,18 @@ def test_evaluation_repeats_what_the_same_policy_recorded(lanes):
 
 def test_bypass_changes_nothing_if_the_sampler_is_the_learner():
     states = []
-    for bypass in (False, True):
-        with Trainer(replace(SMALL, bypass=bypass)) as trainer:
+    for correction in ("ppo", "bypass_ppo"):
+        with Trainer(replace(SMALL, correction=correction)) as trainer:
             trainer.train()
             states.append((trainer.rollout.curve, trainer.device.backend.scratchpad.tobytes()))
     assert states[0] == states[1]
 
 
 @pytest.mark.parametrize("lag", [0, 2])
-@pytest.mark.parametrize("bypass", [False, True])
-def test_whose_log_probabilities_the_records_hold(lag, bypass):
-    """Element 4 is the sampler's, made from its own int8 logits; element 1 the learner's or, with bypass, the sampler's too."""
-    with Trainer(replace(INT8, publication_lag=lag, bypass=bypass)) as trainer:
+@pytest.mark.parametrize("correction", ["ppo", "bypass_ppo"])
+def test_whose_log_probabilities_the_records_hold(lag, correction):
+    """Element 4 is the sampler's, made from its own int8 logits; element 1 the learner's, whatever the correction reads of them."""
+    with Trainer(replace(INT8, publication_lag=lag, correction=correction)) as trainer:
         device, y = trainer.device, next(t for t in trainer.device.layout.tensors if t.name == "rollout.y")
         for _ in range(4):
             trainer.iteration()
@@ -114,9 +114,8 @@ def test_whose_log_probabilities_the_records_hold(lag, bypass):
         def counted(program):
             if program is trainer.learner.update:
                 batch = trainer.learner.records.data
-                old = trainer.rollout.records[..., LOGP] if bypass else trainer.old_logp
-                columns = (old, trainer.rollout.records[..., LOGP], trainer.rollout.records[..., SAMPLED_VERSION],
-                           np.broadcast_to(np.arange(8), old.shape))
+                columns = (trainer.old_logp, trainer.rollout.records[..., LOGP], trainer.rollout.records[..., SAMPLED_VERSION],
+                           np.broadcast_to(np.arange(8), trainer.old_logp.shape))
                 known = Counter(zip(*(column.ravel().tolist() for column in columns), strict=True))
                 assert not Counter(map(tuple, batch[:, [OLD_LOGP, SAMPLER_LOGP, VERSION, ENVIRONMENT]].tolist())) - known
                 checked.append(len(batch))

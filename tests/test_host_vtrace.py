@@ -195,7 +195,6 @@ def test_runs_repeat():
 @pytest.mark.parametrize("change,message", [
     ({"algorithm": "a2c"}, "algorithm 'a2c' is none of: ppo, vtrace"),
     ({"correction": "ppo"}, "correction is 'ppo', but algorithm 'vtrace' weights the policy gradient by its own"),
-    ({"bypass": True}, "bypass is set, but V-trace's ratios are those of the learner over the sampler"),
     ({"rho_cap": 2.0}, "rho_cap is 2.0 and must be above 0 and below 2"), ({"c_cap": 0.0}, "c_cap is 0.0 and must be"),
     ({"algorithm": "ppo", "c_cap": 1.0}, "c_cap is set, but algorithm 'ppo' does not take it; set algorithm to vtrace"),
     ({"threshold": 1.0}, "threshold is set, but correction 'vtrace' takes: cap"),

@@ -24,7 +24,7 @@ CORRECTIONS = {
     "tis": {"correction": "decoupled_ppo", "cap": 2.0},
     "icepop": {"correction": "icepop_ppo", "ratio_low": 0.5, "ratio_high": 2.0},
     "decoupled": {"correction": "decoupled_ppo", "cap": math.inf},
-    "bypass": {"correction": "ppo", "bypass": True},
+    "bypass": {"correction": "bypass_ppo"},
 }
 #: Publication lags in iterations; the one that tells most comes first.
 LAGS = (8, 0, 16, 2)

@@ -84,7 +84,7 @@ class Trainer(Training):
         s, rollout = self.settings, self.rollout
         samples = s.rollout * s.environments
         x, records = rollout.x.reshape(samples, -1), rollout.records.reshape(samples, -1)
-        old = records[:, LOGP] if s.bypass else self.old_logp.ravel()
+        old = self.old_logp.ravel()
         last = rollout.done.copy()
         last[-1] = True
         last, environment = last.ravel(), np.arange(samples) % s.environments

@@ -66,8 +66,6 @@ class Settings:
     sampler: str = _setting("learner", "who acts: the learner itself, or an int8 copy of its network: " + ", ".join(SAMPLERS))
     sampler_observations: str = _setting("int16", "operands of the int8 sampler's first layer: int16 or int8")
     publication_lag: int = _setting(0, "iterations that published weights wait before the int8 sampler acts with them")
-    bypass: bool = _setting(False, "take the sampler's log-probabilities as the old ones, instead of the learner's at the start of "
-                                   "the update")
     evaluate_every: int = _setting(0, "iterations between evaluations of the learner itself; 0: none")
     evaluation_episodes: int = _setting(16, "episodes of an evaluation")
     entropy: float = _setting(0.005, "weight of the entropy bonus")
@@ -129,9 +127,6 @@ class Settings:
         if self.correction_name != "vtrace":
             raise SettingsError(f"correction is '{self.correction}', but algorithm 'vtrace' weights the policy gradient by its own; "
                                 "leave it out, or set algorithm to ppo")
-        if self.bypass:
-            raise SettingsError("bypass is set, but V-trace's ratios are those of the learner over the sampler; leave it out, or set "
-                                "algorithm to ppo")
         self.made_advantages()
 
     def made_advantages(self) -> Advantages:
