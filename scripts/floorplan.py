@@ -11,8 +11,6 @@ word nearby.
 import re
 from collections import Counter
 
-from netlist import Netlist
-
 
 def _sites(row: int, block: int, place: int) -> tuple[tuple[int, int, int], ...]:
     """Return the memory sites of a row from one on."""
@@ -163,7 +161,12 @@ def pack_products(module: dict) -> int:
 
     Synthesis leaves that register in the fabric, where up to 36 wires lead to it.
     """
-    cells, loads = module["cells"], Netlist(module).loads
+    cells = module["cells"]
+    loads: dict[object, list[tuple[str, str]]] = {}
+    for name, cell in cells.items():
+        for port, bits in cell["connections"].items():
+            for bit in bits if cell["port_directions"][port] == "input" else ():
+                loads.setdefault(bit, []).append((name, port))
     outputs = {bit for port in module["ports"].values() for bit in port["bits"]}
     packed = 0
     for cell in [cell for cell in cells.values() if cell["type"] == "MULT18X18D"]:

@@ -13,7 +13,6 @@ from importlib.metadata import version
 
 import controls
 import floorplan
-import replicate
 from sources import RTL
 from synth import FOLDER, PART, UNITS, Synthesis, count
 
@@ -86,10 +85,7 @@ def netlist(module: str, lanes: int, banks: int, stem: str) -> dict[str, int]:
         floorplan.place_multipliers(flat)
     if lanes == banks == 8:
         floorplan.place_memories(flat)
-        used["luts"] += replicate.split_banks(flat)
     floorplan.pack_products(flat)  # after what knows multipliers by their products' names
-    used["luts"] += replicate.spread_lanes(flat)
-    replicate.spread_resets(flat)
     file.write_text(json.dumps(design))
     return used
 
