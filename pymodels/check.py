@@ -41,6 +41,12 @@ _USES: dict[tuple[int, int], tuple[set[str], set[str]]] = {
 }
 
 
+#: Operations of policy that a request may not have.
+_NOT_REQUESTED = {PolicyOp.MEASURE, PolicyOp.SCAN}
+#: Fields that a request leaves zero.
+_PROGRAM_ONLY = ("wait_mask", "post_mask", "chain", "overlap", *(f"t{i}_space" for i in range(5)))
+
+
 def operands(d: dict[str, int], lanes: int) -> dict[int, Operand]:
     """Operands that a decoded descriptor with valid unit and operation uses, by number."""
     m, n, k = d["m"], d["n"], d["k"]
@@ -129,7 +135,7 @@ def _bad_shape(d: dict[str, int], used: dict[int, Operand]) -> bool:
     return any(t.rows > 1 and (d[f"t{i}_stride"] < t.words or (dense and d[f"t{i}_stride"] > t.words)) for i, t in used.items())
 
 
-def check(words: np.ndarray, *, lanes: int, scratchpad_words: int, slot_words: int) -> Error:
+def check(words: np.ndarray, *, lanes: int, scratchpad_words: int, slot_words: int, request: bool = False) -> Error:
     """Return the first of the errors that a descriptor has, Error.NONE if it may be dispatched.
 
     Parameters
@@ -142,18 +148,20 @@ def check(words: np.ndarray, *, lanes: int, scratchpad_words: int, slot_words: i
         Words of the scratchpad, the limit of absolute addresses.
     slot_words : int
         Words of a weight slot, the limit of addresses relative to one.
+    request : bool
+        Check it as a descriptor of a request, of which more is refused.
 
     Notes
     -----
     Order: bad_unit, bad_op, bad_field, bad_shape, out_of_scratchpad, misaligned.
     """
     d = decode(words)
-    if d["unit"] not in OPS:
+    if d["unit"] not in OPS or (request and d["unit"] == Unit.UPDATE):
         return Error.BAD_UNIT
-    if d["op"] not in set(OPS[d["unit"]]):
+    if d["op"] not in set(OPS[d["unit"]]) or (request and d["unit"] == Unit.POLICY and d["op"] in _NOT_REQUESTED):
         return Error.BAD_OP
     used = operands(d, lanes)
-    if reserved_bits(words) or _bad_field(d, used):
+    if reserved_bits(words) or _bad_field(d, used) or (request and any(d[name] for name in _PROGRAM_ONLY)):
         return Error.BAD_FIELD
     if _bad_shape(d, used):
         return Error.BAD_SHAPE

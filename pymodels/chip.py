@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole chip as the host sees it: registers, programs, interrupt. A program takes no time.
+"""The whole chip as the host sees it: registers, programs, requests, interrupt. A program takes no time.
 
+Of a request and a program that were both started the request runs first. On the chip they overlap; the results are the same,
+since neither touches what the other writes, but for the weight version in a request's records, which depends on when it ran.
 After a program that ended with an error only the status, the error and the current weights with their version are
 comparable with the chip: it drops what was queued, and how far each unit had come is a matter of timing.
 """
 
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
 from pymodels.csr_map import MEMORIES, REGISTERS
-from pymodels.descriptor import FIELDS, WORDS
+from pymodels.descriptor import FIELDS, WORDS, Error
 from pymodels.exponents import PHYSICAL
 from pymodels.machine import Execute, Machine, Settings
-from pymodels.program import Plan, plan
+from pymodels.program import Plan, plan, plan_request
 from pymodels.ratio import Clip, Lane
 from pymodels.scan import Scan
 
@@ -35,6 +38,29 @@ class _Prepared(NamedTuple):
 
     steps: list[tuple[Execute, int, int, int]]
     plan: Plan
+
+
+@dataclass
+class _Job:
+    """What registers show of the program or of the request."""
+
+    opnum: int = 0
+    busy: bool = False
+    done: bool = False
+    failed: bool = False
+    error: dict[str, int] = field(default_factory=lambda: {"code": 0, "unit": 0, "pc": 0})
+
+    def start(self) -> None:
+        if not self.busy:
+            self.end(Error.NONE, 0, 0)
+            self.busy, self.done = True, False
+
+    def clear(self, done: int, error: int) -> None:
+        self.done, self.failed = self.done and not done, self.failed and not error
+
+    def end(self, error: int, unit: int, pc: int) -> None:
+        self.busy, self.done, self.failed = False, not error, bool(error)
+        self.error = {"code": int(error), "unit": unit, "pc": pc}
 
 
 class Chip(Machine):
@@ -60,7 +86,7 @@ class Chip(Machine):
         super().__init__(lanes, banks, np.zeros(1 << 20, np.uint8) if memory is None else memory)
         self.program = np.zeros((_PROGRAM.words // WORDS, WORDS), np.uint32)
         self._prepared: dict[tuple, _Prepared] = {}  # by content
-        self._starts: dict[int, _Prepared] = {}  # by index, as long as program memory stays as it is
+        self._starts: dict[tuple[bool, int], _Prepared] = {}  # by index, as long as program memory stays as it is
         self.reset()
 
     # State for comparison with the chip.
@@ -83,16 +109,16 @@ class Chip(Machine):
     @property
     def irq(self) -> bool:
         """Level of the interrupt."""
-        return bool(self._kept["IRQ_ENABLE"] and (self._done or self._failed))
+        return bool(self._kept["IRQ_ENABLE"] and any(job.done or job.failed for job in (self._program, self._request)))
 
     # What a back end of the host offers.
 
     def reset(self, power_on: bool = False) -> None:
         """Reset the registers, with `power_on` also weight group and exponents; memories keep their contents."""
         self._kept = {name: value for name, (_, value) in _KEPT.items()}
-        self._configured = self._busy = self._done = self._failed = False
-        self._error = {"code": 0, "unit": 0, "pc": 0}
-        self._opnum = self.saturations = 0
+        self._configured = False
+        self._program, self._request = _Job(), _Job()
+        self.saturations = 0
         self.stats.clear()
         if power_on:
             self.exponent_file.reset()
@@ -102,27 +128,38 @@ class Chip(Machine):
         """Nothing to free."""
 
     def advance(self, cycles: int) -> None:
-        """Let time pass: a program that was started ends."""
+        """Let time pass: request and program that were started end."""
         self.run(cycles)
 
     def run(self, max_cycles: int | None = None) -> None:
-        """Execute the program that was started, to its end or an error; `max_cycles` is ignored."""
-        if not self._busy:
+        """Execute the request and the program that were started, to their end or an error; `max_cycles` is ignored."""
+        self.run_request()
+        self.run_program()
+
+    def run_request(self) -> None:
+        """Execute the request that was started, if any."""
+        self._run(self._request, self._kept["REQUEST_PC"])
+
+    def run_program(self) -> None:
+        """Execute the program that was started, if any."""
+        self._run(self._program, self._kept["START_PC"])
+
+    def _run(self, job: _Job, start: int) -> None:
+        if not job.busy:
             return
         if not self._configured:
             self._configure()
-        start = self._kept["START_PC"]
-        prepared = self._starts.get(start) or self._prepare(start)
-        ended = prepared.plan
-        first, error, unit, pc = self._opnum, ended.error, ended.unit, ended.pc
+        request = job is self._request
+        prepared = self._starts.get((request, start)) or self._prepare(request, start)
+        first, (_, dispatched, error, unit, pc) = job.opnum, prepared.plan
         for execute, number, its_unit, its_pc in prepared.steps:
             failure = execute((first + number) & _M32)
             if failure:
                 error, unit, pc = failure, its_unit, its_pc
+                dispatched = number + 1 if request else dispatched
                 break
-        self._opnum = (first + ended.dispatched) & _M32
-        self._busy, self._done, self._failed = False, not error, bool(error)
-        self._error = {"code": int(error), "unit": unit, "pc": pc}
+        job.opnum = (first + dispatched) & _M32
+        job.end(error, unit, pc)
 
     def csr_write(self, address: int, value: int) -> None:
         """Write the 32-bit register at byte `address`; read-only registers ignore it."""
@@ -139,10 +176,12 @@ class Chip(Machine):
             self._control(**REGISTERS[name].unpack(value))
         elif name == "STATUS":
             clear = REGISTERS[name].unpack(value)
-            self._done = self._done and not clear["done"]
-            self._failed = self._failed and not clear["error"]
+            self._program.clear(clear["done"], clear["error"])
+            self._request.clear(clear["request_done"], clear["request_error"])
         elif name == "OPNUM":
-            self._opnum = value
+            self._program.opnum = value
+        elif name == "REQUEST_OPNUM":
+            self._request.opnum = value
         elif name in self._kept:
             self._kept[name] = value & _KEPT[name][0]
             self._configured = False
@@ -156,13 +195,20 @@ class Chip(Machine):
         name = _name(address)
         register = REGISTERS[name]
         if name == "STATUS":
-            return register.pack(busy=int(self._busy), done=int(self._done), error=int(self._failed))
+            program, request = self._program, self._request
+            return register.pack(
+                busy=int(program.busy), done=int(program.done), error=int(program.failed),
+                request_busy=int(request.busy), request_done=int(request.done), request_error=int(request.failed))
         if name == "OPNUM":
-            return self._opnum
+            return self._program.opnum
+        if name == "REQUEST_OPNUM":
+            return self._request.opnum
         if name in self._kept:
             return self._kept[name]
         if name == "ERROR":
-            return register.pack(**self._error)
+            return register.pack(**self._program.error)
+        if name == "REQUEST_ERROR":
+            return register.pack(**self._request.error)
         if name == "ID":
             return register.fields["value"].reset
         if name == "BUILD":
@@ -183,16 +229,17 @@ class Chip(Machine):
             return getattr(self.stats, name.removesuffix("_hi")) >> 32 & _M32
         return getattr(self.stats, name.removesuffix("_lo")) & _M32
 
-    def _control(self, start: int, stats_clear: int, perf_clear: int, group_init: int) -> None:
+    def _control(self, start: int, stats_clear: int, perf_clear: int, group_init: int, request: int) -> None:
         if group_init:
             self._init_group(*(self._kept[f"GROUP_{name}"] for name in ("BASE", "SIZE", "SLOTS", "VERSION")))
         if stats_clear:
             self.stats.clear()
         if perf_clear:
             self.saturations = 0
-        if start and not self._busy:
-            self._busy, self._done, self._failed = True, False, False
-            self._error = {"code": 0, "unit": 0, "pc": 0}
+        if start:
+            self._program.start()
+        if request:
+            self._request.start()
 
     def _init_group(self, base: int, size: int, slots: int, version: int) -> None:
         if base + size * min(max(slots, 2), 4) > len(self.scratchpad):
@@ -220,19 +267,19 @@ class Chip(Machine):
                       rho_cap=fields("SCAN_CAPS")["rho"], c_cap=fields("SCAN_CAPS")["c"]))))
         self._configured = True
 
-    def _prepare(self, start: int) -> _Prepared:
+    def _prepare(self, request: bool, start: int) -> _Prepared:
         last = self.program[start:, _LAST.word] >> np.uint32(_LAST.lsb) & np.uint32(1)
         count = int(last.argmax()) + 1 if last.any() else len(last)
-        content = (start, self.program[start : start + count].tobytes())
+        content = (request, start, self.program[start : start + count].tobytes())
         prepared = self._prepared.get(content)
         if prepared is None:
-            planned = plan(self.program, start, lanes=self.lanes, scratchpad_words=len(self.scratchpad),
-                           slot_words=self.weights.size)
+            planned = (plan_request if request else plan)(self.program, start, lanes=self.lanes,
+                                                          scratchpad_words=len(self.scratchpad), slot_words=self.weights.size)
             steps = [(self.bind(entry.fields), entry.number, entry.fields["unit"], entry.pc) for entry in planned.entries]
             if len(self._prepared) >= _REMEMBERED:
                 self._prepared.pop(next(iter(self._prepared)))
             prepared = self._prepared[content] = _Prepared(steps, planned)
-        self._starts[start] = prepared
+        self._starts[request, start] = prepared
         return prepared
 
 

@@ -67,7 +67,7 @@ REGISTERS: dict[str, Register] = {
     "BUILD": Register("BUILD", 0x0004, "ro", {
         "lanes": Field(0, 8, False, "ro", None, "16-bit elements of a scratchpad word"),
         "log2_banks": Field(8, 8, False, "ro", None, "binary logarithm of the number of scratchpad banks"),
-        "version": Field(16, 16, False, "ro", 3, "version of the register map"),
+        "version": Field(16, 16, False, "ro", 4, "version of the register map"),
     }, "What was built."),
     "CONTROL": Register("CONTROL", 0x0008, "wo", {
         "start": Field(0, 1, False, "wo", 0,
@@ -77,19 +77,27 @@ REGISTERS: dict[str, Register] = {
         "perf_clear": Field(2, 1, False, "wo", 0, "clear the performance counters and SATURATIONS"),
         "group_init": Field(3, 1, False, "wo", 0,
             "latch GROUP_* into the weight group: slot 0, that version, nothing kept; write only while not busy"),
+        "request": Field(4, 1, False, "wo", 0,
+            "start the request at REQUEST_PC; clears STATUS.request_done, STATUS.request_error and REQUEST_ERROR;"
+            " ignored while a request runs"),
     }, "Commands; reads as zero. Settings written before are in force."),
     "START_PC": Register("START_PC", 0x000C, "rw", {
         "value": Field(0, 8, False, "rw", 0, "descriptor index"),
     }, "First descriptor of the program."),
     "IRQ_ENABLE": Register("IRQ_ENABLE", 0x0010, "rw", {
         "enable": Field(0, 1, False, "rw", 0, "enable"),
-    }, "Interrupt enable; irq_o = enable and (STATUS.done or STATUS.error)."),
+    },
+        "Interrupt enable; irq_o = enable and one of STATUS.done, error, request_done, request_error."),
     "STATUS": Register("STATUS", 0x0014, "mixed", {
         "busy": Field(0, 1, False, "ro", None, "a program runs"),
         "done": Field(1, 1, False, "w1c", 0, "the program has ended without an error"),
         "error": Field(2, 1, False, "w1c", 0, "the program was ended by an error, see ERROR"),
+        "request_busy": Field(4, 1, False, "ro", None, "a request runs"),
+        "request_done": Field(5, 1, False, "w1c", 0, "the request has ended without an error"),
+        "request_error": Field(6, 1, False, "w1c", 0, "the request was ended by an error, see REQUEST_ERROR"),
     },
-        "State of the program. done and error are cleared by writing 1 to them and by CONTROL.start."),
+        "State of the program and of the request. done and error are cleared by writing 1 to them and by "
+        "CONTROL.start, request_done and request_error by writing 1 to them and by CONTROL.request."),
     "ERROR": Register("ERROR", 0x0018, "ro", {
         "code": Field(0, 4, False, "ro", 0, "error code, see descriptors.md"),
         "unit": Field(4, 3, False, "ro", 0, "field unit of the descriptor at fault"),
@@ -170,6 +178,11 @@ REGISTERS: dict[str, Register] = {
         "hi": Field(16, 16, True, "rw", 0, "upper bound"),
     },
         "Bounds of the samples' log-ratios of lane rho in MEASURE, LSB 2**-10; a ratio on a bound is kept."),
+    "ARBITER": Register("ARBITER", 0x0060, "rw", {
+        "policy": Field(0, 2, False, "rw", 0, "arbitration, see descriptors.md"),
+        "slice": Field(8, 5, False, "rw", 10, "binary logarithm of the cycles of a time slice"),
+    },
+        "How program and request share the units, see architecture.md. Write only while neither runs."),
     "SCAN_MODE": Register("SCAN_MODE", 0x0064, "rw", {
         "delta_weight": Field(0, 1, False, "rw", 0, "the temporal difference is weighted"),
         "trace_weight": Field(1, 1, False, "rw", 0, "the trace is weighted"),
@@ -188,6 +201,18 @@ REGISTERS: dict[str, Register] = {
         "rho": Field(0, 16, False, "rw", 0, "of the temporal difference"),
         "c": Field(16, 16, False, "rw", 0, "of the trace"),
     }, "Largest weights of SCAN, LSB 2**-15."),
+    "REQUEST_PC": Register("REQUEST_PC", 0x0074, "rw", {
+        "value": Field(0, 8, False, "rw", 0, "descriptor index"),
+    }, "First descriptor of the request."),
+    "REQUEST_ERROR": Register("REQUEST_ERROR", 0x0078, "ro", {
+        "code": Field(0, 4, False, "ro", 0, "error code, see descriptors.md"),
+        "unit": Field(4, 3, False, "ro", 0, "field unit of the descriptor at fault"),
+        "pc": Field(8, 8, False, "ro", 0, "index of the descriptor at fault"),
+    },
+        "The first error of the last request; zero if it had none. Cleared by CONTROL.request."),
+    "REQUEST_OPNUM": Register("REQUEST_OPNUM", 0x007C, "rw", {
+        "value": Field(0, 32, False, "rw", 0, "operation number"),
+    }, "Operation number of the next descriptor of a request; counts them. Wraps."),
     "SATURATIONS": Register("SATURATIONS", 0x0080, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     }, "Values clamped to 16 bits by completed commands."),
@@ -295,7 +320,7 @@ REGISTERS: dict[str, Register] = {
         "Cycles without a command while the program is still read or the next command is made ready."),
     "CYCLES_LO": Register("CYCLES_LO", 0x021C, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
-    }, "Cycles while busy, bits 31:0."),
+    }, "Cycles while a program or request runs, bits 31:0."),
     "POLICY_IDLE": Register("POLICY_IDLE", 0x0220, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     }, "Cycles without a command, and none to come."),
@@ -323,7 +348,7 @@ REGISTERS: dict[str, Register] = {
         "Cycles without a command while the program is still read or the next command is made ready."),
     "CYCLES_HI": Register("CYCLES_HI", 0x023C, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
-    }, "Cycles while busy, bits 63:32."),
+    }, "Cycles while a program or request runs, bits 63:32."),
     "UPDATE_IDLE": Register("UPDATE_IDLE", 0x0240, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     }, "Cycles without a command, and none to come."),

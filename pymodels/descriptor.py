@@ -41,6 +41,7 @@ Space = _enum("Space", _SPEC["space"])
 RatioAction = _enum("RatioAction", _SPEC["ratio_action"])
 RatioSource = _enum("RatioSource", _SPEC["ratio_source"])
 RatioAggregate = _enum("RatioAggregate", _SPEC["ratio_aggregate"])
+Arbitration = _enum("Arbitration", _SPEC["arbitration"])
 Error = _enum("Error", _SPEC["error"])
 
 #: Operations of each unit.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Order in which a program's descriptors run: sequencer, queues and semaphores (docs/architecture.md).
+"""Order in which a program's and a request's descriptors run: sequencer, queues and semaphores (docs/architecture.md).
 
 The order depends on the program alone, so it is worked out once and then repeated. It is one of the orders that the
-semaphores allow; a program without races gives the same result in all of them.
+semaphores allow; a program without races gives the same result in all of them. A request's descriptors run one by one.
 """
 
 from typing import NamedTuple
@@ -26,7 +26,7 @@ class Entry(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What a program does from START on.
+    """What a program or a request does from its start on.
 
     Attributes
     ----------
@@ -49,7 +49,29 @@ def _bits(mask: int) -> list[int]:
     return [i for i in range(SEMAPHORES) if mask >> i & 1]
 
 
-def plan(program: np.ndarray, start: int, *, lanes: int, scratchpad_words: int, slot_words: int) -> Plan:
+def _fetch(program: np.ndarray, pc: int, **limits) -> tuple[dict[str, int], int]:
+    """Fields of a descriptor, and the error that it is refused with."""
+    fields = decode(program[pc])
+    error = check(program[pc], **limits)
+    if not error and pc + 1 == len(program) and not fields["last"]:
+        error = Error.PROGRAM_OVERRUN
+    return fields, error
+
+
+def plan_request(program: np.ndarray, start: int, **limits: int) -> Plan:
+    """Work out a request: descriptors in order, up to the last or one that is refused; parameters as of `plan`."""
+    entries: list[Entry] = []
+    for pc in range(start, len(program)):
+        fields, error = _fetch(program, pc, request=True, **limits)
+        if error:
+            return Plan(entries, len(entries), error, fields["unit"], pc)
+        entries.append(Entry(pc, len(entries), fields))
+        if fields["last"]:
+            break
+    return Plan(entries, len(entries), Error.NONE, 0, 0)
+
+
+def plan(program: np.ndarray, start: int, **limits: int) -> Plan:
     """Work out the order of execution, unit by unit in turn.
 
     Parameters
@@ -58,8 +80,8 @@ def plan(program: np.ndarray, start: int, *, lanes: int, scratchpad_words: int, 
         uint32, shape (descriptors, 16): program memory.
     start : int
         Index of the first descriptor.
-    lanes, scratchpad_words, slot_words : int
-        Limits for `pymodels.check.check`.
+    **limits : int
+        `lanes`, `scratchpad_words` and `slot_words` of `pymodels.check.check`.
     """
     queues: list[list[Entry]] = [[] for _ in Unit]
     counts = [0] * SEMAPHORES
@@ -67,10 +89,7 @@ def plan(program: np.ndarray, start: int, *, lanes: int, scratchpad_words: int, 
     pc, number, stopped = start, 0, False
     while True:
         while not stopped:
-            fields = decode(program[pc])
-            error = check(program[pc], lanes=lanes, scratchpad_words=scratchpad_words, slot_words=slot_words)
-            if not error and pc + 1 == len(program) and not fields["last"]:
-                error = Error.PROGRAM_OVERRUN
+            fields, error = _fetch(program, pc, **limits)
             if error:
                 return Plan(entries, number, error, fields["unit"], pc)
             queue = queues[fields["unit"] - 1]

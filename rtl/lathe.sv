@@ -97,7 +97,7 @@ module lathe #(
   logic  [NumUnits-1:0] cmd_valid, cmd_ready, done_valid, stall_operand, stall_result;
   cmd_t  [NumUnits-1:0] cmd;
   done_t [NumUnits-1:0] done;
-  logic                 mac_step, stats_clear, commit, rollback, rollback_ok;
+  logic                 mac_step, gemm_free, stats_clear, commit, rollback, rollback_ok;
   policy_cfg_t          policy_cfg;
   policy_stats_t        policy_stats;
   update_cfg_t          update_cfg;
@@ -162,6 +162,7 @@ module lathe #(
     .stall_operand_i(stall_operand),
     .stall_result_i(stall_result),
     .mac_step_i(mac_step),
+    .gemm_free_i(gemm_free),
     .policy_cfg_o(policy_cfg),
     .policy_stats_i(policy_stats),
     .stats_clear_o(stats_clear),
@@ -201,6 +202,7 @@ module lathe #(
     .cmd_valid_i(cmd_valid[Gemm]),
     .cmd_ready_o(cmd_ready[Gemm]),
     .cmd_i(cmd[Gemm]),
+    .free_o(gemm_free),
     .done_valid_o(done_valid[Gemm]),
     .done_o(done[Gemm]),
     .a_rd_valid_o(rd_valid[RdGemmA]),

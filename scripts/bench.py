@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+import bench_engines
 import bench_gemm
 import bench_ratio
 import bench_training
@@ -98,6 +99,11 @@ def main() -> int:
     for row in bench_ratio.measure(arguments.lanes, OUT):
         print(f"{row['name']:60} {row['cycles']:9,} cycles for {row['samples']} samples in {row['passes']} pass(es), "
               f"{row['samples_per_cycle']:.2f} samples a cycle")
+    for row in bench_engines.measure(arguments.lanes, OUT):
+        late = row["policy"] == "priority" and not row["within_bound"]
+        print(f"{row['name']:60} p50 {row['p50_cycles']:,}, p99 {row['p99_cycles']:,}, max {row['max_cycles']:,} cycles, alone "
+              f"{row['own_cycles']:,}, bound {row['bound_cycles']:,}; the update takes {row['cycles_a_request_costs']:,.0f} cycles more a "
+              f"request, {row['cutting_cycles']:,} more if cut{', P99 BEYOND THE BOUND' if late else ''}")
     if arguments.against:
         row = bench_training.compare(arguments.against, OUT)
         print(f"training: {row['ratio']:.2f} of the time that {row['commit'][:12]} takes")

@@ -116,8 +116,8 @@ def from_outside(open_device, lanes: int, sizes: tuple[int, int, int]) -> dict:
             matrix.write(rng.uniform(-0.99, 0.99, matrix.shape))
         program = Program("outside", device.layout)
         plan = program.matmul_outside(a, b, c)
-        started, start = [], device._start
-        device._start = lambda *piece: (started.append(device.backend.cycles), start(*piece))
+        started, start = [], device._runner.start
+        device._runner.start = lambda *piece: (started.append(device.backend.cycles), start(*piece))
         device.run(program)
         cycles = device.backend.cycles - started[0]
         words = sum(op.fields["m"] * op.fields["n"] for op in program.operations if op.unit == "dma")

@@ -44,6 +44,7 @@ def descriptor_package(spec: dict) -> str:
     lines += _enum("ratio_action_e", "Ratio", 2, spec["ratio_action"])
     lines += _enum("ratio_source_e", "Source", 2, spec["ratio_source"])
     lines += _enum("ratio_aggregate_e", "Aggregate", 2, spec["ratio_aggregate"])
+    lines += _enum("arbitration_e", "Arb", 2, spec["arbitration"])
     lines += _enum("error_e", "Err", 4, spec["error"])
 
     # A packed struct from the most significant bit down, reserved bits named.
@@ -85,7 +86,7 @@ def descriptor_doc(spec: dict) -> str:
     tables = {"unit": spec["unit"], **{f"op of {u}": c for u, c in spec["op"].items()}, "act": spec["act"],
               "space": spec["space"],
               **{f"ratio {kind}": spec[f"ratio_{kind}"] for kind in ("action", "source", "aggregate")},
-              "error": spec["error"]}
+              "arbitration": spec["arbitration"], "error": spec["error"]}
     for title, codes in tables.items():
         lines += ["", f"**{title}**: " + ", ".join(f"{code} `{name}`" for name, code in codes.items())]
     return "\n".join(lines) + "\n"

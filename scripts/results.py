@@ -39,7 +39,9 @@ def rows(old: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
             else:
                 table.append((row["name"], f"{row['cycles_per_second'] / 1e3:,.0f} k cycles/s, {row['ratio_to_cocotb']:.0f} times the "
                               "same program in the cocotb chip bench", "make bench"))
-    if not (gemm or bench):
+    if engines := _load("bench/two_engines.json"):
+        table.append(_requests(engines["rows"]))
+    if not (gemm or bench or engines):
         keep("make bench")
     if training := _load("bench/training.json"):
         commit, now, before = training["commit"][:7], training["chip_cycles_now"] / 1e6, training["chip_cycles_before"] / 1e6
@@ -58,6 +60,15 @@ def rows(old: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
     else:
         keep("make synth")
     return table
+
+
+def _requests(rows: list[dict]) -> tuple[str, str, str]:
+    """One line for all policies of the arbiter."""
+    figures = ", ".join(f"{row['policy'].replace('_', ' ')} {row['p50_cycles']:,} / {row['p99_cycles']:,}" for row in rows)
+    first = next(row for row in rows if row["policy"] == "priority")
+    return (f"{rows[0]['name'].split(',')[0]}, latency p50 / p99 by arbiter policy",
+            f"{figures} cycles; alone {first['own_cycles']:,}, with the longest piece {first['bound_cycles']:,}; pieces alone lengthen the "
+            f"update by {first['cutting_cycles'] / first['update_cycles']:.1%}", "make bench")
 
 
 def _products(rows: list[dict]) -> list[tuple[str, str, str]]:

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lathe import Device, Program, SettingsError
-from lathe.engines import Publication
+from lathe import Device, Program, ProgramError, SettingsError
+from lathe.engines import Actor, Publication, Server
 from lathe.metrics import RatioMetrics, alerts
 from lathe.networks import MLP, Sampler
 from lathe.ppo import Trainer
@@ -157,7 +157,7 @@ def test_weights_never_pass_through_the_host():
         runs, run = Counter(), trainer.device.run
         trainer.device.run = lambda program: (runs.update([program.name]), run(program))
         trainer.iteration()
-        assert runs == {"rollout step": 16, "evaluate": 1 + 2, "warm-up": 8, "minibatch update": 4, "publish 0": 1, "adopt": 1}
+        assert runs == {"rollout step": 16, "evaluate": 1 + 2, "warm-up": 8, "minibatch update": 4, "publish 0": 1, "adopt 0": 1}
 
 
 @pytest.mark.parametrize("lag", [0, 2])
@@ -167,7 +167,7 @@ def test_what_is_published(lag):
     with Device("golden") as device:
         net = MLP(device.layout, 4, (32, 16), 2)
         sampler = Sampler(net)
-        publication = Publication(device.layout, sampler, lag)
+        publication = Publication(device.layout, [sampler], lag)
         history = []
         for number in range(6):
             history.append({})
@@ -246,3 +246,109 @@ def test_alerts():
     bad = RatioMetrics(2.5, 1.5, 0.2, -0.2, 0.3, 1.5, 0.0, 0.0)
     assert alerts(bad).keys() == {"mean", "deviation", "effective_sample_size", "k1", "k3", "chi_square"}
     assert alerts(bad)["k1"] == "KL divergence k1 -0.2 is below -0.1"
+
+
+class Serving:
+    """A trainer with a server beside it; while a program runs, the server acts if `active`."""
+
+    def __init__(self, trainer: Trainer, active: bool, lag: int):
+        self.trainer, self.device, self.active = trainer, trainer.device, active
+        before = len(self.device.layout.tensors)
+        self.server = Server(self.device.layout, trainer.net, 8, "server", trainer.encoder.exponent, lag=lag)
+        self.actors_own = [t for t in self.device.layout.tensors[before:] if t.name.startswith("server")]
+        self.server.start(self.device)
+        self.x = np.random.default_rng(7).integers(-4000, 4000, (11, 4)).astype(np.int16)
+        self.answers = []
+        self.device.run = self.run
+
+    def run(self, program: Program) -> None:
+        self.device.start(program)
+        if self.active:
+            self.answers.append(self.server.act(self.device, self.x))
+        self.device.finish()
+
+
+@pytest.mark.parametrize("lag", [0, 1])
+def test_requests_do_not_disturb_training(lag):
+    """Beside every program, publications too: each bit of the training, and of the copies, is that of a run without requests."""
+    states = []
+    for active in (False, True):
+        with Trainer(INT8) as trainer:
+            serving = Serving(trainer, active, lag)
+            for _ in range(3):
+                trainer.iteration()
+                serving.server.publish(trainer.device, serving.run)
+            assert len(serving.answers) == active * (3 * (16 + 3 + 4 + 2 + 2) + 8)
+            del trainer.device.run
+            tensors = [t for t in trainer.device.layout.tensors if t not in serving.actors_own]
+            states.append((trainer.rollout.curve, trainer.device.registers.value("OPNUM"), [replace(p, wall_s=0) for p in trainer.history],
+                           [(*map(np.ndarray.tolist, mantissas), exponent) for mantissas, exponent in map(
+                               trainer.device.store_mantissas, tensors)]))
+    assert states[0] == states[1]
+
+
+@pytest.mark.parametrize("policy", ["command", "priority", "round_robin", "time_slice"])
+def test_the_chip_serves_as_the_golden_model(policy):
+    """Training with requests beside every program, on the RTL: the weights, the answers and the operation numbers are the model's."""
+    states = []
+    for backend in ("golden", "verilator"):
+        with Trainer(replace(INT8, backend=backend)) as trainer:
+            serving = Serving(trainer, True, 0)
+            trainer.device.set_arbiter(policy, 64)
+            for _ in range(2):
+                trainer.iteration()
+                serving.server.publish(trainer.device, serving.run)
+            del trainer.device.run
+            registers = trainer.device.registers
+            states.append((np.concatenate(serving.answers).tolist(), trainer.rollout.curve,
+                           [registers.value(name) for name in ("OPNUM", "REQUEST_OPNUM", "SATURATIONS")],
+                           [(*map(np.ndarray.tolist, mantissas), exponent) for mantissas, exponent in map(
+                               trainer.device.store_mantissas, trainer.device.layout.tensors)]))
+    assert states[0] == states[1]
+
+
+@pytest.mark.parametrize("lag", [0, 2])
+def test_a_server_acts_with_what_was_published_last(lag):
+    """Its logits are those of the copy, while the learner's weights have gone on; a publication changes the copy after it."""
+    with Trainer(SMALL) as trainer:
+        serving, device = Serving(trainer, False, lag), trainer.device
+        server, net = serving.server, trainer.net
+        x = serving.x[:8] * 2.0**trainer.encoder.exponent
+        versions, newest = [], []
+        for iteration in range(1, 5):
+            versions.append(server.publish(device))
+            newest.append(server.publication.newest)
+            trainer.iteration()
+            copy = server.copies[newest[-1]]
+            weights = [device.store(w).T if w.packed else device.store(w) for w in copy.weights]
+            device.start(trainer.learner.update)
+            for _ in range(3):  # delayed scaling settles
+                records = server.act(device, serving.x[:8])
+            device.finish()
+            h = x
+            for weight, bias in zip(weights, copy.biases, strict=True):
+                h = h @ weight + device.store(bias)
+                h = np.tanh(h) if weight is not weights[-1] else h
+            y = device.store(next(t for t in serving.actors_own if t.name == f"server {newest[-1]}.y"))
+            assert np.abs(y - h).max() < 0.1
+            logp = h[:, :-1] - np.log(np.exp(h[:, :-1]).sum(axis=1, keepdims=True))
+            assert np.abs(records[:, LOGP] / 1024 - logp[np.arange(8), records[:, ACTION]]).max() < 0.1
+            assert set(records[:, SAMPLED_VERSION].tolist()) == {versions[-1]}
+            assert records[:, VALUE].tolist() == np.rint(y[:, -1] * 1024).tolist()
+            if iteration > lag + 1:
+                assert np.abs(device.store(net.layers[0].weight) - weights[0]).max() > 1e-3
+        assert newest == [1, 0, 1, 0] and versions == [max(5 * (n - lag), 0) for n in range(4)]
+
+
+def test_a_server_needs_weights():
+    with Trainer(SMALL) as trainer:
+        server = Server(trainer.device.layout, trainer.net, 8, "server", trainer.encoder.exponent)
+        with pytest.raises(ProgramError, match="call its start"):
+            server.act(trainer.device, np.zeros((8, 4), np.int16))
+
+
+def test_a_server_needs_a_copy():
+    with Device("golden") as device:
+        net = MLP(device.layout, 4, (16,), 2)
+        with pytest.raises(ProgramError, match="'W1' 4 x 16 lies in the weight group"):
+            Actor(device.layout, net, 8, "served", -12, request=True)

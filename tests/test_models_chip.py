@@ -7,11 +7,13 @@ import pytest
 from pymodels import gemm, policy
 from pymodels.chip import Chip
 from pymodels.csr_map import MEMORIES, REGISTERS
-from pymodels.descriptor import Error, encode
+from pymodels.descriptor import Arbitration, Error, encode
 from pymodels.numerics import op_key, pack_cols, pack_rows, unpack_rows
 from pymodels.ratio import Clip, Lane
 
 COMMIT = dict(unit="update", op="commit")
+LOAD = dict(unit="dma", op="load", m=1, n=1)
+SAMPLE = dict(unit="policy", op="sample", m=8, n=3, t0_stride=1, t2_stride=1)
 
 
 class Host:
@@ -33,16 +35,22 @@ class Host:
             for j, word in enumerate(encode(fields | ({"last": 1} if last else {})).tolist()):
                 self.chip.csr_write(MEMORIES["PROGRAM"].offset + 64 * (first + i) + 4 * j, word)
 
-    def run(self, descriptors=None, first=0):
+    def run(self, descriptors=None, first=0, request=False):
         if descriptors is not None:
             self.load(descriptors, first)
-        self.write("START_PC", value=first)
-        self.write("CONTROL", start=1)
-        assert self.read("STATUS") == {"busy": 1, "done": 0, "error": 0}
+        prefix, pc = ("REQUEST_", "REQUEST_PC") if request else ("", "START_PC")
+        self.write(pc, value=first)
+        others = self.status(not request)
+        self.write("CONTROL", **{"request" if request else "start": 1})
+        assert self.status(request) == (1, 0, 0)
         self.chip.run(1000)
-        status, error = self.read("STATUS"), self.read("ERROR")
-        assert status == {"busy": 0, "done": int(not error["code"]), "error": int(bool(error["code"]))}
+        status, error = self.status(request), self.read(f"{prefix}ERROR")
+        assert status == (0, int(not error["code"]), int(bool(error["code"]))) and self.status(not request) == others
         return error["code"], error["unit"], error["pc"]
+
+    def status(self, request=False):
+        status = self.read("STATUS")
+        return tuple(status[f"{'request_' * request}{name}"] for name in ("busy", "done", "error"))
 
     def group(self, base=1000, size=100, slots=3, version=7):
         for name, value in dict(BASE=base, SIZE=size, SLOTS=slots, VERSION=version).items():
@@ -124,6 +132,71 @@ def test_errors_name_the_descriptor(host):
     assert host.run([COMMIT | dict(post_mask=1)] * 256) == (Error.SEMAPHORE_OVERFLOW, 3, 255)
     assert host.run([load | dict(wait_mask=0, mem_addr=1 << 20)]) == (Error.MEMORY, 4, 0)
     assert host.run([load | dict(wait_mask=0, mem_addr=(1 << 20) - 16)]) == (0, 0, 0)
+
+
+def test_a_request_has_its_own_interrupt_and_status(host):
+    """Neither's flags, error or operation numbers touch the other's."""
+    host.write("IRQ_ENABLE", enable=1)
+    assert host.run([LOAD, LOAD], first=20, request=True) == (0, 0, 0)
+    assert host.chip.irq and (host.read("OPNUM"), host.read("REQUEST_OPNUM")) == (0, 2)
+    assert host.run([dict(unit=6)]) == (Error.BAD_UNIT, 6, 0)
+    host.write("STATUS", error=1)
+    assert host.chip.irq and host.status(request=True) == (0, 1, 0)
+    host.write("STATUS", request_done=1)
+    assert not host.chip.irq and host.status(request=True) == (0, 0, 0)
+    assert host.run([LOAD, COMMIT], first=20, request=True) == (Error.BAD_UNIT, 3, 21)
+    assert host.read("ERROR") == {"code": Error.BAD_UNIT, "unit": 6, "pc": 0}
+    host.write("STATUS", request_error=1)
+    assert not host.chip.irq and host.status(request=True) == (0, 0, 0)
+    assert host.run([COMMIT]) == (0, 0, 0)
+    assert host.read("REQUEST_ERROR") == {"code": Error.BAD_UNIT, "unit": 3, "pc": 21}
+    host.write("CONTROL", request=1)
+    assert host.read("REQUEST_ERROR") == {"code": 0, "unit": 0, "pc": 0} and host.status() == (0, 1, 0)
+    host.chip.reset()
+    assert host.status() == host.status(request=True) == (0, 0, 0) and host.read("REQUEST_OPNUM") == 0
+
+
+def test_errors_of_a_request_name_its_descriptor(host):
+    """It ends at the first descriptor that fails or is refused, which in a request come in order; a refused one has no number."""
+    def numbered(*arguments, **settings):
+        host.write("REQUEST_OPNUM", value=0xFFFFFFFF)
+        return *host.run(*arguments, **settings, request=True), host.read("REQUEST_OPNUM")
+
+    beyond = LOAD | dict(mem_addr=1 << 20)
+    assert numbered([LOAD, LOAD | dict(post_mask=1)], first=30) == (Error.BAD_FIELD, 4, 31, 0)
+    assert numbered([LOAD, beyond, LOAD | dict(op=5)], first=30) == (Error.MEMORY, 4, 31, 1)
+    assert numbered([LOAD, beyond, LOAD, LOAD]) == (Error.MEMORY, 4, 1, 1)
+    assert numbered([SAMPLE | dict(op=op) for op in ("loss", "measure")]) == (Error.BAD_SHAPE, 2, 0, 0xFFFFFFFF)
+    assert numbered([SAMPLE, SAMPLE | dict(op="scan")]) == (Error.BAD_OP, 2, 1, 0)
+    host.load([LOAD] * 256, close=False)
+    assert numbered(first=250) == (Error.PROGRAM_OVERRUN, 4, 255, 4)
+    assert numbered([LOAD] * 256) == (0, 0, 0, 255)
+    assert host.run([LOAD, COMMIT], first=30) == (0, 0, 0)  # the same descriptors as a program
+    assert numbered(first=30) == (Error.BAD_UNIT, 3, 31, 0)
+
+
+def test_random_bits_of_program_and_request(host):
+    """Made from the number of each alone, whichever of them runs beside."""
+    host.chip.scratchpad[:8] = np.random.default_rng(2).integers(-2000, 2000, (8, 8))
+    host.write("SEED", value=77)
+    host.exponent(0, -11, static=1)
+    host.load([SAMPLE | dict(t2_addr=20), SAMPLE | dict(t2_addr=40)])
+    host.load([SAMPLE | dict(t2_addr=60)], first=30)
+    host.write("OPNUM", value=5)
+    host.write("REQUEST_OPNUM", value=1 << 31)
+    host.write("REQUEST_PC", value=30)
+    host.write("ARBITER", policy=Arbitration.TIME_SLICE, slice=12)
+    host.write("CONTROL", start=1, request=1)
+    host.write("CONTROL", start=1, request=1)  # both are busy
+    assert host.status() == host.status(request=True) == (1, 0, 0)
+    host.chip.run()
+    assert host.status() == host.status(request=True) == (0, 1, 0)
+    assert host.read("ARBITER") == {"policy": 3, "slice": 12}
+    assert (host.read("OPNUM"), host.read("REQUEST_OPNUM")) == (7, (1 << 31) + 1)
+    for opnum, place in ((5, 20), (6, 40), (1 << 31, 60)):
+        records, _ = policy.sample(host.chip.scratchpad[:8, :3], -11, greedy=False, key=op_key(77, opnum), version=0, lanes=8)
+        assert (host.chip.scratchpad[place : place + 8] == records).all()
+    assert (host.chip.scratchpad[20:28] != host.chip.scratchpad[60:68]).any()
 
 
 def test_semaphores_order_units(host):

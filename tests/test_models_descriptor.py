@@ -144,6 +144,30 @@ def test_the_first_error_is_reported(base, change, error):
     assert verdict(base, **change) == error
 
 
+@pytest.mark.parametrize("base", [GEMM, SAMPLE, LOSS, EVALUATE, SEQUENCES, LOAD, STORE])
+def test_what_a_request_may_hold(base):
+    """What a program may, but no semaphores, no slots and nothing that belongs to gemm's pipeline."""
+    words = encode(base | dict(last=1))
+    assert check(words, request=True, **LIMITS) == Error.NONE
+    for name in ("wait_mask", "post_mask", *(["overlap"] if base is GEMM else []),
+                 *(f"t{i}_space" for i in range(3) if f"t{i}_stride" in base)):
+        change = {name: 2}  # of a space: next
+        assert verdict(base, **change) == Error.NONE
+        assert check(encode(base | change), request=True, **LIMITS) == Error.BAD_FIELD, name
+
+
+@pytest.mark.parametrize("base, change, error", [
+    (SGD, {}, Error.BAD_UNIT), (COMMIT, {}, Error.BAD_UNIT), (COMMIT, dict(op=9, wait_mask=1), Error.BAD_UNIT),
+    (MEASURE, dict(wait_mask=1), Error.BAD_OP), (SCAN, dict(n=1), Error.BAD_OP), (SAMPLE, dict(op=5), Error.BAD_OP),
+    (GEMM, dict(chain=1, overlap=1), Error.BAD_FIELD), (GEMM, dict(overlap=3), Error.BAD_FIELD),
+    (GEMM, dict(t1_space="current", m=0), Error.BAD_FIELD), (LOAD, dict(t2_space="current"), Error.BAD_FIELD),
+    (LOAD, dict(post_mask=0x8000, mem_addr=8), Error.BAD_FIELD), (GEMM, dict(m=0), Error.BAD_SHAPE),
+    (GEMM, dict(t2_addr=8192 - 15), Error.OUT_OF_SCRATCHPAD), (LOAD, dict(mem_addr=8), Error.MISALIGNED),
+])
+def test_the_first_error_of_a_request_is_reported(base, change, error):
+    assert check(encode(base | change), request=True, **LIMITS) == error
+
+
 @pytest.mark.parametrize("word", [0, 8, 10, 13, 14, 15])
 def test_reserved_bits_must_be_zero(word):
     for bit in range(32):

@@ -62,8 +62,8 @@ def test_packages_come_before_their_users():
 
 def test_struct_layout_of_a_command():
     cmd = struct("cmd_t")
-    raw = cmd.pack({"key": 0xDEADBEEF, "op": 31, "t": {4: {"exp": -1}}, "act": "ActTanh"})
-    assert raw & 0xFFFFFFFF == 0xDEADBEEF and raw >> (cmd.width - 5) == 31
+    raw = cmd.pack({"all_rows": 0xBEEF, "op": 31, "t": {4: {"exp": -1}}, "act": "ActTanh"})
+    assert raw & 0xFFFF == 0xBEEF and raw >> (cmd.width - 5) == 31
     fields = cmd.unpack(raw)
     assert fields["t"][4]["exp"] == -1 and fields["t"][0]["exp"] == 0 and fields["act"] == constant("ActTanh")
 

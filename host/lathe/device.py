@@ -14,14 +14,15 @@ from collections.abc import Callable
 import numpy as np
 
 from pymodels.csr_map import REGISTERS
-from pymodels.descriptor import Error
 
 from .allocator import ABSOLUTE_EXPONENTS, BANK_WORDS, LOGICAL_EXPONENTS, Layout
 from .backends import Backend, Closed, open_backend
-from .errors import BackendError, CapacityError, DeviceError, DeviceTimeout, LatheError, ProgramError, SettingsError
+from .errors import BackendError, CapacityError, ProgramError, SettingsError
 from .matrix import Block
 from .program import Program
 from .registers import PROGRAM_DESCRIPTORS, STATISTICS, UNITS, Registers
+from .requests import FIRST_OPNUM, arbiter_fields, check_apart
+from .runner import Runner, error_name
 from .tensor import Tensor, dequantize, fitting_exponent, quantize
 
 DEFAULT_MEMORY_BYTES = 1 << 20
@@ -34,10 +35,6 @@ SHORTEST_PIECE = 16
 
 #: The last descriptors of program memory: one for transfers by the device, one for whoever watches it (verify.py).
 TRANSFER_INDEX, WATCHER_INDEX = PROGRAM_DESCRIPTORS - 2, PROGRAM_DESCRIPTORS - 1
-
-_START_PC = REGISTERS["START_PC"].offset
-_CONTROL, _START = REGISTERS["CONTROL"].offset, REGISTERS["CONTROL"].pack(start=1)
-_STATUS, _DONE = REGISTERS["STATUS"].offset, REGISTERS["STATUS"].pack(done=1)
 
 
 class Device:
@@ -94,10 +91,13 @@ class Device:
         self._program_end = 0
         self._prepared = self._constants = self._static_exponents = 0
         self._group_open = self._rate_set = False
-        self._start_pc: int | None = None
+        self._runner = Runner(self)
+        self._running: Program | None = None  # by `start`
+        self._apart: set[tuple[Program, Program]] = set()  # requests and programs that may run beside each other
         self._closed = False
         self.registers.set("SEED", seed & 0xFFFFFFFF)
         self.registers.set("OPNUM", 0)
+        self.registers.set("REQUEST_OPNUM", FIRST_OPNUM)
         self.registers.write("IRQ_ENABLE", enable=1)
 
     def __enter__(self) -> "Device":
@@ -164,7 +164,7 @@ class Device:
         return tensor.unpack(block.data), exponent
 
     def install(self, program: Program) -> None:
-        """Write a program into program memory, where it stays. `run` does this when needed."""
+        """Write a program into program memory, where it stays. `run`, `start` and `request` do this when needed."""
         self._check_program(program)
         if program in self._programs:
             return
@@ -197,20 +197,87 @@ class Device:
         DeviceTimeout
             It did not end; the message holds the chip's state.
         """
-        first = self._programs.get(program)
-        if not self._rate_set:
-            self._check_rate(program)
-        if first is None and len(program.operations) > TRANSFER_INDEX:
+        if program not in self._programs and not program.request and len(program.operations) > TRANSFER_INDEX:
             self._run_in_pieces(program)
-            return
-        if first is None:
-            self.install(program)
-            first = self._programs[program]
-        self._execute(program, first)
+        else:
+            self.start(program)
+            self.finish()
+
+    def start(self, program: Program) -> None:
+        """Start a program and return; `finish` waits for its end.
+
+        Until then nothing but `request` can use the chip: neither tensors nor other programs can be moved to it.
+
+        Raises
+        ------
+        ProgramError
+            It is a request, another program runs, or no learning rate is set that it needs.
+        CapacityError
+            It does not fit into program memory.
+        """
+        if program.request:
+            raise ProgramError(f"program '{program.name}' is a request; run it with Device.request, or record it without request=True")
+        self._check_idle(f"program '{program.name}' cannot start")
+        self._check_rate(program)
+        self.install(program)
+        self._runner.start(program, self._programs[program])
+        self._running = program
+
+    def finish(self) -> None:
+        """Wait for the end of the program that `start` started; errors as of `run`."""
+        program, self._running = self._running, None
+        if program is None:
+            raise ProgramError("no program runs that could be waited for; call Device.start first")
+        self._runner.finish(program, self._programs[program])
+
+    def request(self, program: Program) -> None:
+        """Run a short program beside the one that was started, if any, and return when it has ended.
+
+        `set_arbiter` says who goes first. Its random bits are of numbers of its own, so neither's results depend on the other,
+        but for the weight version in records, which is that of the moment.
+
+        Raises
+        ------
+        ProgramError
+            It was not recorded with ``request=True``, touches what the running program writes or the reverse, or has not been
+            installed before that was started.
+        DeviceError, DeviceTimeout
+            As of `run`. The program that was started goes on after an error of the request.
+        """
+        if not program.request:
+            raise ProgramError(f"program '{program.name}' is no request; record it with Program(name, layout, request=True)")
+        self.install(program)
+        running = self._running
+        if running and (program, running) not in self._apart:
+            check_apart(program, running)
+            self._apart.add((program, running))
+        self._runner.request(program, self._programs[program], running)
+
+    def set_arbiter(self, policy: str, slice_cycles: int = 1024) -> None:
+        """Say who starts next where both a program and a request could.
+
+        Parameters
+        ----------
+        policy : str
+            ``command`` (after a reset), ``priority``, ``round_robin`` or ``time_slice``; see docs/architecture.md.
+        slice_cycles : int
+            Length of a slice for ``time_slice``: a power of two from 32 to 2**31.
+
+        Raises
+        ------
+        SettingsError
+            There is no such policy or slice.
+        ProgramError
+            A program runs.
+        """
+        fields = arbiter_fields(policy, slice_cycles)
+        self._check_idle("the arbiter cannot be set")
+        self.registers.write("ARBITER", **fields)
 
     def _run_in_pieces(self, program: Program) -> None:
         """Run a program that is longer than program memory: while one piece runs, the next is written behind or before it."""
         self._check_program(program)
+        self._check_rate(program)
         free = TRANSFER_INDEX - self._program_end
         if free < 2 * SHORTEST_PIECE:
             raise CapacityError(f"program '{program.name}' has {len(program.operations)} descriptors and runs in pieces; {free} of "
@@ -221,10 +288,10 @@ class Device:
         pieces = program.pieces(free // 2)
         self.registers.write_program(places[0], pieces[0].descriptors())
         for number, piece in enumerate(pieces):
-            self._start(piece, places[number % 2])
+            self._runner.start(piece, places[number % 2])
             if number + 1 < len(pieces):
                 self.registers.write_program(places[(number + 1) % 2], pieces[number + 1].descriptors())
-            self._finish(piece, places[number % 2])
+            self._runner.finish(piece, places[number % 2])
 
     def set_optimizer(self, learning_rate: float, momentum: float = 0.0) -> None:
         """Set what sgd steps use from now on: ``m <- momentum m + g; w <- w - learning_rate m``.
@@ -240,7 +307,10 @@ class Device:
         ------
         SettingsError
             One of them lies outside its range.
+        ProgramError
+            A program runs.
         """
+        self._check_idle("the optimizer cannot be set")
         for name, value, high in (("learning_rate", learning_rate, 65536), ("momentum", momentum, 65535 / 65536)):
             if not isinstance(value, numbers.Real) or not 0 <= value <= high:
                 raise SettingsError(f"{name} is {value} and must be a number between 0 and {high}")
@@ -293,8 +363,9 @@ class Device:
     def status(self) -> str:
         """Return the chip's state in a few lines, for people."""
         read = self.registers.read
-        error = read("ERROR")
-        lines = [f"status {read('STATUS')}  error {_error_name(error['code'])} at descriptor {error['pc']}",
+        errors = (f"{name} {error_name(read(register)['code'])} at descriptor {read(register)['pc']}"
+                  for name, register in (("error", "ERROR"), ("error of the request", "REQUEST_ERROR")))
+        lines = [f"status {read('STATUS')}  {'  '.join(errors)}",
                  f"operation number {self.registers.value('OPNUM')}  weight version {self.version}  slot {read('SLOT')}",
                  f"cycles {self.cycles}  array steps {self.registers.wide('MAC_STEPS')}  saturations {self.saturations}"]
         for unit in UNITS:
@@ -313,11 +384,13 @@ class Device:
 
     def _transfer(self, program: Program) -> None:
         self.registers.write_program(TRANSFER_INDEX, program.descriptors())
-        self._execute(program, TRANSFER_INDEX)
+        self._runner.start(program, TRANSFER_INDEX)
+        self._runner.finish(program, TRANSFER_INDEX)
 
     def _prepare(self) -> None:
         """Set what was placed since the last time: registers of the weight group, exponents, constants."""
         self._check_open("no tensor can be moved")
+        self._check_idle("no tensor or program can be moved")
         layout = self.layout
         if layout.group is not None and layout.group.placed and not self._group_open:
             self._group_open = True
@@ -353,7 +426,7 @@ class Device:
             raise ProgramError(f"program '{program.name}' was recorded for the layout of another device")
 
     def _check_rate(self, program: Program) -> None:
-        step = next((op.label for op in program.operations if op.op == "sgd"), None)
+        step = None if self._rate_set else next((op.label for op in program.operations if op.op == "sgd"), None)
         if step is None:
             return
         if not self.registers.read("LEARNING_RATE")["mant"]:
@@ -365,36 +438,6 @@ class Device:
         if self._closed:
             raise BackendError(f"{refused}: the device is closed; open a new one")
 
-    def _execute(self, program: Program, first: int) -> None:
-        self._start(program, first)
-        self._finish(program, first)
-
-    def _start(self, program: Program, first: int) -> None:
-        self._check_open(f"program '{program.name}' cannot run")
-        backend = self.backend
-        if first != self._start_pc:
-            backend.csr_write(_START_PC, first)
-            self._start_pc = first
-        backend.csr_write(_CONTROL, _START)
-
-    def _finish(self, program: Program, first: int) -> None:
-        backend = self.backend
-        try:
-            backend.run(program.cycle_limit)
-        except TimeoutError as error:
-            raise DeviceTimeout(f"program '{program.name}' did not end within {program.cycle_limit} cycles ({error}); this is a "
-                                f"fault of the chip, close the device and report this state:\n{self.status()}") from error
-        if not backend.csr_read(_STATUS) & _DONE:
-            raise self._error(program, first)
-
-    def _error(self, program: Program, first: int) -> LatheError:
-        status, error = self.registers.read("STATUS"), self.registers.read("ERROR")
-        if not status["error"]:
-            return DeviceTimeout(f"program '{program.name}' neither ended nor failed:\n{self.status()}")
-        code, index = _error_name(error["code"]), error["pc"] - first
-        label, remedy = program.explain(index, code)
-        return DeviceError(f"program '{program.name}', descriptor {index} '{label}': {code}: {remedy}", code, index, label)
-
-
-def _error_name(code: int) -> str:
-    return Error(code).name.lower() if code in set(Error) else f"code {code}"
+    def _check_idle(self, refused: str) -> None:
+        if self._running:
+            raise ProgramError(f"{refused}: program '{self._running.name}' was started; call Device.finish first")

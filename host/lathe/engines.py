@@ -2,13 +2,16 @@
 """The two policies on the chip and their programs: actors that sample, the learner that trains, and what passes between them."""
 
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from .allocator import Layout
 from .device import Device
+from .errors import ProgramError
 from .networks import MLP, Sampler
 from .program import Program
+from .records import SAMPLED_VERSION
 from .settings import Settings
 from .tensor import dequantize, quantize
 
@@ -27,6 +30,8 @@ class Actor:
         Of its tensors' names.
     input_exponent : int
         Exponent of the int16 observations; int8 ones have 8 more.
+    request : bool
+        Act by requests, beside whatever program was started; `net` must be a Sampler.
 
     Attributes
     ----------
@@ -36,13 +41,13 @@ class Actor:
         What goes in and out, in outside memory.
     """
 
-    def __init__(self, layout: Layout, net: MLP | Sampler, rows: int, prefix: str, input_exponent: int):
+    def __init__(self, layout: Layout, net: MLP | Sampler, rows: int, prefix: str, input_exponent: int, request: bool = False):
         self.rows, self._exponent = rows, input_exponent
         acts = net.activations(rows, prefix, input_exponent + 8 * (net.observations == "int8"))
         records = layout.records(f"{prefix}.records", rows)
         self._input = acts.x
         self.x, self.records = layout.block_for(acts.x), layout.block_for(records)
-        self.program = Program(f"{prefix} step", layout)
+        self.program = Program(f"{prefix} step", layout, request)
         self.program.load(acts.x, self.x)
         net.forward(self.program, acts)
         self.program.sample(acts.y, records)
@@ -55,11 +60,11 @@ class Actor:
         """
         if self._input.packed:
             x = quantize(dequantize(x, self._exponent), self._input.initial, self._input.bits)
-        done = []
+        run, done = device.request if self.program.request else device.run, []
         for start in range(0, len(x), self.rows):
             part = self._input.view(slice(0, min(self.rows, len(x) - start)))
             self.x.data[:part.rows] = part.pack(x[start:start + self.rows])
-            device.run(self.program)
+            run(self.program)
             done.append(self.records.data[:part.rows].copy())
         return np.concatenate(done)
 
@@ -77,44 +82,129 @@ class Publication:
     Parameters
     ----------
     layout : Layout
-    sampler : Sampler
+    copies : sequence of Sampler
+        All of one network; publications go to them in turn.
     lag : int
         Publications that a copy waits, at least 0.
+
+    Attributes
+    ----------
+    newest : int
+        Which of the copies was written last.
+    version : int
+        The version of the weights in it.
     """
 
-    def __init__(self, layout: Layout, sampler: Sampler, lag: int):
-        group = sampler.net.group
+    def __init__(self, layout: Layout, copies: Sequence[Sampler], lag: int):
+        group = copies[0].net.group
         arrived = layout.tensor("published slot", group.size, layout.lanes, raw=True)
         ring = [layout.block_for(arrived, f"published slot {place}") for place in range(lag + 1)]
-        self._turns = []
+        self._turns, self._adopt = [], []
         for place in range(lag + 1):
             program = Program(f"publish {place}", layout)
             program.store(group.slot, ring[place])
             program.load(arrived, ring[(place + 1) % len(ring)])
             self._turns.append(program)
-        self._adopt = Program("adopt", layout)
-        sampler.publish(self._adopt, arrived)
+        for number, sampler in enumerate(copies):
+            program = Program(f"adopt {number}", layout)
+            sampler.publish(program, arrived)
+            self._adopt.append(program)
         self._versions = [0] * len(ring)
-        self._place = 0
-        self.version = 0
+        self._place = self.newest = self.version = 0
 
     @property
     def programs(self) -> list[Program]:
-        return [*self._turns, self._adopt]
+        return [*self._turns, *self._adopt]
 
-    def publish(self, device: Device) -> int:
-        """Publish the current weights; the sampler then acts with those of `lag` publications ago, whose version is returned."""
-        device.run(self._turns[self._place])
-        device.run(self._adopt)
+    def publish(self, device: Device, run: Callable[[Program], None] | None = None) -> int:
+        """Publish the current weights; the newest copy then holds those of `lag` publications ago, whose version is returned.
+
+        `run` runs a program in place of `Device.run`; it may serve requests meanwhile, which must not use the copy being written.
+        """
+        run = run or device.run
+        copy = (self.newest + 1) % len(self._adopt)
+        run(self._turns[self._place])
+        run(self._adopt[copy])
         self._versions[self._place] = device.version
         self._place = (self._place + 1) % len(self._turns)
-        self.version = self._versions[self._place]
+        self.newest, self.version = copy, self._versions[self._place]
         return self.version
 
     def start(self, device: Device) -> None:
         """Fill the ring with the current weights, and let the int8 weights' exponents follow them."""
-        for _ in range(2 * len(self._turns)):
+        for _ in range(2 * len(self._turns) * len(self._adopt)):
             self.publish(device)
+
+
+class Server:
+    """Acts by requests while the learner's programs run, with the newer one of two int8 copies of its network.
+
+    Publication writes the other copy, so it disturbs no request either.
+
+    Parameters
+    ----------
+    layout : Layout
+    net : MLP
+    rows : int
+        Observations of a request.
+    prefix : str
+        Of its tensors' names.
+    input_exponent : int
+        Exponent of the int16 observations.
+    observations : str
+        As of `Sampler`.
+    lag : int
+        As of `Publication`.
+
+    Attributes
+    ----------
+    copies : list of Sampler
+    actors : list of Actor
+        One for each copy.
+    publication : Publication
+
+    Notes
+    -----
+    >>> server.start(device)                            # doctest: +SKIP
+    ... device.start(learner.update)
+    ... records = server.act(device, x)                 # beside the update
+    ... device.finish()
+    ... server.publish(device, serving)                 # serving(program): start it, serve, finish
+    """
+
+    def __init__(self, layout: Layout, net: MLP, rows: int, prefix: str, input_exponent: int, observations: str = "int16",
+                 lag: int = 0):
+        self.copies = [Sampler(net, observations) for _ in range(2)]
+        self.actors = [Actor(layout, copy, rows, f"{prefix} {number}", input_exponent, request=True)
+                       for number, copy in enumerate(self.copies)]
+        self.publication = Publication(layout, self.copies, lag)
+        self.publish = self.publication.publish
+        self._started = False
+
+    @property
+    def programs(self) -> list[Program]:
+        return [*(actor.program for actor in self.actors), *self.publication.programs]
+
+    def start(self, device: Device) -> None:
+        """Install the programs and publish the current weights into both copies."""
+        for program in self.programs:
+            device.install(program)
+        self.publication.start(device)
+        self._started = True
+
+    def act(self, device: Device, x: np.ndarray) -> np.ndarray:
+        """As `Actor.act`, by requests with the copy that was published last, whose weights' version the records carry.
+
+        Raises
+        ------
+        ProgramError
+            Nothing has been published yet.
+        """
+        if not self._started:
+            raise ProgramError("this server has no weights yet; call its start(device) first")
+        records = self.actors[self.publication.newest].act(device, x)
+        records[:, SAMPLED_VERSION] = np.uint16(self.publication.version & 0xFFFF).view(np.int16)  # SAMPLE wrote the learner's
+        return records
 
 
 class Learner:

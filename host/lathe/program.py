@@ -17,6 +17,7 @@ from .operation import POINTER, Operation, accesses, overlap, places
 from .outside import Plan, record
 from .products import Product
 from .registers import PROGRAM_DESCRIPTORS
+from .requests import check_operation
 from .tensor import Tensor
 
 MAX_OUTPUTS = 64
@@ -31,16 +32,19 @@ class Program:
         Used in messages.
     layout : Layout
         Where the tensors lie: the `layout` of the device that is to run it.
+    request : bool
+        Record it for `Device.request`, which runs it beside another program: operation by operation, without update, `measure`,
+        `scan` and tensors of the weight group.
 
     No operation may write its result over one of its own operands, not even in part: which of the two the chip would read
     depends on its timing. Every method refuses that; only `evaluate` and `scan` may work in place.
     """
 
-    def __init__(self, name: str, layout: Layout):
+    def __init__(self, name: str, layout: Layout, request: bool = False):
         if not isinstance(layout, Layout):
             hint = "pass device.layout, not the device" if isinstance(getattr(layout, "layout", None), Layout) else "pass device.layout"
             raise ProgramError(f"program '{name}' was given {type(layout).__name__!r} in place of a layout; {hint}")
-        self.name, self.layout = name, layout
+        self.name, self.layout, self.request = name, layout, request
         self.operations: list[Operation] = []
         self.frozen = False  # on a chip already
         self._compiled: np.ndarray | None = None
@@ -379,6 +383,8 @@ class Program:
     def _append(self, op: Operation) -> None:
         if self.frozen:
             raise ProgramError(f"'{op.label}' comes too late: program '{self.name}' is already on the chip; record a new one")
+        if self.request:
+            check_operation(op)
         self.operations.append(op)
         self._compiled = self._pieces = None
 
@@ -416,7 +422,7 @@ class Program:
         return 100_000 + sum(1_000 + 4 * op.words for op in self.operations)
 
     def descriptors(self) -> np.ndarray:
-        """Return the program as uint32 (descriptors, 16), semaphores placed.
+        """Return the program as uint32 (descriptors, 16), semaphores placed; a request has none.
 
         Raises
         ------
@@ -429,8 +435,9 @@ class Program:
             if len(self.operations) > PROGRAM_DESCRIPTORS:
                 raise ProgramError(f"program '{self.name}' has {len(self.operations)} descriptors, program memory holds "
                                    f"{PROGRAM_DESCRIPTORS}; split it")
-            place_semaphores(self.name, self.operations, self.layout)
-            place_overlap(self.operations, self.layout)
+            if not self.request:
+                place_semaphores(self.name, self.operations, self.layout)
+                place_overlap(self.operations, self.layout)
             self._compiled = encode_operations(self.name, self.operations)
         return self._compiled
 

@@ -90,7 +90,7 @@ class Training(ABC):
         sampler = Sampler(net, s.sampler_observations) if s.sampler == "int8" else None
         self.actor = Actor(layout, sampler or net, s.sampler_rows, "rollout", exponent)
         self.learner = Learner(layout, net, s, exponent)
-        self.publication = Publication(layout, sampler, s.publication_lag) if sampler else None
+        self.publication = Publication(layout, [sampler], s.publication_lag) if sampler else None
         if s.evaluate_every:
             self.evaluation = Evaluation(self.device, net, self.encoder, s)
 

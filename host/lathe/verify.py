@@ -67,6 +67,8 @@ class Lockstep:
         return max(chip.cycles for chip in self._chips)
 
     def csr_write(self, address: int, value: int) -> None:
+        if address == _CONTROL.offset and _CONTROL.unpack(value)["request"]:
+            raise LatheError("back ends side by side are compared after each program and serve no requests; open one back end alone")
         if address == _CONTROL.offset and _CONTROL.unpack(value)["start"]:
             for chip in self._chips[1:]:
                 chip.memory[:] = self.memory

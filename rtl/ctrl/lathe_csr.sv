@@ -40,6 +40,12 @@ module lathe_csr
   output logic [31:0]    seed_o,
   output logic [31:0]    opnum_o,
   input  logic           opnum_increment_i,
+  output logic           request_o,           // pulse of CONTROL
+  output logic [PcW-1:0] request_pc_o,
+  output logic [31:0]    request_opnum_o,
+  input  logic           request_opnum_increment_i,
+  output lathe_desc_pkg::arbitration_e arbiter_policy_o,
+  output logic [4:0]     arbiter_slice_o,
   output group_t         group_o,
   output policy_cfg_t    policy_cfg_o,
   output update_cfg_t    update_cfg_o,
@@ -49,6 +55,11 @@ module lathe_csr
   input  logic           done_i,              // pulse
   input  logic           error_i,             // pulse, with report_i
   input  report_t        report_i,
+  input  logic           requested_i,         // the same of the request
+  input  logic           request_busy_i,
+  input  logic           request_done_i,
+  input  logic           request_error_i,
+  input  report_t        request_report_i,
   input  logic [31:0]    version_i,
   input  logic [1:0]     slot_i,
   input  logic [1:0]     kept_i,
@@ -139,13 +150,22 @@ module lathe_csr
   assign update_cfg_o = '{lr_mant: out.LEARNING_RATE.mant.value, lr_exp: out.LEARNING_RATE.exp.value,
                           momentum: out.MOMENTUM.value.value};
 
+  assign request_o = out.CONTROL.request.value;
+  assign request_pc_o = out.REQUEST_PC.value.value;
+  assign request_opnum_o = out.REQUEST_OPNUM.value.value;
+  assign in.REQUEST_OPNUM.value.next = request_opnum_o + 32'd1;
+  assign in.REQUEST_OPNUM.value.we = request_opnum_increment_i;
+  assign arbiter_policy_o = lathe_desc_pkg::arbitration_e'(out.ARBITER.policy.value);
+  assign arbiter_slice_o = out.ARBITER.slice.value;
+
   // ---- Status ----
   logic irq_q;
   always_ff @(posedge clk_i) begin
-    if (!rst_ni || started_i) irq_q <= 1'b0;
-    else irq_q <= out.IRQ_ENABLE.enable.value && (out.STATUS.done.value || out.STATUS.error.value);
+    if (!rst_ni || started_i || requested_i) irq_q <= 1'b0;
+    else irq_q <= out.IRQ_ENABLE.enable.value && (out.STATUS.done.value || out.STATUS.error.value ||
+                                                  out.STATUS.request_done.value || out.STATUS.request_error.value);
   end
-  assign irq_o = irq_q && !started_i;  // down in the cycle in which the host learns that its start was taken
+  assign irq_o = irq_q && !started_i && !requested_i;  // down in the cycle in which the host learns that its start was taken
   assign in.BUILD.lanes.next = 8'(Lanes);
   assign in.BUILD.log2_banks.next = 8'($clog2(Banks));
   assign in.STATUS.busy.next = busy_i;
@@ -159,6 +179,17 @@ module lathe_csr
   assign in.ERROR.code.we = error_i || started_i;
   assign in.ERROR.unit.we = error_i || started_i;
   assign in.ERROR.pc.we = error_i || started_i;
+  assign in.STATUS.request_busy.next = request_busy_i;
+  assign in.STATUS.request_done.hwset = request_done_i;
+  assign in.STATUS.request_done.hwclr = requested_i;
+  assign in.STATUS.request_error.hwset = request_error_i;
+  assign in.STATUS.request_error.hwclr = requested_i;
+  assign in.REQUEST_ERROR.code.next = request_error_i ? request_report_i.code : lathe_desc_pkg::ErrNone;
+  assign in.REQUEST_ERROR.unit.next = request_error_i ? request_report_i.unit : '0;
+  assign in.REQUEST_ERROR.pc.next = request_error_i ? request_report_i.pc : '0;
+  assign in.REQUEST_ERROR.code.we = request_error_i || requested_i;
+  assign in.REQUEST_ERROR.unit.we = request_error_i || requested_i;
+  assign in.REQUEST_ERROR.pc.we = request_error_i || requested_i;
   assign in.VERSION.value.next = version_i;
   assign in.SLOT.slot.next = slot_i;
   assign in.SLOT.kept.next = kept_i;
@@ -231,6 +262,7 @@ module lathe_csr
   lathe_clock_stop u_clock (
     .clk_i,
     .wanted_i(!rst_ni || started_i || done_i || error_i || opnum_increment_i ||
+              requested_i || request_done_i || request_error_i || request_opnum_increment_i ||
               s_axil_awvalid || s_axil_wvalid || s_axil_arvalid || !s_axil_awready || !s_axil_wready || !s_axil_arready),
     .clk_o   (clk_reg)
   );

@@ -4,6 +4,8 @@
 module lathe_ctrl
   import lathe_pkg::*;
   import lathe_ctrl_pkg::*;
+  import lathe_desc_pkg::arbitration_e;
+  import lathe_desc_pkg::ArbCommand;
 #(
   parameter int unsigned Lanes = 8,
   parameter int unsigned Banks = 8
@@ -41,6 +43,7 @@ module lathe_ctrl
   input  logic  [NumUnits-1:0] stall_operand_i,
   input  logic  [NumUnits-1:0] stall_result_i,
   input  logic                 mac_step_i,
+  input  logic                 gemm_free_i,  // gemm would soon begin with another command
 
   output policy_cfg_t          policy_cfg_o,
   input  policy_stats_t        policy_stats_i,
@@ -53,8 +56,14 @@ module lathe_ctrl
   output unit_trace_t [NumUnits-1:0] trace_o
 );
   // ---- Host ----
-  logic           start_request, start, perf_clear, group_init, busy, done, error, stop, dispatch;
+  logic           start_asked, start, perf_clear, group_init, busy, done, error, stop, dispatch;
   logic [PcW-1:0] start_pc;
+  logic           request_asked, request_start, request_busy, request_done, request_error, request_stop, request_dispatch;
+  logic [PcW-1:0] request_pc;
+  logic [31:0]    request_opnum;
+  report_t        request_report;
+  arbitration_e   arbiter_policy;
+  logic [4:0]     arbiter_slice;
   logic [31:0]    seed, opnum, version;
   logic [1:0]     slot_current, slot_next, kept;
   logic [15:0]    base_current, base_next, group_size;
@@ -95,7 +104,7 @@ module lathe_ctrl
     .s_axil_rready,
     .s_axil_rdata,
     .s_axil_rresp,
-    .start_o(start_request),
+    .start_o(start_asked),
     .stats_clear_o,
     .perf_clear_o(perf_clear),
     .group_init_o(group_init),
@@ -103,6 +112,12 @@ module lathe_ctrl
     .seed_o(seed),
     .opnum_o(opnum),
     .opnum_increment_i(dispatch),
+    .request_o(request_asked),
+    .request_pc_o(request_pc),
+    .request_opnum_o(request_opnum),
+    .request_opnum_increment_i(request_dispatch),
+    .arbiter_policy_o(arbiter_policy),
+    .arbiter_slice_o(arbiter_slice),
     .group_o(group),
     .policy_cfg_o,
     .update_cfg_o,
@@ -111,6 +126,11 @@ module lathe_ctrl
     .done_i(done),
     .error_i(error),
     .report_i(report),
+    .requested_i(request_start),
+    .request_busy_i(request_busy),
+    .request_done_i(request_done),
+    .request_error_i(request_error),
+    .request_report_i(request_report),
     .version_i(version),
     .slot_i(slot_current),
     .kept_i(kept),
@@ -135,16 +155,20 @@ module lathe_ctrl
 
   // ---- Program: fetch, check, queue ----
   logic        seq_mem_en, seq_running, seq_stuck, seq_waits, seq_report_valid, push_try, push_valid, push_ready;
+  logic        seq_request_running, seq_request_report_valid, unit_request_report_valid;
   logic [9:0]  seq_mem_row;
   logic [3:0][31:0] seq_mem_rdata;
   report_t     seq_report, unit_report;
-  logic        unit_report_valid, choose, entry_read, pop, can_start;
+  logic        unit_report_valid, choose, entry_read, issue, take, pop, can_start;
   entry_t      push_entry, entry;
-  logic [UnitW-1:0]                       push_unit, choose_unit, unit;
+  logic [QueueW-1:0]                      push_unit, choose_queue, queue;
+  logic [UnitW-1:0]                       unit, request_unit, push_request_unit;
   logic [NumSemaphores-1:0]               push_wait, positive, take_mask, post_mask;
-  logic [NumUnits-1:0]                    head_valid, room, occupied, waiting;
-  logic [NumUnits-1:0][NumSemaphores-1:0] head_wait;
-  logic [NumUnits-1:0][PcW-1:0]           head_pc;
+  logic [NumUnits-1:0]                    room, occupied, waiting;
+  logic [NumQueues-1:0]                   head_valid;
+  logic [NumQueues-1:0][NumSemaphores-1:0] head_wait;
+  logic [NumQueues-1:0][PcW-1:0]          head_pc;
+  logic                                   request_occupied, request_room;
 
   lathe_progmem u_progmem (
     .clk_i,
@@ -169,13 +193,21 @@ module lathe_ctrl
     .stop_i(stop),
     .running_o(seq_running),
     .stuck_o(seq_stuck),
+    .request_start_i(request_start),
+    .request_pc_i(request_pc),
+    .request_stop_i(request_stop),
+    .request_running_o(seq_request_running),
+    .request_room_i(request_room),
+    .request_pending_i(head_valid[RequestQueue] || request_occupied),
     .waits_o(seq_waits),
     .mem_en_o(seq_mem_en),
     .mem_row_o(seq_mem_row),
     .mem_rdata_i(seq_mem_rdata),
     .seed_i(seed),
     .opnum_i(opnum),
+    .request_opnum_i(request_opnum),
     .dispatch_o(dispatch),
+    .request_dispatch_o(request_dispatch),
     .group_size_i(group_size),
     .push_try_o(push_try),
     .push_valid_o(push_valid),
@@ -183,15 +215,21 @@ module lathe_ctrl
     .push_unit_o(push_unit),
     .push_wait_o(push_wait),
     .push_entry_o(push_entry),
+    .push_request_unit_o(push_request_unit),
     .report_valid_o(seq_report_valid),
+    .request_report_valid_o(seq_request_report_valid),
     .report_o(seq_report)
   );
 
+  // How long no request has run, up to what issue takes to see it.
+  logic [3:0] request_quiet_q;
+  always_ff @(posedge clk_i) request_quiet_q <= (!rst_ni || request_busy) ? '0 : {request_quiet_q[2:0], 1'b1};
+
   // Between the starts and ends of commands nothing moves in what has this clock.
-  logic clk, issue_moves, exponents_ready, finish, retired, retire_valid;
+  logic clk, cut, issue_moves, exponents_ready, finish, retired, retire_valid;
   lathe_clock_stop u_clock (
     .clk_i,
-    .wanted_i(!rst_ni || start || stop || !seq_waits || issue_moves || (cmd_valid_o & cmd_ready_i) != '0 || !exponents_ready ||
+    .wanted_i(!rst_ni || start || stop || request_quiet_q != '1 || request_start || cut || !seq_waits || issue_moves || (cmd_valid_o & cmd_ready_i) != '0 || !exponents_ready ||
               done_valid_i != '0 || retire_valid || finish || retired),
     .clk_o   (clk)
   );
@@ -200,36 +238,40 @@ module lathe_ctrl
     .clk_i(clk),
     .rst_ni,
     .flush_i(stop),
+    .flush_request_i(request_stop),
     .push_try_i(push_try),
     .push_valid_i(push_valid),
     .push_ready_o(push_ready),
     .push_unit_i(push_unit),
     .push_wait_i(push_wait),
     .push_entry_i(push_entry),
+    .push_request_unit_i(push_request_unit),
     .head_valid_o(head_valid),
     .head_wait_o(head_wait),
     .head_pc_o(head_pc),
+    .request_unit_o(request_unit),
+    .request_room_o(request_room),
     .choose_i(choose),
-    .choose_unit_i(choose_unit),
+    .choose_unit_i(choose_queue),
     .read_i(entry_read),
     .entry_o(entry),
     .pop_i(pop),
-    .pop_unit_i(unit)
+    .pop_unit_i(queue)
   );
 
   lathe_program u_program (
     .clk_i,
     .rst_ni,
-    .start_i(start_request),
+    .start_i(start_asked),
     .start_o(start),
     .stop_o(stop),
     .busy_o(busy),
     .seq_running_i(seq_running),
     .seq_stuck_i(seq_stuck),
-    .head_valid_i(head_valid),
-    .head_pc_i(head_pc),
+    .head_valid_i(head_valid[NumUnits-1:0]),
+    .head_pc_i(head_pc[NumUnits-1:0]),
     .occupied_i(occupied),
-    .can_start_i(can_start),
+    .can_start_i(can_start || request_quiet_q != '1),  // it may wait for the request
     .seq_report_valid_i(seq_report_valid),
     .seq_report_i(seq_report),
     .unit_report_valid_i(unit_report_valid),
@@ -237,6 +279,44 @@ module lathe_ctrl
     .done_o(done),
     .error_o(error),
     .report_o(report)
+  );
+
+  lathe_program u_request (
+    .clk_i,
+    .rst_ni,
+    .start_i(request_asked),
+    .start_o(request_start),
+    .stop_o(request_stop),
+    .busy_o(request_busy),
+    .seq_running_i(seq_request_running),
+    .seq_stuck_i(1'b0),
+    .head_valid_i({{NumUnits-1{1'b0}}, head_valid[RequestQueue]}),
+    .head_pc_i({{(NumUnits-1)*PcW{1'b0}}, head_pc[RequestQueue]}),
+    .occupied_i({{NumUnits-1{1'b0}}, request_occupied}),
+    .can_start_i(1'b1),  // it waits for nothing that does not end
+    .seq_report_valid_i(seq_request_report_valid),
+    .seq_report_i(seq_report),
+    .unit_report_valid_i(unit_request_report_valid),
+    .unit_report_i(unit_report),
+    .done_o(request_done),
+    .error_o(request_error),
+    .report_o(request_report)
+  );
+
+  logic hold_program, hold_request, request_first;
+  assign cut = arbiter_policy != ArbCommand;
+  lathe_arbiter u_arbiter (
+    .clk_i,
+    .rst_ni,
+    .policy_i(arbiter_policy),
+    .slice_i(arbiter_slice),
+    .program_busy_i(busy),
+    .request_busy_i(request_busy),
+    .start_i(issue),
+    .start_request_i(queue == QueueW'(RequestQueue)),
+    .hold_program_o(hold_program),
+    .hold_request_o(hold_request),
+    .request_first_o(request_first)
   );
 
   // ---- Commands: semaphores, exponents, weight group ----
@@ -258,7 +338,7 @@ module lathe_ctrl
     .clk_i(clk),
     .rst_ni,
     .clear_i(start),
-    .take_i(pop),
+    .take_i(take),
     .take_mask_i(take_mask),
     .post_i(post),
     .post_mask_i(post_mask),
@@ -266,21 +346,35 @@ module lathe_ctrl
     .overflow_o(overflow)
   );
 
-  lathe_issue u_issue (
+  lathe_issue #(
+    .Lanes(Lanes)
+  ) u_issue (
     .clk_i(clk),
     .rst_ni,
     .stop_i(stop),
+    .request_stop_i(request_stop),
+    .cut_i(cut),
+    .hold_program_i(hold_program),
+    .hold_request_i(hold_request),
+    .request_first_i(request_first),
     .head_valid_i(head_valid),
     .head_wait_i(head_wait),
+    .request_unit_i(request_unit),
     .positive_i(positive),
     .choose_o(choose),
-    .choose_unit_o(choose_unit),
+    .choose_queue_o(choose_queue),
     .read_o(entry_read),
     .entry_i(entry),
+    .start_o(issue),
+    .take_o(take),
     .pop_o(pop),
+    .queue_o(queue),
     .unit_o(unit),
     .take_mask_o(take_mask),
     .room_i(room),
+    .gemm_program_i(occupied[0]),
+    .request_i(request_occupied),
+    .gemm_free_i,
     .info_o(start_info),
     .check_o(check),
     .conflict_i(conflict),
@@ -309,7 +403,7 @@ module lathe_ctrl
   lathe_inflight u_inflight (
     .clk_i(clk),
     .rst_ni,
-    .push_i(pop),
+    .push_i(issue),
     .push_unit_i(unit),
     .push_info_i(start_info),
     .pop_i(finish),
@@ -317,7 +411,8 @@ module lathe_ctrl
     .read_unit_i(retire_unit),
     .info_o(finish_info),
     .room_o(room),
-    .occupied_o(occupied),
+    .program_o(occupied),
+    .request_o(request_occupied),
     .check_i(check),
     .ref_i(start_info.result),
     .retiring_i(retiring),
@@ -327,6 +422,7 @@ module lathe_ctrl
   lathe_retire u_retire (
     .clk_i(clk),
     .rst_ni,
+    .clear_i(start),
     .done_valid_i,
     .done_i,
     .next_o(retire_unit),
@@ -342,6 +438,7 @@ module lathe_ctrl
     .saturations_valid_o(saturations_valid),
     .saturations_o(saturations),
     .report_valid_o(unit_report_valid),
+    .request_report_valid_o(unit_request_report_valid),
     .report_o(unit_report)
   );
 
@@ -393,12 +490,12 @@ module lathe_ctrl
   lathe_unit_state u_unit_state (
     .clk_i,
     .rst_ni,
-    .program_busy_i(busy),
-    .seq_running_i(seq_running),
-    .head_valid_i(head_valid),
+    .busy_i(busy || request_busy),
+    .seq_running_i(seq_running || seq_request_running),
+    .head_valid_i(head_valid[NumUnits-1:0]),
     .head_waiting_i(waiting),
-    .head_pc_i(head_pc),
-    .issue_i(pop),
+    .head_pc_i(head_pc[NumUnits-1:0]),
+    .issue_i(issue),
     .issue_unit_i(unit),
     .issue_pc_i(start_info.pc),
     .start_i(cmd_valid_o & cmd_ready_i),

@@ -8,6 +8,9 @@ package lathe_ctrl_pkg;
   localparam int unsigned PcW = 8;           // index of a descriptor
   localparam int unsigned QueueDepth = 4;    // descriptors that wait for a unit
   localparam int unsigned UnitW = $clog2(NumUnits);
+  localparam int unsigned NumQueues = NumUnits + 1;  // one more for the request
+  localparam int unsigned QueueW = $clog2(NumQueues);
+  localparam int unsigned RequestQueue = NumUnits;
   localparam int unsigned FlightDepth = 4;   // commands that gemm works on at once; the other units take one
 
   // A checked descriptor. Until issue resolves it, cmd.t[i].exp holds {space, exponent register}.
@@ -27,6 +30,8 @@ package lathe_ctrl_pkg;
   typedef struct packed {
     logic [NumSemaphores-1:0] post_mask;
     logic [PcW-1:0]           pc;
+    logic                     request; // it belongs to the request, not to the program
+    logic                     more;    // other pieces of the command follow
     logic                     int8;    // result 0 is int8
     ref_t [1:0]               result;
   } info_t;
@@ -93,6 +98,9 @@ package lathe_ctrl_pkg;
     entry.cmd.mem_addr = desc.mem_addr;
     entry.cmd.mem_stride = desc.mem_stride;
     entry.cmd.key = key;
+    entry.cmd.first_row = '0;
+    entry.cmd.first_col = '0;
+    entry.cmd.all_rows = desc.m;
     entry.post_mask = desc.post_mask;
     entry.pc = pc;
     return entry;

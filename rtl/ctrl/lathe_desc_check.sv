@@ -15,6 +15,7 @@ module lathe_desc_check
   // Words 8 to 11 are there with start_i, 0 to 3 one cycle later, 4 to 7 two, 12 to 15 three; they stay to the verdict.
   input  logic        start_i,       // pulse, not while a check runs
   input  desc_t       desc_i,
+  input  logic        request_i,     // of a request, which may do less; steady from start_i on
   input  logic [15:0] group_size_i,  // words of a weight slot
   input  logic        overrun_i,     // another descriptor would have to follow it; steady from the third cycle on
 
@@ -91,6 +92,10 @@ module lathe_desc_check
       end
       default: uses.unit_ok = 1'b0;
     endcase
+    if (request_i) begin
+      if (desc_i.unit == UnitUpdate) uses.unit_ok = 1'b0;
+      if (desc_i.unit == UnitPolicy && (desc_i.op == PolicyMeasure || desc_i.op == PolicyScan)) uses.op_ok = 1'b0;
+    end
   end
 
   // ---- Operands as arrays ----
@@ -126,7 +131,7 @@ module lathe_desc_check
     for (int unsigned i = 0; i < NumOperands; i++) begin
       parts.given[i] = {addr[i], stride[i], space[i], exp[i]} != '0;
       parts.odd[i] = space[i] != SpaceAbsolute &&
-                     (space[i] == 2'd3 || exp[i][5:4] != 2'd0 || (uses_q.keep[i] && space[i] == SpaceCurrent));
+                     (request_i || space[i] == 2'd3 || exp[i][5:4] != 2'd0 || (uses_q.keep[i] && space[i] == SpaceCurrent));
     end
     parts.reserved = (desc_i & ReservedMask) != '0;
     parts.options = {desc_i.trans_a, desc_i.trans_b, desc_i.bias, desc_i.act, desc_i.dact, desc_i.int8,
@@ -137,7 +142,8 @@ module lathe_desc_check
                || (desc_i.int8_result && (dact || desc_i.accumulate || desc_i.colsum))
                || (desc_i.chain && (desc_i.trans_a || desc_i.overlap == '0));
     parts.other = (!uses_q.stochastic && desc_i.stochastic) || (!uses_q.greedy && desc_i.greedy)
-               || (!uses_q.loss && {desc_i.gshift, desc_i.sequence_words} != '0);
+               || (!uses_q.loss && {desc_i.gshift, desc_i.sequence_words} != '0)
+               || (request_i && {desc_i.wait_mask, desc_i.post_mask, desc_i.chain, desc_i.overlap} != '0);
     parts.m_zero = desc_i.m == '0;
     parts.n_zero = desc_i.n == '0;
     parts.k_zero = desc_i.k == '0;

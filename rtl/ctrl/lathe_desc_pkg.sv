@@ -69,6 +69,13 @@ package lathe_desc_pkg;
     AggregateMaximum = 2'd3
   } ratio_aggregate_e;
 
+  typedef enum logic [1:0] {
+    ArbCommand = 2'd0,
+    ArbPriority = 2'd1,
+    ArbRoundRobin = 2'd2,
+    ArbTimeSlice = 2'd3
+  } arbitration_e;
+
   typedef enum logic [3:0] {
     ErrNone = 4'd0,
     ErrBadUnit = 4'd1,

@@ -18,7 +18,8 @@ module lathe_inflight
   output info_t               info_o,       // of the oldest command of read_unit_i
 
   output logic [NumUnits-1:0] room_o,       // in the next cycle, unless a command is pushed now
-  output logic [NumUnits-1:0] occupied_o,
+  output logic [NumUnits-1:0] program_o,    // has a command of the program
+  output logic                request_o,    // a unit has one of the request
 
   input  logic                check_i,
   input  ref_t [1:0]          ref_i,        // with check_i and in the cycle after it
@@ -35,6 +36,8 @@ module lathe_inflight
   logic [NumUnits-1:0][PtrW-1:0] rptr_q, wptr_q;
   logic [NumUnits-1:0][FlightDepth-1:0] valid;
   ref_t [NumUnits-1:0][FlightDepth-1:0][1:0] ref_q;
+  logic [NumUnits-1:0] request;
+  assign request_o = request != '0;
   always_ff @(posedge clk_i) begin
     if (push_i) info_mem[{push_unit_i, wptr_q[push_unit_i]}] <= push_info_i;
   end
@@ -42,11 +45,12 @@ module lathe_inflight
 
   for (genvar u = 0; u < NumUnits; u++) begin : gen_unit
     localparam int unsigned Depth = (u == 0) ? FlightDepth : 1;
-    logic [Depth-1:0] valid_q;
+    logic [Depth-1:0] valid_q, request_q;
     logic             push, pop;
     assign push = push_i && push_unit_i == UnitW'(u);
     assign pop = pop_i && pop_unit_i == UnitW'(u);
-    assign occupied_o[u] = |valid_q;
+    assign program_o[u] = (valid_q & ~request_q) != '0;
+    assign request[u] = (valid_q & request_q) != '0;
     assign room_o[u] = !(&valid_q) || pop;
 
     if (Depth > 1) begin : gen_ring
@@ -64,7 +68,10 @@ module lathe_inflight
           if (!rst_ni) valid_q[s] <= 1'b0;
           else if (push && wptr_q[u] == PtrW'(s)) valid_q[s] <= 1'b1;
           else if (pop && rptr_q[u] == PtrW'(s)) valid_q[s] <= 1'b0;
-          if (push && wptr_q[u] == PtrW'(s)) ref_q[u][s] <= push_info_i.result;
+          if (push && wptr_q[u] == PtrW'(s)) begin
+            ref_q[u][s] <= push_info_i.result;
+            request_q[s] <= push_info_i.request;
+          end
         end
         assign valid[u][s] = valid_q[s];
       end else begin : gen_none
@@ -92,7 +99,7 @@ module lathe_inflight
   always_ff @(posedge clk_i) begin
     if (rst_ni) begin
       assert (!push_i || room_o[push_unit_i]) else $error("a command for a unit that has no room");
-      assert (!pop_i || occupied_o[pop_unit_i]) else $error("the end of a command that does not run");
+      assert (!pop_i || program_o[pop_unit_i] || request[pop_unit_i]) else $error("the end of a command that does not run");
     end
   end
 `endif

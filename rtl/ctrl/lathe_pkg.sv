@@ -51,6 +51,10 @@ package lathe_pkg;
     logic [31:0]           mem_addr;
     logic [31:0]           mem_stride;
     logic [31:0]           key;     // key of the operation's random bits
+    // Of a piece of a command (gemm, policy): where it lies in the whole. Random bits are those of the whole.
+    logic [DimW-1:0]       first_row;  // its first row
+    logic [DimW-1:0]       first_col;  // gemm: its first column, in blocks of Lanes
+    logic [DimW-1:0]       all_rows;   // gemm: m of the whole
   } cmd_t;
 
   // What one result of a command tells its exponent register.

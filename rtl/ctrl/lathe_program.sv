@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// State of the program as a whole: when it runs, when it is done, and how an error ends it. On the first error it
+// State of the program, or of the request, as a whole: when it runs, when it is done, and how an error ends it. On the first error it
 // stops the sequencer and empties the queues, lets running commands finish, and only then tells the host.
 // Finds deadlocks: nothing runs or is on its way, the sequencer cannot go on, and no head may start.
 module lathe_program

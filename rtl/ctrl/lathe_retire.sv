@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Completes commands, lowest unit first: one is chosen, and in the next cycle the tops of its results go to the histories, its
-// saturations are added, its semaphores posted and room is made in the unit, or its error is reported.
+// saturations are added, its semaphores posted and room is made in the unit, or its error is reported. Of a command in pieces the
+// largest tops go there with the last one.
 module lathe_retire
   import lathe_pkg::*;
   import lathe_desc_pkg::*;
@@ -8,6 +9,7 @@ module lathe_retire
 (
   input  logic                     clk_i,
   input  logic                     rst_ni,
+  input  logic                     clear_i,              // forget what pieces have left
 
   input  logic [NumUnits-1:0]      done_valid_i,
   input  done_t [NumUnits-1:0]     done_i,               // of gemm it stands a cycle longer
@@ -27,6 +29,7 @@ module lathe_retire
   output logic                     saturations_valid_o,  // these come one cycle after finish_o
   output logic [31:0]              saturations_o,
   output logic                     report_valid_o,
+  output logic                     request_report_valid_o,  // of a command of the request
   output report_t                  report_o
 );
   // ---- What has ended: of gemm up to four, of the others one command ----
@@ -63,7 +66,9 @@ module lathe_retire
 
   // ---- Choose one ----
   done_t              current;
-  logic               valid_q, tracked_q, failed_q;
+  result_t [1:0]      merged;
+  result_t [1:0][1:0] pieces_q;  // of gemm and policy: the results of the pieces of a command so far
+  logic               valid_q, tracked_q, failed_q, request_q, piecewise;
   logic [UnitW-1:0]   unit_q;
   error_e             error_q;
   logic [31:0]        saturations_q;
@@ -86,6 +91,24 @@ module lathe_retire
     end
   end
   assign current = record[next_q];
+  assign piecewise = next_q < UnitW'(2) && !info_i.request;
+  always_comb begin
+    for (int unsigned r = 0; r < 2; r++) begin
+      merged[r] = current.result[r];
+      if (piecewise && pieces_q[next_q[0]][r].track && (!merged[r].track || pieces_q[next_q[0]][r].top > merged[r].top)) begin
+        merged[r] = pieces_q[next_q[0]][r];
+      end
+    end
+  end
+  always_ff @(posedge clk_i) begin
+    for (int unsigned u = 0; u < 2; u++) begin
+      for (int unsigned r = 0; r < 2; r++) begin
+        if (!rst_ni || clear_i) pieces_q[u][r].track <= 1'b0;
+        else if (any_q && !valid_q && piecewise && next_q[0] == 1'(u)) pieces_q[u][r].track <= merged[r].track && info_i.more;
+        if (any_q && !valid_q && piecewise && next_q[0] == 1'(u)) pieces_q[u][r].top <= merged[r].top;
+      end
+    end
+  end
   always_ff @(posedge clk_i) begin
     if (!rst_ni) valid_q <= 1'b0;
     else valid_q <= valid_q ? !finish_o : any_q;
@@ -93,11 +116,12 @@ module lathe_retire
       unit_q <= next_q;
       error_q <= current.error;
       failed_q <= current.error != ErrNone;
-      tracked_q <= current.result[0].track || current.result[1].track;
+      tracked_q <= (merged[0].track || merged[1].track) && !info_i.more;
       for (int unsigned r = 0; r < 2; r++) begin
-        retire_q.result[r] <= '{write: current.result[r].track && info_i.result[r].write, index: info_i.result[r].index};
-        retire_q.top[r] <= current.result[r].top;
+        retire_q.result[r] <= '{write: merged[r].track && info_i.result[r].write && !info_i.more, index: info_i.result[r].index};
+        retire_q.top[r] <= merged[r].top;
       end
+      request_q <= info_i.request;
       retire_q.int8 <= info_i.int8;
       saturations_q <= current.saturations;
       post_mask_q <= info_i.post_mask;
@@ -115,10 +139,11 @@ module lathe_retire
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
-      {saturations_valid_o, report_valid_o} <= '0;
+      {saturations_valid_o, report_valid_o, request_report_valid_o} <= '0;
     end else begin
       saturations_valid_o <= finish_o;
-      report_valid_o <= finish_o && (failed_q || overflow_i);
+      report_valid_o <= finish_o && (failed_q || overflow_i) && !request_q;
+      request_report_valid_o <= finish_o && failed_q && request_q;
     end
   end
   always_ff @(posedge clk_i) begin

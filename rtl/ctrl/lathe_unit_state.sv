@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Says what each unit does in each cycle of a program (lathe_pkg::unit_state_e) and on which descriptor: the trace, one
+// Says what each unit does in each cycle of a program or request (lathe_pkg::unit_state_e) and on which descriptor: the trace, one
 // cycle late. Counts nothing.
 module lathe_unit_state
   import lathe_pkg::*;
@@ -8,7 +8,7 @@ module lathe_unit_state
   input  logic                         clk_i,
   input  logic                         rst_ni,
 
-  input  logic                         program_busy_i,
+  input  logic                         busy_i,          // a program or request runs
   input  logic                         seq_running_i,
   input  logic [NumUnits-1:0]          head_valid_i,
   input  logic [NumUnits-1:0]          head_waiting_i,  // for a semaphore
@@ -22,12 +22,12 @@ module lathe_unit_state
   input  logic [NumUnits-1:0]          stall_result_i,
   input  logic                         mac_step_i,      // of gemm, index 0
 
-  output logic                         counting_o,      // trace_o belongs to a cycle of a program
+  output logic                         counting_o,      // trace_o belongs to a cycle of a program or request
   output unit_trace_t [NumUnits-1:0]   trace_o
 );
   always_ff @(posedge clk_i) begin
     if (!rst_ni) counting_o <= 1'b0;
-    else counting_o <= program_busy_i;
+    else counting_o <= busy_i;
   end
 
   for (genvar u = 0; u < NumUnits; u++) begin : gen_unit
@@ -75,7 +75,7 @@ module lathe_unit_state
     end
 
     always_ff @(posedge clk_i) begin
-      state_q <= program_busy_i ? state : UnitIdle;
+      state_q <= busy_i ? state : UnitIdle;
       {stall_operand_q, stall_result_q, step_q} <= {stall_operand_i[u], stall_result_i[u], step};
       trace_o[u].start <= start_i[u];
       trace_o[u].done <= done_i[u];

@@ -14,6 +14,7 @@ module lathe_gemm
   input  logic                cmd_valid_i,
   output logic                cmd_ready_o,
   input  cmd_t                cmd_i,
+  output logic                free_o,            // another command would begin soon: of those so far at most the last words are still to be asked for
   output logic                done_valid_o,
   output done_t               done_o,
   output logic                a_rd_valid_o,
@@ -48,7 +49,7 @@ module lathe_gemm
   localparam logic [2:0] MaxCommands = 3'd4;
 
   cmd_t cmd_q;
-  logic cmd_valid_q, begun, block, block_last;
+  logic cmd_valid_q, begun, block, block_last, feed_ending;
   logic [2:0] unfinished_q, unwritten_q;  // commands in the unit, a cycle late when one ends; those whose results are not all written
   logic done_q;
   shape_t shape;
@@ -69,8 +70,10 @@ module lathe_gemm
       unfinished_q <= '0;
       unwritten_q <= '0;
       done_q <= 1'b0;
+      free_o <= 1'b1;
     end else begin
       done_q <= done_valid_o;
+      free_o <= feed_ending && !cmd_valid_q && !(cmd_valid_i && cmd_ready_o);
       cmd_valid_q <= (cmd_valid_i && cmd_ready_o) || (cmd_valid_q && !begun);
       unfinished_q <= unfinished_q + 3'(cmd_valid_i && cmd_ready_o) - 3'(done_q);
       unwritten_q <= unwritten_q + 3'(cmd_valid_i && cmd_ready_o) - 3'(block && block_last);
@@ -129,6 +132,7 @@ module lathe_gemm
     .rst_ni,
     .cmd_valid_i  (cmd_valid_q),
     .cmd_ready_o  (feed_ready),
+    .ending_o     (feed_ending),
     .cmd_i        (cmd_q),
     .shape_i      (shape),
     .unfinished_i (unfinished_q),

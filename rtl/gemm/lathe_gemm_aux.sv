@@ -46,6 +46,7 @@ module lathe_gemm_aux
     .base_i      (ctx_i.aux_base),
     .stride_i    (ctx_i.aux_stride),
     .pair_i      (1'b0),
+    .first_row_i ('0),
     .start_i,
     .step_i      (step),
     .addr_o      (row_addr),

@@ -46,8 +46,8 @@ module lathe_gemm_drain
   // A row that is taken.
   typedef struct packed {
     logic [AddrW-1:0]  addr;
-    logic [DimW-1:0]   row;
-    logic [BlockW-1:0] col_block;
+    logic [DimW-1:0]   row;         // of the whole, if the command is a piece
+    logic [BlockW-1:0] col_block;   // of the piece
     logic              is_sum;      // a row of column sums
     logic              tile_first;  // first row of its tile
     logic              tile_last;   // last row of its tile
@@ -109,6 +109,7 @@ module lathe_gemm_drain
     .base_i      (ctx_q.base),
     .stride_i    (ctx_q.stride),
     .pair_i      (ctx_q.lane.int8_result),
+    .first_row_i (ctx_q.first_row),
     .start_i     (start_q),
     .step_i      (step),
     .addr_o      (place.addr),
@@ -248,13 +249,14 @@ module lathe_gemm_drain
   end
 
   // Random bits: the row's key, from the cycle in which it is taken, then a hash for every four lanes, then the lanes' numbers.
-  logic [DimW-1:0] row_index, sum_index_q;  // of this row; of rows of column sums
+  // Rows and columns count from those of the whole. A piece begins at a multiple of its column blocks, so OR adds them up.
+  logic [DimW-1:0] row_index;
   logic [31:0] row_key;
   logic [31:0] hash [Groups];
   logic [BlockW-1:0] col_block_q;
   logic [15:0] term_q [Lanes];
 
-  assign row_index = is_sum_q ? sum_index_q : place.row;
+  assign row_index = is_sum_q ? ctx_q.all_rows : place.row;
 
   lathe_rng #(
     .Stages(2)
@@ -279,8 +281,7 @@ module lathe_gemm_drain
   end
 
   always_ff @(posedge clk_i) begin
-    if (start_q) sum_index_q <= ctx_q.shape.m_last + 1'b1;
-    if (ctx_q.lane.stochastic && load[0]) col_block_q <= place_q.col_block;
+    if (ctx_q.lane.stochastic && load[0]) col_block_q <= place_q.col_block | ctx_q.first_col;
   end
 
   // Lanes.
@@ -461,6 +462,11 @@ module lathe_gemm_drain
   always @(posedge clk_i) begin
     live_q <= rst_ni;
     if (live_q) assert (!(out_tanh && valid_q[RoundStage] && !load[RoundStage+1])) else $error("two rows leave the lanes");
+    if (live_q && start_q) begin
+      assert (ctx_q.first_row == '0 || (single_q.row_block && ctx_q.first_row[LaneW-1:0] == '0)) else $error("rows of a piece");
+      assert (!ctx_q.lane.int8_result || !ctx_q.first_col[0]) else $error("a piece begins inside a word");
+    end
+    if (live_q && load[0]) assert ((place_q.col_block & ctx_q.first_col) == '0) else $error("columns of a piece");
   end
 `endif
 endmodule

@@ -14,6 +14,7 @@ module lathe_gemm_feed
   // The next command; its shape in steps.
   input  logic                cmd_valid_i,
   output logic                cmd_ready_o,
+  output logic                ending_o,         // of the commands so far at most the last words are still to be asked for
   // verilator lint_off UNUSEDSIGNAL
   input  cmd_t                cmd_i,            // only operands 0 and 1 and their form
   // verilator lint_on UNUSEDSIGNAL
@@ -49,7 +50,7 @@ module lathe_gemm_feed
   localparam int unsigned GapW = $clog2(Lanes + 1);
 
   // The command that is read: both operands begin together, so that the faster one leads by what its buffer holds.
-  logic start, load, a_idle, b_idle, a_load, b_load;
+  logic start, load, a_idle, b_idle, a_load, b_load, a_ending, b_ending;
   tiling_t tiling;
   shape_t shape_q;
   logic int8_q, odd_q, colsum_q, chain_q;
@@ -57,6 +58,7 @@ module lathe_gemm_feed
   logic written;         // one of them has written all
 
   assign load = a_load && b_load;
+  assign ending_o = a_ending && b_ending;
   assign cmd_ready_o = a_idle && b_idle && unfinished_i <= 3'(cmd_i.overlap) + 3'd1;
   assign start = cmd_valid_i && cmd_ready_o;
   assign written = block_i && block_last_i;
@@ -132,6 +134,7 @@ module lathe_gemm_feed
     .along_k_i   (!cmd_i.trans_a),
     .idle_o      (a_idle),
     .load_o      (a_load),
+    .ending_o    (a_ending),
     .shape_i     (shape_q),
     .tag_i       ({int8_q, odd_q, colsum_q && a_first_row}),
     .chain_i     (chain),
@@ -174,6 +177,7 @@ module lathe_gemm_feed
     .along_k_i   (cmd_i.trans_b),
     .idle_o      (b_idle),
     .load_o      (b_load),
+    .ending_o    (b_ending),
     .shape_i     (shape_q),
     .tag_i       (1'b0),
     .chain_i     (1'b0),

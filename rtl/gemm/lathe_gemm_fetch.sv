@@ -24,6 +24,7 @@ module lathe_gemm_fetch
   input  logic                along_k_i,    // k runs along the stored rows
   output logic                idle_o,       // the last request has gone out
   output logic                load_o,       // the same: for wide registers that follow the next command until it starts
+  output logic                ending_o,     // or only its last group is still to be asked for
   // The command that is read.
   input  shape_t              shape_i,
   input  logic [TagW-1:0]     tag_i,
@@ -92,6 +93,7 @@ module lathe_gemm_fetch
   assign tile_end = push && tile_last_q;
   assign idle_o = !active_q;
   assign load_o = load_q;
+  assign ending_o = !active_q || (all_last && group_last_q);
 
   always_comb begin
     next_block = block_q + block_stride_q;

@@ -68,6 +68,9 @@ package lathe_gemm_pkg;
     logic              needs_rows;  // each row has a word of operand 4
     logic              needs_aux;   // that or a bias
     logic [31:0]       key;
+    logic [DimW-1:0]   first_row;   // of a piece: where it lies in the whole; for random bits only
+    logic [BlockW-1:0] first_col;
+    logic [DimW-1:0]   all_rows;    // of the whole: the row of the column sums
     logic [AddrW-1:0]  base;        // C
     logic [AddrW-1:0]  stride;
     logic [AddrW-1:0]  bias_base;

@@ -54,6 +54,9 @@ module lathe_gemm_setup
     ctx_o.needs_rows = cmd_i.accumulate || ctx_o.lane.dact_relu || ctx_o.lane.dact_tanh;
     ctx_o.needs_aux = cmd_i.bias || ctx_o.needs_rows;
     ctx_o.key = cmd_i.key;
+    ctx_o.first_row = cmd_i.first_row;
+    ctx_o.first_col = BlockW'(cmd_i.first_col);
+    ctx_o.all_rows = cmd_i.all_rows;
     ctx_o.base = cmd_i.t[2].addr;
     ctx_o.stride = cmd_i.t[2].stride;
     ctx_o.bias_base = cmd_i.t[3].addr;

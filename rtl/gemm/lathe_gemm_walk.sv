@@ -16,6 +16,7 @@ module lathe_gemm_walk
   input  logic [AddrW-1:0]  base_i,
   input  logic [AddrW-1:0]  stride_i,
   input  logic              pair_i,        // two tiles beside each other share their words (int8)
+  input  logic [DimW-1:0]   first_row_i,   // what row_o begins with: a multiple of Lanes, 0 if there are several row blocks
   input  logic              start_i,       // go to the first word
   input  logic              step_i,        // go to the next word
   output logic [AddrW-1:0]  addr_o,
@@ -72,7 +73,7 @@ module lathe_gemm_walk
         tile_last_q <= single_i.row && single_i.row_block;
         wrap_q <= single_i.row && single_i.row_block && single_i.col_block;
         addr_q <= base_i;
-        row_q <= '0;
+        row_q <= first_row_i;
         rest_q <= single_i.row_block ? shape_i.m_last[LaneW-1:0] : '1;
       end else if (tile_last_q) begin
         tile_last_q <= single_i.row && next_row_last;

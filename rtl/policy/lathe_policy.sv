@@ -178,14 +178,15 @@ module lathe_policy
     .out_o(elem)
   );
 
-  // Random numbers: one a row (SAMPLE), or one for four columns (LOSS; SAMPLE's column is 0).
+  // Random numbers: one a row (SAMPLE), or one for four columns (LOSS; SAMPLE's column is 0). Rows count from
+  // those of the whole if the command is a piece.
   logic [15:0]     random_row_q;
   logic [31:0]     row_key, random;
   logic [ColW-3:0] grad_random_col;
   logic            grad_row_end;
 
   always_ff @(posedge clk_i) begin
-    if (start_q) random_row_q <= '0;
+    if (start_q) random_row_q <= cmd_q.first_row;
     else if (loss_q ? grad_row_end : sum_valid) random_row_q <= random_row_q + 16'd1;
   end
 

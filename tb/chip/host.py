@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Drives the chip and the golden model with the same register accesses and hands both answers to the scoreboard."""
 
+from collections.abc import Callable
+
 import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles
@@ -11,7 +13,7 @@ from pymodels.descriptor import Error, encode
 from tb.chip.agents import CsrItem
 
 STATISTICS = [name for name in REGISTERS if name.startswith("STAT_")]
-COMPARED = ["STATUS", "OPNUM", "VERSION", "SLOT", "SATURATIONS", *STATISTICS]
+COMPARED = ["STATUS", "OPNUM", "REQUEST_OPNUM", "REQUEST_ERROR", "VERSION", "SLOT", "SATURATIONS", *STATISTICS]
 CYCLES = ["CYCLES_LO", "CYCLES_HI", "MAC_STEPS_LO", "MAC_STEPS_HI"]
 STATES = {unit: [name for name in REGISTERS if name.startswith(f"{unit}_")] for unit in ("GEMM", "POLICY", "UPDATE", "DMA")}
 AFTER_ERROR = ["STATUS", "ERROR", "VERSION", "SLOT"]  # what is defined when a program was stopped
@@ -121,6 +123,26 @@ class TwinHost:
             await self.sequencer_write("CONTROL", 4)
         assert await self.irq.wait(cycles), f"no interrupt within {cycles} cycles"
         self.golden.run(cycles)
+
+    async def run_beside(self, firsts: list[int], pause: Callable[[], int], first: int = 0) -> int:
+        """Run a program and, as long as it runs, these requests again and again; returns how many ended before it."""
+        ended, status = 0, REGISTERS["STATUS"]
+        await self.write_registers(START_PC=first, CONTROL=1)
+        while True:
+            await self.write_registers(REQUEST_PC=firsts[ended % len(firsts)], CONTROL=REGISTERS["CONTROL"].pack(request=1))
+            self.golden.run()
+            for _ in range(20_000):
+                access = Access([(status.offset, None)])
+                await access.start(self.sequencer)
+                found = status.unpack(access.results[0])
+                if not found["request_busy"]:
+                    break
+            self.scoreboard.compare("a request's end", found["request_done"], 1)
+            await self.write_registers(STATUS=status.pack(request_done=1))
+            if not found["busy"]:
+                return ended
+            ended += 1
+            await ClockCycles(cocotb.top.clk_i, pause())
 
     async def transfer_scratchpad(self, store: bool, address: int) -> None:
         """Move the whole scratchpad to or from outside memory, by the chip's own DMA."""

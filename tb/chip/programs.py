@@ -54,6 +54,8 @@ class Space:
 class Generator:
     """Draws programs from one seeded generator; keeps track of how many versions a rollback can undo."""
 
+    registers = 64  # absolute exponent registers, the first ones
+
     def __init__(self, rng: np.random.Generator, space: Space, kept: int = 0, slots: int = 4):
         self.rng, self.space, self.kept, self.slots = rng, space, kept, slots
 
@@ -77,7 +79,7 @@ class Generator:
                 break
         else:
             raise RuntimeError("no place for an operand; the random shapes are too large for the space")
-        register = int(rng.integers(0, 64 if where == ABSOLUTE else 16))
+        register = int(rng.integers(0, self.registers if where == ABSOLUTE else 16))
         step.fields |= {f"t{index}_addr": address, f"t{index}_stride": stride, f"t{index}_space": where}
         touched_exp = set()
         if exponent:

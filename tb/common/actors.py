@@ -328,6 +328,15 @@ class Coverage:
         assert not missing, f"never met: {', '.join(missing)}"
 
 
+def merged(records: Iterable[Mapping]) -> dict:
+    """What done_t records of the pieces of a command say together: the sum of the saturations, the largest `top` of each result."""
+    records = list(records)
+    return {"error": max(record["error"] for record in records), "saturations": sum(record["saturations"] for record in records),
+            "result": [{"track": max(part["track"] for part in parts),
+                        "top": max((part["top"] for part in parts if part["track"]), default=0)}
+                       for parts in zip(*(record["result"] for record in records), strict=True)]}
+
+
 class CommandDriver:
     """Gives a unit its commands and awaits its completion records; watches that `done` comes once per command.
 

@@ -79,13 +79,14 @@ class Bench:
         self.dut, self.board = dut, Scoreboard("registers")
         self.host, self.memories = Host(dut), Memories(dut)
         self.expected = {name: sum((f.reset or 0) << f.lsb for f in r.fields.values()) for name, r in REGISTERS.items()}
-        self.expected["BUILD"] = REGISTERS["BUILD"].pack(lanes=LANES, log2_banks=BANKS.bit_length() - 1, version=3)
+        self.expected["BUILD"] = REGISTERS["BUILD"].pack(lanes=LANES, log2_banks=BANKS.bit_length() - 1, version=4)
         self.pulses = Counter()
         cocotb.start_soon(self._count_pulses())
 
     async def _count_pulses(self):
         dut = self.dut
-        pins = {"start": dut.start_o, "stats_clear": dut.stats_clear_o, "perf_clear": dut.perf_clear_o, "group_init": dut.group_init_o}
+        pins = {"start": dut.start_o, "stats_clear": dut.stats_clear_o, "perf_clear": dut.perf_clear_o, "group_init": dut.group_init_o,
+                "request": dut.request_o}
         while True:
             await cycle(dut)
             for name, pin in pins.items():
@@ -200,7 +201,7 @@ async def test_outputs(dut):
         value = {name: int(generator.integers(0, 2**32)) for name in REGISTERS}
         for name in ("START_PC", "SEED", "OPNUM", "GROUP_BASE", "GROUP_SIZE", "GROUP_SLOTS", "GROUP_VERSION", "LEARNING_RATE",
                      "MOMENTUM", "RATIO_MODE", "RATIO_BOUNDS", "RHO_BOUNDS", "RATIO_DUAL", "VETO_BOUNDS", "ENTROPY_COEF", "VALUE_COEF",
-                     "SCAN_MODE", "SCAN_GAMMA", "SCAN_DECAY", "SCAN_CAPS"):
+                     "SCAN_MODE", "SCAN_GAMMA", "SCAN_DECAY", "SCAN_CAPS", "REQUEST_PC", "REQUEST_OPNUM", "ARBITER"):
             await host.write(name, value[name])
         bench.drive(generator)
         await cycle(dut)
@@ -209,6 +210,8 @@ async def test_outputs(dut):
         lanes = {lane: {name: mode[f"{lane}_{name}"] for name in ("weight", "above", "below", "source", "aggregate")} | field[bounds]
                  for lane, bounds in (("r", "RATIO_BOUNDS"), ("rho", "RHO_BOUNDS"))}
         for expected, pin in (
+            (value["REQUEST_PC"] & 0xFF, dut.request_pc_o), (value["REQUEST_OPNUM"], dut.request_opnum_o),
+            (field["ARBITER"]["policy"], dut.arbiter_policy_o), (field["ARBITER"]["slice"], dut.arbiter_slice_o),
             (value["START_PC"] & 0xFF, dut.start_pc_o), (value["SEED"], dut.seed_o), (value["OPNUM"], dut.opnum_o),
             (concatenate((value["GROUP_BASE"], 16), (value["GROUP_SIZE"], 16), (value["GROUP_SLOTS"], 3), (value["GROUP_VERSION"], 32)),
              dut.group_o),
@@ -233,7 +236,7 @@ async def test_pulses(dut):
     bench = await start(dut)
     names = list(REGISTERS["CONTROL"].fields)
     expected = Counter()
-    for mask in (1, 2, 4, 8, 15, 0, 5):
+    for mask in (1, 2, 4, 8, 16, 31, 0, 5, 20):
         await bench.host.write("CONTROL", mask)
         await cycle(dut, 3)
         expected.update(name for i, name in enumerate(names) if mask >> i & 1)
@@ -245,67 +248,81 @@ async def test_pulses(dut):
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def test_status(dut):
     """done, error and ERROR follow the hardware; writing 1 and a start clear; the interrupt follows enable and status."""
+    await follow_status(dut, "", dut.started_i)
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def test_status_of_requests(dut):
+    """The same of the request's bits and REQUEST_ERROR."""
+    await follow_status(dut, "request_", dut.requested_i)
+
+
+async def follow_status(dut, side: str, started) -> None:
+    """Check the bits of STATUS, the pins and the ERROR register whose names begin with `side`."""
     bench = await start(dut)
-    host = bench.host
+    host, error_register = bench.host, f"{side}ERROR".upper()
+    status, done_bit, error_bit = REGISTERS["STATUS"], *(REGISTERS["STATUS"].pack(**{f"{side}{name}": 1}) for name in ("done", "error"))
+    busy_pin, done_pin, error_pin, report_pin = (getattr(dut, f"{side}{name}_i") for name in ("busy", "done", "error", "report"))
 
     async def pulse(pin):
         pin.value = 1
         await cycle(dut)
         pin.value = 0
-        dut.report_i.value = 0x7FFF
+        report_pin.value = 0x7FFF
         await cycle(dut, 3)
 
     async def expect(done: int, error: int, irq: int, busy: int = 0, **report: int):
-        bench.expected["STATUS"] = REGISTERS["STATUS"].pack(busy=busy, done=done, error=error)
-        bench.expected["ERROR"] = REGISTERS["ERROR"].pack(**report)
-        await bench.compare(["STATUS", "ERROR"])
+        bench.expected["STATUS"] = status.pack(**{f"{side}busy": busy, f"{side}done": done, f"{side}error": error})
+        bench.expected[error_register] = REGISTERS[error_register].pack(**report)
+        await bench.compare(["STATUS", error_register])
         assert int(dut.irq_o.value) == irq
 
-    dut.busy_i.value = 1
+    busy_pin.value = 1
     await expect(0, 0, 0, busy=1)
-    await pulse(dut.done_i)
-    dut.busy_i.value = 0
+    await pulse(done_pin)
+    busy_pin.value = 0
     await expect(1, 0, 0)
     await host.write("IRQ_ENABLE", enable=1)
     await expect(1, 0, 1)
-    await host.write("STATUS", 4)  # the other bit: nothing
+    await host.write("STATUS", error_bit)  # the other bit: nothing
     await expect(1, 0, 1)
     await host.write("STATUS", 0)
     await expect(1, 0, 1)
-    await host.write("STATUS", 2)
+    await host.write("STATUS", done_bit)
     await expect(0, 0, 0)
-    dut.report_i.value = concatenate((11, 4), (3, 3), (200, 8))
-    await pulse(dut.error_i)
+    report_pin.value = concatenate((11, 4), (3, 3), (200, 8))
+    await pulse(error_pin)
     await expect(0, 1, 1, code=11, unit=3, pc=200)
-    await host.write("ERROR", 0)  # read only
-    await host.write("STATUS", 4)
+    await host.write(error_register, 0)  # read only
+    await host.write("STATUS", error_bit)
     await expect(0, 0, 0, code=11, unit=3, pc=200)
-    await pulse(dut.started_i)
+    await pulse(started)
     await expect(0, 0, 0)
-    dut.report_i.value = concatenate((15, 4), (7, 3), (255, 8))
-    await pulse(dut.error_i)
-    await pulse(dut.done_i)
+    report_pin.value = concatenate((15, 4), (7, 3), (255, 8))
+    await pulse(error_pin)
+    await pulse(done_pin)
     await expect(1, 1, 1, code=15, unit=7, pc=255)
     await host.write("IRQ_ENABLE", enable=0)
     await expect(1, 1, 0, code=15, unit=7, pc=255)
-    await pulse(dut.started_i)
+    await pulse(started)
     await expect(0, 0, 0)
     bench.board.finish()
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def test_opnum(dut):
-    """OPNUM counts, wraps and can be written."""
+    """OPNUM and REQUEST_OPNUM count, wrap and can be written."""
     bench = await start(dut)
-    for first, steps in ((0, 5), (0xFFFFFFFE, 4), (0x0000FFFF, 1)):
-        await bench.host.write("OPNUM", first)
-        for _ in range(steps):
-            dut.opnum_increment_i.value = 1
-            await cycle(dut)
-            dut.opnum_increment_i.value = 0
-            await cycle(dut)
-        bench.expected["OPNUM"] = first + steps & 0xFFFFFFFF
-        await bench.compare(["OPNUM"])
+    for name, pin in (("OPNUM", dut.opnum_increment_i), ("REQUEST_OPNUM", dut.request_opnum_increment_i)):
+        for first, steps in ((0, 5), (0xFFFFFFFE, 4), (0x0000FFFF, 1)):
+            await bench.host.write(name, first)
+            for _ in range(steps):
+                pin.value = 1
+                await cycle(dut)
+                pin.value = 0
+                await cycle(dut)
+            bench.expected[name] = first + steps & 0xFFFFFFFF
+            await bench.compare(["OPNUM", "REQUEST_OPNUM"])
     bench.board.finish()
 
 

@@ -9,7 +9,7 @@ def ctrl(module: str, **options):
                public_depth=2, **options)
 
 
-@pytest.mark.parametrize("module", ["bench", "errors"])
+@pytest.mark.parametrize("module", ["bench", "errors", "requests"])
 def test_ctrl(module):
     ctrl(module)
 
@@ -23,6 +23,11 @@ def test_ctrl(module):
     ("bench", "test_counters", "lathe_perf.sv", "valid_q[3] && carry_q", "1'b0"),
     ("bench", "test_reset", "lathe_perf.sv", "if (!rst_ni || clear_i) known_q", "if (clear_i) known_q"),
     ("bench", "test_counters", "lathe_unit_state.sv", "(u == 0) ? mac_step_i", "(u == 1) ? mac_step_i"),
+    ("requests", "test_priority", "lathe_retire.sv", "pieces_q[next_q[0]][r].top > merged[r].top", "1'b0"),
+    ("requests", "test_round_robin", "lathe_arbiter.sv", "policy_i == ArbRoundRobin && turn_q", "1'b0"),
+    ("requests", "test_command", "lathe_sequencer.sv", "resume_q <= stuck ? pc_q : pc_q", "resume_q <= pc_q"),
+    ("requests", "test_time_slice", "lathe_arbiter.sv", "ArbTimeSlice && !owner_q", "ArbTimeSlice && 1'b0"),
+    ("requests", "test_errors", "lathe_queue.sv", "(u == RequestQueue ? flush_request_i : flush_i)", "flush_i"),
 ])
 def test_ctrl_detects_a_planted_error(module, testcase, file, old, new):
     with pytest.raises(BenchFailed, match=f"failed: {testcase}"):

@@ -13,6 +13,7 @@ from pymodels.exponents import ExponentFile
 from pymodels.numerics import Result, mix32
 from pymodels.weights import WeightGroup
 from tb.common.actors import rng, stalls
+from tb.common.pieces import Piece, cuttable, pieces, whole
 from tb.common.structs import struct
 from tb.ctrl.programs import COMMIT, RAW, ROLLBACK, Program
 
@@ -36,7 +37,10 @@ def results(d: dict, lanes: int) -> list[int]:
 class Command:
     """What an actor runs."""
 
-    pc: int              # index into the program
+    pc: int              # descriptor's index
+    descriptor: dict
+    request: bool        # it belongs to the request
+    piece: Piece
     end: int             # cycle in which it is done
     done: dict
     indices: dict        # exponent registers of its results, by operand
@@ -61,28 +65,41 @@ class Model:
     weights: WeightGroup = field(default_factory=WeightGroup)
     seed: int = 0
     opnum: int = 0  # of the program's first descriptor
+    request_opnum: int = 0  # of the request's
     saturations: int = 0
+    given: dict = field(default_factory=dict)  # unit, operand -> exponent of the first piece
     posted: list = field(default_factory=lambda: [0] * 16)
     taken: list = field(default_factory=lambda: [0] * 16)
 
     def index(self, d: dict, operand: int) -> int:
         return ExponentFile.physical(d[f"t{operand}_exp"], d[f"t{operand}_space"], self.weights.slot, self.weights.slot_next)
 
-    def check_command(self, d: dict, number: int, cmd: dict) -> int:
-        """Compare a command with its descriptor; returns how many operands were compared."""
-        wanted = {name: d[name] for name in COPIED} | {"key": mix32(self.seed ^ mix32((self.opnum + number) & 0xFFFFFFFF))}
+    def key(self, opnum: int) -> int:
+        return mix32(self.seed ^ mix32(opnum & 0xFFFFFFFF))
+
+    def check_command(self, d: dict, number: int, cmd: dict, piece: Piece, key: int, alone: bool) -> int:
+        """Compare a command with its descriptor; returns how many operands were compared. `alone`: nothing before it matters."""
+        wanted = {name: d[name] for name in COPIED} | piece.fields | {"key": key}
+        if alone:
+            wanted |= {"chain": 0, "overlap": 3}
         got = {name: cmd[name] for name in wanted}
         assert got == wanted, f"descriptor {number}: command {got}, expected {wanted}"
         used = operands(d, self.lanes)
+        if d["colsum"] and not wanted["colsum"]:
+            used = {i: t for i, t in used.items() if i != 4}
         for i in used:
             base = (0, self.weights.first_word(self.weights.slot), self.weights.first_word(self.weights.slot_next))[d[f"t{i}_space"]]
             index, result = self.index(d, i), used[i].result
             exp = self.exponents.next_of(index) if result else self.exponents.exp[index]
+            if not piece.first:
+                exp = self.given[d["unit"], i]  # its result may have changed it
+            elif not piece.last:
+                self.given[d["unit"], i] = exp
             if result and i not in results(d, self.lanes):
                 exp = cmd["t"][i]["exp"]  # of no meaning
-            wanted = {"addr": base + d[f"t{i}_addr"] & 0xFFFF, "stride": d[f"t{i}_stride"], "exp": exp}
+            wanted = {"addr": base + d[f"t{i}_addr"] + piece.offsets.get(i, 0) & 0xFFFF, "stride": d[f"t{i}_stride"], "exp": exp}
             assert cmd["t"][i] == wanted, f"descriptor {number} operand {i}: {cmd['t'][i]}, expected {wanted}"
-        for i in results(d, self.lanes):
+        for i in results(d, self.lanes) if piece.first else ():
             tanh = d["unit"] == 1 and i == 2 and d["act"] == Act.TANH
             self.exponents.begin(self.index(d, i), (-7 if d["int8_result"] else -15) if tanh else None)
         return len(used)
@@ -115,7 +132,10 @@ class Units:
         self.accepted: list[list] = [[] for _ in range(NUM_UNITS)]   # (cycle, index) that the trace has still to show
         self.completed: list[list] = [[] for _ in range(NUM_UNITS)]
         self.noisy, self.levels = False, (0, 0, 0)
+        self.cutting = False      # the program's commands come in pieces
+        self.gemm_taken = self.gemm_frees = self.now  # cycles of gemm's last start, and from which it would begin with another command
         self.expect([], 0)
+        self.expect_request([], 0)
         self.units = [Unit() for _ in range(NUM_UNITS)]
         self.clear_counts()
         self.ended: list[tuple[int, int]] = []  # (cycle, exponent register) of recent completions
@@ -129,27 +149,60 @@ class Units:
         self.start_times: list[int] = []
         self.failed: list[tuple[int, int]] = []  # (cycle, index)
         self.model.posted, self.model.taken = [0] * 16, [0] * 16
+        self.pieces: list[list[Piece]] = [[] for _ in range(NUM_UNITS)]  # still to come of a command that has begun
+        self.seen: list[dict] = [{} for _ in range(NUM_UNITS)]  # results of pieces that are done, by operand
+
+    def expect_request(self, request: Program, first: int) -> None:
+        """From now on commands with the request's keys belong to this request."""
+        self.request, self.request_first, self.requested = request, first, 0
 
     def idle(self) -> bool:
         return not any(unit.commands for unit in self.units)
 
     def _accept(self, u: int, cmd: dict) -> None:
         unit, model = self.units[u], self.model
-        assert self.orders[u], f"unit {u + 1} was started more often than the program says: {cmd}"
-        number = self.orders[u].pop(0)
-        d = self.program[number]
-        model.take(d)
+        key = model.key(model.request_opnum + self.requested)
+        request = self.requested < len(self.request) and cmd["key"] == key
+        if request:
+            number, d = self.requested, self.request[self.requested]
+            assert not any(c.request for other in self.units for c in other.commands), "two commands of a request at once"
+            assert d["unit"] == u + 1, f"descriptor {number} of the request went to unit {u + 1}"
+            piece, alone = whole(d)[0], True
+            self.requested += 1
+        else:
+            assert self.orders[u], f"unit {u + 1} was started more often than the program says: {cmd}"
+            number = self.orders[u][0]
+            d, key = self.program[number], model.key(model.opnum + number)
+            mine = [c for c in unit.commands if not c.request]
+            self.pieces[u] = self.pieces[u] or (pieces(d, model.lanes) if self.cutting else whole(d))
+            piece = self.pieces[u].pop(0)
+            alone = self.cutting and cuttable(d)
+            if piece.first:
+                assert not (self.cutting and mine), "a command in pieces began before the one before it had ended"
+                model.take(d)
+            if piece.last:
+                self.orders[u].pop(0)
         indices = {i: model.index(d, i) for i in results(d, model.lanes)}
         written = {model.exponents.logical(index) for other in self.units for c in other.commands for index in c.indices.values()}
-        assert not written & {model.exponents.logical(index) for index in indices.values()}, f"descriptor {number} writes what is written"
-        self.compared += 1 + model.check_command(d, number, cmd)
-        self.started.append(number)
-        self.start_times.append(self.now)
+        if piece.first:
+            mine = {model.exponents.logical(index) for index in indices.values()}
+            assert not written & mine, f"descriptor {number} writes what is written"
+        self.compared += 1 + model.check_command(d, number, cmd, piece, key, alone)
+        if not request:
+            if piece.last:
+                self.started.append(number)
+            self.start_times.append(self.now)
+        if u == 0:
+            if not request and self.cutting and unit.commands:
+                assert self.now >= self.gemm_frees, "a piece started before gemm was about to end the one before"
+            self.gemm_taken, self.gemm_frees = self.now, self.now + int(self.generator.integers(2, 12))
         end = max([self.now + self.duration(d), *(c.end + 1 for c in unit.commands)])
-        unit.commands.append(Command(number, end, self._record(d, number), indices))
+        fails = None if request or not piece.last else number
+        unit.commands.append(Command((self.request_first if request else self.first) + number, d, request, piece, end,
+                                     self._record(d, fails), indices))
         self.most = max(self.most, len(unit.commands))
 
-    def _record(self, d: dict, number: int) -> dict:
+    def _record(self, d: dict, number: int | None) -> dict:
         g = self.generator
         error = self.fail.get(number, Error.NONE)
         done = {"error": int(error), "saturations": 0, "result": [{"track": 0, "top": 0} for _ in range(2)]}
@@ -161,17 +214,32 @@ class Units:
         return done
 
     def _finish(self, u: int) -> int:
-        model, command = self.model, self.units[u].commands.pop(0)
+        command = self.units[u].commands.pop(0)
         if command.done["error"]:
-            self.failed.append((self.now, command.pc))
-        model.complete(self.program[command.pc], command.indices, command.done)
+            self.failed.append((self.now, command.pc - self.first))
+        self._complete(u, command)
         self.ended += [(self.now, index) for index in command.indices.values()]
         self.completed[u].append((self.now + 1, command.pc))
         return DONE.pack(command.done)
 
+    def _complete(self, u: int, command: Command) -> None:
+        """Tell the model: the largest tops of all pieces with the last one, saturations at once."""
+        done, d = command.done, command.descriptor
+        if command.request or (command.piece.first and command.piece.last):
+            self.model.complete(d, command.indices, done)
+            return
+        merged = [max((r for r in results if r["track"]), key=lambda r: r["top"], default={"track": 0, "top": 0})
+                  for results in zip(done["result"], self.seen[u].get("result", done["result"]), strict=True)]
+        self.seen[u] = {} if command.piece.last else {"result": merged}
+        if command.piece.last:
+            self.model.complete(d, command.indices, done | {"result": merged})
+        else:
+            self.model.saturations = (self.model.saturations + done["saturations"]) & 0xFFFFFFFF
+
     async def _run(self) -> None:
         dut, model, edge = self.dut, self.model, RisingEdge(self.dut.clk_i)
         held = 0  # gemm's record stands for two cycles
+        dut.gemm_free_i.value = 1
         for name in ("cmd_ready", "done_valid", "commit", "rollback", "stall_operand", "stall_result", "mac_step"):
             getattr(dut, f"{name}_i").value = 0
         while True:
@@ -196,7 +264,7 @@ class Units:
                     unit.ready = False
                 if unit.commands and unit.commands[0].end == self.now + 1:
                     command = unit.commands[0]
-                    kind = (self.program[command.pc]["unit"], self.program[command.pc]["op"])
+                    kind = (command.descriptor["unit"], command.descriptor["op"])
                     commit |= kind == COMMIT
                     if kind == ROLLBACK:
                         assert int(dut.rollback_ok_o.value) == int(model.weights.kept > 0)
@@ -211,6 +279,8 @@ class Units:
                     unit.ready = unit.ready or not next(self.stall)
                 ready |= unit.ready << u
             dut.cmd_ready_i.value, dut.done_valid_i.value = ready, done_valid
+            reads = self.now < self.gemm_frees and (self.units[0].commands or self.now == self.gemm_taken)
+            dut.gemm_free_i.value = int(not reads)
             dut.commit_i.value, dut.rollback_i.value = commit, rollback
             if commit:
                 model.weights.commit()
@@ -235,8 +305,8 @@ class Units:
             if started:
                 self.accepted[u].pop(0)
             if ended:
-                number = self.completed[u].pop(0)[1]
-                assert trace["pc"] == self.first + number, f"unit {u + 1}: {trace}, but descriptor {self.first + number} ended"
+                pc = self.completed[u].pop(0)[1]
+                assert trace["pc"] == pc, f"unit {u + 1}: {trace}, but descriptor {pc} ended"
 
     def _noise(self) -> None:
         """Random stall signals and array steps, counted; all quiet while not `noisy`."""

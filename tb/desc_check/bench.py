@@ -23,10 +23,10 @@ class Bench:
         self.limits = Limits(self.lanes, 1024 * self.banks, slot_words)
         self.rng = random.Random(cocotb.RANDOM_SEED)
 
-    async def judge(self, value: int, overrun: bool = False) -> int:
-        """Let the DUT check the descriptor, compare with the model, return the error."""
-        dut, expected = self.dut, check(words(value), **self.limits.keywords())
-        dut.overrun_i.value = overrun
+    async def judge(self, value: int, overrun: bool = False, request: bool = False) -> int:
+        """Let the DUT check the descriptor, of a program or of a request, compare with the model, return the error."""
+        dut, expected = self.dut, check(words(value), request=request, **self.limits.keywords())
+        dut.overrun_i.value, dut.request_i.value = overrun, request
         if overrun and expected == Error.NONE:
             expected = Error.PROGRAM_OVERRUN
         await self.begin(value)
@@ -37,6 +37,7 @@ class Bench:
         self.board.expect((hex(value), expected.name))
         self.board.observe((hex(value), Error(int(dut.error_o.value)).name))
         self.seen.hit((value & 7, expected.name))
+        self.seen.hit(("request", value & 7, expected.name), request)
         return expected
 
     async def begin(self, value: int) -> None:
@@ -121,6 +122,25 @@ async def test_fields(dut):
     bench.board.finish()
 
 
+@cocotb.test(timeout_time=20, timeout_unit="ms")
+async def test_requests(dut):
+    """A request's descriptors: every operation, with and without each field that only a program may set."""
+    await start_clock_and_reset(dut)
+    bench, generator = Bench(dut), rng(5)
+    only = ("wait_mask", "post_mask", "chain", "overlap", *(f"t{i}_space" for i in range(5)))
+    for kind in KINDS:
+        fields = legal(generator, bench.limits, kind, spaces=(0,)) | dict.fromkeys(only, 0)
+        allowed = kind[0] == 1 or kind[0] == 4 or (kind[0] == 2 and kind[1] <= 2)
+        assert (await bench.judge(number(fields), request=True) == Error.NONE) == allowed
+        for name in only:
+            for bit in range(FIELDS[name].width):
+                verdict = await bench.judge(number(fields | {name: 1 << bit}), request=True)
+                assert verdict == (Error.BAD_FIELD if allowed else verdict) != Error.NONE
+    bench.seen.require(("request", unit, "NONE") for unit in (1, 2, 4))
+    bench.seen.require([("request", 3, "BAD_UNIT"), ("request", 2, "BAD_OP")])
+    bench.board.finish()
+
+
 @cocotb.test(timeout_time=60, timeout_unit="ms")
 async def test_random(dut):
     """Legal descriptors with a few random changes: also several errors at once, of which the first is reported."""
@@ -137,7 +157,7 @@ async def test_random(dut):
         value = number(fields)
         if generator.random() < 0.05:
             value ^= 1 << int(generator.integers(0, 512))
-        await bench.judge(value, overrun=generator.random() < 0.2)
+        await bench.judge(value, overrun=generator.random() < 0.2, request=generator.random() < 0.3)
     bench.seen.require((unit, "PROGRAM_OVERRUN") for unit in (1, 2, 3, 4))
     bench.board.finish()
 

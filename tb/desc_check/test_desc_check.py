@@ -22,6 +22,8 @@ def test_desc_check(lanes, banks):
     ("(desc_i.chain && (desc_i.trans_a || desc_i.overlap == '0))", "(desc_i.chain && desc_i.overlap == '0)", "test_random"),
     ("if (pick_q[l].record) column |=", "if (1'b0) column |=", "test_ends"),
     ("desc_i.k > 16'd16384", "desc_i.k > 16'd16385", "test_fields"),
+    ("desc_i.op == PolicyMeasure || ", "", "test_requests"),
+    ("(request_i || space[i] == 2'd3", "(space[i] == 2'd3", "test_requests"),
 ])
 def test_desc_check_detects_a_planted_error(old, new, caught_by):
     with pytest.raises(BenchFailed, match=caught_by):

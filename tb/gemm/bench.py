@@ -4,7 +4,7 @@
 import os
 import random
 from collections import deque
-from itertools import product
+from itertools import count, product
 
 import cocotb
 import numpy as np
@@ -12,10 +12,10 @@ from cocotb.triggers import Event, RisingEdge
 
 from pymodels.descriptor import Act
 from pymodels.numerics import unpack_rows
-from tb.common.actors import Coverage, bursts, cycle, reset, rng, stalls, start_clock_and_reset
+from tb.common.actors import Coverage, bursts, cycle, merged, reset, rng, stalls, start_clock_and_reset
 from tb.common.ports import ScratchpadPorts
 from tb.common.structs import struct
-from tb.gemm.cases import ACTS, FLAGS, Case, Planned, Planner, alternating, constant, random_case
+from tb.gemm.cases import ACTS, FLAGS, Case, Planned, Planner, alternating, constant, cut, random_case
 
 WORDS = 40_000
 IN_FLIGHT = 4
@@ -114,19 +114,23 @@ class Bench:
             self.plan.add(case)
         return await self.execute()
 
-    async def execute(self) -> int:
-        """Run what is planned; compare the whole memory, every record, the words read and written, the array's steps."""
+    async def execute(self, pieces: int | None = None) -> int:
+        """Run what is planned; compare the whole memory, every record, the words read and written, the array's steps.
+
+        `pieces`: in pieces with this `overlap`.
+        """
         planned, commands = self.plan.planned, self.commands
         self.ports.written.clear()
         self.ports.read.clear()
         self.steps = 0
         commands.forget()
-        commands.give([each.command for each in planned])
-        await commands.finished(len(planned), timeout=500_000)
+        given = [[each.command] if pieces is None else cut(each.command, self.lanes, pieces) for each in planned]
+        commands.give([command for parts in given for command in parts])
+        await commands.finished(sum(map(len, given)), timeout=500_000)
+        records = iter(commands.records)
         what = "\n".join(f"{each.case} -> {each.command['t'][2]}" for each in planned)
-        for index, (each, record) in enumerate(zip(planned, commands.records, strict=True)):
-            for told, wanted in zip(record["result"], each.done["result"], strict=True):
-                told["top"] = told["top"] if wanted["track"] else 0
+        for index, (each, parts) in enumerate(zip(planned, given, strict=True)):
+            record = merged(next(records) for _ in parts)
             assert record == each.done, f"command {index}: done {record}, expected {each.done}\n{what}"
         if not np.array_equal(self.ports.memory, self.plan.expected):
             word = int(np.flatnonzero((self.ports.memory != self.plan.expected).any(axis=1))[0])
@@ -302,6 +306,33 @@ async def test_chain(dut):
                                               overlap=1 + (trial + link) % 3, e_a=last.command["t"][2]["exp"]), last)
         await bench.execute()
     bench.finish("chain=True", "int8=True", "int8=False")
+
+
+@cocotb.test(timeout_time=20, timeout_unit="ms")
+async def test_pieces(dut):
+    """Commands in pieces, one after the other or overlapped, give the whole's bits, saturations and tops; CASES in all."""
+    bench = await start(dut)
+    lanes, generator = bench.lanes, bench.random
+    fourth = [{"colsum": True}, {"accumulate": True}, {"dact": Act.RELU}, {"dact": Act.TANH}, {}, {}, {}]
+    for trial in count():
+        if bench.compared >= CASES:
+            break
+        bench.ports.set_stall([0, 0, 0.3][trial % 3])
+        bench.plan.begin()
+        for _ in range(1 + trial % 3):
+            number = bench.compared + len(bench.plan.planned)
+            k, columns = [(1, 17), (16, 11), (17, 5), (33, 4), (64, 3), (129, 3)][number % 6]  # blocks of columns
+            m, n = (int(generator.integers(1, blocks * lanes + 1)) for blocks in (3, columns))
+            case = random_case(generator, m, n, k + int(generator.integers(2)), stochastic=number % 5 > 0,
+                               **fourth[number % 7])
+            parts = cut(bench.plan.add(case).command, lanes, 0)
+            bench.seen.hit("many rows and columns", parts[-1]["first_row"] and parts[-1]["first_col"])
+            bench.seen.hit("wide", parts[-1]["first_col"] and parts[0]["n"] == 8 * lanes)
+            bench.seen.hit("narrow", len(parts) > 1 and parts[0]["n"] == lanes)
+            bench.seen.hit("random column sums", case.colsum and case.stochastic and m > lanes)
+        await bench.execute(pieces=3 if trial % 2 else 0)
+    assert bench.commands.most == IN_FLIGHT, f"at most {bench.commands.most} commands in flight"
+    bench.finish(*FORMS, "saturated", "not saturated", "many rows and columns", "wide", "narrow", "random column sums")
 
 
 @cocotb.test(timeout_time=20, timeout_unit="ms")

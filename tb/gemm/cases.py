@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pymodels.descriptor import Act
+from pymodels.descriptor import Act, Unit
 from pymodels.gemm import column_sums, fixed_exponent, matmul
 from pymodels.numerics import pack_cols, pack_rows
+from tb.common.pieces import pieces
 
 ACTS = [(Act.NONE, Act.NONE), (Act.RELU, Act.NONE), (Act.TANH, Act.NONE), (Act.NONE, Act.RELU), (Act.NONE, Act.TANH)]
 FLAGS = ("trans_a", "trans_b", "bias", "stochastic", "int8", "int8_result", "accumulate", "colsum", "chain")
@@ -43,6 +44,15 @@ class Case:
     def steps(self, lanes: int) -> int:
         """k-steps of the array."""
         return -(-self.m // lanes) * -(-self.n // lanes) * (-(-self.k // 2) if self.int8 else self.k)
+
+
+def cut(command: dict, lanes: int, overlap: int) -> list[dict]:
+    """Pieces of a command as commands, in their order."""
+    rows = command["t"]
+    flat = command | {"unit": Unit.GEMM} | {f"t{i}_stride": operand["stride"] for i, operand in enumerate(rows)}
+    return [{**command, **piece.fields, "chain": 0, "overlap": overlap,
+             "t": [dict(operand, addr=operand["addr"] + piece.offsets[i]) for i, operand in enumerate(rows)]}
+            for piece in pieces(flat, lanes)]
 
 
 def full_range(generator):
@@ -205,7 +215,7 @@ class Planner:
             sums, result = column_sums(b, case.e_b, case.e_4, stochastic=case.stochastic, key=case.key, row=m)
             written += self._write(self.expected, t[4], sums[None], padded=True)
             results.append(result)
-        command = {name: int(getattr(case, name)) for name in (*FLAGS, "act", "dact", "overlap", "m", "n", "k", "key")}
+        command = {name: int(getattr(case, name)) for name in (*FLAGS, "act", "dact", "overlap", "m", "n", "k", "key")} | {"all_rows": m}
         done = {"error": 0, "saturations": sum(result.saturations for result in results),
                 "result": [{"track": r.track, "top": r.top} for r in results] + [{"track": 0, "top": 0}] * (2 - len(results))}
         fixed = fixed_exponent(case.act, case.int8_result)

@@ -10,9 +10,10 @@ def test_gemm(lanes):
 
 
 @pytest.mark.regress
+@pytest.mark.parametrize("testcase", ["test_sequences", "test_pieces"])
 @pytest.mark.parametrize("lanes", [8, 4, 16])
-def test_gemm_with_2000_random_commands(lanes):
-    run("lathe_gemm", "tb.gemm.bench", parameters={"Lanes": lanes}, testcase="test_sequences", extra_env={"GEMM_CASES": 2000})
+def test_gemm_with_2000_random_commands(lanes, testcase):
+    run("lathe_gemm", "tb.gemm.bench", parameters={"Lanes": lanes}, testcase=testcase, extra_env={"GEMM_CASES": 2000})
 
 
 # What is wrong: the test that finds it, the file, the text and its replacement.
@@ -20,7 +21,10 @@ PLANTED = {
     "pad lanes are not masked": ("test_shapes", "gemm_drain", "place.col_last ? (Lanes'(2)", "1'b0 ? (Lanes'(2)"),
     "even tile dropped in int8": ("test_shapes", "gemm_drain", "else if (out_meta.odd)", "else if (1'b0)"),
     "random bits of other columns": ("test_options", "gemm_drain", "rand16(hash[l/4], 2'(l))", "rand16(hash[l/4], 2'(l+1))"),
-    "column sums rounded with another row": ("test_options", "gemm_drain", "is_sum_q ? sum_index_q : place.row", "place.row"),
+    "column sums rounded with another row": ("test_options", "gemm_drain", "is_sum_q ? ctx_q.all_rows : place.row", "place.row"),
+    "rows of a piece counted from its own": ("test_pieces", "gemm_walk", "row_q <= first_row_i", "row_q <= '0"),
+    "columns of a piece counted from its own": ("test_pieces", "gemm_drain", "place_q.col_block | ctx_q.first_col", "place_q.col_block"),
+    "column sums of a piece rounded with its rows": ("test_pieces", "gemm_setup", "= cmd_i.all_rows", "= cmd_i.m"),
     "column sums leave beside tanh rows": ("test_options", "gemm_drain", "step_sum : stay_sum) && !tanh_near", "step_sum : stay_sum)"),
     "a derivative loses silently": ("test_exponents", "gemm_lane", "lost3_q || low3_q[15:0] != '0", "lost3_q"),
     "derivative cut instead of rounded": ("test_options", "gemm_lane", "19'h20001 + ~square0_q", "19'h20000 + ~square0_q"),

@@ -14,12 +14,13 @@ from pymodels.policy import Stats
 from pymodels.ratio import Clip, Lane
 from pymodels.scan import scan
 from tb.common import scans
-from tb.common.actors import CommandDriver, Coverage, Scoreboard, cycle, rng, stalls, start_clock_and_reset
+from tb.common.actors import CommandDriver, Coverage, Scoreboard, cycle, merged, rng, stalls, start_clock_and_reset
 from tb.common.ports import ScratchpadPorts
 from tb.common.ratios import any_clip, named
 from tb.common.structs import constant, struct
 
 METHODS = named()
+PIECE = 32  # samples of a piece of a command
 CFG = {"ratio": METHODS["decoupled_ppo"], "entropy_coef": 655, "value_coef": 32768, "version": 7}
 
 
@@ -49,6 +50,7 @@ class Bench:
         self.generator = rng()
         self.cfg = CFG
         self.stalled_operand = self.stalled_result = 0  # cycles of the last operation
+        self.pieces = False  # run commands in pieces
         cocotb.start_soon(self._watch())
 
     async def _watch(self):
@@ -63,9 +65,19 @@ class Bench:
 
     async def run(self, command):
         plain = {name: value for name, value in self.cfg.items() if name != "ratio"}
-        self.dut.cfg_i.value = struct("policy_cfg_t").pack(asdict(self.cfg["ratio"]) | plain)
+        cfg = struct("policy_cfg_t").pack(asdict(self.cfg["ratio"]) | plain)
         self.stalled_operand = self.stalled_result = 0
-        return await self.commands.run(command)
+        done = []
+        for piece in self._cut(command) if self.pieces else [command]:
+            self.dut.cfg_i.value = cfg
+            done.append(await self.commands.run(piece))
+        return merged(done)
+
+    def _cut(self, command):
+        """Pieces of a command, in their order (docs/architecture.md, "Requests beside a program")."""
+        for row in range(0, command["m"], PIECE):
+            yield {**command, "m": min(PIECE, command["m"] - row), "first_row": row,
+                   "t": {i: dict(each, addr=each["addr"] + row * each["stride"]) for i, each in command["t"].items()}}
 
     def _place(self, y, gap):
         """Write rows of y, with garbage in pad lanes and everywhere else; return the stride."""
@@ -261,6 +273,24 @@ async def test_shapes(dut):
             assert np.array_equal(evaluated[:, [1, 3]], sampled[:, [1, 2]])  # the same policy
             await bench.loss(case, records)
     bench.seen.require(["last action"])
+    bench.board.finish()
+
+
+@cocotb.test(timeout_time=20, timeout_unit="ms")
+async def test_pieces(dut):
+    """Operations in pieces give the whole's bits, saturations, tops and statistics."""
+    bench = await begin(dut)
+    bench.pieces = True
+    for number, m in enumerate((1, 31, 32, 33, 64, 90, 100)):
+        bench.pad.set_stall((0.0, 0.4)[number % 2])
+        for stochastic in (False, True):
+            case = Case(bench.logits(m, (1, 3, 6)[number % 3]), stochastic=stochastic, greedy=m == 64 and not stochastic,
+                        gshift=int(bench.generator.integers(0, 12)), key=number, gap=number % 2)
+            sampled = await bench.sample(case)
+            records = bench.records(m, case.y.shape[1] - 1, sampled)
+            await bench.evaluate(case, records, in_place=stochastic)
+            await bench.loss(case, records)
+    bench.seen.require(["saturated"])
     bench.board.finish()
 
 

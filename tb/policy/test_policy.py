@@ -11,6 +11,7 @@ def test_policy(lanes):
 
 @pytest.mark.parametrize("file, old, new, caught_by", [
     ("policy_pick", "sum_q[10:0] >", "sum_q[10:0] >=", "test_thresholds"),            # one action too early
+    ("policy", "random_row_q <= cmd_q.first_row", "random_row_q <= '0", "test_pieces"),  # rows of a piece counted from its own
     ("policy_pick", "if (!found_q)", "if (!found_q || hit)", "test_ties_and_zeros"),              # the last of equal logits
     ("policy_read", "elements[15:0] > 16'(last_action_q) ?", "elements[15:0] == 16'hffff ?", "test_extremes"),  # codes out of range
     ("policy_score", "44'sd32768", "44'sd0", "test_shapes"),                                      # floor in the entropy

@@ -132,10 +132,14 @@ module lathe_csr_reg (
         logic RHO_BOUNDS;
         logic RATIO_DUAL;
         logic VETO_BOUNDS;
+        logic ARBITER;
         logic SCAN_MODE;
         logic SCAN_GAMMA;
         logic SCAN_DECAY;
         logic SCAN_CAPS;
+        logic REQUEST_PC;
+        logic REQUEST_ERROR;
+        logic REQUEST_OPNUM;
         logic SATURATIONS;
         logic STAT_COUNT;
         logic STAT_HIGH;
@@ -231,6 +235,8 @@ module lathe_csr_reg (
         is_valid_addr |= cpuif_req_masked & word[22];
         decoded_reg_strb.VETO_BOUNDS = cpuif_req_masked & word[23];
         is_valid_addr |= cpuif_req_masked & word[23];
+        decoded_reg_strb.ARBITER = cpuif_req_masked & word[24];
+        is_valid_addr |= cpuif_req_masked & word[24];
         decoded_reg_strb.SCAN_MODE = cpuif_req_masked & word[25];
         is_valid_addr |= cpuif_req_masked & word[25];
         decoded_reg_strb.SCAN_GAMMA = cpuif_req_masked & word[26];
@@ -239,6 +245,12 @@ module lathe_csr_reg (
         is_valid_addr |= cpuif_req_masked & word[27];
         decoded_reg_strb.SCAN_CAPS = cpuif_req_masked & word[28];
         is_valid_addr |= cpuif_req_masked & word[28];
+        decoded_reg_strb.REQUEST_PC = cpuif_req_masked & word[29];
+        is_valid_addr |= cpuif_req_masked & word[29];
+        decoded_reg_strb.REQUEST_ERROR = cpuif_req_masked & word[30] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[30];
+        decoded_reg_strb.REQUEST_OPNUM = cpuif_req_masked & word[31];
+        is_valid_addr |= cpuif_req_masked & word[31];
         decoded_reg_strb.SATURATIONS = cpuif_req_masked & word[32] & !cpuif_req_is_wr;
         is_valid_addr |= cpuif_req_masked & word[32];
         decoded_reg_strb.STAT_COUNT = cpuif_req_masked & word[64] & !cpuif_req_is_wr;
@@ -349,6 +361,10 @@ module lathe_csr_reg (
                 logic next;
                 logic load_next;
             } group_init;
+            struct {
+                logic next;
+                logic load_next;
+            } request;
         } CONTROL;
         struct {
             struct {
@@ -371,6 +387,14 @@ module lathe_csr_reg (
                 logic next;
                 logic load_next;
             } error;
+            struct {
+                logic next;
+                logic load_next;
+            } request_done;
+            struct {
+                logic next;
+                logic load_next;
+            } request_error;
         } STATUS;
         struct {
             struct {
@@ -546,6 +570,16 @@ module lathe_csr_reg (
         } VETO_BOUNDS;
         struct {
             struct {
+                logic [1:0] next;
+                logic load_next;
+            } policy;
+            struct {
+                logic [4:0] next;
+                logic load_next;
+            } slice;
+        } ARBITER;
+        struct {
+            struct {
                 logic next;
                 logic load_next;
             } delta_weight;
@@ -584,6 +618,32 @@ module lathe_csr_reg (
                 logic load_next;
             } c;
         } SCAN_CAPS;
+        struct {
+            struct {
+                logic [7:0] next;
+                logic load_next;
+            } value;
+        } REQUEST_PC;
+        struct {
+            struct {
+                logic [3:0] next;
+                logic load_next;
+            } code;
+            struct {
+                logic [2:0] next;
+                logic load_next;
+            } unit;
+            struct {
+                logic [7:0] next;
+                logic load_next;
+            } pc;
+        } REQUEST_ERROR;
+        struct {
+            struct {
+                logic [31:0] next;
+                logic load_next;
+            } value;
+        } REQUEST_OPNUM;
     } field_combo_t;
     field_combo_t field_combo;
 
@@ -601,6 +661,9 @@ module lathe_csr_reg (
             struct {
                 logic value;
             } group_init;
+            struct {
+                logic value;
+            } request;
         } CONTROL;
         struct {
             struct {
@@ -619,6 +682,12 @@ module lathe_csr_reg (
             struct {
                 logic value;
             } error;
+            struct {
+                logic value;
+            } request_done;
+            struct {
+                logic value;
+            } request_error;
         } STATUS;
         struct {
             struct {
@@ -759,6 +828,14 @@ module lathe_csr_reg (
         } VETO_BOUNDS;
         struct {
             struct {
+                logic [1:0] value;
+            } policy;
+            struct {
+                logic [4:0] value;
+            } slice;
+        } ARBITER;
+        struct {
+            struct {
                 logic value;
             } delta_weight;
             struct {
@@ -789,6 +866,27 @@ module lathe_csr_reg (
                 logic [15:0] value;
             } c;
         } SCAN_CAPS;
+        struct {
+            struct {
+                logic [7:0] value;
+            } value;
+        } REQUEST_PC;
+        struct {
+            struct {
+                logic [3:0] value;
+            } code;
+            struct {
+                logic [2:0] value;
+            } unit;
+            struct {
+                logic [7:0] value;
+            } pc;
+        } REQUEST_ERROR;
+        struct {
+            struct {
+                logic [31:0] value;
+            } value;
+        } REQUEST_OPNUM;
     } field_storage_t;
     field_storage_t field_storage;
 
@@ -896,6 +994,32 @@ module lathe_csr_reg (
         end
     end
     assign hwif_out.CONTROL.group_init.value = field_storage.CONTROL.group_init.value;
+    // Field: lathe_csr_reg.CONTROL.request
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.CONTROL.request.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.CONTROL && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.CONTROL.request.value & ~decoded_wr_biten[4:4]) | (decoded_wr_data[4:4] & decoded_wr_biten[4:4]);
+            load_next_c = '1;
+        end else begin // singlepulse clears back to 0
+            next_c = '0;
+            load_next_c = '1;
+        end
+        field_combo.CONTROL.request.next = next_c;
+        field_combo.CONTROL.request.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.CONTROL.request.value <= 1'h0;
+        end else begin
+            if(field_combo.CONTROL.request.load_next) begin
+                field_storage.CONTROL.request.value <= field_combo.CONTROL.request.next;
+            end
+        end
+    end
+    assign hwif_out.CONTROL.request.value = field_storage.CONTROL.request.value;
     // Field: lathe_csr_reg.START_PC.value
     always_comb begin
         automatic logic [7:0] next_c;
@@ -1000,6 +1124,64 @@ module lathe_csr_reg (
         end
     end
     assign hwif_out.STATUS.error.value = field_storage.STATUS.error.value;
+    // Field: lathe_csr_reg.STATUS.request_done
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.STATUS.request_done.value;
+        load_next_c = '0;
+        if(hwif_in.STATUS.request_done.hwset) begin // HW Set
+            next_c = '1;
+            load_next_c = '1;
+        end else if(hwif_in.STATUS.request_done.hwclr) begin // HW Clear
+            next_c = '0;
+            load_next_c = '1;
+        end else if(decoded_reg_strb.STATUS && decoded_req_is_wr) begin // SW write 1 clear
+            next_c = field_storage.STATUS.request_done.value & ~(decoded_wr_data[5:5] & decoded_wr_biten[5:5]);
+            load_next_c = '1;
+        end
+        field_combo.STATUS.request_done.next = next_c;
+        field_combo.STATUS.request_done.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.STATUS.request_done.value <= 1'h0;
+        end else begin
+            if(field_combo.STATUS.request_done.load_next) begin
+                field_storage.STATUS.request_done.value <= field_combo.STATUS.request_done.next;
+            end
+        end
+    end
+    assign hwif_out.STATUS.request_done.value = field_storage.STATUS.request_done.value;
+    // Field: lathe_csr_reg.STATUS.request_error
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.STATUS.request_error.value;
+        load_next_c = '0;
+        if(hwif_in.STATUS.request_error.hwset) begin // HW Set
+            next_c = '1;
+            load_next_c = '1;
+        end else if(hwif_in.STATUS.request_error.hwclr) begin // HW Clear
+            next_c = '0;
+            load_next_c = '1;
+        end else if(decoded_reg_strb.STATUS && decoded_req_is_wr) begin // SW write 1 clear
+            next_c = field_storage.STATUS.request_error.value & ~(decoded_wr_data[6:6] & decoded_wr_biten[6:6]);
+            load_next_c = '1;
+        end
+        field_combo.STATUS.request_error.next = next_c;
+        field_combo.STATUS.request_error.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.STATUS.request_error.value <= 1'h0;
+        end else begin
+            if(field_combo.STATUS.request_error.load_next) begin
+                field_storage.STATUS.request_error.value <= field_combo.STATUS.request_error.next;
+            end
+        end
+    end
+    assign hwif_out.STATUS.request_error.value = field_storage.STATUS.request_error.value;
     // Field: lathe_csr_reg.ERROR.code
     always_comb begin
         automatic logic [3:0] next_c;
@@ -1805,6 +1987,52 @@ module lathe_csr_reg (
         end
     end
     assign hwif_out.VETO_BOUNDS.hi.value = field_storage.VETO_BOUNDS.hi.value;
+    // Field: lathe_csr_reg.ARBITER.policy
+    always_comb begin
+        automatic logic [1:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.ARBITER.policy.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.ARBITER && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.ARBITER.policy.value & ~decoded_wr_biten[1:0]) | (decoded_wr_data[1:0] & decoded_wr_biten[1:0]);
+            load_next_c = '1;
+        end
+        field_combo.ARBITER.policy.next = next_c;
+        field_combo.ARBITER.policy.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.ARBITER.policy.value <= 2'h0;
+        end else begin
+            if(field_combo.ARBITER.policy.load_next) begin
+                field_storage.ARBITER.policy.value <= field_combo.ARBITER.policy.next;
+            end
+        end
+    end
+    assign hwif_out.ARBITER.policy.value = field_storage.ARBITER.policy.value;
+    // Field: lathe_csr_reg.ARBITER.slice
+    always_comb begin
+        automatic logic [4:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.ARBITER.slice.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.ARBITER && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.ARBITER.slice.value & ~decoded_wr_biten[12:8]) | (decoded_wr_data[12:8] & decoded_wr_biten[12:8]);
+            load_next_c = '1;
+        end
+        field_combo.ARBITER.slice.next = next_c;
+        field_combo.ARBITER.slice.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.ARBITER.slice.value <= 5'ha;
+        end else begin
+            if(field_combo.ARBITER.slice.load_next) begin
+                field_storage.ARBITER.slice.value <= field_combo.ARBITER.slice.next;
+            end
+        end
+    end
+    assign hwif_out.ARBITER.slice.value = field_storage.ARBITER.slice.value;
     // Field: lathe_csr_reg.SCAN_MODE.delta_weight
     always_comb begin
         automatic logic [0:0] next_c;
@@ -1989,6 +2217,121 @@ module lathe_csr_reg (
         end
     end
     assign hwif_out.SCAN_CAPS.c.value = field_storage.SCAN_CAPS.c.value;
+    // Field: lathe_csr_reg.REQUEST_PC.value
+    always_comb begin
+        automatic logic [7:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.REQUEST_PC.value.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.REQUEST_PC && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.REQUEST_PC.value.value & ~decoded_wr_biten[7:0]) | (decoded_wr_data[7:0] & decoded_wr_biten[7:0]);
+            load_next_c = '1;
+        end
+        field_combo.REQUEST_PC.value.next = next_c;
+        field_combo.REQUEST_PC.value.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.REQUEST_PC.value.value <= 8'h0;
+        end else begin
+            if(field_combo.REQUEST_PC.value.load_next) begin
+                field_storage.REQUEST_PC.value.value <= field_combo.REQUEST_PC.value.next;
+            end
+        end
+    end
+    assign hwif_out.REQUEST_PC.value.value = field_storage.REQUEST_PC.value.value;
+    // Field: lathe_csr_reg.REQUEST_ERROR.code
+    always_comb begin
+        automatic logic [3:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.REQUEST_ERROR.code.value;
+        load_next_c = '0;
+        if(hwif_in.REQUEST_ERROR.code.we) begin // HW Write - we
+            next_c = hwif_in.REQUEST_ERROR.code.next;
+            load_next_c = '1;
+        end
+        field_combo.REQUEST_ERROR.code.next = next_c;
+        field_combo.REQUEST_ERROR.code.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.REQUEST_ERROR.code.value <= 4'h0;
+        end else begin
+            if(field_combo.REQUEST_ERROR.code.load_next) begin
+                field_storage.REQUEST_ERROR.code.value <= field_combo.REQUEST_ERROR.code.next;
+            end
+        end
+    end
+    // Field: lathe_csr_reg.REQUEST_ERROR.unit
+    always_comb begin
+        automatic logic [2:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.REQUEST_ERROR.unit.value;
+        load_next_c = '0;
+        if(hwif_in.REQUEST_ERROR.unit.we) begin // HW Write - we
+            next_c = hwif_in.REQUEST_ERROR.unit.next;
+            load_next_c = '1;
+        end
+        field_combo.REQUEST_ERROR.unit.next = next_c;
+        field_combo.REQUEST_ERROR.unit.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.REQUEST_ERROR.unit.value <= 3'h0;
+        end else begin
+            if(field_combo.REQUEST_ERROR.unit.load_next) begin
+                field_storage.REQUEST_ERROR.unit.value <= field_combo.REQUEST_ERROR.unit.next;
+            end
+        end
+    end
+    // Field: lathe_csr_reg.REQUEST_ERROR.pc
+    always_comb begin
+        automatic logic [7:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.REQUEST_ERROR.pc.value;
+        load_next_c = '0;
+        if(hwif_in.REQUEST_ERROR.pc.we) begin // HW Write - we
+            next_c = hwif_in.REQUEST_ERROR.pc.next;
+            load_next_c = '1;
+        end
+        field_combo.REQUEST_ERROR.pc.next = next_c;
+        field_combo.REQUEST_ERROR.pc.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.REQUEST_ERROR.pc.value <= 8'h0;
+        end else begin
+            if(field_combo.REQUEST_ERROR.pc.load_next) begin
+                field_storage.REQUEST_ERROR.pc.value <= field_combo.REQUEST_ERROR.pc.next;
+            end
+        end
+    end
+    // Field: lathe_csr_reg.REQUEST_OPNUM.value
+    always_comb begin
+        automatic logic [31:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.REQUEST_OPNUM.value.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.REQUEST_OPNUM && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.REQUEST_OPNUM.value.value & ~decoded_wr_biten[31:0]) | (decoded_wr_data[31:0] & decoded_wr_biten[31:0]);
+            load_next_c = '1;
+        end else if(hwif_in.REQUEST_OPNUM.value.we) begin // HW Write - we
+            next_c = hwif_in.REQUEST_OPNUM.value.next;
+            load_next_c = '1;
+        end
+        field_combo.REQUEST_OPNUM.value.next = next_c;
+        field_combo.REQUEST_OPNUM.value.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.REQUEST_OPNUM.value.value <= 32'h0;
+        end else begin
+            if(field_combo.REQUEST_OPNUM.value.load_next) begin
+                field_storage.REQUEST_OPNUM.value.value <= field_combo.REQUEST_OPNUM.value.next;
+            end
+        end
+    end
+    assign hwif_out.REQUEST_OPNUM.value.value = field_storage.REQUEST_OPNUM.value.value;
     // External region: lathe_csr_reg.COUNTERS
     assign hwif_out.COUNTERS.req = decoded_reg_strb.COUNTERS;
     assign hwif_out.COUNTERS.addr = decoded_addr[6:0];
@@ -2046,14 +2389,14 @@ module lathe_csr_reg (
     logic [31:0] readback_data;
     always_comb begin
         automatic logic [31:0] readback_data_var;
-                automatic logic [31:0] leaf[53];
+                automatic logic [31:0] leaf[57];
 readback_data_var = '0;
         if(decoded_req) begin
             leaf[0] = {32{word[0]}} & {32'h4c415448};
-            leaf[1] = {32{word[1]}} & {16'h3, hwif_in.BUILD.log2_banks.next, hwif_in.BUILD.lanes.next};
+            leaf[1] = {32{word[1]}} & {16'h4, hwif_in.BUILD.log2_banks.next, hwif_in.BUILD.lanes.next};
             leaf[2] = {32{word[3]}} & {24'd0, field_storage.START_PC.value.value};
             leaf[3] = {32{word[4]}} & {31'd0, field_storage.IRQ_ENABLE.enable.value};
-            leaf[4] = {32{word[5]}} & {29'd0, field_storage.STATUS.error.value, field_storage.STATUS.done.value, hwif_in.STATUS.busy.next};
+            leaf[4] = {32{word[5]}} & {25'd0, field_storage.STATUS.request_error.value, field_storage.STATUS.request_done.value, hwif_in.STATUS.request_busy.next, 1'd0, field_storage.STATUS.error.value, field_storage.STATUS.done.value, hwif_in.STATUS.busy.next};
             leaf[5] = {32{word[6]}} & {16'd0, field_storage.ERROR.pc.value, 1'd0, field_storage.ERROR.unit.value, field_storage.ERROR.code.value};
             leaf[6] = {32{word[7]}} & {field_storage.SEED.value.value};
             leaf[7] = {32{word[8]}} & {field_storage.OPNUM.value.value};
@@ -2072,37 +2415,41 @@ readback_data_var = '0;
             leaf[20] = {32{word[21]}} & {field_storage.RHO_BOUNDS.hi.value, field_storage.RHO_BOUNDS.lo.value};
             leaf[21] = {32{word[22]}} & {16'd0, field_storage.RATIO_DUAL.value.value};
             leaf[22] = {32{word[23]}} & {field_storage.VETO_BOUNDS.hi.value, field_storage.VETO_BOUNDS.lo.value};
-            leaf[23] = {32{word[25]}} & {28'd0, field_storage.SCAN_MODE.td_advantage.value, field_storage.SCAN_MODE.trace_next.value, field_storage.SCAN_MODE.trace_weight.value, field_storage.SCAN_MODE.delta_weight.value};
-            leaf[24] = {32{word[26]}} & {15'd0, field_storage.SCAN_GAMMA.value.value};
-            leaf[25] = {32{word[27]}} & {15'd0, field_storage.SCAN_DECAY.value.value};
-            leaf[26] = {32{word[28]}} & {field_storage.SCAN_CAPS.c.value, field_storage.SCAN_CAPS.rho.value};
-            leaf[27] = {32{word[32]}} & {hwif_in.SATURATIONS.value.next};
-            leaf[28] = {32{word[64]}} & {hwif_in.STAT_COUNT.value.next};
-            leaf[29] = {32{word[65]}} & {hwif_in.STAT_HIGH.value.next};
-            leaf[30] = {32{word[66]}} & {hwif_in.STAT_LOW.value.next};
-            leaf[31] = {32{word[67]}} & {hwif_in.STAT_CLIPPED.value.next};
-            leaf[32] = {32{word[68]}} & {hwif_in.STAT_SUM_X_LO.value.next};
-            leaf[33] = {32{word[69]}} & {hwif_in.STAT_SUM_X_HI.value.next};
-            leaf[34] = {32{word[70]}} & {hwif_in.STAT_SUM_RATIO_LO.value.next};
-            leaf[35] = {32{word[71]}} & {hwif_in.STAT_SUM_RATIO_HI.value.next};
-            leaf[36] = {32{word[72]}} & {hwif_in.STAT_SUM_RATIO2_LO.value.next};
-            leaf[37] = {32{word[73]}} & {hwif_in.STAT_SUM_RATIO2_HI.value.next};
-            leaf[38] = {32{word[74]}} & {hwif_in.STAT_SUM_K3_LO.value.next};
-            leaf[39] = {32{word[75]}} & {hwif_in.STAT_SUM_K3_HI.value.next};
-            leaf[40] = {32{word[76]}} & {hwif_in.STAT_SUM_ENTROPY_LO.value.next};
-            leaf[41] = {32{word[77]}} & {hwif_in.STAT_SUM_ENTROPY_HI.value.next};
-            leaf[42] = {32{word[78]}} & {hwif_in.STAT_SUM_VERR2_LO.value.next};
-            leaf[43] = {32{word[79]}} & {hwif_in.STAT_SUM_VERR2_HI.value.next};
-            leaf[44] = {32{word[80]}} & {hwif_in.STAT_MAX_X.value.next};
-            leaf[45] = {32{word[81]}} & {hwif_in.STAT_MIN_X.value.next};
-            leaf[46] = {32{word[82]}} & {hwif_in.STAT_RHO_HIGH.value.next};
-            leaf[47] = {32{word[83]}} & {hwif_in.STAT_RHO_LOW.value.next};
-            leaf[48] = {32{word[84]}} & {hwif_in.STAT_MASKED.value.next};
-            leaf[49] = {32{word[85]}} & {hwif_in.STAT_SEQ_MASKED.value.next};
-            leaf[50] = {32{word[86]}} & {hwif_in.STAT_VETOED.value.next};
-            leaf[51] = {32{word[88]}} & {hwif_in.STAT_SUM_X2_LO.value.next};
-            leaf[52] = {32{word[89]}} & {hwif_in.STAT_SUM_X2_HI.value.next};
-            for(int step=1; step<53; step*=2) for(int i=0; i+step<53; i+=2*step) leaf[i] |= leaf[i+step];
+            leaf[23] = {32{word[24]}} & {19'd0, field_storage.ARBITER.slice.value, 6'd0, field_storage.ARBITER.policy.value};
+            leaf[24] = {32{word[25]}} & {28'd0, field_storage.SCAN_MODE.td_advantage.value, field_storage.SCAN_MODE.trace_next.value, field_storage.SCAN_MODE.trace_weight.value, field_storage.SCAN_MODE.delta_weight.value};
+            leaf[25] = {32{word[26]}} & {15'd0, field_storage.SCAN_GAMMA.value.value};
+            leaf[26] = {32{word[27]}} & {15'd0, field_storage.SCAN_DECAY.value.value};
+            leaf[27] = {32{word[28]}} & {field_storage.SCAN_CAPS.c.value, field_storage.SCAN_CAPS.rho.value};
+            leaf[28] = {32{word[29]}} & {24'd0, field_storage.REQUEST_PC.value.value};
+            leaf[29] = {32{word[30]}} & {16'd0, field_storage.REQUEST_ERROR.pc.value, 1'd0, field_storage.REQUEST_ERROR.unit.value, field_storage.REQUEST_ERROR.code.value};
+            leaf[30] = {32{word[31]}} & {field_storage.REQUEST_OPNUM.value.value};
+            leaf[31] = {32{word[32]}} & {hwif_in.SATURATIONS.value.next};
+            leaf[32] = {32{word[64]}} & {hwif_in.STAT_COUNT.value.next};
+            leaf[33] = {32{word[65]}} & {hwif_in.STAT_HIGH.value.next};
+            leaf[34] = {32{word[66]}} & {hwif_in.STAT_LOW.value.next};
+            leaf[35] = {32{word[67]}} & {hwif_in.STAT_CLIPPED.value.next};
+            leaf[36] = {32{word[68]}} & {hwif_in.STAT_SUM_X_LO.value.next};
+            leaf[37] = {32{word[69]}} & {hwif_in.STAT_SUM_X_HI.value.next};
+            leaf[38] = {32{word[70]}} & {hwif_in.STAT_SUM_RATIO_LO.value.next};
+            leaf[39] = {32{word[71]}} & {hwif_in.STAT_SUM_RATIO_HI.value.next};
+            leaf[40] = {32{word[72]}} & {hwif_in.STAT_SUM_RATIO2_LO.value.next};
+            leaf[41] = {32{word[73]}} & {hwif_in.STAT_SUM_RATIO2_HI.value.next};
+            leaf[42] = {32{word[74]}} & {hwif_in.STAT_SUM_K3_LO.value.next};
+            leaf[43] = {32{word[75]}} & {hwif_in.STAT_SUM_K3_HI.value.next};
+            leaf[44] = {32{word[76]}} & {hwif_in.STAT_SUM_ENTROPY_LO.value.next};
+            leaf[45] = {32{word[77]}} & {hwif_in.STAT_SUM_ENTROPY_HI.value.next};
+            leaf[46] = {32{word[78]}} & {hwif_in.STAT_SUM_VERR2_LO.value.next};
+            leaf[47] = {32{word[79]}} & {hwif_in.STAT_SUM_VERR2_HI.value.next};
+            leaf[48] = {32{word[80]}} & {hwif_in.STAT_MAX_X.value.next};
+            leaf[49] = {32{word[81]}} & {hwif_in.STAT_MIN_X.value.next};
+            leaf[50] = {32{word[82]}} & {hwif_in.STAT_RHO_HIGH.value.next};
+            leaf[51] = {32{word[83]}} & {hwif_in.STAT_RHO_LOW.value.next};
+            leaf[52] = {32{word[84]}} & {hwif_in.STAT_MASKED.value.next};
+            leaf[53] = {32{word[85]}} & {hwif_in.STAT_SEQ_MASKED.value.next};
+            leaf[54] = {32{word[86]}} & {hwif_in.STAT_VETOED.value.next};
+            leaf[55] = {32{word[88]}} & {hwif_in.STAT_SUM_X2_LO.value.next};
+            leaf[56] = {32{word[89]}} & {hwif_in.STAT_SUM_X2_HI.value.next};
+            for(int step=1; step<57; step*=2) for(int i=0; i+step<57; i+=2*step) leaf[i] |= leaf[i+step];
             readback_data_var = leaf[0];
         end
         readback_data_var |= {32{counters}} & hwif_in.COUNTERS.rd_data;

@@ -41,9 +41,26 @@ package lathe_csr_reg_pkg;
     } lathe_csr_reg__STATUS__error__in_t;
 
     typedef struct {
+        logic next;
+    } lathe_csr_reg__STATUS__request_busy__in_t;
+
+    typedef struct {
+        logic hwclr;
+        logic hwset;
+    } lathe_csr_reg__STATUS__request_done__in_t;
+
+    typedef struct {
+        logic hwclr;
+        logic hwset;
+    } lathe_csr_reg__STATUS__request_error__in_t;
+
+    typedef struct {
         lathe_csr_reg__STATUS__busy__in_t busy;
         lathe_csr_reg__STATUS__done__in_t done;
         lathe_csr_reg__STATUS__error__in_t error;
+        lathe_csr_reg__STATUS__request_busy__in_t request_busy;
+        lathe_csr_reg__STATUS__request_done__in_t request_done;
+        lathe_csr_reg__STATUS__request_error__in_t request_error;
     } lathe_csr_reg__STATUS__in_t;
 
     typedef struct {
@@ -96,6 +113,36 @@ package lathe_csr_reg_pkg;
         lathe_csr_reg__SLOT__slot__in_t slot;
         lathe_csr_reg__SLOT__kept__in_t kept;
     } lathe_csr_reg__SLOT__in_t;
+
+    typedef struct {
+        logic [3:0] next;
+        logic we;
+    } lathe_csr_reg__REQUEST_ERROR__code__in_t;
+
+    typedef struct {
+        logic [2:0] next;
+        logic we;
+    } lathe_csr_reg__REQUEST_ERROR__unit__in_t;
+
+    typedef struct {
+        logic [7:0] next;
+        logic we;
+    } lathe_csr_reg__REQUEST_ERROR__pc__in_t;
+
+    typedef struct {
+        lathe_csr_reg__REQUEST_ERROR__code__in_t code;
+        lathe_csr_reg__REQUEST_ERROR__unit__in_t unit;
+        lathe_csr_reg__REQUEST_ERROR__pc__in_t pc;
+    } lathe_csr_reg__REQUEST_ERROR__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+        logic we;
+    } lathe_csr_reg__REQUEST_OPNUM__value__in_t;
+
+    typedef struct {
+        lathe_csr_reg__REQUEST_OPNUM__value__in_t value;
+    } lathe_csr_reg__REQUEST_OPNUM__in_t;
 
     typedef struct {
         logic [31:0] next;
@@ -330,6 +377,8 @@ package lathe_csr_reg_pkg;
         lathe_csr_reg__OPNUM__in_t OPNUM;
         lathe_csr_reg__VERSION__in_t VERSION;
         lathe_csr_reg__SLOT__in_t SLOT;
+        lathe_csr_reg__REQUEST_ERROR__in_t REQUEST_ERROR;
+        lathe_csr_reg__REQUEST_OPNUM__in_t REQUEST_OPNUM;
         lathe_csr_reg__SATURATIONS__in_t SATURATIONS;
         lathe_csr_reg__STAT_COUNT__in_t STAT_COUNT;
         lathe_csr_reg__STAT_HIGH__in_t STAT_HIGH;
@@ -378,10 +427,15 @@ package lathe_csr_reg_pkg;
     } lathe_csr_reg__CONTROL__group_init__out_t;
 
     typedef struct {
+        logic value;
+    } lathe_csr_reg__CONTROL__request__out_t;
+
+    typedef struct {
         lathe_csr_reg__CONTROL__start__out_t start;
         lathe_csr_reg__CONTROL__stats_clear__out_t stats_clear;
         lathe_csr_reg__CONTROL__perf_clear__out_t perf_clear;
         lathe_csr_reg__CONTROL__group_init__out_t group_init;
+        lathe_csr_reg__CONTROL__request__out_t request;
     } lathe_csr_reg__CONTROL__out_t;
 
     typedef struct {
@@ -409,8 +463,18 @@ package lathe_csr_reg_pkg;
     } lathe_csr_reg__STATUS__error__out_t;
 
     typedef struct {
+        logic value;
+    } lathe_csr_reg__STATUS__request_done__out_t;
+
+    typedef struct {
+        logic value;
+    } lathe_csr_reg__STATUS__request_error__out_t;
+
+    typedef struct {
         lathe_csr_reg__STATUS__done__out_t done;
         lathe_csr_reg__STATUS__error__out_t error;
+        lathe_csr_reg__STATUS__request_done__out_t request_done;
+        lathe_csr_reg__STATUS__request_error__out_t request_error;
     } lathe_csr_reg__STATUS__out_t;
 
     typedef struct {
@@ -619,6 +683,19 @@ package lathe_csr_reg_pkg;
     } lathe_csr_reg__VETO_BOUNDS__out_t;
 
     typedef struct {
+        logic [1:0] value;
+    } lathe_csr_reg__ARBITER__policy__out_t;
+
+    typedef struct {
+        logic [4:0] value;
+    } lathe_csr_reg__ARBITER__slice__out_t;
+
+    typedef struct {
+        lathe_csr_reg__ARBITER__policy__out_t policy;
+        lathe_csr_reg__ARBITER__slice__out_t slice;
+    } lathe_csr_reg__ARBITER__out_t;
+
+    typedef struct {
         logic value;
     } lathe_csr_reg__SCAN_MODE__delta_weight__out_t;
 
@@ -671,6 +748,22 @@ package lathe_csr_reg_pkg;
     } lathe_csr_reg__SCAN_CAPS__out_t;
 
     typedef struct {
+        logic [7:0] value;
+    } lathe_csr_reg__REQUEST_PC__value__out_t;
+
+    typedef struct {
+        lathe_csr_reg__REQUEST_PC__value__out_t value;
+    } lathe_csr_reg__REQUEST_PC__out_t;
+
+    typedef struct {
+        logic [31:0] value;
+    } lathe_csr_reg__REQUEST_OPNUM__value__out_t;
+
+    typedef struct {
+        lathe_csr_reg__REQUEST_OPNUM__value__out_t value;
+    } lathe_csr_reg__REQUEST_OPNUM__out_t;
+
+    typedef struct {
         logic req;
         logic [6:0] addr;
         logic req_is_wr;
@@ -714,10 +807,13 @@ package lathe_csr_reg_pkg;
         lathe_csr_reg__RHO_BOUNDS__out_t RHO_BOUNDS;
         lathe_csr_reg__RATIO_DUAL__out_t RATIO_DUAL;
         lathe_csr_reg__VETO_BOUNDS__out_t VETO_BOUNDS;
+        lathe_csr_reg__ARBITER__out_t ARBITER;
         lathe_csr_reg__SCAN_MODE__out_t SCAN_MODE;
         lathe_csr_reg__SCAN_GAMMA__out_t SCAN_GAMMA;
         lathe_csr_reg__SCAN_DECAY__out_t SCAN_DECAY;
         lathe_csr_reg__SCAN_CAPS__out_t SCAN_CAPS;
+        lathe_csr_reg__REQUEST_PC__out_t REQUEST_PC;
+        lathe_csr_reg__REQUEST_OPNUM__out_t REQUEST_OPNUM;
         lathe_csr_reg__COUNTERS__out_t COUNTERS;
         lathe_csr_reg__EXPONENTS__out_t EXPONENTS;
         lathe_csr_reg__PROGRAM__out_t PROGRAM;

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starts programs and requests that lie in program memory, waits for their ends and says what went wrong."""
+
+from typing import TYPE_CHECKING
+
+from pymodels.csr_map import REGISTERS
+from pymodels.descriptor import Error
+
+from .errors import DeviceError, DeviceTimeout
+from .program import Program
+from .requests import FIRST_OPNUM
+
+if TYPE_CHECKING:
+    from .device import Device
+
+_START_PC, _REQUEST_PC, _CONTROL, _STATUS = (REGISTERS[name].offset for name in ("START_PC", "REQUEST_PC", "CONTROL", "STATUS"))
+_START, _REQUEST = (REGISTERS["CONTROL"].pack(**{name: 1}) for name in ("start", "request"))
+_DONE, _ERROR, _REQUEST_DONE, _REQUEST_ERROR = (
+    REGISTERS["STATUS"].pack(**{name: 1}) for name in ("done", "error", "request_done", "request_error"))
+
+
+class Runner:
+    """Runs a program and, beside it, requests; both raise the same interrupt.
+
+    Parameters
+    ----------
+    device : Device
+        Its back end is used; its state is what a time-out reports.
+    """
+
+    def __init__(self, device: "Device"):
+        self._device = device
+        self._ended = 0  # how the program ended, in bits of STATUS, if that was seen while waiting for a request
+        self._opnum = FIRST_OPNUM  # of the next request's first descriptor
+
+    def start(self, program: Program, first: int) -> None:
+        """Start the program at index `first` of program memory."""
+        backend = self._device.backend
+        backend.csr_write(_START_PC, first)
+        self._ended = 0
+        backend.csr_write(_CONTROL, _START)
+
+    def finish(self, program: Program, first: int) -> None:
+        """Wait for the end of the program that was started.
+
+        Raises
+        ------
+        DeviceError
+            It ended with an error.
+        DeviceTimeout
+            It did not end.
+        """
+        backend = self._device.backend
+        while not self._ended:
+            self._wait(program, program.cycle_limit)
+            status = backend.csr_read(_STATUS) & (_DONE | _ERROR | _REQUEST_DONE | _REQUEST_ERROR)
+            if not status:
+                raise self._unended(program)
+            self._ended = status & (_DONE | _ERROR)
+            if not self._ended:
+                backend.csr_write(_STATUS, status)  # of a request that nobody waits for any more: its wait was interrupted
+        if not self._ended & _DONE:
+            raise self._error(program, first, "ERROR")
+
+    def request(self, program: Program, first: int, beside: Program | None) -> None:
+        """Start the request at index `first` and wait for its end, whether that of the program `beside` it comes before or not.
+
+        Errors as of `finish`, of the request alone.
+        """
+        backend = self._device.backend
+        backend.csr_write(_REQUEST_PC, first)
+        limit, status = program.cycle_limit + (beside.cycle_limit if beside else 0), 0
+        backend.csr_write(_CONTROL, _REQUEST)
+        while not status & (_REQUEST_DONE | _REQUEST_ERROR):
+            self._wait(program, limit)
+            status = backend.csr_read(_STATUS) & (_DONE | _ERROR | _REQUEST_DONE | _REQUEST_ERROR)
+            if not status:
+                raise self._unended(program)
+            backend.csr_write(_STATUS, status)  # takes the interrupt back
+            self._ended |= status & (_DONE | _ERROR)
+        self._opnum = self._opnum + len(program.operations) & 0xFFFFFFFF
+        if not status & _REQUEST_DONE:
+            self._device.registers.set("REQUEST_OPNUM", self._opnum)  # how many were read ahead is a matter of timing
+            raise self._error(program, first, "REQUEST_ERROR")
+
+    def _wait(self, program: Program, limit: int) -> None:
+        try:
+            self._device.backend.run(limit)
+        except TimeoutError as error:
+            raise DeviceTimeout(f"program '{program.name}' did not end within {limit} cycles ({error}); this is a fault of the chip, "
+                                f"close the device and report this state:\n{self._device.status()}") from error
+
+    def _unended(self, program: Program) -> DeviceTimeout:
+        return DeviceTimeout(f"program '{program.name}' neither ended nor failed:\n{self._device.status()}")
+
+    def _error(self, program: Program, first: int, register: str) -> DeviceError:
+        error = self._device.registers.read(register)
+        code, index = error_name(error["code"]), error["pc"] - first
+        label, remedy = program.explain(index, code)
+        return DeviceError(f"program '{program.name}', descriptor {index} '{label}': {code}: {remedy}", code, index, label)
+
+
+def error_name(code: int) -> str:
+    """Return the name of an error code."""
+    return Error(code).name.lower() if code in set(Error) else f"code {code}"
