@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lathe import Device, Program, ProgramError, SettingsError
+from lathe import Device, Program, ProgramError, SettingsError, TensorError
 from lathe.engines import Actor, Publication, Server
 from lathe.metrics import RatioMetrics, alerts
 from lathe.networks import MLP, Sampler
@@ -343,8 +343,35 @@ def test_a_server_acts_with_what_was_published_last(lag):
 def test_a_server_needs_weights():
     with Trainer(SMALL) as trainer:
         server = Server(trainer.device.layout, trainer.net, 8, "server", trainer.encoder.exponent)
-        with pytest.raises(ProgramError, match="call its start"):
-            server.act(trainer.device, np.zeros((8, 4), np.int16))
+        for use in (lambda: server.act(trainer.device, np.zeros((8, 4), np.int16)), lambda: server.publish(trainer.device)):
+            with pytest.raises(ProgramError, match="call its start"):
+                use()
+
+
+def test_observations_are_mantissas():
+    with Trainer(SMALL) as trainer:
+        with pytest.raises(TensorError, match="not float64; round them"):
+            trainer.actor.act(trainer.device, np.zeros((8, 4)))
+        assert trainer.actor.act(trainer.device, np.zeros((0, 4), np.int16)).shape[0] == 0
+
+
+def test_a_server_started_again_forgets_what_it_published():
+    """Weights of another size published by mistake leave no exponents behind."""
+    answers = []
+    for mistake in (False, True):
+        with Trainer(SMALL) as trainer:
+            device, net = trainer.device, trainer.net
+            server, w = Server(device.layout, net, 8, "server", trainer.encoder.exponent), net.layers[-1].weight
+            values = device.store(w)
+            if mistake:
+                device.load(w, np.full(w.shape, 3.9))
+                server.start(device)
+                device.load(w, values)
+            server.start(device)
+            device.registers.set("REQUEST_OPNUM", 5)
+            server.act(device, np.full((8, 4), 1000, np.int16))
+            answers.append(server.act(device, np.full((8, 4), 1000, np.int16))[:, 1:3].tolist())
+    assert answers[0] == answers[1]
 
 
 def test_a_server_needs_a_copy():

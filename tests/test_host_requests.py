@@ -104,10 +104,12 @@ def test_what_must_wait(case):
     request.matmul(case.b, case.b, case.b2)
     device.start(case.program)
     for use in (lambda: device.load(case.b, case.x), lambda: device.store(case.b), lambda: device.install(late),
-                lambda: device.run(case.program), lambda: device.start(case.program), lambda: device.request(request),
+                lambda: device.run(case.program), lambda: device.start(case.program),
                 lambda: device.set_optimizer(0.1), lambda: device.set_arbiter("priority")):
         with pytest.raises(ProgramError, match="program 'double' was started; call Device.finish first"):
             use()
+    with pytest.raises(ProgramError, match="request 'late request' is not on the chip .* Device.install with it before Device.start"):
+        device.request(request)
     device.request(case.request)
     device.finish()
     with pytest.raises(ProgramError, match="no program runs .* call Device.start first"):

@@ -246,8 +246,11 @@ class Device:
         """
         if not program.request:
             raise ProgramError(f"program '{program.name}' is no request; record it with Program(name, layout, request=True)")
-        self.install(program)
         running = self._running
+        if running and program not in self._programs:
+            raise ProgramError(f"request '{program.name}' is not on the chip and cannot be brought there while '{running.name}' runs; "
+                               "call Device.install with it before Device.start")
+        self.install(program)
         if running and (program, running) not in self._apart:
             check_apart(program, running)
             self._apart.add((program, running))

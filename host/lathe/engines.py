@@ -8,7 +8,7 @@ import numpy as np
 
 from .allocator import Layout
 from .device import Device
-from .errors import ProgramError
+from .errors import ProgramError, TensorError
 from .networks import MLP, Sampler
 from .program import Program
 from .records import SAMPLED_VERSION
@@ -54,10 +54,18 @@ class Actor:
         self.program.store(records, self.records)
 
     def act(self, device: Device, x: np.ndarray) -> np.ndarray:
-        """Run on int16 observations (any number, inputs); returns the records, int16 (that number, elements).
+        """Run on observations, int16 mantissas (any number, inputs); returns the records, int16 (that number, elements).
 
         Takes `rows` at a time; where fewer are left, the other rows of outside memory are run as they are.
+
+        Raises
+        ------
+        TensorError
+            They are not int16.
         """
+        if x.dtype != np.int16:
+            raise TensorError(f"observations are int16 mantissas of exponent {self._exponent}, not {x.dtype}; "
+                              f"round them: numpy.round(x * 2.0**{-self._exponent}).astype(numpy.int16)")
         if self._input.packed:
             x = quantize(dequantize(x, self._exponent), self._input.initial, self._input.bits)
         run, done = device.request if self.program.request else device.run, []
@@ -66,7 +74,7 @@ class Actor:
             self.x.data[:part.rows] = part.pack(x[start:start + self.rows])
             run(self.program)
             done.append(self.records.data[:part.rows].copy())
-        return np.concatenate(done)
+        return np.concatenate(done) if done else self.records.data[:0].copy()
 
     def runs(self, observations: int) -> int:
         """Return how often `act` runs the program for so many observations."""
@@ -178,7 +186,6 @@ class Server:
         self.actors = [Actor(layout, copy, rows, f"{prefix} {number}", input_exponent, request=True)
                        for number, copy in enumerate(self.copies)]
         self.publication = Publication(layout, self.copies, lag)
-        self.publish = self.publication.publish
         self._started = False
 
     @property
@@ -186,11 +193,24 @@ class Server:
         return [*(actor.program for actor in self.actors), *self.publication.programs]
 
     def start(self, device: Device) -> None:
-        """Install the programs and publish the current weights into both copies."""
+        """Install the programs and publish the current weights, which must have been loaded, into both copies."""
         for program in self.programs:
             device.install(program)
+        for copy in self.copies:  # what was published before says nothing about these weights
+            for tensor in (*copy.weights, *copy.biases):
+                if tensor.exponent is not None and not tensor.static:
+                    device.registers.write_exponent(device.exponent_index(tensor), tensor.initial, False)
         self.publication.start(device)
         self._started = True
+
+    def publish(self, device: Device, run: Callable[[Program], None] | None = None) -> int:
+        """As `Publication.publish`."""
+        self._check_started()
+        return self.publication.publish(device, run)
+
+    def _check_started(self) -> None:
+        if not self._started:
+            raise ProgramError("this server has no weights yet; load the network's and call its start(device) first")
 
     def act(self, device: Device, x: np.ndarray) -> np.ndarray:
         """As `Actor.act`, by requests with the copy that was published last, whose weights' version the records carry.
@@ -200,8 +220,7 @@ class Server:
         ProgramError
             Nothing has been published yet.
         """
-        if not self._started:
-            raise ProgramError("this server has no weights yet; call its start(device) first")
+        self._check_started()
         records = self.actors[self.publication.newest].act(device, x)
         records[:, SAMPLED_VERSION] = np.uint16(self.publication.version & 0xFFFF).view(np.int16)  # SAMPLE wrote the learner's
         return records

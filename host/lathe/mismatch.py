@@ -54,6 +54,7 @@ def write(results: list[dict], folder: Path, observations: str = "int16") -> lis
     if begin not in text:
         text += f"\n{begin}\n{end}\n"
     head, tail = text.split(begin)[0], text.split(end)[1]
+    page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(head + "\n".join([begin, *table(results), end]) + tail)
     name = "mismatch" if observations == "int16" else f"mismatch_{observations}"
     curves, truth = folder / f"{name}.svg", folder / f"{name}_truth.svg"
