@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-FEW = 3
+FEW = 2
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -282,7 +282,7 @@ module lathe_ctrl
   );
 
   lathe_program u_request (
-    .clk_i,
+    .clk_i(clk),
     .rst_ni,
     .start_i(request_asked),
     .start_o(request_start),
@@ -306,7 +306,7 @@ module lathe_ctrl
   logic hold_program, hold_request, request_first;
   assign cut = arbiter_policy != ArbCommand;
   lathe_arbiter u_arbiter (
-    .clk_i,
+    .clk_i(clk),
     .rst_ni,
     .policy_i(arbiter_policy),
     .slice_i(arbiter_slice),
