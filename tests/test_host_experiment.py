@@ -30,6 +30,16 @@ def test_the_plan_has_one_seed_of_everything_before_the_next():
         assert (settings.publication_lag, settings.seed, settings.evaluate_every, settings.sampler) == (run.lag, run.seed, 39, "int8")
 
 
+@pytest.mark.regress
+def test_every_row_is_the_same_on_the_chip(tmp_path, capsys):
+    """20,480 steps of one seed of all 20 rows, far beyond the longest lag, on both back ends."""
+    rows = ["experiment", "mismatch", "--seeds", "1", "--steps", "20480", "--jobs", "2"]
+    golden, chip = tmp_path / "golden", tmp_path / "chip"
+    assert main([*rows, "--out", str(golden)]) == 0
+    assert main([*rows, "--out", str(chip), "--backend", "verilator", "--same-as", str(golden)]) == 0
+    assert "20 runs are the same in" in capsys.readouterr().out
+
+
 def test_short_experiment(tmp_path, capsys):
     folder = tmp_path / "runs"
     assert main([*SHORT, "--out", str(folder)]) == 0
