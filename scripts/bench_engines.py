@@ -2,7 +2,7 @@
 """Two engines on one chip: how long an int8 sampler's requests take beside the learner's updates, for every policy of the arbiter."""
 
 import json
-import math
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -113,14 +113,14 @@ def without_order(fields: dict) -> dict:
 
 def piece(fields: dict, lanes: int) -> dict:
     """Return the fields of the first and largest piece of a command (docs/architecture.md, "Requests beside a program")."""
-    fields = without_order(fields)
-    if fields["unit"] == "gemm":
-        steps = math.ceil(fields["k"] / 2) if fields["int8"] else fields["k"]
-        blocks = 8 if steps <= 16 else 2 if steps <= 64 or fields["int8_result"] else 1
-        fields |= {"m": min(fields["m"], lanes), "n": min(fields["n"], blocks * lanes)}
-    elif fields["op"] in ("sample", "evaluate") or (fields["op"] == "loss" and not fields["sequence_words"]):
-        fields["m"] = min(fields["m"], 32)
-    return fields
+    from pymodels.descriptor import PolicyOp, Unit
+    from tb.common.pieces import pieces
+
+    codes = defaultdict(int, fields, unit=Unit[fields["unit"].upper()])
+    if fields["unit"] == "policy":
+        codes["op"] = PolicyOp[fields["op"].upper()]
+    first = pieces(codes, lanes)[0].fields
+    return without_order(fields) | {name: first[name] for name in ("m", "n") if name in first}
 
 
 def compare(backend: Callable, lanes: int) -> list[dict]:

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Says who may start next where both the program and the request could (architecture.md, "Requests beside a program").
+// Does not know whether they can: issue does.
 module lathe_arbiter
   import lathe_desc_pkg::*;
 (
