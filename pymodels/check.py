@@ -24,7 +24,7 @@ class Operand(NamedTuple):
 
 #: Fields that only some operations use; all others must leave them zero.
 _GEMM = {"trans_a", "trans_b", "bias", "act", "dact", "stochastic", "int8", "int8_result", "accumulate", "colsum", "chain", "overlap"}
-_OPTIONS = _GEMM | {"greedy", "gshift", "sequence_words", "mem_addr", "mem_stride"}
+_OPTIONS = _GEMM | {"greedy", "gshift", "sequence_words", "mem_addr", "mem_stride", "norm", "clip", "t5_addr", "t5_stride", "t5_exp", "t5_space"}
 #: (unit, op): (options used, dimensions used).
 _USES: dict[tuple[int, int], tuple[set[str], set[str]]] = {
     (Unit.GEMM, GemmOp.MATMUL): (_GEMM, {"m", "n", "k"}),
@@ -33,7 +33,7 @@ _USES: dict[tuple[int, int], tuple[set[str], set[str]]] = {
     (Unit.POLICY, PolicyOp.EVALUATE): (set(), {"m", "n"}),
     (Unit.POLICY, PolicyOp.MEASURE): (set(), {"m", "n"}),
     (Unit.POLICY, PolicyOp.SCAN): (set(), {"m", "n"}),
-    (Unit.UPDATE, UpdateOp.SGD): ({"stochastic"}, {"m", "n"}),
+    (Unit.UPDATE, UpdateOp.MOMENTUM): ({"stochastic"}, {"m", "n"}),
     (Unit.UPDATE, UpdateOp.COMMIT): (set(), set()),
     (Unit.UPDATE, UpdateOp.ROLLBACK): (set(), set()),
     (Unit.DMA, DmaOp.LOAD): ({"mem_addr", "mem_stride"}, {"m", "n"}),
@@ -85,7 +85,7 @@ def operands(d: dict[str, int], lanes: int) -> dict[int, Operand]:
         return {0: matrix(m, n), 1: words(m, record_words(lanes)), 2: words(m, 1, result=True)}
     if kind == (Unit.POLICY, PolicyOp.SCAN):
         return {1: words(m, record_words(lanes)), 2: words(m, record_words(lanes), result=True)}
-    if kind == (Unit.UPDATE, UpdateOp.SGD):
+    if kind == (Unit.UPDATE, UpdateOp.MOMENTUM):
         return {i: words(1, n, result=i in (2, 4)) for i in range(5)}
     if kind == (Unit.DMA, DmaOp.LOAD):
         return {2: words(m, n, result=True)}
@@ -158,7 +158,7 @@ def check(words: np.ndarray, *, lanes: int, scratchpad_words: int, slot_words: i
     d = decode(words)
     if d["unit"] not in OPS or (request and d["unit"] == Unit.UPDATE):
         return Error.BAD_UNIT
-    if d["op"] not in set(OPS[d["unit"]]) or (request and d["unit"] == Unit.POLICY and d["op"] in _NOT_REQUESTED):
+    if (d["unit"], d["op"]) not in _USES or (request and d["unit"] == Unit.POLICY and d["op"] in _NOT_REQUESTED):
         return Error.BAD_OP
     used = operands(d, lanes)
     if reserved_bits(words) or _bad_field(d, used) or (request and any(d[name] for name in _PROGRAM_ONLY)):

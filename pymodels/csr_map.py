@@ -67,7 +67,7 @@ REGISTERS: dict[str, Register] = {
     "BUILD": Register("BUILD", 0x0004, "ro", {
         "lanes": Field(0, 8, False, "ro", None, "16-bit elements of a scratchpad word"),
         "log2_banks": Field(8, 8, False, "ro", None, "binary logarithm of the number of scratchpad banks"),
-        "version": Field(16, 16, False, "ro", 4, "version of the register map"),
+        "version": Field(16, 16, False, "ro", 5, "version of the register map"),
     }, "What was built."),
     "CONTROL": Register("CONTROL", 0x0008, "wo", {
         "start": Field(0, 1, False, "wo", 0,
@@ -216,6 +216,25 @@ REGISTERS: dict[str, Register] = {
     "SATURATIONS": Register("SATURATIONS", 0x0080, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     }, "Values clamped to 16 bits by completed commands."),
+    "BETA1": Register("BETA1", 0x0084, "rw", {
+        "value": Field(0, 16, False, "rw", 0, "beta1"),
+    }, "Adam: decay of the first moment, LSB 2**-16."),
+    "ADAM_DECAY": Register("ADAM_DECAY", 0x0088, "rw", {
+        "value": Field(0, 18, True, "rw", 0, "log2(beta2) / 2"),
+    }, "Adam: half the logarithm of beta2."),
+    "ADAM_GAIN": Register("ADAM_GAIN", 0x008C, "rw", {
+        "value": Field(0, 24, True, "rw", 0, "log2(1 - beta2) / 2"),
+    }, "Adam: half the logarithm of 1 - beta2."),
+    "ADAM_RATE": Register("ADAM_RATE", 0x0090, "rw", {
+        "value": Field(0, 24, True, "rw", 0, "log2(learning rate * sqrt(1 - beta2**t) / (1 - beta1**t))"),
+    }, "Adam: logarithm of the step size, with both bias corrections."),
+    "ADAM_EPS": Register("ADAM_EPS", 0x0094, "rw", {
+        "value": Field(0, 24, True, "rw", 0, "log2(eps * sqrt(1 - beta2**t))"),
+    }, "Adam: logarithm of epsilon, with the bias correction of the second moment."),
+    "WEIGHT_DECAY": Register("WEIGHT_DECAY", 0x0098, "rw", {
+        "mant": Field(0, 16, False, "rw", 0, "mantissa"),
+        "exp": Field(16, 8, True, "rw", 0, "exponent"),
+    }, "Adam: decoupled weight decay times learning rate = mant * 2**exp."),
     "STAT_COUNT": Register("STAT_COUNT", 0x0100, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     }, "Samples."),

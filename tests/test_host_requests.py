@@ -155,7 +155,7 @@ def test_what_a_request_may_hold():
         program.evaluate(x, records)
         program.loss(x, records, y, 3)
         program.store(records, layout.block_for(records))
-        for record, what in ((lambda: program.sgd(w, g, m), "update sgd"), (lambda: program.commit(partial=True), "update commit"),
+        for record, what in ((lambda: program.sgd(w, g, m), "update momentum"), (lambda: program.commit(partial=True), "update commit"),
                              (program.rollback, "update rollback"), (lambda: program.measure(x, records, words), "policy measure"),
                              (lambda: program.scan(records, 2), "policy scan")):
             with pytest.raises(ProgramError, match=f"a request has no {what}; record it in a program of its own"):

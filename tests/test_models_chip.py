@@ -389,7 +389,7 @@ def test_a_training_step_against_float64(lanes):
              t2_stride=1, t2_exp=1, gshift=4, wait_mask=1, post_mask=2),
         dict(unit="gemm", m=4, n=3, k=16, trans_a=1, t0_stride=1, t1_addr=40, t1_stride=1, t1_exp=1, t2_addr=60, t2_stride=1,
              t2_exp=2, wait_mask=2, post_mask=4),
-        dict(unit="update", op="sgd", m=1, n=4, t0_space="current", t1_addr=60, t1_exp=2, t2_space="next", t3_addr=20,
+        dict(unit="update", op="momentum", m=1, n=4, t0_space="current", t1_addr=60, t1_exp=2, t2_space="next", t3_addr=20,
              t3_exp=1, t3_space="current", t4_addr=20, t4_exp=1, t4_space="next", wait_mask=4),
         COMMIT,
     ]

@@ -14,7 +14,7 @@ LOSS = dict(unit="policy", op="loss", m=8, n=3, t0_stride=1, t1_stride=1, t2_str
 EVALUATE = dict(unit="policy", op="evaluate", m=8, n=3, t0_stride=1, t1_stride=2, t2_addr=100, t2_stride=2)
 MEASURE = EVALUATE | dict(op="measure")
 SEQUENCES = LOSS | dict(sequence_words=1, t4_stride=1)
-SGD = dict(unit="update", op="sgd", m=1, n=100, t2_space="next", t4_space="next", t4_addr=400)
+SGD = dict(unit="update", op="momentum", m=1, n=100, t2_space="next", t4_space="next", t4_addr=400)
 LOAD = dict(unit="dma", op="load", m=4, n=5, t2_stride=5, mem_addr=64, mem_stride=80)
 STORE = dict(unit="dma", op="store", m=4, n=5, t0_stride=5, mem_addr=64, mem_stride=80)
 COMMIT = dict(unit="update", op="commit")

@@ -429,7 +429,7 @@ class Device:
             raise ProgramError(f"program '{program.name}' was recorded for the layout of another device")
 
     def _check_rate(self, program: Program) -> None:
-        step = None if self._rate_set else next((op.label for op in program.operations if op.op == "sgd"), None)
+        step = None if self._rate_set else next((op.label for op in program.operations if op.op == "momentum"), None)
         if step is None:
             return
         if not self.registers.read("LEARNING_RATE")["mant"]:

@@ -274,7 +274,7 @@ class Program:
                 raise ProgramError(f"'{label}': rows of tensor {tensor} are not contiguous")
             if tensor.packed:
                 raise ProgramError(f"'{label}': tensor {tensor} is int8; an update takes int16")
-        op = self._operation(label, "update", "sgd", {0: w, 1: gradient, 2: w.next, 3: momentum, 4: momentum.next},
+        op = self._operation(label, "update", "momentum", {0: w, 1: gradient, 2: w.next, 3: momentum, 4: momentum.next},
                              results=(2, 4))
         for operand in range(5):
             op.fields.pop(f"t{operand}_stride")  # one row

@@ -148,7 +148,10 @@ module lathe_csr
                                   gamma: out.SCAN_GAMMA.value.value, decay: out.SCAN_DECAY.value.value,
                                   rho_cap: out.SCAN_CAPS.rho.value, c_cap: out.SCAN_CAPS.c.value}};
   assign update_cfg_o = '{lr_mant: out.LEARNING_RATE.mant.value, lr_exp: out.LEARNING_RATE.exp.value,
-                          momentum: out.MOMENTUM.value.value};
+                          momentum: out.MOMENTUM.value.value,
+                          beta1: out.BETA1.value.value, decay_log: out.ADAM_DECAY.value.value, gain_log: out.ADAM_GAIN.value.value,
+                          rate_log: out.ADAM_RATE.value.value, eps_log: out.ADAM_EPS.value.value,
+                          wd_mant: out.WEIGHT_DECAY.mant.value, wd_exp: out.WEIGHT_DECAY.exp.value, clip_log: '0};
 
   assign request_o = out.CONTROL.request.value;
   assign request_pc_o = out.REQUEST_PC.value.value;

@@ -78,8 +78,8 @@ module lathe_desc_check
         uses.keep = 5'b00100;
       end
       UnitUpdate: begin
-        uses.op_ok = desc_i.op == UpdateSgd || desc_i.op == UpdateCommit || desc_i.op == UpdateRollback;
-        if (desc_i.op[1:0] == UpdateSgd[1:0]) begin
+        uses.op_ok = desc_i.op == UpdateMomentum || desc_i.op == UpdateCommit || desc_i.op == UpdateRollback;
+        if (desc_i.op[1:0] == UpdateMomentum[1:0]) begin
           {uses.stochastic, uses.mn} = '1;
           uses.used = 5'b11111;
           uses.keep = 5'b10100;
@@ -141,7 +141,8 @@ module lathe_desc_check
                || (desc_i.bias && desc_i.accumulate) || (desc_i.int8 && (dact || desc_i.colsum))
                || (desc_i.int8_result && (dact || desc_i.accumulate || desc_i.colsum))
                || (desc_i.chain && (desc_i.trans_a || desc_i.overlap == '0));
-    parts.other = (!uses_q.stochastic && desc_i.stochastic) || (!uses_q.greedy && desc_i.greedy)
+    parts.other = {desc_i.norm, desc_i.clip, desc_i.t5_addr, desc_i.t5_stride, desc_i.t5_exp, desc_i.t5_space} != '0
+               || (!uses_q.stochastic && desc_i.stochastic) || (!uses_q.greedy && desc_i.greedy)
                || (!uses_q.loss && {desc_i.gshift, desc_i.sequence_words} != '0)
                || (request_i && {desc_i.wait_mask, desc_i.post_mask, desc_i.chain, desc_i.overlap} != '0);
     parts.m_zero = desc_i.m == '0;

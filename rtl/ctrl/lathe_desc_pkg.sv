@@ -26,9 +26,15 @@ package lathe_desc_pkg;
   } policy_op_e;
 
   typedef enum logic [4:0] {
-    UpdateSgd = 5'd0,
+    UpdateMomentum = 5'd0,
     UpdateCommit = 5'd1,
-    UpdateRollback = 5'd2
+    UpdateRollback = 5'd2,
+    UpdateRestore = 5'd3,
+    UpdatePin = 5'd4,
+    UpdateUnpin = 5'd5,
+    UpdateSgd = 5'd6,
+    UpdateNesterov = 5'd7,
+    UpdateAdam = 5'd8
   } update_op_e;
 
   typedef enum logic [4:0] {
@@ -88,11 +94,18 @@ package lathe_desc_pkg;
     ErrDeadlock = 4'd8,
     ErrMemory = 4'd9,
     ErrSemaphoreOverflow = 4'd10,
-    ErrNoVersion = 4'd11
+    ErrNoVersion = 4'd11,
+    ErrProtected = 4'd12,
+    ErrUncorrectable = 4'd13,
+    ErrNoSlot = 4'd14
   } error_e;
 
   typedef struct packed {
-    logic [95:0] reserved3;
+    logic [55:0] reserved3;
+    logic [1:0] t5_space;
+    logic [5:0] t5_exp;
+    logic [15:0] t5_stride;
+    logic [15:0] t5_addr;
     logic [31:0] mem_stride;
     logic [31:0] mem_addr;
     logic [15:0] reserved2;
@@ -123,7 +136,9 @@ package lathe_desc_pkg;
     logic [15:0] t0_addr;
     logic [15:0] post_mask;
     logic [15:0] wait_mask;
-    logic [5:0] reserved0;
+    logic [3:0] reserved0;
+    logic [0:0] clip;
+    logic [0:0] norm;
     logic [0:0] sequence_words;
     logic [1:0] overlap;
     logic [0:0] chain;
@@ -144,5 +159,5 @@ package lathe_desc_pkg;
   } desc_t;
 
   // One where a bit is reserved and must be zero.
-  localparam logic [DescBits-1:0] ReservedMask = 512'hffffffffffffffffffffffff0000000000000000ffff000000000000ffffe00000000000000000000000000000000000000000000000000000000000fc000000;
+  localparam logic [DescBits-1:0] ReservedMask = 512'hffffffffffffff00000000000000000000000000ffff000000000000ffffe00000000000000000000000000000000000000000000000000000000000f0000000;
 endpackage

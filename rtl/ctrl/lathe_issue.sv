@@ -119,7 +119,7 @@ module lathe_issue
   // ---- Check ----
   logic       sgd;
   logic [1:0] writes, writes_q;  // results that have an exponent: operands 2 and 4
-  assign sgd = update_q && entry_i.cmd.op == UpdateSgd;
+  assign sgd = update_q && entry_i.cmd.op == UpdateMomentum;
   assign writes[0] = gemm_q || sgd || (policy_q && entry_i.cmd.op == PolicyLoss);
   assign writes[1] = sgd || entry_i.cmd.colsum;
 

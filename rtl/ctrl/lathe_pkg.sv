@@ -42,9 +42,12 @@ package lathe_pkg;
     logic                  colsum;
     logic                  chain;        // A is the result of the gemm command before this one
     logic [1:0]            overlap;      // gemm commands before this one that may be unfinished when it starts to read
+    logic                  norm;         // gemm: squares of the results go to the gradient norm
+    logic                  clip;         // update: the gradient is clipped by the norm
     logic                  sequence_words;  // policy LOSS: operand 4 holds log ratios of whole sequences
     logic [4:0]            gshift;
     operand_t [NumOperands-1:0] t;
+    operand_t              t5;      // update with int8_result: the int8 copy of the new weights
     logic [DimW-1:0]       m;
     logic [DimW-1:0]       n;
     logic [DimW-1:0]       k;
@@ -160,5 +163,14 @@ package lathe_pkg;
     logic [15:0]       lr_mant;   // learning rate = lr_mant * 2**lr_exp
     logic signed [7:0] lr_exp;
     logic [15:0]       momentum;  // LSB 2**-16
+    // adam; logarithms are binary, LSB 2**-18
+    logic [15:0]        beta1;      // LSB 2**-16
+    logic signed [17:0] decay_log;  // of beta2, half of it
+    logic signed [23:0] gain_log;   // of 1 - beta2, half of it
+    logic signed [23:0] rate_log;   // of the step size
+    logic signed [23:0] eps_log;
+    logic [15:0]        wd_mant;    // decoupled weight decay * learning rate = wd_mant * 2**wd_exp
+    logic signed [7:0]  wd_exp;
+    logic signed [23:0] clip_log;   // of the gradient's factor with `clip`, at most 0
   } update_cfg_t;
 endpackage

@@ -99,13 +99,13 @@ module lathe_update #(
   always_ff @(posedge clk_i) begin
     if (open2_q) begin
       cmd_q <= cmd_i;
-      sgd_q <= cmd_i.op == UpdateSgd;
+      sgd_q <= cmd_i.op == UpdateMomentum;
       cfg_q <= cfg_i;
       error_q <= ErrNone;
     end
     if (state_q == Decode) begin
       unique case (cmd_q.op)
-        UpdateSgd, UpdateCommit: error_q <= ErrNone;
+        UpdateMomentum, UpdateCommit: error_q <= ErrNone;
         UpdateRollback:          error_q <= rollback_ok_i ? ErrNone : ErrNoVersion;
         default:                 error_q <= ErrBadOp;
       endcase

@@ -197,7 +197,7 @@ class Generator:
 
     def update(self) -> Step:
         rng = self.rng
-        kind = rng.choice(["sgd", "sgd", "sgd", "commit", "rollback"])
+        kind = rng.choice(["momentum", "momentum", "momentum", "commit", "rollback"])
         if kind == "commit":
             self.kept = min(self.kept + 1, self.slots - 2)
             return Step({"unit": 3, "op": 1}, "commit", writes={"pointer"})

@@ -42,7 +42,7 @@ class Bench:
 
     def command(self, n, at, exps, stochastic, key):
         exps = dict(zip(("w", "g", "m", "w_next", "m_next"), exps, strict=True))
-        return {"op": constant("UpdateSgd"), "stochastic": int(stochastic), "m": 1, "n": n, "key": key,
+        return {"op": constant("UpdateMomentum"), "stochastic": int(stochastic), "m": 1, "n": n, "key": key,
                 "t": [{"addr": at[name], "stride": n, "exp": exps[name]} for name in OPERANDS]}
 
     async def sgd(self, w, g, m, exps, *, momentum, lr_mant, lr_exp, stochastic=False, at=None, key=None):

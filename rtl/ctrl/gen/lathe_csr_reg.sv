@@ -141,6 +141,12 @@ module lathe_csr_reg (
         logic REQUEST_ERROR;
         logic REQUEST_OPNUM;
         logic SATURATIONS;
+        logic BETA1;
+        logic ADAM_DECAY;
+        logic ADAM_GAIN;
+        logic ADAM_RATE;
+        logic ADAM_EPS;
+        logic WEIGHT_DECAY;
         logic STAT_COUNT;
         logic STAT_HIGH;
         logic STAT_LOW;
@@ -253,6 +259,18 @@ module lathe_csr_reg (
         is_valid_addr |= cpuif_req_masked & word[31];
         decoded_reg_strb.SATURATIONS = cpuif_req_masked & word[32] & !cpuif_req_is_wr;
         is_valid_addr |= cpuif_req_masked & word[32];
+        decoded_reg_strb.BETA1 = cpuif_req_masked & word[33];
+        is_valid_addr |= cpuif_req_masked & word[33];
+        decoded_reg_strb.ADAM_DECAY = cpuif_req_masked & word[34];
+        is_valid_addr |= cpuif_req_masked & word[34];
+        decoded_reg_strb.ADAM_GAIN = cpuif_req_masked & word[35];
+        is_valid_addr |= cpuif_req_masked & word[35];
+        decoded_reg_strb.ADAM_RATE = cpuif_req_masked & word[36];
+        is_valid_addr |= cpuif_req_masked & word[36];
+        decoded_reg_strb.ADAM_EPS = cpuif_req_masked & word[37];
+        is_valid_addr |= cpuif_req_masked & word[37];
+        decoded_reg_strb.WEIGHT_DECAY = cpuif_req_masked & word[38];
+        is_valid_addr |= cpuif_req_masked & word[38];
         decoded_reg_strb.STAT_COUNT = cpuif_req_masked & word[64] & !cpuif_req_is_wr;
         is_valid_addr |= cpuif_req_masked & word[64];
         decoded_reg_strb.STAT_HIGH = cpuif_req_masked & word[65] & !cpuif_req_is_wr;
@@ -644,6 +662,46 @@ module lathe_csr_reg (
                 logic load_next;
             } value;
         } REQUEST_OPNUM;
+        struct {
+            struct {
+                logic [15:0] next;
+                logic load_next;
+            } value;
+        } BETA1;
+        struct {
+            struct {
+                logic [17:0] next;
+                logic load_next;
+            } value;
+        } ADAM_DECAY;
+        struct {
+            struct {
+                logic [23:0] next;
+                logic load_next;
+            } value;
+        } ADAM_GAIN;
+        struct {
+            struct {
+                logic [23:0] next;
+                logic load_next;
+            } value;
+        } ADAM_RATE;
+        struct {
+            struct {
+                logic [23:0] next;
+                logic load_next;
+            } value;
+        } ADAM_EPS;
+        struct {
+            struct {
+                logic [15:0] next;
+                logic load_next;
+            } mant;
+            struct {
+                logic [7:0] next;
+                logic load_next;
+            } exp;
+        } WEIGHT_DECAY;
     } field_combo_t;
     field_combo_t field_combo;
 
@@ -887,6 +945,39 @@ module lathe_csr_reg (
                 logic [31:0] value;
             } value;
         } REQUEST_OPNUM;
+        struct {
+            struct {
+                logic [15:0] value;
+            } value;
+        } BETA1;
+        struct {
+            struct {
+                logic [17:0] value;
+            } value;
+        } ADAM_DECAY;
+        struct {
+            struct {
+                logic [23:0] value;
+            } value;
+        } ADAM_GAIN;
+        struct {
+            struct {
+                logic [23:0] value;
+            } value;
+        } ADAM_RATE;
+        struct {
+            struct {
+                logic [23:0] value;
+            } value;
+        } ADAM_EPS;
+        struct {
+            struct {
+                logic [15:0] value;
+            } mant;
+            struct {
+                logic [7:0] value;
+            } exp;
+        } WEIGHT_DECAY;
     } field_storage_t;
     field_storage_t field_storage;
 
@@ -2332,6 +2423,167 @@ module lathe_csr_reg (
         end
     end
     assign hwif_out.REQUEST_OPNUM.value.value = field_storage.REQUEST_OPNUM.value.value;
+    // Field: lathe_csr_reg.BETA1.value
+    always_comb begin
+        automatic logic [15:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.BETA1.value.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.BETA1 && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.BETA1.value.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
+            load_next_c = '1;
+        end
+        field_combo.BETA1.value.next = next_c;
+        field_combo.BETA1.value.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.BETA1.value.value <= 16'h0;
+        end else begin
+            if(field_combo.BETA1.value.load_next) begin
+                field_storage.BETA1.value.value <= field_combo.BETA1.value.next;
+            end
+        end
+    end
+    assign hwif_out.BETA1.value.value = field_storage.BETA1.value.value;
+    // Field: lathe_csr_reg.ADAM_DECAY.value
+    always_comb begin
+        automatic logic [17:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.ADAM_DECAY.value.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.ADAM_DECAY && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.ADAM_DECAY.value.value & ~decoded_wr_biten[17:0]) | (decoded_wr_data[17:0] & decoded_wr_biten[17:0]);
+            load_next_c = '1;
+        end
+        field_combo.ADAM_DECAY.value.next = next_c;
+        field_combo.ADAM_DECAY.value.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.ADAM_DECAY.value.value <= 18'h0;
+        end else begin
+            if(field_combo.ADAM_DECAY.value.load_next) begin
+                field_storage.ADAM_DECAY.value.value <= field_combo.ADAM_DECAY.value.next;
+            end
+        end
+    end
+    assign hwif_out.ADAM_DECAY.value.value = field_storage.ADAM_DECAY.value.value;
+    // Field: lathe_csr_reg.ADAM_GAIN.value
+    always_comb begin
+        automatic logic [23:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.ADAM_GAIN.value.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.ADAM_GAIN && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.ADAM_GAIN.value.value & ~decoded_wr_biten[23:0]) | (decoded_wr_data[23:0] & decoded_wr_biten[23:0]);
+            load_next_c = '1;
+        end
+        field_combo.ADAM_GAIN.value.next = next_c;
+        field_combo.ADAM_GAIN.value.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.ADAM_GAIN.value.value <= 24'h0;
+        end else begin
+            if(field_combo.ADAM_GAIN.value.load_next) begin
+                field_storage.ADAM_GAIN.value.value <= field_combo.ADAM_GAIN.value.next;
+            end
+        end
+    end
+    assign hwif_out.ADAM_GAIN.value.value = field_storage.ADAM_GAIN.value.value;
+    // Field: lathe_csr_reg.ADAM_RATE.value
+    always_comb begin
+        automatic logic [23:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.ADAM_RATE.value.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.ADAM_RATE && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.ADAM_RATE.value.value & ~decoded_wr_biten[23:0]) | (decoded_wr_data[23:0] & decoded_wr_biten[23:0]);
+            load_next_c = '1;
+        end
+        field_combo.ADAM_RATE.value.next = next_c;
+        field_combo.ADAM_RATE.value.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.ADAM_RATE.value.value <= 24'h0;
+        end else begin
+            if(field_combo.ADAM_RATE.value.load_next) begin
+                field_storage.ADAM_RATE.value.value <= field_combo.ADAM_RATE.value.next;
+            end
+        end
+    end
+    assign hwif_out.ADAM_RATE.value.value = field_storage.ADAM_RATE.value.value;
+    // Field: lathe_csr_reg.ADAM_EPS.value
+    always_comb begin
+        automatic logic [23:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.ADAM_EPS.value.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.ADAM_EPS && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.ADAM_EPS.value.value & ~decoded_wr_biten[23:0]) | (decoded_wr_data[23:0] & decoded_wr_biten[23:0]);
+            load_next_c = '1;
+        end
+        field_combo.ADAM_EPS.value.next = next_c;
+        field_combo.ADAM_EPS.value.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.ADAM_EPS.value.value <= 24'h0;
+        end else begin
+            if(field_combo.ADAM_EPS.value.load_next) begin
+                field_storage.ADAM_EPS.value.value <= field_combo.ADAM_EPS.value.next;
+            end
+        end
+    end
+    assign hwif_out.ADAM_EPS.value.value = field_storage.ADAM_EPS.value.value;
+    // Field: lathe_csr_reg.WEIGHT_DECAY.mant
+    always_comb begin
+        automatic logic [15:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.WEIGHT_DECAY.mant.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.WEIGHT_DECAY && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.WEIGHT_DECAY.mant.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
+            load_next_c = '1;
+        end
+        field_combo.WEIGHT_DECAY.mant.next = next_c;
+        field_combo.WEIGHT_DECAY.mant.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.WEIGHT_DECAY.mant.value <= 16'h0;
+        end else begin
+            if(field_combo.WEIGHT_DECAY.mant.load_next) begin
+                field_storage.WEIGHT_DECAY.mant.value <= field_combo.WEIGHT_DECAY.mant.next;
+            end
+        end
+    end
+    assign hwif_out.WEIGHT_DECAY.mant.value = field_storage.WEIGHT_DECAY.mant.value;
+    // Field: lathe_csr_reg.WEIGHT_DECAY.exp
+    always_comb begin
+        automatic logic [7:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.WEIGHT_DECAY.exp.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.WEIGHT_DECAY && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.WEIGHT_DECAY.exp.value & ~decoded_wr_biten[23:16]) | (decoded_wr_data[23:16] & decoded_wr_biten[23:16]);
+            load_next_c = '1;
+        end
+        field_combo.WEIGHT_DECAY.exp.next = next_c;
+        field_combo.WEIGHT_DECAY.exp.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.WEIGHT_DECAY.exp.value <= 8'h0;
+        end else begin
+            if(field_combo.WEIGHT_DECAY.exp.load_next) begin
+                field_storage.WEIGHT_DECAY.exp.value <= field_combo.WEIGHT_DECAY.exp.next;
+            end
+        end
+    end
+    assign hwif_out.WEIGHT_DECAY.exp.value = field_storage.WEIGHT_DECAY.exp.value;
     // External region: lathe_csr_reg.COUNTERS
     assign hwif_out.COUNTERS.req = decoded_reg_strb.COUNTERS;
     assign hwif_out.COUNTERS.addr = decoded_addr[6:0];
@@ -2389,11 +2641,11 @@ module lathe_csr_reg (
     logic [31:0] readback_data;
     always_comb begin
         automatic logic [31:0] readback_data_var;
-                automatic logic [31:0] leaf[57];
+                automatic logic [31:0] leaf[63];
 readback_data_var = '0;
         if(decoded_req) begin
             leaf[0] = {32{word[0]}} & {32'h4c415448};
-            leaf[1] = {32{word[1]}} & {16'h4, hwif_in.BUILD.log2_banks.next, hwif_in.BUILD.lanes.next};
+            leaf[1] = {32{word[1]}} & {16'h5, hwif_in.BUILD.log2_banks.next, hwif_in.BUILD.lanes.next};
             leaf[2] = {32{word[3]}} & {24'd0, field_storage.START_PC.value.value};
             leaf[3] = {32{word[4]}} & {31'd0, field_storage.IRQ_ENABLE.enable.value};
             leaf[4] = {32{word[5]}} & {25'd0, field_storage.STATUS.request_error.value, field_storage.STATUS.request_done.value, hwif_in.STATUS.request_busy.next, 1'd0, field_storage.STATUS.error.value, field_storage.STATUS.done.value, hwif_in.STATUS.busy.next};
@@ -2424,32 +2676,38 @@ readback_data_var = '0;
             leaf[29] = {32{word[30]}} & {16'd0, field_storage.REQUEST_ERROR.pc.value, 1'd0, field_storage.REQUEST_ERROR.unit.value, field_storage.REQUEST_ERROR.code.value};
             leaf[30] = {32{word[31]}} & {field_storage.REQUEST_OPNUM.value.value};
             leaf[31] = {32{word[32]}} & {hwif_in.SATURATIONS.value.next};
-            leaf[32] = {32{word[64]}} & {hwif_in.STAT_COUNT.value.next};
-            leaf[33] = {32{word[65]}} & {hwif_in.STAT_HIGH.value.next};
-            leaf[34] = {32{word[66]}} & {hwif_in.STAT_LOW.value.next};
-            leaf[35] = {32{word[67]}} & {hwif_in.STAT_CLIPPED.value.next};
-            leaf[36] = {32{word[68]}} & {hwif_in.STAT_SUM_X_LO.value.next};
-            leaf[37] = {32{word[69]}} & {hwif_in.STAT_SUM_X_HI.value.next};
-            leaf[38] = {32{word[70]}} & {hwif_in.STAT_SUM_RATIO_LO.value.next};
-            leaf[39] = {32{word[71]}} & {hwif_in.STAT_SUM_RATIO_HI.value.next};
-            leaf[40] = {32{word[72]}} & {hwif_in.STAT_SUM_RATIO2_LO.value.next};
-            leaf[41] = {32{word[73]}} & {hwif_in.STAT_SUM_RATIO2_HI.value.next};
-            leaf[42] = {32{word[74]}} & {hwif_in.STAT_SUM_K3_LO.value.next};
-            leaf[43] = {32{word[75]}} & {hwif_in.STAT_SUM_K3_HI.value.next};
-            leaf[44] = {32{word[76]}} & {hwif_in.STAT_SUM_ENTROPY_LO.value.next};
-            leaf[45] = {32{word[77]}} & {hwif_in.STAT_SUM_ENTROPY_HI.value.next};
-            leaf[46] = {32{word[78]}} & {hwif_in.STAT_SUM_VERR2_LO.value.next};
-            leaf[47] = {32{word[79]}} & {hwif_in.STAT_SUM_VERR2_HI.value.next};
-            leaf[48] = {32{word[80]}} & {hwif_in.STAT_MAX_X.value.next};
-            leaf[49] = {32{word[81]}} & {hwif_in.STAT_MIN_X.value.next};
-            leaf[50] = {32{word[82]}} & {hwif_in.STAT_RHO_HIGH.value.next};
-            leaf[51] = {32{word[83]}} & {hwif_in.STAT_RHO_LOW.value.next};
-            leaf[52] = {32{word[84]}} & {hwif_in.STAT_MASKED.value.next};
-            leaf[53] = {32{word[85]}} & {hwif_in.STAT_SEQ_MASKED.value.next};
-            leaf[54] = {32{word[86]}} & {hwif_in.STAT_VETOED.value.next};
-            leaf[55] = {32{word[88]}} & {hwif_in.STAT_SUM_X2_LO.value.next};
-            leaf[56] = {32{word[89]}} & {hwif_in.STAT_SUM_X2_HI.value.next};
-            for(int step=1; step<57; step*=2) for(int i=0; i+step<57; i+=2*step) leaf[i] |= leaf[i+step];
+            leaf[32] = {32{word[33]}} & {16'd0, field_storage.BETA1.value.value};
+            leaf[33] = {32{word[34]}} & {14'd0, field_storage.ADAM_DECAY.value.value};
+            leaf[34] = {32{word[35]}} & {8'd0, field_storage.ADAM_GAIN.value.value};
+            leaf[35] = {32{word[36]}} & {8'd0, field_storage.ADAM_RATE.value.value};
+            leaf[36] = {32{word[37]}} & {8'd0, field_storage.ADAM_EPS.value.value};
+            leaf[37] = {32{word[38]}} & {8'd0, field_storage.WEIGHT_DECAY.exp.value, field_storage.WEIGHT_DECAY.mant.value};
+            leaf[38] = {32{word[64]}} & {hwif_in.STAT_COUNT.value.next};
+            leaf[39] = {32{word[65]}} & {hwif_in.STAT_HIGH.value.next};
+            leaf[40] = {32{word[66]}} & {hwif_in.STAT_LOW.value.next};
+            leaf[41] = {32{word[67]}} & {hwif_in.STAT_CLIPPED.value.next};
+            leaf[42] = {32{word[68]}} & {hwif_in.STAT_SUM_X_LO.value.next};
+            leaf[43] = {32{word[69]}} & {hwif_in.STAT_SUM_X_HI.value.next};
+            leaf[44] = {32{word[70]}} & {hwif_in.STAT_SUM_RATIO_LO.value.next};
+            leaf[45] = {32{word[71]}} & {hwif_in.STAT_SUM_RATIO_HI.value.next};
+            leaf[46] = {32{word[72]}} & {hwif_in.STAT_SUM_RATIO2_LO.value.next};
+            leaf[47] = {32{word[73]}} & {hwif_in.STAT_SUM_RATIO2_HI.value.next};
+            leaf[48] = {32{word[74]}} & {hwif_in.STAT_SUM_K3_LO.value.next};
+            leaf[49] = {32{word[75]}} & {hwif_in.STAT_SUM_K3_HI.value.next};
+            leaf[50] = {32{word[76]}} & {hwif_in.STAT_SUM_ENTROPY_LO.value.next};
+            leaf[51] = {32{word[77]}} & {hwif_in.STAT_SUM_ENTROPY_HI.value.next};
+            leaf[52] = {32{word[78]}} & {hwif_in.STAT_SUM_VERR2_LO.value.next};
+            leaf[53] = {32{word[79]}} & {hwif_in.STAT_SUM_VERR2_HI.value.next};
+            leaf[54] = {32{word[80]}} & {hwif_in.STAT_MAX_X.value.next};
+            leaf[55] = {32{word[81]}} & {hwif_in.STAT_MIN_X.value.next};
+            leaf[56] = {32{word[82]}} & {hwif_in.STAT_RHO_HIGH.value.next};
+            leaf[57] = {32{word[83]}} & {hwif_in.STAT_RHO_LOW.value.next};
+            leaf[58] = {32{word[84]}} & {hwif_in.STAT_MASKED.value.next};
+            leaf[59] = {32{word[85]}} & {hwif_in.STAT_SEQ_MASKED.value.next};
+            leaf[60] = {32{word[86]}} & {hwif_in.STAT_VETOED.value.next};
+            leaf[61] = {32{word[88]}} & {hwif_in.STAT_SUM_X2_LO.value.next};
+            leaf[62] = {32{word[89]}} & {hwif_in.STAT_SUM_X2_HI.value.next};
+            for(int step=1; step<63; step*=2) for(int i=0; i+step<63; i+=2*step) leaf[i] |= leaf[i+step];
             readback_data_var = leaf[0];
         end
         readback_data_var |= {32{counters}} & hwif_in.COUNTERS.rd_data;

@@ -764,6 +764,59 @@ package lathe_csr_reg_pkg;
     } lathe_csr_reg__REQUEST_OPNUM__out_t;
 
     typedef struct {
+        logic [15:0] value;
+    } lathe_csr_reg__BETA1__value__out_t;
+
+    typedef struct {
+        lathe_csr_reg__BETA1__value__out_t value;
+    } lathe_csr_reg__BETA1__out_t;
+
+    typedef struct {
+        logic signed [17:0] value;
+    } lathe_csr_reg__ADAM_DECAY__value__out_t;
+
+    typedef struct {
+        lathe_csr_reg__ADAM_DECAY__value__out_t value;
+    } lathe_csr_reg__ADAM_DECAY__out_t;
+
+    typedef struct {
+        logic signed [23:0] value;
+    } lathe_csr_reg__ADAM_GAIN__value__out_t;
+
+    typedef struct {
+        lathe_csr_reg__ADAM_GAIN__value__out_t value;
+    } lathe_csr_reg__ADAM_GAIN__out_t;
+
+    typedef struct {
+        logic signed [23:0] value;
+    } lathe_csr_reg__ADAM_RATE__value__out_t;
+
+    typedef struct {
+        lathe_csr_reg__ADAM_RATE__value__out_t value;
+    } lathe_csr_reg__ADAM_RATE__out_t;
+
+    typedef struct {
+        logic signed [23:0] value;
+    } lathe_csr_reg__ADAM_EPS__value__out_t;
+
+    typedef struct {
+        lathe_csr_reg__ADAM_EPS__value__out_t value;
+    } lathe_csr_reg__ADAM_EPS__out_t;
+
+    typedef struct {
+        logic [15:0] value;
+    } lathe_csr_reg__WEIGHT_DECAY__mant__out_t;
+
+    typedef struct {
+        logic signed [7:0] value;
+    } lathe_csr_reg__WEIGHT_DECAY__exp__out_t;
+
+    typedef struct {
+        lathe_csr_reg__WEIGHT_DECAY__mant__out_t mant;
+        lathe_csr_reg__WEIGHT_DECAY__exp__out_t exp;
+    } lathe_csr_reg__WEIGHT_DECAY__out_t;
+
+    typedef struct {
         logic req;
         logic [6:0] addr;
         logic req_is_wr;
@@ -814,6 +867,12 @@ package lathe_csr_reg_pkg;
         lathe_csr_reg__SCAN_CAPS__out_t SCAN_CAPS;
         lathe_csr_reg__REQUEST_PC__out_t REQUEST_PC;
         lathe_csr_reg__REQUEST_OPNUM__out_t REQUEST_OPNUM;
+        lathe_csr_reg__BETA1__out_t BETA1;
+        lathe_csr_reg__ADAM_DECAY__out_t ADAM_DECAY;
+        lathe_csr_reg__ADAM_GAIN__out_t ADAM_GAIN;
+        lathe_csr_reg__ADAM_RATE__out_t ADAM_RATE;
+        lathe_csr_reg__ADAM_EPS__out_t ADAM_EPS;
+        lathe_csr_reg__WEIGHT_DECAY__out_t WEIGHT_DECAY;
         lathe_csr_reg__COUNTERS__out_t COUNTERS;
         lathe_csr_reg__EXPONENTS__out_t EXPONENTS;
         lathe_csr_reg__PROGRAM__out_t PROGRAM;
