@@ -120,6 +120,7 @@ class Chip(Machine):
         self._program, self._request = _Job(), _Job()
         self.saturations = 0
         self.stats.clear()
+        self.norm.clear()
         if power_on:
             self.exponent_file.reset()
             self._init_group(0, 0, 2, 0)
@@ -218,6 +219,8 @@ class Chip(Machine):
             return self.weights.version
         if name == "SLOT":
             return register.pack(slot=self.weights.slot, kept=self.weights.kept)
+        if name == "NORM":
+            return (-1 << 31 if self.norm.log is None else self.norm.log) & _M32
         if name == "SATURATIONS":
             return self.saturations
         if name.startswith("STAT_"):
@@ -237,6 +240,8 @@ class Chip(Machine):
         if perf_clear:
             self.saturations = 0
         if start:
+            if not self._program.busy:
+                self.norm.clear()
             self._program.start()
         if request:
             self._request.start()

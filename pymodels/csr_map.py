@@ -235,6 +235,12 @@ REGISTERS: dict[str, Register] = {
         "mant": Field(0, 16, False, "rw", 0, "mantissa"),
         "exp": Field(16, 8, True, "rw", 0, "exponent"),
     }, "Adam: decoupled weight decay times learning rate = mant * 2**exp."),
+    "CLIP_NORM": Register("CLIP_NORM", 0x009C, "rw", {
+        "value": Field(0, 24, True, "rw", 0, "log2(max_norm)"),
+    }, "Logarithm of the largest norm of a clipped gradient."),
+    "NORM": Register("NORM", 0x00C0, "ro", {
+        "value": Field(0, 32, True, "ro", None, "log2(norm)"),
+    }, "Logarithm of the gradient norm so far; -2**31 if it is zero."),
     "STAT_COUNT": Register("STAT_COUNT", 0x0100, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     }, "Samples."),

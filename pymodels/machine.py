@@ -13,6 +13,7 @@ from pymodels import gemm, policy, update
 from pymodels.check import Operand, check, operands
 from pymodels.descriptor import DmaOp, Error, PolicyOp, Space, Unit, UpdateOp, decode
 from pymodels.exponents import ExponentFile
+from pymodels.norm import GradientNorm
 from pymodels.numerics import Result, op_key, pack_rows, unpack_cols, unpack_rows
 from pymodels.policy import Stats
 from pymodels.ratio import UNCORRECTED, Clip
@@ -96,6 +97,8 @@ class Machine:
         Statistics of the policy unit.
     settings : Settings
         Configuration of the units.
+    norm : GradientNorm
+        Of the results of gemm commands with `norm`.
     saturations : int
         Values clamped since this was last cleared, 32 bits.
     """
@@ -110,6 +113,7 @@ class Machine:
         self.lanes, self.banks, self.memory = lanes, banks, memory
         self.scratchpad = np.zeros((banks * 1024, lanes), np.int16)
         self.exponent_file, self.weights, self.stats, self.settings = ExponentFile(), WeightGroup(), Stats(), Settings()
+        self.norm = GradientNorm()
         self.saturations = 0
 
     def check(self, words: np.ndarray) -> Error:
@@ -142,7 +146,7 @@ class Machine:
         t3 = _Tensor(self, fields, 3, used[3]) if 3 in used else None
         t4 = _Tensor(self, fields, 4, used[4]) if 4 in used else None
         act, dact, stochastic = fields["act"], fields["dact"], bool(fields["stochastic"])
-        accumulate, colsum, m = fields["accumulate"], fields["colsum"], fields["m"]
+        accumulate, colsum, m, to_norm = fields["accumulate"], fields["colsum"], fields["m"], fields["norm"]
         fixed = gemm.fixed_exponent(act, int8_result)
         file, settings = self.exponent_file, self.settings
 
@@ -168,12 +172,16 @@ class Machine:
             if pad is not None:
                 pad[...] = 0
             self._retire(c_register, result, int8_result)
+            if to_norm:
+                self.norm.add(values, file.exp[c_register])
             if colsum:
                 sums, pad, register = t4.locate()
                 sums[0], result = gemm.column_sums(b, e_b, file.begin(register), stochastic=stochastic, key=key, row=m)
                 if pad is not None:
                     pad[...] = 0
                 self._retire(register, result)
+                if to_norm:
+                    self.norm.add(sums, file.exp[register])
             return 0
 
         return execute
@@ -267,6 +275,7 @@ class Machine:
 
             def execute_commit(opnum: int) -> int:
                 weights.commit()
+                self.norm.clear()
                 return 0
 
             return execute_commit

@@ -97,6 +97,8 @@ module lathe #(
   logic  [NumUnits-1:0] cmd_valid, cmd_ready, done_valid, stall_operand, stall_result;
   cmd_t  [NumUnits-1:0] cmd;
   done_t [NumUnits-1:0] done;
+  logic                 norm_clear, norm_zero;
+  logic signed [31:0]   norm;
   logic                 mac_step, gemm_free, stats_clear, commit, rollback, rollback_ok;
   policy_cfg_t          policy_cfg;
   policy_stats_t        policy_stats;
@@ -162,6 +164,9 @@ module lathe #(
     .stall_operand_i(stall_operand),
     .stall_result_i(stall_result),
     .mac_step_i(mac_step),
+    .norm_clear_o(norm_clear),
+    .norm_zero_i(norm_zero),
+    .norm_i(norm),
     .gemm_free_i(gemm_free),
     .policy_cfg_o(policy_cfg),
     .policy_stats_i(policy_stats),
@@ -227,6 +232,9 @@ module lathe #(
     .wr_data_o(wr_data[WrGemm]),
     .stall_operand_o(stall_operand[Gemm]),
     .stall_result_o(stall_result[Gemm]),
+    .norm_clear_i(norm_clear),
+    .norm_zero_o(norm_zero),
+    .norm_o(norm),
     .mac_step_o(mac_step)
   );
 

@@ -32,6 +32,10 @@ def ln_table() -> list[int]:
     return [rounded(2**16 * math.log1p(i / 256)) for i in range(257)]
 
 
+def log2_table() -> list[int]:
+    return [rounded(2**18 * math.log2(1 + i / 1024)) for i in range(1024)]
+
+
 def _array(name: str, width: int, comment: str, values: list[int]) -> list[str]:
     if not all(0 <= value < 2**width for value in values):
         raise ValueError(f"{name} does not fit {width} bits")
@@ -49,6 +53,7 @@ def package() -> str:
     lines += _array("TanhTable", 16, "min(RNE(2**15 * tanh(i / 64)), 32767)", tanh_table())
     lines += [""] + _array("ExpTable", 18, "RNE(2**16 * 2**(i / 256))", exp_table())
     lines += [""] + _array("LnTable", 17, "RNE(2**16 * ln(1 + i / 256))", ln_table())
+    lines += [""] + _array("Log2Table", 18, "RNE(2**18 * log2(1 + i / 1024))", log2_table())
     return "\n".join([*lines, "  // verilator lint_on UNUSEDPARAM", "endpackage", ""])
 
 

@@ -49,6 +49,8 @@ module lathe_csr
   output group_t         group_o,
   output policy_cfg_t    policy_cfg_o,
   output update_cfg_t    update_cfg_o,
+  input  logic           norm_zero_i,   // of the gradient norm
+  input  logic signed [31:0] norm_i,
 
   input  logic           started_i,           // pulse: start_o was accepted
   input  logic           busy_i,
@@ -151,7 +153,17 @@ module lathe_csr
                           momentum: out.MOMENTUM.value.value,
                           beta1: out.BETA1.value.value, decay_log: out.ADAM_DECAY.value.value, gain_log: out.ADAM_GAIN.value.value,
                           rate_log: out.ADAM_RATE.value.value, eps_log: out.ADAM_EPS.value.value,
-                          wd_mant: out.WEIGHT_DECAY.mant.value, wd_exp: out.WEIGHT_DECAY.exp.value, clip_log: '0};
+                          wd_mant: out.WEIGHT_DECAY.mant.value, wd_exp: out.WEIGHT_DECAY.exp.value, clip_log: clip_q};
+
+  // ---- Gradient clip: the factor's logarithm, min(0, CLIP_NORM - NORM), two cycles after the norm ----
+  logic signed [31:0] clip_difference_q;
+  logic signed [23:0] clip_q;
+  assign in.NORM.value.next = norm_zero_i ? 32'h8000_0000 : norm_i;
+  always_ff @(posedge clk_i) begin
+    clip_difference_q <= norm_zero_i ? '0 : 32'(signed'(out.CLIP_NORM.value.value)) - norm_i;
+    if (!clip_difference_q[31]) clip_q <= '0;
+    else clip_q <= clip_difference_q[30:23] == '1 ? clip_difference_q[23:0] : 24'h80_0000;
+  end
 
   assign request_o = out.CONTROL.request.value;
   assign request_pc_o = out.REQUEST_PC.value.value;

@@ -49,6 +49,9 @@ module lathe_ctrl
   input  policy_stats_t        policy_stats_i,
   output logic                 stats_clear_o,
   output update_cfg_t          update_cfg_o,
+  output logic                 norm_clear_o,
+  input  logic                 norm_zero_i,
+  input  logic signed [31:0]   norm_i,
   input  logic                 commit_i,
   input  logic                 rollback_i,
   output logic                 rollback_ok_o,
@@ -77,6 +80,9 @@ module lathe_ctrl
   logic [31:0]    host_mem_wdata, host_mem_rdata;
   logic [6:0]     host_exp_index;
   logic [16:0]    host_exp_wdata, host_exp_rdata;
+
+  // ---- Gradient norm: anew with each program and each version ----
+  always_ff @(posedge clk_i) norm_clear_o <= !rst_ni || start || commit_i;
 
   lathe_csr #(
     .Lanes(Lanes),
@@ -121,6 +127,8 @@ module lathe_ctrl
     .group_o(group),
     .policy_cfg_o,
     .update_cfg_o,
+    .norm_zero_i,
+    .norm_i,
     .started_i(start),
     .busy_i(busy),
     .done_i(done),

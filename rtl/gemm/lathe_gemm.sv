@@ -37,6 +37,9 @@ module lathe_gemm
   output logic                wr_urgent_o,   // results begin to pile up: they should go before reads
   output logic [AddrW-1:0]    wr_addr_o,
   output logic [Lanes*16-1:0] wr_data_o,
+  input  logic                norm_clear_i,      // pulse: the gradient norm becomes 0
+  output logic                norm_zero_o,       // it is 0
+  output logic signed [31:0]  norm_o,            // its logarithm, LSB 2**-18
   output logic                stall_operand_o,   // the array waits for operand words
   output logic                stall_result_o,    // the array waits for room for a tile's sums
   output logic                mac_step_o         // the array takes a k-step
@@ -58,7 +61,7 @@ module lathe_gemm
   logic clk;
   lathe_clock_stop u_clock (
     .clk_i,
-    .wanted_i(!rst_ni || cmd_valid_i || unfinished_q != '0),
+    .wanted_i(!rst_ni || norm_clear_i || cmd_valid_i || unfinished_q != '0),
     .clk_o   (clk)
   );
 
@@ -229,6 +232,9 @@ module lathe_gemm
     .wr_data_o,
     .block_o     (block),
     .block_last_o(block_last),
+    .norm_clear_i,
+    .norm_zero_o,
+    .norm_o,
     .done_valid_o,
     .done_o
   );

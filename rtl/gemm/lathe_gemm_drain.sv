@@ -34,6 +34,9 @@ module lathe_gemm_drain
   output logic [Lanes*16-1:0]        wr_data_o,
   output logic                       block_o,       // a block of C (one column of words of a row block) has been accepted
   output logic                       block_last_o,  // with block_o: the last one of its command
+  input  logic                       norm_clear_i,  // pulse: see lathe_gemm_norm
+  output logic                       norm_zero_o,
+  output logic signed [31:0]         norm_o,
   output logic                       done_valid_o,  // all words of a command have been accepted
   output done_t                      done_o
 );
@@ -61,6 +64,7 @@ module lathe_gemm_drain
     logic [LaneW-1:0] row;        // within its tile
     logic             write;      // else kept for the odd tile (int8)
     logic             odd;        // the odd tile of two (int8)
+    logic             is_sum;     // column sums
     logic             block_end;  // last word of a block
     logic             cmd_end;    // last word of the command
   } meta_t;
@@ -227,6 +231,7 @@ module lathe_gemm_drain
   assign meta.row = place_q.row[LaneW-1:0];
   assign meta.write = writes;
   assign meta.odd = place_q.col_block[0];
+  assign meta.is_sum = place_q.is_sum;
   assign meta.block_end = !place_q.is_sum && place_q.tile_last && writes;
   assign meta.cmd_end = !place_q.is_sum && place_q.last;
 
@@ -368,8 +373,19 @@ module lathe_gemm_drain
   // Results. Of two int8 tiles beside each other the even one's rows wait for those of the odd one.
   logic [Lanes*8-1:0] even [Lanes];
   logic [Lanes*16-1:0] word;
-  logic block_end, cmd_end;
-  logic [2+AddrW+Lanes*16-1:0] queued;
+  // A word that waits to be written.
+  typedef struct packed {
+    logic                   norm;    // of a command that goes to the gradient norm
+    logic                   is_sum;
+    logic signed [ExpW-1:0] exp;
+    logic                   block_end;
+    logic                   cmd_end;
+    logic [AddrW-1:0]       place;
+    logic [Lanes*16-1:0]    data;
+  } queued_t;
+
+  logic block_end, cmd_end, write_ready, pass;
+  queued_t queued, out_word;
   logic [OutW-1:0] out_level;
 
   assign out_tanh = valid_q[TanhStage];
@@ -389,9 +405,13 @@ module lathe_gemm_drain
     if (out_valid && !out_meta.write) even[out_meta.row] <= bytes;
   end
 
+  assign out_word = '{norm: ctx_q.norm, is_sum: out_meta.is_sum, exp: ExpW'((out_meta.is_sum ? ctx_q.colsum_exp : ctx_q.value_exp) + 10'sd16),
+                      block_end: out_meta.block_end, cmd_end: out_meta.cmd_end, place: place_of(out_meta.addr, $clog2(Banks)),
+                      data: word};
+
   // verilator lint_off PINCONNECTEMPTY
   lathe_fifo #(
-    .Width(2 + AddrW + Lanes * 16),
+    .Width($bits(queued_t)),
     .Depth(OutDepth),
     .NeverFull(1'b1)
   ) u_out (
@@ -399,7 +419,7 @@ module lathe_gemm_drain
     .rst_ni,
     .in_valid_i (out_valid && out_meta.write),
     .in_ready_o (),
-    .in_data_i  ({out_meta.block_end, out_meta.cmd_end, place_of(out_meta.addr, $clog2(Banks)), word}),
+    .in_data_i  (out_word),
     .out_valid_o(queued_valid),
     .out_ready_i(queued_ready),
     .out_data_o (queued),
@@ -413,12 +433,34 @@ module lathe_gemm_drain
   ) u_write (
     .clk_i,
     .rst_ni,
-    .in_valid_i (queued_valid),
-    .in_ready_o (queued_ready),
-    .in_data_i  (queued),
+    .in_valid_i (queued_valid && pass),
+    .in_ready_o (write_ready),
+    .in_data_i  ({queued.block_end, queued.cmd_end, queued.place, queued.data}),
     .out_valid_o(wr_valid_o),
     .out_ready_i(wr_ready_i),
     .out_data_o ({block_end, cmd_end, wr_addr_o, wr_data_o})
+  );
+
+  // A word of a gradient goes to its norm too, and waits for it.
+  logic norm_ready;
+  assign pass = !queued.norm || norm_ready;
+  assign queued_ready = write_ready && pass;
+
+  lathe_gemm_norm #(
+    .Lanes(Lanes)
+  ) u_norm (
+    .clk_i,
+    .rst_ni,
+    .clear_i     (norm_clear_i),
+    .word_valid_i(queued_valid && queued.norm),
+    .word_ready_o(norm_ready),
+    .word_taken_i(queued_valid && queued.norm && queued_ready),
+    .word_last_i (queued.cmd_end),
+    .word_sum_i  (queued.is_sum),
+    .word_exp_i  (queued.exp),
+    .word_i      (queued.data),
+    .zero_o      (norm_zero_o),
+    .norm_o
   );
 
   always_ff @(posedge clk_i) wr_urgent_o <= out_level >= OutW'(Urgent);

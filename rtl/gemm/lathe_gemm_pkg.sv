@@ -76,6 +76,7 @@ package lathe_gemm_pkg;
     logic [AddrW-1:0]  bias_base;
     logic [AddrW-1:0]  aux_base;    // operand 4: y, addend or column sums
     logic [AddrW-1:0]  aux_stride;
+    logic              norm;        // squares of the results go to the gradient norm
     logic              colsum;      // before the rows of each tile of the first row block comes its row of column sums
     logic [6:0]        colsum_shift;
     logic signed [9:0] value_exp;   // e_T - 16

@@ -62,6 +62,7 @@ module lathe_gemm_setup
     ctx_o.bias_base = cmd_i.t[3].addr;
     ctx_o.aux_base = cmd_i.t[4].addr;
     ctx_o.aux_stride = cmd_i.t[4].stride;
+    ctx_o.norm = cmd_i.norm;
     ctx_o.colsum = cmd_i.colsum;
     ctx_o.colsum_shift = shift_amount(colsum_shift_q);
     ctx_o.value_exp = target - 10'sd16;

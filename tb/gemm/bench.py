@@ -11,6 +11,7 @@ import numpy as np
 from cocotb.triggers import Event, RisingEdge
 
 from pymodels.descriptor import Act
+from pymodels.norm import GradientNorm
 from pymodels.numerics import unpack_rows
 from tb.common.actors import Coverage, bursts, cycle, merged, reset, rng, stalls, start_clock_and_reset
 from tb.common.ports import ScratchpadPorts
@@ -96,6 +97,7 @@ class Bench:
         self.plan = Planner(self.ports.memory, self.random)
         self.commands = Commands(dut)
         self.seen = Coverage()
+        self.norm = GradientNorm()
         self.compared = 0
         self.steps = 0
         cocotb.start_soon(self._watch())
@@ -113,6 +115,12 @@ class Bench:
         for case in cases:
             self.plan.add(case)
         return await self.execute()
+
+    async def clear_norm(self) -> None:
+        self.dut.norm_clear_i.value = 1
+        await cycle(self.dut)
+        self.dut.norm_clear_i.value = 0
+        self.norm.clear()
 
     async def execute(self, pieces: int | None = None) -> int:
         """Run what is planned; compare the whole memory, every record, the words read and written, the array's steps.
@@ -141,7 +149,11 @@ class Bench:
         assert self.ports.read.keys() <= set().union(*(each.read for each in planned)), f"reads beyond the operands\n{what}"
         assert self.steps == sum(each.case.steps(self.lanes) for each in planned), f"{self.steps} steps\n{what}"
         for each in planned:
+            self.norm.sum += each.squares.sum
             self._note(each)
+        assert int(self.dut.norm_zero_o.value) == (self.norm.log is None), f"norm {self.norm.log}\n{what}"
+        if self.norm.log is not None:
+            assert int(self.dut.norm_o.value.to_signed()) == self.norm.log, f"norm {self.norm.log}\n{what}"
         self.compared += len(planned)
         await cycle(self.dut, int(self.random.integers(1, 4)))
         return commands.done[-1] - commands.taken[0]
@@ -156,6 +168,7 @@ class Bench:
         self.seen.hit("odd k in int8", case.int8 and case.k % 2)
         self.seen.hit("odd n in int8 result", case.int8_result and case.n % 2)
         self.seen.hit("int8 tanh", case.int8_result and case.act == Act.TANH)
+        self.seen.hit("norm with column sums", case.norm and case.colsum)
         self.seen.hit("saturated", each.done["saturations"] > 0)
         self.seen.hit("not saturated", each.done["saturations"] == 0)
         self.seen.hit("not tracked", each.done["result"][0]["track"] == 0)
@@ -166,13 +179,14 @@ class Bench:
 
 
 async def start(dut) -> Bench:
+    dut.norm_clear_i.value = 0
     await start_clock_and_reset(dut)
     return Bench(dut)
 
 
 FORMS = [f"{name}={value}" for name in FLAGS if name != "chain" for value in (False, True)]
 FORMS += [f"act={act}" for act in ("NONE", "RELU", "TANH")] + [f"dact={act}" for act in ("NONE", "RELU", "TANH")]
-ODD = ["odd k in int8", "odd n in int8 result", "int8 tanh"]
+ODD = ["norm with column sums", "odd k in int8", "odd n in int8 result", "int8 tanh"]
 
 
 @cocotb.test(timeout_time=20, timeout_unit="ms")
@@ -336,6 +350,27 @@ async def test_pieces(dut):
 
 
 @cocotb.test(timeout_time=20, timeout_unit="ms")
+async def test_norm(dut):
+    """The gradient norm over commands of every exponent, of extreme and of zero elements, between clears."""
+    bench = await start(dut)
+    lanes, generator = bench.lanes, bench.random
+    fills = {"lowest": constant(-32768), "highest": constant(32767), "zero": constant(0), "one": constant(1), "any": None}
+    for trial in range(40):
+        name = list(fills)[trial % len(fills)]
+        e_c, e_4 = generator.choice([-64, -63, -1, 0, 1, 62, 63], 2).tolist() if trial % 2 else generator.integers(-20, 3, 2).tolist()
+        fill = {} if fills[name] is None else {"fill": fills[name]}
+        plain = {"act": Act.NONE, "dact": Act.NONE, "bias": False, "accumulate": False, "int8": False, "norm": True}
+        m, n, colsum = *generator.integers(1, 2 * lanes, 2).tolist(), bool(generator.integers(2))
+        await bench.run(random_case(generator, m, n, 1, e_a=0, e_b=e_c, e_c=e_c, e_4=e_4, colsum=colsum, **plain, **fill))
+        bench.seen.hit(name)
+        bench.seen.hit("zero norm", bench.norm.log is None)
+        if trial % 5 == 1:
+            await bench.clear_norm()
+    await bench.run(*(random_case(generator, 3 * lanes, lanes, lanes, norm=True, overlap=3, dact=Act.NONE) for _ in range(4)))  # one after the other, each of which holds the next one's words back
+    bench.finish(*fills, "zero norm", "norm=True")
+
+
+@cocotb.test(timeout_time=20, timeout_unit="ms")
 async def test_reset(dut):
     """A reset at any time of one command or of several leaves nothing behind."""
     bench = await start(dut)
@@ -355,6 +390,7 @@ async def test_reset(dut):
         await cycle(dut, moment if moment >= 1 else int(moment * taken))
         bench.commands.forget()
         await reset(dut, 2)
+        bench.norm.clear()
         bench.commands.forget()
         assert int(dut.cmd_ready_o.value), "not ready after a reset"
         await bench.run(random_case(bench.random, lanes + 1, lanes + 1, 5))
@@ -372,7 +408,7 @@ async def test_rate(dut):
     """Cycles of a command, and what a second one adds; for every stored form and every kind of drain."""
     bench = await start(dut)
     lanes, slow = bench.lanes, []
-    plain = {"act": Act.NONE, "dact": Act.NONE, "bias": False, "accumulate": False, "colsum": False}
+    plain = {"act": Act.NONE, "dact": Act.NONE, "bias": False, "accumulate": False, "colsum": False, "norm": False}
 
     async def measure(name: str, limit: int, *cases: Case) -> None:
         taken = await bench.run(*cases)

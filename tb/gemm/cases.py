@@ -7,11 +7,12 @@ import numpy as np
 
 from pymodels.descriptor import Act, Unit
 from pymodels.gemm import column_sums, fixed_exponent, matmul
+from pymodels.norm import GradientNorm
 from pymodels.numerics import pack_cols, pack_rows
 from tb.common.pieces import pieces
 
 ACTS = [(Act.NONE, Act.NONE), (Act.RELU, Act.NONE), (Act.TANH, Act.NONE), (Act.NONE, Act.RELU), (Act.NONE, Act.TANH)]
-FLAGS = ("trans_a", "trans_b", "bias", "stochastic", "int8", "int8_result", "accumulate", "colsum", "chain")
+FLAGS = ("trans_a", "trans_b", "bias", "stochastic", "int8", "int8_result", "accumulate", "colsum", "norm", "chain")
 
 
 @dataclass
@@ -31,6 +32,7 @@ class Case:
     int8_result: bool = False
     accumulate: bool = False
     colsum: bool = False
+    norm: bool = False
     chain: bool = False
     overlap: int = 0
     e_a: int = 0
@@ -79,7 +81,7 @@ def random_case(generator, m: int, n: int, k: int, **options) -> Case:
     flip = lambda p=0.5: bool(generator.random() < p)  # noqa: E731
     chosen = {name: flip() for name in ("trans_a", "trans_b", "bias", "stochastic", "int8", "int8_result")}
     chosen["act"], chosen["dact"] = ACTS[generator.integers(len(ACTS))]
-    chosen |= {"accumulate": flip(0.25), "colsum": flip(0.4)} | options
+    chosen |= {"accumulate": flip(0.25), "colsum": flip(0.4), "norm": False} | options
     # Options that were not given yield to those that were.
     def give_up(name, value=False):
         if name not in options:
@@ -91,7 +93,7 @@ def random_case(generator, m: int, n: int, k: int, **options) -> Case:
         for name, others in (("int8", ("dact", "colsum")), ("dact", ("accumulate", "colsum", "int8", "int8_result")),
                              ("accumulate", ("colsum", "bias", "dact", "int8_result")),
                              ("colsum", ("dact", "accumulate", "int8", "int8_result")), ("bias", ("accumulate",)),
-                             ("int8_result", ("dact", "accumulate", "colsum"))):
+                             ("int8_result", ("dact", "accumulate", "colsum")), ("norm", ("int8_result",))):
             if chosen[name] and (name in options) == asked:
                 for other in others:
                     give_up(other, Act.NONE if other == "dact" else False)
@@ -106,7 +108,9 @@ def random_case(generator, m: int, n: int, k: int, **options) -> Case:
     exps = {"e_a": near(e_a), "e_b": e_b, "e_c": near(e_acc + bits - result_bits + 1 + generator.integers(-3, 4)),
             "e_bias": near(e_acc + bits - 15 + generator.integers(-18, 10)),
             "e_4": near((e_b + k.bit_length() // 2 if chosen["colsum"] else e_acc + bits - 15) + generator.integers(-3, 4))}
-    return Case(m, n, k, **{"key": int(generator.integers(1 << 32)), "fill": full_range(generator), **exps, **chosen})
+    key = int(generator.integers(1 << 32))
+    chosen["norm"] = options.get("norm", key % 4 == 0 and not chosen["int8_result"])
+    return Case(m, n, k, **{"key": key, "fill": full_range(generator), **exps, **chosen})
 
 
 @dataclass
@@ -117,6 +121,7 @@ class Planned:
     command: dict
     done: dict
     values: np.ndarray
+    squares: GradientNorm  # what it adds to the norm
     written: list[int]  # addresses
     read: set[int]
 
@@ -219,8 +224,13 @@ class Planner:
         done = {"error": 0, "saturations": sum(result.saturations for result in results),
                 "result": [{"track": r.track, "top": r.top} for r in results] + [{"track": 0, "top": 0}] * (2 - len(results))}
         fixed = fixed_exponent(case.act, case.int8_result)
+        squares = GradientNorm()
+        if case.norm:
+            squares.add(values, case.e_c if fixed is None else fixed)
+            if case.colsum:
+                squares.add(sums, case.e_4)
         after = dict(t[2], exp=case.e_c if fixed is None else fixed)  # as whoever reads the result is told
-        planned = Planned(case, {**command, "t": [*t[:2], after, *t[3:]]}, done, values, written, self._read)
+        planned = Planned(case, {**command, "t": [*t[:2], after, *t[3:]]}, done, values, squares, written, self._read)
         self.planned.append(planned)
         return planned
 

@@ -147,6 +147,8 @@ module lathe_csr_reg (
         logic ADAM_RATE;
         logic ADAM_EPS;
         logic WEIGHT_DECAY;
+        logic CLIP_NORM;
+        logic NORM;
         logic STAT_COUNT;
         logic STAT_HIGH;
         logic STAT_LOW;
@@ -271,6 +273,10 @@ module lathe_csr_reg (
         is_valid_addr |= cpuif_req_masked & word[37];
         decoded_reg_strb.WEIGHT_DECAY = cpuif_req_masked & word[38];
         is_valid_addr |= cpuif_req_masked & word[38];
+        decoded_reg_strb.CLIP_NORM = cpuif_req_masked & word[39];
+        is_valid_addr |= cpuif_req_masked & word[39];
+        decoded_reg_strb.NORM = cpuif_req_masked & word[48] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[48];
         decoded_reg_strb.STAT_COUNT = cpuif_req_masked & word[64] & !cpuif_req_is_wr;
         is_valid_addr |= cpuif_req_masked & word[64];
         decoded_reg_strb.STAT_HIGH = cpuif_req_masked & word[65] & !cpuif_req_is_wr;
@@ -702,6 +708,12 @@ module lathe_csr_reg (
                 logic load_next;
             } exp;
         } WEIGHT_DECAY;
+        struct {
+            struct {
+                logic [23:0] next;
+                logic load_next;
+            } value;
+        } CLIP_NORM;
     } field_combo_t;
     field_combo_t field_combo;
 
@@ -978,6 +990,11 @@ module lathe_csr_reg (
                 logic [7:0] value;
             } exp;
         } WEIGHT_DECAY;
+        struct {
+            struct {
+                logic [23:0] value;
+            } value;
+        } CLIP_NORM;
     } field_storage_t;
     field_storage_t field_storage;
 
@@ -2584,6 +2601,29 @@ module lathe_csr_reg (
         end
     end
     assign hwif_out.WEIGHT_DECAY.exp.value = field_storage.WEIGHT_DECAY.exp.value;
+    // Field: lathe_csr_reg.CLIP_NORM.value
+    always_comb begin
+        automatic logic [23:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.CLIP_NORM.value.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.CLIP_NORM && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.CLIP_NORM.value.value & ~decoded_wr_biten[23:0]) | (decoded_wr_data[23:0] & decoded_wr_biten[23:0]);
+            load_next_c = '1;
+        end
+        field_combo.CLIP_NORM.value.next = next_c;
+        field_combo.CLIP_NORM.value.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.CLIP_NORM.value.value <= 24'h0;
+        end else begin
+            if(field_combo.CLIP_NORM.value.load_next) begin
+                field_storage.CLIP_NORM.value.value <= field_combo.CLIP_NORM.value.next;
+            end
+        end
+    end
+    assign hwif_out.CLIP_NORM.value.value = field_storage.CLIP_NORM.value.value;
     // External region: lathe_csr_reg.COUNTERS
     assign hwif_out.COUNTERS.req = decoded_reg_strb.COUNTERS;
     assign hwif_out.COUNTERS.addr = decoded_addr[6:0];
@@ -2641,7 +2681,7 @@ module lathe_csr_reg (
     logic [31:0] readback_data;
     always_comb begin
         automatic logic [31:0] readback_data_var;
-                automatic logic [31:0] leaf[63];
+                automatic logic [31:0] leaf[65];
 readback_data_var = '0;
         if(decoded_req) begin
             leaf[0] = {32{word[0]}} & {32'h4c415448};
@@ -2682,32 +2722,34 @@ readback_data_var = '0;
             leaf[35] = {32{word[36]}} & {8'd0, field_storage.ADAM_RATE.value.value};
             leaf[36] = {32{word[37]}} & {8'd0, field_storage.ADAM_EPS.value.value};
             leaf[37] = {32{word[38]}} & {8'd0, field_storage.WEIGHT_DECAY.exp.value, field_storage.WEIGHT_DECAY.mant.value};
-            leaf[38] = {32{word[64]}} & {hwif_in.STAT_COUNT.value.next};
-            leaf[39] = {32{word[65]}} & {hwif_in.STAT_HIGH.value.next};
-            leaf[40] = {32{word[66]}} & {hwif_in.STAT_LOW.value.next};
-            leaf[41] = {32{word[67]}} & {hwif_in.STAT_CLIPPED.value.next};
-            leaf[42] = {32{word[68]}} & {hwif_in.STAT_SUM_X_LO.value.next};
-            leaf[43] = {32{word[69]}} & {hwif_in.STAT_SUM_X_HI.value.next};
-            leaf[44] = {32{word[70]}} & {hwif_in.STAT_SUM_RATIO_LO.value.next};
-            leaf[45] = {32{word[71]}} & {hwif_in.STAT_SUM_RATIO_HI.value.next};
-            leaf[46] = {32{word[72]}} & {hwif_in.STAT_SUM_RATIO2_LO.value.next};
-            leaf[47] = {32{word[73]}} & {hwif_in.STAT_SUM_RATIO2_HI.value.next};
-            leaf[48] = {32{word[74]}} & {hwif_in.STAT_SUM_K3_LO.value.next};
-            leaf[49] = {32{word[75]}} & {hwif_in.STAT_SUM_K3_HI.value.next};
-            leaf[50] = {32{word[76]}} & {hwif_in.STAT_SUM_ENTROPY_LO.value.next};
-            leaf[51] = {32{word[77]}} & {hwif_in.STAT_SUM_ENTROPY_HI.value.next};
-            leaf[52] = {32{word[78]}} & {hwif_in.STAT_SUM_VERR2_LO.value.next};
-            leaf[53] = {32{word[79]}} & {hwif_in.STAT_SUM_VERR2_HI.value.next};
-            leaf[54] = {32{word[80]}} & {hwif_in.STAT_MAX_X.value.next};
-            leaf[55] = {32{word[81]}} & {hwif_in.STAT_MIN_X.value.next};
-            leaf[56] = {32{word[82]}} & {hwif_in.STAT_RHO_HIGH.value.next};
-            leaf[57] = {32{word[83]}} & {hwif_in.STAT_RHO_LOW.value.next};
-            leaf[58] = {32{word[84]}} & {hwif_in.STAT_MASKED.value.next};
-            leaf[59] = {32{word[85]}} & {hwif_in.STAT_SEQ_MASKED.value.next};
-            leaf[60] = {32{word[86]}} & {hwif_in.STAT_VETOED.value.next};
-            leaf[61] = {32{word[88]}} & {hwif_in.STAT_SUM_X2_LO.value.next};
-            leaf[62] = {32{word[89]}} & {hwif_in.STAT_SUM_X2_HI.value.next};
-            for(int step=1; step<63; step*=2) for(int i=0; i+step<63; i+=2*step) leaf[i] |= leaf[i+step];
+            leaf[38] = {32{word[39]}} & {8'd0, field_storage.CLIP_NORM.value.value};
+            leaf[39] = {32{word[48]}} & {hwif_in.NORM.value.next};
+            leaf[40] = {32{word[64]}} & {hwif_in.STAT_COUNT.value.next};
+            leaf[41] = {32{word[65]}} & {hwif_in.STAT_HIGH.value.next};
+            leaf[42] = {32{word[66]}} & {hwif_in.STAT_LOW.value.next};
+            leaf[43] = {32{word[67]}} & {hwif_in.STAT_CLIPPED.value.next};
+            leaf[44] = {32{word[68]}} & {hwif_in.STAT_SUM_X_LO.value.next};
+            leaf[45] = {32{word[69]}} & {hwif_in.STAT_SUM_X_HI.value.next};
+            leaf[46] = {32{word[70]}} & {hwif_in.STAT_SUM_RATIO_LO.value.next};
+            leaf[47] = {32{word[71]}} & {hwif_in.STAT_SUM_RATIO_HI.value.next};
+            leaf[48] = {32{word[72]}} & {hwif_in.STAT_SUM_RATIO2_LO.value.next};
+            leaf[49] = {32{word[73]}} & {hwif_in.STAT_SUM_RATIO2_HI.value.next};
+            leaf[50] = {32{word[74]}} & {hwif_in.STAT_SUM_K3_LO.value.next};
+            leaf[51] = {32{word[75]}} & {hwif_in.STAT_SUM_K3_HI.value.next};
+            leaf[52] = {32{word[76]}} & {hwif_in.STAT_SUM_ENTROPY_LO.value.next};
+            leaf[53] = {32{word[77]}} & {hwif_in.STAT_SUM_ENTROPY_HI.value.next};
+            leaf[54] = {32{word[78]}} & {hwif_in.STAT_SUM_VERR2_LO.value.next};
+            leaf[55] = {32{word[79]}} & {hwif_in.STAT_SUM_VERR2_HI.value.next};
+            leaf[56] = {32{word[80]}} & {hwif_in.STAT_MAX_X.value.next};
+            leaf[57] = {32{word[81]}} & {hwif_in.STAT_MIN_X.value.next};
+            leaf[58] = {32{word[82]}} & {hwif_in.STAT_RHO_HIGH.value.next};
+            leaf[59] = {32{word[83]}} & {hwif_in.STAT_RHO_LOW.value.next};
+            leaf[60] = {32{word[84]}} & {hwif_in.STAT_MASKED.value.next};
+            leaf[61] = {32{word[85]}} & {hwif_in.STAT_SEQ_MASKED.value.next};
+            leaf[62] = {32{word[86]}} & {hwif_in.STAT_VETOED.value.next};
+            leaf[63] = {32{word[88]}} & {hwif_in.STAT_SUM_X2_LO.value.next};
+            leaf[64] = {32{word[89]}} & {hwif_in.STAT_SUM_X2_HI.value.next};
+            for(int step=1; step<65; step*=2) for(int i=0; i+step<65; i+=2*step) leaf[i] |= leaf[i+step];
             readback_data_var = leaf[0];
         end
         readback_data_var |= {32{counters}} & hwif_in.COUNTERS.rd_data;

@@ -153,6 +153,14 @@ package lathe_csr_reg_pkg;
     } lathe_csr_reg__SATURATIONS__in_t;
 
     typedef struct {
+        logic signed [31:0] next;
+    } lathe_csr_reg__NORM__value__in_t;
+
+    typedef struct {
+        lathe_csr_reg__NORM__value__in_t value;
+    } lathe_csr_reg__NORM__in_t;
+
+    typedef struct {
         logic [31:0] next;
     } lathe_csr_reg__STAT_COUNT__value__in_t;
 
@@ -380,6 +388,7 @@ package lathe_csr_reg_pkg;
         lathe_csr_reg__REQUEST_ERROR__in_t REQUEST_ERROR;
         lathe_csr_reg__REQUEST_OPNUM__in_t REQUEST_OPNUM;
         lathe_csr_reg__SATURATIONS__in_t SATURATIONS;
+        lathe_csr_reg__NORM__in_t NORM;
         lathe_csr_reg__STAT_COUNT__in_t STAT_COUNT;
         lathe_csr_reg__STAT_HIGH__in_t STAT_HIGH;
         lathe_csr_reg__STAT_LOW__in_t STAT_LOW;
@@ -817,6 +826,14 @@ package lathe_csr_reg_pkg;
     } lathe_csr_reg__WEIGHT_DECAY__out_t;
 
     typedef struct {
+        logic signed [23:0] value;
+    } lathe_csr_reg__CLIP_NORM__value__out_t;
+
+    typedef struct {
+        lathe_csr_reg__CLIP_NORM__value__out_t value;
+    } lathe_csr_reg__CLIP_NORM__out_t;
+
+    typedef struct {
         logic req;
         logic [6:0] addr;
         logic req_is_wr;
@@ -873,6 +890,7 @@ package lathe_csr_reg_pkg;
         lathe_csr_reg__ADAM_RATE__out_t ADAM_RATE;
         lathe_csr_reg__ADAM_EPS__out_t ADAM_EPS;
         lathe_csr_reg__WEIGHT_DECAY__out_t WEIGHT_DECAY;
+        lathe_csr_reg__CLIP_NORM__out_t CLIP_NORM;
         lathe_csr_reg__COUNTERS__out_t COUNTERS;
         lathe_csr_reg__EXPONENTS__out_t EXPONENTS;
         lathe_csr_reg__PROGRAM__out_t PROGRAM;
