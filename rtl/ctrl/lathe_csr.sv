@@ -149,12 +149,6 @@ module lathe_csr
                                   trace_next: out.SCAN_MODE.trace_next.value, td_advantage: out.SCAN_MODE.td_advantage.value,
                                   gamma: out.SCAN_GAMMA.value.value, decay: out.SCAN_DECAY.value.value,
                                   rho_cap: out.SCAN_CAPS.rho.value, c_cap: out.SCAN_CAPS.c.value}};
-  assign update_cfg_o = '{lr_mant: out.LEARNING_RATE.mant.value, lr_exp: out.LEARNING_RATE.exp.value,
-                          momentum: out.MOMENTUM.value.value,
-                          beta1: out.BETA1.value.value, decay_log: out.ADAM_DECAY.value.value, gain_log: out.ADAM_GAIN.value.value,
-                          rate_log: out.ADAM_RATE.value.value, eps_log: out.ADAM_EPS.value.value,
-                          wd_mant: out.WEIGHT_DECAY.mant.value, wd_exp: out.WEIGHT_DECAY.exp.value, clip_log: clip_q};
-
   // ---- Gradient clip: the factor's logarithm, min(0, CLIP_NORM - NORM), two cycles after the norm ----
   logic signed [31:0] clip_difference_q;
   logic signed [23:0] clip_q;
@@ -164,6 +158,12 @@ module lathe_csr
     if (!clip_difference_q[31]) clip_q <= '0;
     else clip_q <= clip_difference_q[30:23] == '1 ? clip_difference_q[23:0] : 24'h80_0000;
   end
+
+  assign update_cfg_o = '{lr_mant: out.LEARNING_RATE.mant.value, lr_exp: out.LEARNING_RATE.exp.value,
+                          momentum: out.MOMENTUM.value.value,
+                          beta1: out.BETA1.value.value, decay_log: out.ADAM_DECAY.value.value, gain_log: out.ADAM_GAIN.value.value,
+                          rate_log: out.ADAM_RATE.value.value, eps_log: out.ADAM_EPS.value.value,
+                          wd_mant: out.WEIGHT_DECAY.mant.value, wd_exp: out.WEIGHT_DECAY.exp.value, clip_log: clip_q};
 
   assign request_o = out.CONTROL.request.value;
   assign request_pc_o = out.REQUEST_PC.value.value;

@@ -159,8 +159,9 @@ class RandomPrograms(ChipTest):
 
 
 OPTIONS = ("bias", "int8", "int8_result", "accumulate", "colsum", "chain")
-OPERATIONS = {"gemm", *(f"policy {kind}" for kind in POLICY), "sequence words", "momentum", "dma load", "dma store", "commit", "waits", "free",
-              *(f"gemm {form}" for form in ("NN", "NT", "TN", "TT")), *(f"act {act}" for act in range(3)), "dact 1", "dact 2", *OPTIONS,
+OPERATIONS = {"gemm", *(f"policy {kind}" for kind in POLICY), "sequence words", "momentum", "dma load", "dma store", "commit", "waits",
+              "free", *(f"gemm {form}" for form in ("NN", "NT", "TN", "TT")),
+              *(f"act {act}" for act in range(3)), "dact 1", "dact 2", *OPTIONS,
               "ragged m", "ragged n", "ragged k", "whole m", "stochastic", "nearest"}
 
 

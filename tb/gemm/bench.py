@@ -366,7 +366,8 @@ async def test_norm(dut):
         bench.seen.hit("zero norm", bench.norm.log is None)
         if trial % 5 == 1:
             await bench.clear_norm()
-    await bench.run(*(random_case(generator, 3 * lanes, lanes, lanes, norm=True, overlap=3, dact=Act.NONE) for _ in range(4)))  # one after the other, each of which holds the next one's words back
+    # One after the other: each holds the next one's words back.
+    await bench.run(*(random_case(generator, 3 * lanes, lanes, lanes, norm=True, overlap=3, dact=Act.NONE) for _ in range(4)))
     bench.finish(*fills, "zero norm", "norm=True")
 
 
