@@ -61,7 +61,7 @@ def _shape(rng: np.random.Generator, kind: tuple[int, int], limits: Limits) -> d
         words = max(1, limits.slot_words // (2 if kind == ADAM else 1))
         d |= {name: int(rng.integers(0, 2)) for name in ("stochastic", "clip", "int8_result")}
         d["m"] = _dimension(rng, min(words, 100)) if d["int8_result"] else 1
-        d["n"] = _dimension(rng, words // d["m"])
+        d["n"] = _dimension(rng, max(1, words // d["m"]))
     elif kind in SLOT_OPS:
         d["k"] = int(rng.integers(0, 4))
     elif unit == 4:
