@@ -10,11 +10,12 @@ import numpy as np
 
 from pymodels.check import check
 from pymodels.descriptor import FIELDS, Error
-from tb.desc_check.descriptors import KINDS, Limits, legal, number, words
+from tb.desc_check.descriptors import KINDS, MOMENTUM, Limits, legal, number, words
 
-SGD, COMMIT, ROLLBACK = (3, 0), (3, 1), (3, 2)
+COMMIT, ROLLBACK = (3, 1), (3, 2)
+MOVES = [COMMIT, ROLLBACK, (3, 3), (3, 4), (3, 5)]  # of the weight slots
 RAW = [(2, 0), (2, 2), (2, 3), (2, 4)]  # policy operations whose results have no exponent
-FIXED = [kind for kind in KINDS if kind not in (COMMIT, ROLLBACK)]  # operations that leave the weight slots alone
+FIXED = [kind for kind in KINDS if kind not in MOVES]  # operations that leave the weight slots alone
 Program = list[dict[str, int]]
 
 
@@ -39,7 +40,7 @@ def random_program(rng: np.random.Generator, limits: Limits, length: int, versio
     program, pending = [], dict.fromkeys(range(16), 0)
     for index in range(length):
         if versions:
-            kind = [*FIXED, SGD, COMMIT, COMMIT, ROLLBACK][int(rng.integers(0, len(FIXED) + 4))]
+            kind = [*FIXED, MOMENTUM, COMMIT, COMMIT, ROLLBACK][int(rng.integers(0, len(FIXED) + 4))]
             if kind == ROLLBACK and not kept:
                 kind = COMMIT
             kept = min(kept + 1, slots - 2) if kind == COMMIT else kept - (kind == ROLLBACK)
