@@ -24,7 +24,8 @@ class Operand(NamedTuple):
 
 #: Fields that only some operations use; all others must leave them zero.
 _GEMM = {"trans_a", "trans_b", "bias", "act", "dact", "stochastic", "int8", "int8_result", "accumulate", "colsum", "chain", "overlap"}
-_OPTIONS = _GEMM | {"greedy", "gshift", "sequence_words", "mem_addr", "mem_stride", "norm", "clip", "t5_addr", "t5_stride", "t5_exp", "t5_space"}
+_OPTIONS = _GEMM | {"greedy", "gshift", "sequence_words", "mem_addr", "mem_stride", "norm", "clip",
+                    "t5_addr", "t5_stride", "t5_exp", "t5_space"}
 #: (unit, op): (options used, dimensions used).
 _USES: dict[tuple[int, int], tuple[set[str], set[str]]] = {
     (Unit.GEMM, GemmOp.MATMUL): (_GEMM, {"m", "n", "k"}),
