@@ -34,7 +34,8 @@ _USES: dict[tuple[int, int], tuple[set[str], set[str]]] = {
     (Unit.POLICY, PolicyOp.EVALUATE): (set(), {"m", "n"}),
     (Unit.POLICY, PolicyOp.MEASURE): (set(), {"m", "n"}),
     (Unit.POLICY, PolicyOp.SCAN): (set(), {"m", "n"}),
-    (Unit.UPDATE, UpdateOp.MOMENTUM): ({"stochastic"}, {"m", "n"}),
+    **{(Unit.UPDATE, op): ({"stochastic", "int8_result", "clip", "t5_addr", "t5_stride", "t5_exp", "t5_space"}, {"m", "n"})
+       for op in (UpdateOp.SGD, UpdateOp.MOMENTUM, UpdateOp.NESTEROV, UpdateOp.ADAM)},
     (Unit.UPDATE, UpdateOp.COMMIT): (set(), set()),
     (Unit.UPDATE, UpdateOp.ROLLBACK): (set(), set()),
     (Unit.DMA, DmaOp.LOAD): ({"mem_addr", "mem_stride"}, {"m", "n"}),
@@ -86,8 +87,13 @@ def operands(d: dict[str, int], lanes: int) -> dict[int, Operand]:
         return {0: matrix(m, n), 1: words(m, record_words(lanes)), 2: words(m, 1, result=True)}
     if kind == (Unit.POLICY, PolicyOp.SCAN):
         return {1: words(m, record_words(lanes)), 2: words(m, record_words(lanes), result=True)}
-    if kind == (Unit.UPDATE, UpdateOp.MOMENTUM):
-        return {i: words(1, n, result=i in (2, 4)) for i in range(5)}
+    if d["unit"] == Unit.UPDATE and _USES[kind][1]:
+        used = {i: words(1, m * n, result=i == 2) for i in range(3)}
+        if d["op"] != UpdateOp.SGD:
+            used |= {i: words(1, m * n * (2 if d["op"] == UpdateOp.ADAM else 1), result=i == 4) for i in (3, 4)}
+        if d["int8_result"]:
+            used[5] = words(-(-m // 2), n, result=True)
+        return used
     if kind == (Unit.DMA, DmaOp.LOAD):
         return {2: words(m, n, result=True)}
     if kind == (Unit.DMA, DmaOp.STORE):
@@ -110,7 +116,7 @@ def _bad_field(d: dict[str, int], used: dict[int, Operand]) -> bool:
     if (d["int8"] and (d["dact"] or d["colsum"])) or (d["chain"] and (d["trans_a"] or not d["overlap"])):
         return True
     load = (d["unit"], d["op"]) == (Unit.DMA, DmaOp.LOAD)
-    for i in range(5):
+    for i in range(6):
         space, exp = d[f"t{i}_space"], d[f"t{i}_exp"]
         if i not in used:
             if space or exp or d[f"t{i}_addr"] or d[f"t{i}_stride"]:
@@ -130,7 +136,7 @@ def _bad_shape(d: dict[str, int], used: dict[int, Operand]) -> bool:
         return True
     if d["unit"] == Unit.POLICY and not 2 <= d["n"] <= 64:
         return True
-    if d["unit"] == Unit.UPDATE and dims and d["m"] != 1:
+    if d["unit"] == Unit.UPDATE and dims and (d["m"] != 1 and not d["int8_result"] or d["m"] * d["n"] > 0xFFFF):
         return True
     dense = (d["unit"], d["op"]) == (Unit.POLICY, PolicyOp.SCAN)
     return any(t.rows > 1 and (d[f"t{i}_stride"] < t.words or (dense and d[f"t{i}_stride"] > t.words)) for i, t in used.items())

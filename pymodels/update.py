@@ -195,10 +195,9 @@ def int8_copy(w_next: np.ndarray, rows: int, e_w_next: int, e_w8: int) -> tuple[
     return pack_cols(rounded.reshape(rows, -1)), saturations
 
 
-def grown(op: int, cfg: Optimizer, next_w: int, e: int) -> int:
-    """Return the exponent of w' ("Range"): `next_w`, the register's next one, raised so that a step of `op` fits.
+def room(op: int, cfg: Optimizer, e: int) -> int:
+    """Return the least exponent of w' at which a step of `op` fits ("Range").
 
     `e` is that of the gradient (`sgd`) or of m' (`momentum`, `nesterov`); `adam` does not look at it.
     """
-    room = (cfg.rate >> 18) - 10 if op == UpdateOp.ADAM else e + bitlen(cfg.lr_mant) + cfg.lr_exp + 1
-    return min(max(next_w, room, -64), 63)
+    return (cfg.rate >> 18) - 10 if op == UpdateOp.ADAM else e + bitlen(cfg.lr_mant) + cfg.lr_exp + 1

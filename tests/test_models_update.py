@@ -270,9 +270,9 @@ def test_logarithm_and_power_are_as_near_as_stated():
 
 def test_exponents_grow_before_a_step_needs_it():
     cfg = Optimizer(lr_mant=40000, lr_exp=-16, rate=-(7 << 18) - 1)
-    for op, e, expected in ((SGD, -14, -13), (MOMENTUM, -20, -14), (NESTEROV, 70, 63), (ADAM, 40, -14)):
-        assert update.grown(op, cfg, -14, e) == expected
-    assert update.grown(ADAM, replace(cfg, rate=3 << 18), -14, 0) == -7
+    for op, e, expected in ((SGD, -14, -13), (MOMENTUM, -20, -19), (NESTEROV, 70, 71), (ADAM, 40, -18)):
+        assert update.room(op, cfg, e) == expected
+    assert update.room(ADAM, replace(cfg, rate=3 << 18), 0) == -7
     rng = np.random.default_rng(4)
     for op, e in product((SGD, MOMENTUM, NESTEROV), range(-20, 0)):  # nothing saturates
         cfg = replace(cfg, lr_mant=int(rng.integers(1, 65536)), lr_exp=int(rng.integers(-24, -8)))
@@ -281,7 +281,7 @@ def test_exponents_grow_before_a_step_needs_it():
         if op != SGD:
             g = np.zeros_like(g)  # m' = m, the largest there is
             cfg = replace(cfg, momentum=65535)
-        made = run(op, w, m if op == SGD else g, m, m, (-14, e, e, update.grown(op, cfg, -14, e), e), cfg=cfg)
+        made = run(op, w, m if op == SGD else g, m, m, (-14, e, e, max(-14, update.room(op, cfg, e)), e), cfg=cfg)
         assert made.w_result.saturations == 0
 
 
