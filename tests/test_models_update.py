@@ -123,13 +123,13 @@ def test_exponents_of_slots_share_what_comes_next():
     file = ExponentFile()
     current, following = file.physical(2, 1, 1, 2), file.physical(2, 2, 1, 2)
     assert (current, following, file.physical(2, 0, 1, 2)) == (64 + 16 + 2, 64 + 32 + 2, 2)
-    file.host_write(current, 0x1_33_F2)  # static, exp = next = -14
+    file.host_write(current, 0x1_F2_F2)  # static, exp = next = -14
     assert [file.host_read(i) for i in (current, following)] == [0x1_F2_F2, 0x1_F2_00]
     assert file.begin(following) == -14
     assert [file.host_read(i) for i in (current, following)] == [0x1_F2_F2, 0x1_F2_F2]
     file.retire(following, Result(1, 9, 0))
     assert [file.host_read(i) for i in (current, following)] == [0x1_F2_F2, 0x1_F2_F2]
-    file.host_write(following, 0x05)
+    file.host_write(following, 0x05_05)
     assert not file.history[64 + 2]
     assert [file.host_read(i) for i in (current, following)] == [0x5_F2, 0x5_05]
     file.begin(current)
