@@ -83,9 +83,10 @@ class Bench:
                 index, history = int(dut.host_index_i.value), int(dut.host_history_i.value)
                 if history:
                     index = index << 2 | int(dut.host_word_i.value)
-                expected = (model.history_read if history else model.host_read)(index)
-                assert int(dut.host_rdata_o.value) == expected, f"host read {index}, history {history}"
-                self.compared += 1
+                if not (history and int(dut.host_write_i.value)):  # its words are undefined until all have been written
+                    expected = (model.history_read if history else model.host_read)(index)
+                    assert int(dut.host_rdata_o.value) == expected, f"host read {index}, history {history}"
+                    self.compared += 1
                 if int(dut.host_write_i.value):
                     (model.history_write if history else model.host_write)(index, int(dut.host_wdata_i.value))
             if int(dut.retire_valid_i.value) and int(dut.retire_ready_o.value):
@@ -261,6 +262,7 @@ async def test_state_moves(dut):
         await bench.host(source, 0x0509)
         for _ in range(tops):
             await bench.retire(model.logical(source), int(generator.integers(-127, 60)))
+        await bench.edge  # the model takes the last one
         words = [model.history_read(4 * source + word) for word in range(4)]
         await bench.host(target, model.host_read(source))
         for word in generator.permutation(4).tolist():
