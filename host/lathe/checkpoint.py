@@ -87,8 +87,7 @@ def read(path: str | os.PathLike) -> Content:
     if metadata.get("format") != FORMAT:
         raise CheckpointError(f"'{path}' is no checkpoint of this version of lathe: its format is {metadata.get('format')!r}, not "
                               f"'{FORMAT}'; weights alone are read by lathe.weights.load")
-    if metadata.get("checksum") != _checksum(arrays, metadata):
-        raise CheckpointError(f"'{path}' is damaged: its content does not have the checksum that it was saved with; use an older one")
+    _verify(path, arrays, metadata)
     try:
         chip, state = json.loads(metadata["chip"]), json.loads(metadata["state"])
         return Content(arrays, chip, _put_together(state, arrays))
@@ -246,6 +245,19 @@ def read_file(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str,
         raise CheckpointError(f"'{path}' is no whole safetensors file ({' '.join(str(error).split())}); it was cut off, damaged or "
                               "made by something else") from None
     return arrays, header.get("__metadata__") or {}
+
+
+def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Return the arrays of any safetensors file, verified if it has a checksum of ours."""
+    arrays, metadata = read_file(path)
+    if "checksum" in metadata:
+        _verify(path, arrays, metadata)
+    return arrays
+
+
+def _verify(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
+    if metadata.get("checksum") != _checksum(arrays, metadata):
+        raise CheckpointError(f"'{path}' is damaged: its content does not have the checksum that it was saved with; use an older one")
 
 
 def _checksum(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:

@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Networks as tensors and recorded operations: forward, backward and update of an MLP with a shared trunk."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from . import weights
 from .allocator import Layout, WeightGroup
 from .errors import ProgramError, SettingsError
 from .products import TANH_EXPONENT, TANH_EXPONENT_INT8
 from .program import MAX_OUTPUTS, Program
 from .tensor import Tensor
+
+if TYPE_CHECKING:
+    from .device import Device
 
 #: First exponents of tensors whose scale is not known yet; delayed scaling follows the data from the first write on.
 RELU_EXPONENT, OUTPUT_EXPONENT, GRADIENT_EXPONENT = -11, -12, -18
@@ -116,6 +122,14 @@ class MLP:
                 values[layer.weight] = np.hstack([orthogonal(rng, rows, columns - 1, policy_gain),
                                                   orthogonal(rng, rows, 1, value_gain)])
         return values
+
+    def state_dict(self, device: "Device") -> dict[str, np.ndarray]:
+        """As `weights.state_dict`: the current weights with PyTorch's names and shapes."""
+        return weights.state_dict(self, device)
+
+    def load_state_dict(self, device: "Device", state: Mapping[str, object]) -> None:
+        """As `weights.load_state_dict`: load weights with PyTorch's names and shapes; moments begin anew."""
+        weights.load_state_dict(self, device, state)
 
     def activations(self, batch: int, prefix: str, input_exponent: int) -> Activations:
         """Make the tensors that a forward pass of `batch` rows needs."""
