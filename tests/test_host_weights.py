@@ -47,7 +47,7 @@ def outputs_of(device, net, x):
     return device.store(acts.y)
 
 
-@pytest.mark.parametrize("names", [("0", "2", "4"), ("net.2", "net.8", "net.10"), ("layers.0.linear", "layers.1.linear", "layers.2.linear")])
+@pytest.mark.parametrize("names", [("0", "2", "4"), ("net.2", "net.8", "net.10"), ("all.0.linear", "all.1.linear", "all.2.linear")])
 def test_a_sequential_of_linear_layers(names):
     state = made_state(names)
     x = np.random.default_rng(2).uniform(-1, 1, (7, SIZES[0]))
@@ -104,8 +104,8 @@ def changed(**entries):
     (changed(**{"2_bias": None}), r"'2\.bias' is missing; give zeros of shape \(9,\)"),
     (changed(**{"2_bias": None, "2_weight": None}), r"2 Linear layers \(0, 4\), but the network 5-12-9-4 has 3"),
     (changed(log_std=np.zeros(3)), "'log.std' is neither weight nor bias"),
-    (changed(**{"0_bias": np.full(12, 4.5), "2_bias": np.full(9, -9.0)}), r"'2\.bias' has values up to 9 .* exponent -13, at which they hold "
-                                                                        r"-4 to 3\.99988; make the network with weight_exponent=-11"),
+    (changed(**{"0_bias": np.full(12, 4.5), "2_bias": np.full(9, -9.0)}),
+     r"'2\.bias' has values up to 9 .* exponent -13, at which they hold -4 to 3\.99988; make the network with weight_exponent=-11"),
     (changed(**{"0_bias": np.full(12, np.nan)}), r"'0\.bias' holds values that are not finite"),
     (changed(**{"0_bias": ["a"] * 12}), r"'0\.bias' is no array of real numbers"),
     (changed(**{"0_bias": np.zeros(12, complex)}), r"'0\.bias' is no array of real numbers \(its type is complex128\)"),
