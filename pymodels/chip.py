@@ -22,7 +22,7 @@ from pymodels.scan import Scan
 from pymodels.update import Optimizer
 
 _M32 = 0xFFFFFFFF
-_EXPONENTS, _PROGRAM = MEMORIES["EXPONENTS"], MEMORIES["PROGRAM"]
+_EXPONENTS, _HISTORY, _PROGRAM = MEMORIES["EXPONENTS"], MEMORIES["HISTORY"], MEMORIES["PROGRAM"]
 _NAMES = {register.offset: name for name, register in REGISTERS.items()}
 #: Registers that keep what software writes: name -> (mask of the bits, value after reset).
 _KEPT = {
@@ -173,6 +173,9 @@ class Chip(Machine):
         if (word := _word(address, _EXPONENTS)) is not None:
             self.exponent_file.host_write(word, value)
             return
+        if (word := _word(address, _HISTORY)) is not None:
+            self.exponent_file.history_write(word, value)
+            return
         name = _name(address)
         if name == "CONTROL":
             self._control(**REGISTERS[name].unpack(value))
@@ -194,6 +197,8 @@ class Chip(Machine):
             return int(self.program[divmod(word, WORDS)])
         if (word := _word(address, _EXPONENTS)) is not None:
             return self.exponent_file.host_read(word)
+        if (word := _word(address, _HISTORY)) is not None:
+            return self.exponent_file.history_read(word)
         name = _name(address)
         register = REGISTERS[name]
         if name == "STATUS":

@@ -434,9 +434,13 @@ REGISTERS: dict[str, Register] = {
 
 MEMORIES: dict[str, Memory] = {
     "EXPONENTS": Memory(0x1000, 128,
-        "Exponent registers by physical index: exp[7:0], next[15:8], static[16]. A write takes exp and next "
-        "from [7:0] and static from [16] and empties the history; byte strobes are ignored. Write only while "
-        "not busy. Survives rst_ni."),
+        "Exponent registers by physical index: exp[7:0], next[15:8], static[16]. A write takes all three and "
+        "empties the history; byte strobes are ignored. Write only while not busy. Survives rst_ni."),
+    "HISTORY": Memory(0x1800, 512,
+        "Histories of the exponent registers: word w of physical register r at 16*r + 4*w, four tops of 8 "
+        "bits each, the newest of all in word 0, [7:0]; 0x80 is none. All copies of a register in slots show "
+        "the same. A write changes nothing else; write all four words, since after a write to EXPONENTS the "
+        "others are undefined. Byte strobes are ignored. Write only while not busy. Survives rst_ni."),
     "PROGRAM": Memory(0x4000, 4096,
         "Program memory: word w of descriptor d at 64*d + 4*w. Byte strobes are ignored. Never reset."),
 }

@@ -10,6 +10,7 @@ ABSOLUTE = 64  #: absolute registers, physical and logical index 0..63
 LOGICAL = 16  #: registers of the weight group: logical index 64 + i, physical index 64 + 16 * slot + i
 PHYSICAL = ABSOLUTE + 4 * LOGICAL
 HISTORY = 16
+NO_TOP = -128  #: less than every top: an empty place of a history
 
 
 def _signed8(value: int) -> int:
@@ -71,9 +72,9 @@ class ExponentFile:
                 self.next[logical] = min(max(max(history) - (6 if int8 else 14), -64), 63)
 
     def host_write(self, index: int, word: int) -> None:
-        """Write word `index` of the EXPONENTS window: exp and next from bits 7:0, static from bit 16."""
+        """Write word `index` of the EXPONENTS window: exp[7:0], next[15:8], static[16]; the history is empty then."""
         logical = self.logical(index)
-        self.exp[index] = self.next[logical] = _signed8(word)
+        self.exp[index], self.next[logical] = _signed8(word), _signed8(word >> 8)
         self.static[logical] = word >> 16 & 1
         self.history[logical].clear()
 
@@ -81,3 +82,23 @@ class ExponentFile:
         """Read word `index` of the EXPONENTS window: exp[7:0], next[15:8], static[16]."""
         logical = self.logical(index)
         return self.exp[index] & 0xFF | (self.next[logical] & 0xFF) << 8 | self.static[logical] << 16
+
+    def history_write(self, index: int, word: int) -> None:
+        """Write word `index` of the HISTORY window: four tops, the newest of the register in bits 7:0 of its word 0.
+
+        Words that have not been written since the history was empty are undefined on the chip; here they hold no top.
+        """
+        register, part = divmod(index, HISTORY // 4)
+        tops = self._newest_first(register)
+        tops[4 * part:4 * part + 4] = [_signed8(word >> shift) for shift in (0, 8, 16, 24)]
+        self.history[self.logical(register)].extend(reversed(tops))
+
+    def history_read(self, index: int) -> int:
+        """Read word `index` of the HISTORY window."""
+        register, part = divmod(index, HISTORY // 4)
+        return sum((top & 0xFF) << 8 * i for i, top in enumerate(self._newest_first(register)[4 * part:4 * part + 4]))
+
+    def _newest_first(self, index: int) -> list[int]:
+        """All 16 places of a register's history."""
+        tops = [*reversed(self.history[self.logical(index)])]
+        return tops + [NO_TOP] * (HISTORY - len(tops))

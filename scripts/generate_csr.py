@@ -122,7 +122,7 @@ logic ar_held, aw_held, w_held, busy, is_read, decode, read_turn, write_turn;
 logic [14:0] araddr, awaddr;
 logic [3:0] wstrb;
 logic [127:0] word;  // one bit for each of the words 0x000 to 0x1fc
-logic counters, exponents, program_words;
+logic counters, exponents, history, program_words;
 
 assign s_axil_arready = !ar_held;
 assign s_axil_awready = !aw_held;
@@ -155,6 +155,7 @@ always_ff @(posedge clk) begin
         word <= cpuif_addr[14:9] == '0 ? 128'd1 << cpuif_addr[8:2] : '0;
         counters <= cpuif_addr[14:7] == 8'h04;
         exponents <= cpuif_addr[14:9] == 6'h08;
+        history <= cpuif_addr[14:11] == 4'h3;
         program_words <= cpuif_addr[14];
     end
     if(cpuif_rd_ack) {s_axil_rresp, s_axil_rdata} <= {cpuif_rd_err, 1'b0, cpuif_rd_data};
@@ -163,7 +164,7 @@ end
 """
 
 # The memories' place in the map, and how _Port calls it.
-REGIONS = {(0x200, 0x7F): "counters", (0x1000, 0x1FF): "exponents", (0x4000, 0x3FFF): "program_words"}
+REGIONS = {(0x200, 0x7F): "counters", (0x1000, 0x1FF): "exponents", (0x1800, 0x7FF): "history", (0x4000, 0x3FFF): "program_words"}
 
 
 def _rtl(top: AddrmapNode) -> dict[Path, str]:
@@ -212,7 +213,7 @@ def _decoded(text: str) -> str:
     for old, new, count in (
             (r"        if\(rd_mux_addr == 15'h(\w+)\) begin\n((?: +readback_data_var\[.*\n)+) +end\n", leaf, readable),
             (r"\(cpuif_addr == 15'h(\w+)\)", word, 2 * registers),
-            (r"\(cpuif_addr >= 15'h(\w+)\) & \(cpuif_addr <= 15'h\1 \+ 15'h(\w+)\)", region, 10),
+            (r"\(cpuif_addr >= 15'h(\w+)\) & \(cpuif_addr <= 15'h\1 \+ 15'h(\w+)\)", region, 13),
             (r"        if\(\(rd_mux_addr >= 15'h(\w+)\) && \(rd_mux_addr <= 15'h\1 \+ 15'h(\w+)\)\) begin\n"
              r" +readback_data_var = (.*);\n +end\n", outside, len(REGIONS)),
             (r"(readback_data_var = '0;\n)((?: +leaf\[.*\n)+)", f"""        automatic logic [31:0] leaf[{readable}];

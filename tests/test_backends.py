@@ -39,7 +39,7 @@ class Twins:
         self.set(SEED=self.draw(0, 1 << 32), IRQ_ENABLE=1, GROUP_BASE=base, GROUP_SIZE=SLOT_WORDS, GROUP_SLOTS=4, GROUP_VERSION=3,
                  CONTROL=14)
         for i in range(MEMORIES["EXPONENTS"].words):
-            self.write(MEMORIES["EXPONENTS"].offset + 4 * i, self.draw(-20, 3) & 0xFF | int(self.rng.random() < 0.2) << 16)
+            self.write(MEMORIES["EXPONENTS"].offset + 4 * i, (self.draw(-20, 3) & 0xFF) * 0x101 | int(self.rng.random() < 0.2) << 16)
         self.transfer("t2", 0)
         self.generator = Generator(self.rng, Space(lanes, base, SLOT_WORDS, self.dump))
 
@@ -139,7 +139,7 @@ def compare_products(sizes: list[int], int8: bool) -> None:
     twins = Twins(8, 8, 6)
     low, high = 4096, twins.generator.space.words
     for register, exp in {0: -15, 1: -15, 2: -12, 3: -20, 4: -14, 5: -13, 6: -4, 7: -12, 8: -22}.items():
-        twins.write(MEMORIES["EXPONENTS"].offset + 4 * register, exp & 0xFF | 1 << 16)
+        twins.write(MEMORIES["EXPONENTS"].offset + 4 * register, (exp & 0xFF) * 0x101 | 1 << 16)
     steps, at, compared = [], low, 0
     shapes = twins.rng.permutation([(m, n, k) for m in sizes for n in sizes for k in sizes]).tolist()
     while shapes:

@@ -58,7 +58,7 @@ class Host:
         self.write("CONTROL", group_init=1)
 
     def exponent(self, index, value, static=0):
-        self.chip.csr_write(MEMORIES["EXPONENTS"].offset + 4 * index, value & 0xFF | static << 16)
+        self.chip.csr_write(MEMORIES["EXPONENTS"].offset + 4 * index, (value & 0xFF) * 0x101 | static << 16)
 
 
 @pytest.fixture

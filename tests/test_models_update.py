@@ -333,18 +333,37 @@ def test_exponents_of_slots_share_what_comes_next():
     file = ExponentFile()
     current, following = file.physical(2, 1, 1, 2), file.physical(2, 2, 1, 2)
     assert (current, following, file.physical(2, 0, 1, 2)) == (64 + 16 + 2, 64 + 32 + 2, 2)
-    file.host_write(current, 0x1_33_F2)  # static, exp = next = -14
+    file.host_write(current, 0x1_F2_F2)  # static, exp = next = -14
     assert [file.host_read(i) for i in (current, following)] == [0x1_F2_F2, 0x1_F2_00]
     assert file.begin(following) == -14
     assert [file.host_read(i) for i in (current, following)] == [0x1_F2_F2, 0x1_F2_F2]
     file.retire(following, Result(1, 9, 0))
     assert [file.host_read(i) for i in (current, following)] == [0x1_F2_F2, 0x1_F2_F2]
-    file.host_write(following, 0x05)
+    file.host_write(following, 0x05_05)
     assert not file.history[64 + 2]
     assert [file.host_read(i) for i in (current, following)] == [0x5_F2, 0x5_05]
     file.begin(current)
     file.retire(current, Result(1, 9, 0))
     assert file.host_read(following) == 0x00_FB_05 and file.host_read(current) == 0x00_FB_05
+
+
+def test_histories_are_read_newest_first_and_go_on_elsewhere():
+    one, other = ExponentFile(), ExponentFile()
+    one.host_write(64 + 16 + 3, 0x00_07_05)
+    assert [one.history_read(4 * (64 + 3) + word) for word in range(4)] == [0x80808080] * 4
+    tops = [-127, 9, 30, *range(-4, 10), 2]  # the first two leave
+    for top in tops:
+        one.retire(64 + 3, Result(1, top, 0))
+    assert one.history_read(4 * (64 + 48 + 3)) == 0x07_08_09_02
+    assert one.history_read(4 * (64 + 3) + 3) == 0x1E_FC_FD_FE
+    other.host_write(7, one.host_read(64 + 16 + 3))
+    for word in (2, 0, 3, 1):
+        other.history_write(4 * 7 + word, one.history_read(4 * (64 + 3) + word))
+    assert other.exp[7] == 5 and other.next[7] == one.next[64 + 3] == 30 - 14
+    for _ in range(18):
+        one.retire(64 + 3, Result(1, -50, 0)), other.retire(7, Result(1, -50, 0))
+        assert other.next[7] == one.next[64 + 3]
+    assert other.next[7] == -64
 
 
 @pytest.mark.parametrize("slots", [2, 3, 4])

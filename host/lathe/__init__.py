@@ -6,6 +6,7 @@ from .device import Device
 from .errors import (
                      BackendError,
                      CapacityError,
+                     CheckpointError,
                      DeviceError,
                      DeviceTimeout,
                      LatheError,
@@ -18,5 +19,5 @@ from .matrix import Block, Matrix
 from .program import Program
 from .tensor import Tensor
 
-__all__ = ["BackendError", "Block", "CapacityError", "Device", "DeviceError", "DeviceTimeout", "LatheError", "Layout",
+__all__ = ["BackendError", "Block", "CapacityError", "CheckpointError", "Device", "DeviceError", "DeviceTimeout", "LatheError", "Layout",
            "Matrix", "MismatchError", "Program", "ProgramError", "SettingsError", "Tensor", "TensorError", "WeightGroup"]

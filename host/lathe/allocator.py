@@ -129,6 +129,11 @@ class Layout:
         return self.static_exponents[exponent, copy]
 
     @property
+    def bytes_used(self) -> int:
+        """Bytes of outside memory, from its first, that blocks and matrices take."""
+        return self._bytes_used
+
+    @property
     def workspace_free(self) -> int:
         """Words that `workspace` can give."""
         address, words = self._workspace

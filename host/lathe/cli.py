@@ -10,11 +10,13 @@ import typing
 from dataclasses import MISSING, fields
 from pathlib import Path
 
+from . import checkpoint, resume
 from .algorithms import make_trainer
 from .backends import BACKENDS, backend_class
 from .display import Display
-from .errors import LatheError, MismatchError
+from .errors import LatheError, MismatchError, SettingsError
 from .experiment import CORRECTIONS, LAGS, RECIPE, Run, collect, differences, load, plan
+from .resume import CHANGEABLE
 from .settings import Settings
 
 #: Settings that `lathe verify` starts from: the demonstration's programs, but short rollouts, so that updates come soon.
@@ -27,6 +29,7 @@ TRACE_DEFAULTS = {"backend": "verilator", "rollout": 16}
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = _parser().parse_args(argv)
+    arguments.argv = argv
     try:
         return arguments.command(arguments)
     except MismatchError as error:
@@ -40,18 +43,24 @@ def main(argv: list[str] | None = None) -> int:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(defaults: bool = True) -> argparse.ArgumentParser:
+    """Return the parser; without `defaults`, settings of training that were not given are missing in what it returns."""
     parser = argparse.ArgumentParser(prog="lathe", description="An accelerator that keeps learning while it runs.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     train = commands.add_parser("train", help="train a policy on the chip",
                                 formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    _add_settings(train)
+    _add_settings(train, defaults=None if defaults else dict.fromkeys((f.name for f in fields(Settings)), argparse.SUPPRESS))
+    train.add_argument("--save", type=Path, metavar="FILE", help="write a checkpoint of the run at its end (safetensors)")
+    train.add_argument("--save-every", type=int, default=0, metavar="N", help="and after every N iterations (a rollout and its updates)")
+    train.add_argument("--resume", type=Path, metavar="FILE", help="go on where a checkpoint was saved, with its settings; of these only "
+                                                                   + ", ".join(CHANGEABLE) + " may be given anew")
     train.add_argument("--out", type=Path, default=Path("build/train"), help="folder of result.json and learning_curve.png")
     train.set_defaults(command=_train)
 
-    info = commands.add_parser("info", help="show the chip, and with --programs what training would run on it",
+    info = commands.add_parser("info", help="show the chip, and with --programs what training would run on it; or what a file holds",
                                formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    info.add_argument("checkpoint", type=Path, nargs="?", help="list what this checkpoint holds instead")
     _add_settings(info)
     info.add_argument("--programs", action="store_true", help="list the programs recorded for --env")
     info.set_defaults(command=_info)
@@ -142,13 +151,20 @@ def _train(arguments: argparse.Namespace) -> int:
     from . import report
 
     start = time.perf_counter()
-    settings = _settings(arguments)
+    if arguments.save_every and not arguments.save:
+        raise SettingsError("save_every says when to save, but not where; give --save, too")
+    settings = _resumed(arguments) if arguments.resume else _settings(arguments)
     with make_trainer(settings) as trainer:
+        if arguments.resume:
+            resume.load(trainer, arguments.resume)
+        saver = resume.Saver(trainer, arguments.save, arguments.save_every) if arguments.save else None
         try:
             with Display(settings) as display:
-                trainer.train(display.show)
+                trainer.train(lambda progress: (display.show(progress), saver and saver.step()))
         finally:
             figures = report.write(trainer, time.perf_counter() - start, arguments.out)
+        if saver:
+            saver.finish()
     episodes = min(100, figures["episodes"])
     outcome = f"mean return {figures['mean_return_100']} over the last {_count(episodes)}" if episodes else "no episode ended"
     print(f"{settings.env} on {figures['backend']}, seed {settings.seed}: {outcome} after {figures['env_steps']:,} steps, "
@@ -161,6 +177,20 @@ def _train(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _resumed(arguments: argparse.Namespace) -> Settings:
+    """Return the settings of the run in the checkpoint, with what was given anew."""
+    path = arguments.resume
+    given = vars(_parser(defaults=False).parse_args(arguments.argv))
+    given = {f.name: given[f.name] for f in fields(Settings) if f.name in given}
+    settings = resume.read_settings(checkpoint.read(path), path, **{name: given[name] for name in CHANGEABLE if name in given})
+    backend_class(settings.backend)
+    for name, value in given.items():
+        if value != getattr(settings, name):
+            raise SettingsError(f"{name} is {value}, but the run in '{path}' has {getattr(settings, name)}; leave it out, or begin a new "
+                                "run without --resume")
+    return settings
+
+
 def _count(episodes: int) -> str:
     return f"{episodes:,} episode{'' if episodes == 1 else 's'}"
 
@@ -168,6 +198,9 @@ def _count(episodes: int) -> str:
 def _info(arguments: argparse.Namespace) -> int:
     from .device import Device
 
+    if arguments.checkpoint:
+        print(resume.summary(checkpoint.read(arguments.checkpoint)))
+        return 0
     settings = _settings(arguments)
     print(f"back ends: {', '.join(BACKENDS)}")
     if not arguments.programs:

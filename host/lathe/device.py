@@ -156,11 +156,7 @@ class Device:
             exponent = tensor.initial if tensor.static or not np.any(values) else fitting_exponent(values, tensor.bits)
             self.registers.write_exponent(self.exponent_index(tensor), exponent, tensor.static)
             mantissas = quantize(values, exponent, tensor.bits)
-        program = Program(f"load {tensor.name}", self.layout)
-        block = self._staging_block(tensor)
-        block.data[:] = tensor.pack(mantissas)
-        program.load(tensor, block)
-        self._transfer(program)
+        self._move_in(tensor, tensor.pack(mantissas))
 
     def store(self, tensor: Tensor) -> np.ndarray:
         """Read a tensor: float64 values (rows, columns); int16 mantissas of a raw tensor."""
@@ -169,14 +165,38 @@ class Device:
 
     def store_mantissas(self, tensor: Tensor) -> tuple[np.ndarray, int | None]:
         """Read a tensor as (int16 mantissas (rows, columns), exponent or None)."""
+        words = self.read_words(tensor)
+        exponent = None if tensor.exponent is None else self.registers.read_exponent(self.exponent_index(tensor))[0]
+        return tensor.unpack(words), exponent
+
+    def read_words(self, tensor: Tensor) -> np.ndarray:
+        """Read a tensor as it is stored: int16 (stored rows, row_words * lanes)."""
         self._check_tensor(tensor)
         self._prepare()
         program = Program(f"store {tensor.name}", self.layout)
         block = self._staging_block(tensor)
         program.store(tensor, block)
         self._transfer(program)
-        exponent = None if tensor.exponent is None else self.registers.read_exponent(self.exponent_index(tensor))[0]
-        return tensor.unpack(block.data), exponent
+        return block.data.copy()
+
+    def write_words(self, tensor: Tensor, words: np.ndarray) -> None:
+        """Write a tensor as it is stored; its exponent register stays as it is."""
+        self._check_tensor(tensor)
+        self._prepare()
+        self._move_in(tensor, words)
+
+    def _move_in(self, tensor: Tensor, words: np.ndarray) -> None:
+        program = Program(f"load {tensor.name}", self.layout)
+        block = self._staging_block(tensor)
+        block.data[:] = words
+        program.load(tensor, block)
+        self._transfer(program)
+
+    def set_version(self, version: int) -> None:
+        """Give the current weights, which must be loaded again afterwards, this version; all others are gone."""
+        self._prepare()
+        if self._group_open:
+            self._open_group(version)
 
     def install(self, program: Program) -> None:
         """Write a program into program memory, where it stays. `run`, `start` and `request` do this when needed."""
@@ -339,6 +359,11 @@ class Device:
 
     # what happened
 
+    def set_request_number(self, number: int) -> None:
+        """Set the operation number of the next request's first descriptor."""
+        self.registers.set("REQUEST_OPNUM", number)
+        self._runner.opnum = number
+
     def statistics(self) -> dict[str, float]:
         """Return the policy unit's statistics as numbers; sums are divided by 2**(fraction bits), not by the count."""
         return {name: value / (1 << STATISTICS[name]) for name, value in self.registers.statistics().items()}
@@ -406,12 +431,7 @@ class Device:
         self._check_idle("no tensor or program can be moved")
         layout = self.layout
         if layout.group is not None and layout.group.placed and not self._group_open:
-            self._group_open = True
-            self.registers.set("GROUP_BASE", layout.group.base)
-            self.registers.set("GROUP_SIZE", layout.group.size)
-            self.registers.set("GROUP_SLOTS", layout.group.slots)
-            self.registers.set("GROUP_VERSION", 0)
-            self.registers.write("CONTROL", group_init=1)
+            self._open_group(0)
         for tensor in layout.tensors[self._prepared:]:
             if tensor.exponent is None:
                 continue
@@ -426,6 +446,12 @@ class Device:
         for tensor, values in list(layout.constants.items())[self._constants:]:
             self._constants += 1
             self._put(tensor, values)
+
+    def _open_group(self, version: int) -> None:
+        group, self._group_open = self.layout.group, True
+        for name, value in (("BASE", group.base), ("SIZE", group.size), ("SLOTS", group.slots), ("VERSION", version)):
+            self.registers.set(f"GROUP_{name}", value)
+        self.registers.write("CONTROL", group_init=1)
 
     def _check_tensor(self, tensor: Tensor) -> None:
         if not isinstance(tensor, Tensor):

@@ -138,6 +138,14 @@ class Publication:
         self.newest, self.version = copy, self._versions[self._place]
         return self.version
 
+    def state(self) -> dict:
+        """Return which copy and which place of the ring are next, and the versions there; for `restore`."""
+        return {"place": self._place, "newest": self.newest, "version": self.version, "versions": list(self._versions)}
+
+    def restore(self, state: dict) -> None:
+        self._place, self.newest, self.version = int(state["place"]), int(state["newest"]), int(state["version"])
+        self._versions = [int(version) for version in state["versions"]]
+
     def start(self, device: Device) -> None:
         """Fill the ring with the current weights, and let the int8 weights' exponents follow them."""
         for _ in range(2 * len(self._turns) * len(self._adopt)):

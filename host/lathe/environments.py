@@ -125,6 +125,13 @@ class ObservationEncoder:
             values = (values - self._mean) / deviation
         return quantize(values, self.exponent)
 
+    def state(self) -> dict:
+        """Return the running statistics, for `restore`."""
+        return {"count": self._count, "mean": self._mean, "m2": self._m2}
+
+    def restore(self, state: dict) -> None:
+        self._count, self._mean, self._m2 = int(state["count"]), state["mean"].copy(), state["m2"].copy()
+
     def _learn(self, values: np.ndarray) -> None:
         """Add a batch to the running mean and sum of squared deviations (Chan's parallel formula)."""
         count = len(values)

@@ -26,6 +26,10 @@ class TensorError(LatheError, ValueError):
     """Values that a tensor cannot hold: not numbers, not finite, of another shape or out of range."""
 
 
+class CheckpointError(LatheError):
+    """A file that is no checkpoint, is damaged, or was saved from something else; nothing has been changed."""
+
+
 class DeviceError(LatheError):
     """The chip ended a program with an error.
 

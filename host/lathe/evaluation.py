@@ -5,6 +5,7 @@ import numpy as np
 
 from .device import Device
 from .engines import Actor
+from .environment_state import environment_state, restore_environments
 from .environments import ObservationEncoder, make_environments
 from .networks import MLP
 from .records import ACTION
@@ -35,6 +36,14 @@ class Evaluation:
 
     def close(self) -> None:
         self.envs.close()
+
+    def state(self) -> dict:
+        """Return what the next evaluation begins with, for `restore`."""
+        return {"environments": environment_state(self.envs), "seed": self._seed}
+
+    def restore(self, state: dict) -> None:
+        restore_environments(self.envs, state["environments"])
+        self._seed = state["seed"]
 
     def run(self) -> list[float]:
         """Return the returns of at least `evaluation_episodes` episodes, the same number from every environment."""

@@ -1,16 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Networks as tensors and recorded operations: forward, backward and update of an MLP with a shared trunk."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from . import weights
 from .allocator import Layout, WeightGroup
 from .errors import ProgramError, SettingsError
 from .optimizers import SGD, Optimizer
 from .products import TANH_EXPONENT, TANH_EXPONENT_INT8
 from .program import MAX_OUTPUTS, Program
 from .tensor import Tensor
+
+if TYPE_CHECKING:
+    from .device import Device
 
 #: First exponents of tensors whose scale is not known yet; delayed scaling follows the data from the first write on.
 RELU_EXPONENT, OUTPUT_EXPONENT, GRADIENT_EXPONENT = -11, -12, -18
@@ -135,6 +141,14 @@ class MLP:
             if layer.copy8:
                 values[layer.copy8] = values[layer.weight]
         return values
+
+    def state_dict(self, device: "Device") -> dict[str, np.ndarray]:
+        """As `weights.state_dict`: the current weights with PyTorch's names and shapes."""
+        return weights.state_dict(self, device)
+
+    def load_state_dict(self, device: "Device", state: Mapping[str, object]) -> None:
+        """As `weights.load_state_dict`: load weights with PyTorch's names and shapes; moments begin anew."""
+        weights.load_state_dict(self, device, state)
 
     def activations(self, batch: int, prefix: str, input_exponent: int) -> Activations:
         """Make the tensors that a forward pass of `batch` rows needs."""

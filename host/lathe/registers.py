@@ -60,9 +60,21 @@ class Registers:
         word = self._read(MEMORIES["EXPONENTS"].offset + 4 * index)
         return _signed8(word), _signed8(word >> 8), bool(word >> 16 & 1)
 
-    def write_exponent(self, index: int, exponent: int, static: bool) -> None:
-        """Set a physical exponent register, present and next alike, and empty its history."""
-        self._write(MEMORIES["EXPONENTS"].offset + 4 * index, (exponent & 0xFF) | (exponent & 0xFF) << 8 | int(static) << 16)
+    def write_exponent(self, index: int, exponent: int, static: bool, following: int | None = None) -> None:
+        """Set a physical exponent register and empty its history; `following` is for the next write, the same unless given."""
+        following = exponent if following is None else following
+        self._write(MEMORIES["EXPONENTS"].offset + 4 * index, (exponent & 0xFF) | (following & 0xFF) << 8 | int(static) << 16)
+
+    def read_history(self, index: int) -> list[int]:
+        """Return the history of a physical exponent register as four words of four tops, the newest first."""
+        base = MEMORIES["HISTORY"].offset + 16 * index
+        return [self._read(base + 4 * word) for word in range(4)]
+
+    def write_history(self, index: int, words: list[int]) -> None:
+        """Set the history of a physical exponent register to what `read_history` returns."""
+        base = MEMORIES["HISTORY"].offset + 16 * index
+        for word, value in enumerate(words):
+            self._write(base + 4 * word, value)
 
     def write_program(self, first: int, descriptors) -> None:
         """Write descriptors (uint32, shape (n, 16)) into program memory from index `first` on."""

@@ -8,6 +8,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 from .batching import Batcher, EnvironmentPool
+from .environment_state import environment_state, restore_environments
 from .environments import ObservationEncoder
 from .errors import SettingsError
 from .records import ACTION
@@ -98,6 +99,19 @@ class Rollout:
                 observations, _ = self._envs.reset(options={"reset_mask": ended})
                 fresh = self._encoder(observations, learn=False)
                 self.next_x[ended] = fresh[ended]
+
+    def state(self) -> dict:
+        """Return what the next `collect` begins with, and the episodes so far; for `restore`."""
+        return {"environments": environment_state(self._envs), "next_x": self.next_x, "env_steps": self.env_steps,
+                "running_return": self._running_return, "recent": list(self.recent),
+                "curve_steps": np.array([steps for steps, _ in self.curve], np.int64),
+                "curve_returns": np.array([value for _, value in self.curve], np.float64)}
+
+    def restore(self, state: dict) -> None:
+        restore_environments(self._envs, state["environments"])
+        self.next_x, self._running_return, self.env_steps = state["next_x"].copy(), state["running_return"].copy(), int(state["env_steps"])
+        self.recent = deque(state["recent"], maxlen=self.recent.maxlen)
+        self.curve = list(zip(state["curve_steps"].tolist(), state["curve_returns"].tolist(), strict=True))
 
     def _note_rewards(self, which, rewards: np.ndarray, ended: np.ndarray) -> None:
         """Add rewards of the environments `which` to their returns, and note those that have ended."""

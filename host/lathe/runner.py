@@ -31,7 +31,7 @@ class Runner:
     def __init__(self, device: "Device"):
         self._device = device
         self._ended = 0  # how the program ended, in bits of STATUS, if that was seen while waiting for a request
-        self._opnum = FIRST_OPNUM  # of the next request's first descriptor
+        self.opnum = FIRST_OPNUM  # of the next request's first descriptor
 
     def start(self, program: Program, first: int) -> None:
         """Start the program at index `first` of program memory."""
@@ -78,9 +78,9 @@ class Runner:
                 raise self._unended(program)
             backend.csr_write(_STATUS, status)  # takes the interrupt back
             self._ended |= status & (_DONE | _ERROR)
-        self._opnum = self._opnum + len(program.operations) & 0xFFFFFFFF
+        self.opnum = self.opnum + len(program.operations) & 0xFFFFFFFF
         if not status & _REQUEST_DONE:
-            self._device.registers.set("REQUEST_OPNUM", self._opnum)  # how many were read ahead is a matter of timing
+            self._device.registers.set("REQUEST_OPNUM", self.opnum)  # how many were read ahead is a matter of timing
             raise self._error(program, first, "REQUEST_ERROR")
 
     def _wait(self, program: Program, limit: int) -> None:

@@ -205,8 +205,18 @@ class Training(ABC):
             return
         cycles, saturations = device.cycles, device.saturations
         p.true_return = float(np.mean(self.evaluation.run()))
-        self._cycles_before += device.cycles - cycles
-        self._saturations_before += device.saturations - saturations
+        self.uncount(cycles, saturations)
+
+    def uncount(self, cycles: int, saturations: int) -> None:
+        """Take what the chip has done since its counters stood there for no part of training."""
+        self._cycles_before += self.device.cycles - cycles
+        self._saturations_before += self.device.saturations - saturations
+
+    def count_from(self, progress: Progress) -> None:
+        """Count cycles, saturations and seconds on from those of a saved run."""
+        self._cycles_before = self.device.cycles - progress.chip_cycles
+        self._saturations_before = self.device.saturations - progress.saturations
+        self._time = time.perf_counter() - progress.wall_s
 
     def _note(self) -> None:
         """Bring the progress up to date with the chip's counters."""

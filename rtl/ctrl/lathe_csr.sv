@@ -81,9 +81,11 @@ module lathe_csr
   output logic           exponents_valid_o,   // held until ready
   input  logic           exponents_ready_i,
   output logic           exponents_write_o,
+  output logic           exponents_history_o, // a word of the register's history instead of the register
   output logic [6:0]     exponents_index_o,
-  output logic [16:0]    exponents_wdata_o,
-  input  logic [16:0]    exponents_rdata_i    // with ready
+  output logic [1:0]     exponents_word_o,
+  output logic [31:0]    exponents_wdata_o,
+  input  logic [31:0]    exponents_rdata_i    // with ready
 );
   lathe_csr_reg_pkg::lathe_csr_reg__in_t  in;
   lathe_csr_reg_pkg::lathe_csr_reg__out_t out;
@@ -216,8 +218,8 @@ module lathe_csr
   // the answer goes through registers ----
   logic        count_valid_q, exponents_valid_q, count_served, exponents_served;
   logic [1:0]  program_read_q;
-  logic [2:0]  read_q;   // answered: counters, exponents, program
-  logic [2:0]  write_q;
+  logic [3:0]  read_q;   // answered: counters, exponents, histories, program
+  logic [3:0]  write_q;
   logic [31:0] rdata_q;
   assign count_served = count_valid_q && count_ready_i;
   assign exponents_served = exponents_valid_q && exponents_ready_i;
@@ -225,33 +227,36 @@ module lathe_csr
     if (!rst_ni) {count_valid_q, exponents_valid_q, progmem_en_o, program_read_q, read_q, write_q} <= '0;
     else begin
       count_valid_q <= (out.COUNTERS.req && !out.COUNTERS.req_is_wr) || (count_valid_q && !count_ready_i);
-      exponents_valid_q <= out.EXPONENTS.req || (exponents_valid_q && !exponents_ready_i);
+      exponents_valid_q <= out.EXPONENTS.req || out.HISTORY.req || (exponents_valid_q && !exponents_ready_i);
       progmem_en_o <= out.PROGRAM.req;
       program_read_q <= {program_read_q[0], progmem_en_o && !progmem_write_o};
-      read_q <= {program_read_q[1], exponents_served && !exponents_write_o, count_served};
-      write_q <= {progmem_en_o && progmem_write_o, exponents_served && exponents_write_o,
+      read_q <= {program_read_q[1], {exponents_history_o, !exponents_history_o} & {2{exponents_served && !exponents_write_o}},
+                 count_served};
+      write_q <= {progmem_en_o && progmem_write_o, {exponents_history_o, !exponents_history_o} & {2{exponents_served && exponents_write_o}},
                   out.COUNTERS.req && out.COUNTERS.req_is_wr};  // counters: ignored
     end
   end
   always_ff @(posedge clk_i) begin
     if (out.COUNTERS.req) count_index_o <= out.COUNTERS.addr[6:2];
-    if (out.EXPONENTS.req) begin
-      exponents_write_o <= out.EXPONENTS.req_is_wr;
-      exponents_index_o <= out.EXPONENTS.addr[8:2];
-      exponents_wdata_o <= out.EXPONENTS.wr_data[16:0];
+    if (out.EXPONENTS.req || out.HISTORY.req) begin
+      exponents_write_o <= out.EXPONENTS.req_is_wr;  // these and the data are the same for all memories
+      exponents_history_o <= out.HISTORY.req;
+      exponents_index_o <= out.HISTORY.req ? out.HISTORY.addr[10:4] : out.EXPONENTS.addr[8:2];
+      exponents_word_o <= out.HISTORY.addr[3:2];
+      exponents_wdata_o <= out.EXPONENTS.wr_data;
     end
     if (program_read_q[1]) rdata_q <= progmem_rdata_i;
     else if (count_served) rdata_q <= count_i;
-    else if (exponents_served) rdata_q <= {15'd0, exponents_rdata_i};
+    else if (exponents_served) rdata_q <= exponents_rdata_i;
   end
   assign count_valid_o = count_valid_q;
   assign exponents_valid_o = exponents_valid_q;
   assign progmem_write_o = out.PROGRAM.req_is_wr;  // stays until the answer, like index and data
   assign progmem_index_o = out.PROGRAM.addr[13:2];
   assign progmem_wdata_o = out.PROGRAM.wr_data;
-  assign {in.PROGRAM.rd_ack, in.EXPONENTS.rd_ack, in.COUNTERS.rd_ack} = read_q;
-  assign {in.PROGRAM.wr_ack, in.EXPONENTS.wr_ack, in.COUNTERS.wr_ack} = write_q;
-  assign {in.PROGRAM.rd_data, in.EXPONENTS.rd_data, in.COUNTERS.rd_data} = {3{rdata_q}};
+  assign {in.PROGRAM.rd_ack, in.HISTORY.rd_ack, in.EXPONENTS.rd_ack, in.COUNTERS.rd_ack} = read_q;
+  assign {in.PROGRAM.wr_ack, in.HISTORY.wr_ack, in.EXPONENTS.wr_ack, in.COUNTERS.wr_ack} = write_q;
+  assign {in.PROGRAM.rd_data, in.HISTORY.rd_data, in.EXPONENTS.rd_data, in.COUNTERS.rd_data} = {4{rdata_q}};
 
   // ---- Statistics ----
   assign in.STAT_COUNT.value.next = stats_i.count;
@@ -284,5 +289,6 @@ module lathe_csr
 
   logic unused_external;
   assign unused_external = ^{out.COUNTERS.addr[1:0], out.COUNTERS.wr_data, out.COUNTERS.wr_biten, out.PROGRAM.addr[1:0],
-                             out.PROGRAM.wr_biten, out.EXPONENTS.addr[1:0], out.EXPONENTS.wr_biten, out.EXPONENTS.wr_data[31:17]};
+                             out.PROGRAM.wr_biten, out.EXPONENTS.addr[1:0], out.EXPONENTS.wr_biten, out.HISTORY.addr[1:0],
+                             out.HISTORY.req_is_wr, out.HISTORY.wr_data, out.HISTORY.wr_biten};
 endmodule

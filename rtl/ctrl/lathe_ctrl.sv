@@ -75,11 +75,12 @@ module lathe_ctrl
   logic           counting, count_valid, count_ready;
   logic [4:0]     count_index;
   logic [31:0]    count, saturations_sum;
-  logic           host_mem_en, host_mem_write, host_exp_valid, host_exp_ready, host_exp_write;
+  logic           host_mem_en, host_mem_write, host_exp_valid, host_exp_ready, host_exp_write, host_exp_history;
   logic [11:0]    host_mem_index;
   logic [31:0]    host_mem_wdata, host_mem_rdata;
   logic [6:0]     host_exp_index;
-  logic [16:0]    host_exp_wdata, host_exp_rdata;
+  logic [1:0]     host_exp_word;
+  logic [31:0]    host_exp_wdata, host_exp_rdata;
 
   // ---- Gradient norm: anew with each program and each version ----
   always_ff @(posedge clk_i) norm_clear_o <= !rst_ni || start || commit_i;
@@ -156,7 +157,9 @@ module lathe_ctrl
     .exponents_valid_o(host_exp_valid),
     .exponents_ready_i(host_exp_ready),
     .exponents_write_o(host_exp_write),
+    .exponents_history_o(host_exp_history),
     .exponents_index_o(host_exp_index),
+    .exponents_word_o(host_exp_word),
     .exponents_wdata_o(host_exp_wdata),
     .exponents_rdata_i(host_exp_rdata)
   );
@@ -470,7 +473,9 @@ module lathe_ctrl
     .host_valid_i(host_exp_valid),
     .host_ready_o(host_exp_ready),
     .host_write_i(host_exp_write),
+    .host_history_i(host_exp_history),
     .host_index_i(host_exp_index),
+    .host_word_i(host_exp_word),
     .host_wdata_i(host_exp_wdata),
     .host_rdata_o(host_exp_rdata)
   );

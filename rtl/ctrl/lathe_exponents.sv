@@ -31,13 +31,15 @@ module lathe_exponents
   output ref_t [1:0]        retiring_o,      // registers that still have to take a top
   output logic              retired_o,       // pulse: one of these is done
 
-  // Host: held until ready; data in the cycle of ready. Read: exp [7:0], next [15:8], static [16].
+  // Host: held until ready; data in the cycle of ready. A register: exp [7:0], next [15:8], static [16]; or a word of its history.
   input  logic              host_valid_i,
   output logic              host_ready_o,
   input  logic              host_write_i,
+  input  logic              host_history_i,
   input  logic [6:0]        host_index_i,    // physical index
-  input  logic [16:0]       host_wdata_i,    // exp [7:0], static [16]
-  output logic [16:0]       host_rdata_o
+  input  logic [1:0]        host_word_i,     // of the history
+  input  logic [31:0]       host_wdata_i,
+  output logic [31:0]       host_rdata_o
 );
   localparam int unsigned NumPhysical = 128;
   localparam int unsigned NumLogical = 80;
@@ -112,11 +114,11 @@ module lathe_exponents
     .AnyOnCollision(1'b1)
   ) u_history (
     .clk_i(clk),
-    .wr_en_i(step_q >= 4'd2 && step_q <= 4'd5),
-    .wr_addr_i({index_q, 2'(step_q - 4'd2)}),
-    .wr_data_i(word_q),
-    .rd_en_i(working_q),
-    .rd_addr_i({index_q, step_q[1:0]}),
+    .wr_en_i((step_q >= 4'd2 && step_q <= 4'd5) || (host_write && host_history_i)),
+    .wr_addr_i({index_q, working_q ? 2'(step_q - 4'd2) : host_word_i}),
+    .wr_data_i(working_q ? word_q : host_wdata_i),
+    .rd_en_i(working_q || host_look),
+    .rd_addr_i({index_q, working_q ? step_q[1:0] : host_word_i}),
     .rd_data_o(read)
   );
 
@@ -157,18 +159,18 @@ module lathe_exponents
   assign retired_o = last_q;
 
   // ---- Registers. The host waits for lookups and histories: its index comes into index_q, then it is answered ----
-  logic            asked_q, answer_q, look, host_look, host_write, assign_q, fixed_q, static_q, exp_we, next_we;
+  logic            asked_q, answer_q, look, host_look, host_write, assign_q, fixed_q, static_q, tracked_q, exp_we, next_we;
   logic [6:0]      next_windex, exp_windex, result_q;
   logic [ExpW-1:0] exp_wdata, fixed_exp_q;
   next_t           next_wdata;
   logic            unused_host_wdata;
-  assign unused_host_wdata = ^host_wdata_i[15:8];  // next is readable only
+  assign unused_host_wdata = ^host_wdata_i[31:17];  // but for a history
   assign host = host_valid_i && (host_q ? !answer_q : ready_o && !working_q && !taken);
   assign host_look = asked_q && !lookup_i && !assign_q;
   assign look = lookup_i || host_look;
   assign host_ready_o = answer_q;
   assign host_write = answer_q && host_valid_i && host_write_i;
-  assign host_rdata_o = {static_q, result_exp_o, source_exp_o};
+  assign host_rdata_o = !host_history_i ? {15'd0, static_q, result_exp_o, source_exp_o} : tracked_q ? read : {WordTops{Empty}};
   assign own = next_mem[lookup_i ? logical(result_i) : index_q];
 
   always_ff @(posedge clk) begin
@@ -181,14 +183,14 @@ module lathe_exponents
     end
     if (look) begin
       result_exp_o <= own.next;
-      static_q <= own.fixed;
+      {static_q, tracked_q} <= {own.fixed, own.tracked};
       source_exp_o <= exp_mem[lookup_i ? source_i : host_index_i];
     end
     if (lookup_i) {result_q, fixed_q, fixed_exp_q} <= {result_i, fixed_i, fixed_exp_i};
   end
 
   always_comb begin
-    exp_we = !ready_o || assign_q || host_write;
+    exp_we = !ready_o || assign_q || (host_write && !host_history_i);
     next_we = (!ready_o && clear_q < 8'(NumLogical)) || last_q || host_write;
     exp_windex = !ready_o ? clear_q[6:0] : assign_q ? result_q : host_index_i;
     next_windex = !ready_o ? clear_q[6:0] : index_q;
@@ -197,8 +199,9 @@ module lathe_exponents
       next_wdata = '0;
     end else begin
       exp_wdata = !assign_q ? host_wdata_i[ExpW-1:0] : fixed_q ? fixed_exp_q : result_exp_o;
-      next_wdata = answer_q ? '{fixed: host_wdata_i[16], tracked: 1'b0, next: host_wdata_i[ExpW-1:0]}
-                            : '{fixed: own_q.fixed, tracked: 1'b1, next: own_q.fixed ? own_q.next : next_exp};
+      if (!answer_q) next_wdata = '{fixed: own_q.fixed, tracked: 1'b1, next: own_q.fixed ? own_q.next : next_exp};
+      else if (host_history_i) next_wdata = '{fixed: static_q, tracked: 1'b1, next: result_exp_o};
+      else next_wdata = '{fixed: host_wdata_i[16], tracked: 1'b0, next: host_wdata_i[2*ExpW-1:ExpW]};
     end
   end
 

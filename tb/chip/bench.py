@@ -113,7 +113,7 @@ class ChipTest(uvm_test):
                                         GROUP_SIZE=SLOT_WORDS, GROUP_SLOTS=4, GROUP_VERSION=7, CONTROL=8 | 4 | 2)
         await self.configure()
         base, count = MEMORIES["EXPONENTS"].offset, MEMORIES["EXPONENTS"].words
-        await self.host.write([(base + 4 * i, int(self.rng.integers(-20, 3)) & 0xFF | int(self.rng.random() < 0.2) << 16)
+        await self.host.write([(base + 4 * i, (int(self.rng.integers(-20, 3)) & 0xFF) * 0x101 | int(self.rng.random() < 0.2) << 16)
                                for i in range(count)])
         await self.host.transfer_scratchpad(False, DUMP_AT)
 
@@ -235,7 +235,7 @@ class IllegalDescriptors(ChipTest):
         self.host.golden.memory[:] = self.chip_memory
         assert DUMP_AT + size == MEMORY
         await self.host.transfer_scratchpad(False, DUMP_AT)
-        await self.host.write([(base + 4 * i, int(self.rng.integers(-20, 3)) & 0xFF) for i in range(count)])
+        await self.host.write([(base + 4 * i, (int(self.rng.integers(-20, 3)) & 0xFF) * 0x101) for i in range(count)])
         await self.host.write_registers(OPNUM=0, CONTROL=2 | 4)
         await self.host.compare_everything("after illegal programs", DUMP_AT)
 

@@ -34,6 +34,7 @@ class Memories:
         self.dut, self.generator = dut, rng(50)
         self.program = np.zeros(4096, np.uint32)
         self.exponents = np.zeros(128, np.uint32)
+        self.histories = np.zeros(512, np.uint32)
         self.counters = np.zeros((len(UNITS), len(STATES) + 1), np.uint32)  # the last of each: CYCLES and MAC_STEPS, low, high
         cocotb.start_soon(self._program())
         cocotb.start_soon(self._exponents())
@@ -57,11 +58,14 @@ class Memories:
         while True:
             await cycle(dut)
             valid = int(dut.exponents_valid_o.value)
+            memory, index = self.exponents, int(dut.exponents_index_o.value)
+            if int(dut.exponents_history_o.value):
+                memory, index = self.histories, index << 2 | int(dut.exponents_word_o.value)
             if valid and ready and int(dut.exponents_write_o.value):
-                self.exponents[int(dut.exponents_index_o.value)] = int(dut.exponents_wdata_o.value)
+                memory[index] = int(dut.exponents_wdata_o.value)
             ready = bool(valid) and not ready and self.generator.random() < 0.3
             dut.exponents_ready_i.value = int(ready)
-            dut.exponents_rdata_i.value = int(self.exponents[int(dut.exponents_index_o.value)]) if ready else 0x1AAAA
+            dut.exponents_rdata_i.value = int(memory[index]) if ready else 0xAAAAAAAA
 
     async def _counters(self):
         dut, ready = self.dut, False
@@ -328,19 +332,19 @@ async def test_opnum(dut):
 
 @cocotb.test(timeout_time=10, timeout_unit="ms")
 async def test_memories(dut):
-    """Both memories, ends and random words, with pauses; registers answer in between."""
+    """All memories, ends and random words, with pauses; registers answer in between."""
     bench = await start(dut)
     host, board, generator = bench.host, bench.board, rng(4)
     for share in (0, 0.5, 0.9):
         host.pause(share)
-        for name, mask in (("PROGRAM", 0xFFFFFFFF), ("EXPONENTS", 0x1FFFF)):
+        for name in ("PROGRAM", "EXPONENTS", "HISTORY"):
             memory, mirror = MEMORIES[name], {}
             for index in (0, memory.words - 1, *(int(i) for i in generator.integers(0, memory.words, 20))):
                 mirror[index] = int(generator.integers(0, 2**32))
                 await host.write_at(memory.offset + 4 * index, mirror[index])
             await bench.compare(["ID"])
             for index, value in mirror.items():
-                board.expect((name, index, value & mask))
+                board.expect((name, index, value))
                 board.observe((name, index, await host.read_at(memory.offset + 4 * index)))
     host.pause(0)
     words = [int(v) for v in generator.integers(0, 2**32, 32)]

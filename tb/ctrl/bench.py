@@ -52,7 +52,7 @@ class Bench:
         self.model.weights.init(base, size, slots, version)
         self.limits.slot_words = size
         words = [int(v) for v in g.integers(0, 2**32, 128)]
-        words = [word & ~0xFF | int(g.integers(-64, 64)) & 0xFF for word in words]
+        words = [word & ~0xFFFF | (int(g.integers(-64, 64)) & 0xFF) * 0x101 for word in words]
         await host.load("EXPONENTS", 0, words)
         for index, word in enumerate(words):
             self.model.exponents.host_write(index, word)

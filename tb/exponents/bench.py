@@ -80,11 +80,15 @@ class Bench:
             if assigned:
                 model.begin(*assigned)
             if int(dut.host_valid_i.value) and int(dut.host_ready_o.value):
-                index = int(dut.host_index_i.value)
-                assert int(dut.host_rdata_o.value) == model.host_read(index), f"host read {index}"
-                self.compared += 1
+                index, history = int(dut.host_index_i.value), int(dut.host_history_i.value)
+                if history:
+                    index = index << 2 | int(dut.host_word_i.value)
+                if not (history and int(dut.host_write_i.value)):  # its words are undefined until all have been written
+                    expected = (model.history_read if history else model.host_read)(index)
+                    assert int(dut.host_rdata_o.value) == expected, f"host read {index}, history {history}"
+                    self.compared += 1
                 if int(dut.host_write_i.value):
-                    model.host_write(index, int(dut.host_wdata_i.value))
+                    (model.history_write if history else model.host_write)(index, int(dut.host_wdata_i.value))
             if int(dut.retire_valid_i.value) and int(dut.retire_ready_o.value):
                 tops = TOPS.unpack(int(dut.retire_i.value))
                 for r, (ref, top) in enumerate(zip(tops["result"], tops["top"], strict=True)):
@@ -134,9 +138,11 @@ class Bench:
             raise AssertionError("retire takes too long")
         dut.retire_valid_i.value = 0
 
-    async def host(self, index, data=None):
+    async def host(self, index, data=None, word=None):
+        """Read or write a register, or that word of its history; returns `next` of what was read."""
         dut = self.dut
         dut.host_index_i.value, dut.host_write_i.value = index, int(data is not None)
+        dut.host_history_i.value, dut.host_word_i.value = int(word is not None), word or 0
         dut.host_wdata_i.value = data or 0
         dut.host_valid_i.value = 1
         for _ in range(1000):
@@ -151,6 +157,8 @@ class Bench:
     async def read_all(self):
         for index in range(128):
             await self.host(index)
+            for word in range(4):
+                await self.host(index, word=word)
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
@@ -179,10 +187,10 @@ async def test_corners(dut):
         for top in (-127, 127, *([-127] * 16), 77, 78, *([-50] * 16), *([-51] * 17)):
             await bench.retire(logical, top)
             assert await bench.host(index) == bench.model.next_of(index)
-        await bench.host(index, 0x1_0000 | 0xF6)      # static -10
+        await bench.host(index, 0x1_F6F6)             # static -10
         await bench.retire(logical, 40)
         assert await bench.host(index) == -10
-        await bench.host(index, 0x07)                 # not static, history empty
+        await bench.host(index, 0x0707)               # not static, history empty
         assert await bench.host(index) == 7
         await bench.retire(logical, 3)
         assert await bench.host(index) == -11
@@ -221,7 +229,7 @@ async def test_random(dut):
                 data = int(generator.integers(1 << 17)) if generator.random() < 0.1 else None
                 if data is not None:
                     data &= 0x0_FFFF if generator.random() < 0.5 else 0x1_FFFF
-                await bench.host(index, data)
+                await bench.host(index, data, int(generator.integers(4)) if data is None and generator.random() < 0.3 else None)
 
         traffic = cocotb.start_soon(host_traffic(rng(5)))
         wait, generator = stalls(pause, rng(6)), rng(7)
@@ -238,6 +246,34 @@ async def test_random(dut):
     await bench.read_all()
     bench.seen.require(["window full", "static tracked", "both", "int8", "assigned", "fixed", "in place"])
     assert bench.compared > 2000
+
+
+@cocotb.test(timeout_time=4, timeout_unit="ms")
+async def test_state_moves(dut):
+    """Registers and histories that the host reads and writes into others: these go on as if they were the first ones."""
+    bench = Bench(dut, 2)
+    await bench.start()
+    model, generator = bench.model, bench.rng
+    for (source, target), tops in zip([(3, 9), (64 + 2, 16 + 80 + 5), (79, 0), (40, 127)], (40, 16, 7, 0), strict=True):
+        for index in (source, target):
+            await bench.host(index, 0)
+            for _ in range(16):
+                await bench.retire(model.logical(index), 100)
+        await bench.host(source, 0x0509)
+        for _ in range(tops):
+            await bench.retire(model.logical(source), int(generator.integers(-127, 60)))
+        await bench.edge  # the model takes the last one
+        words = [model.history_read(4 * source + word) for word in range(4)]
+        await bench.host(target, model.host_read(source))
+        for word in generator.permutation(4).tolist():
+            await bench.host(target, words[word], word)
+        for _ in range(18):
+            for word in range(4):
+                await bench.host(target, word=word)
+            assert await bench.host(target) == await bench.host(source)
+            for index in (source, target):
+                await bench.retire(model.logical(index), -120 + tops)
+    await bench.read_all()
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")

@@ -13,6 +13,8 @@ def test_exponents():
 @pytest.mark.parametrize("old, new", [
     ("word[WordTops-1];", "word[WordTops-2];"),                        # a history of fewer tops
     ("tracked: 1'b0, next: host_wdata_i", "tracked: own_q.tracked, next: host_wdata_i"),  # the host does not empty it
+    ("tracked: 1'b1, next: result_exp_o", "tracked: 1'b0, next: result_exp_o"),            # a history from the host is not taken up
+    ("host_wdata_i[2*ExpW-1:ExpW]", "host_wdata_i[ExpW-1:0]"),                             # next from the wrong byte
     ("assign_q ? result_q : host_index_i", "assign_q ? source_i : host_index_i"),          # the source given the result's exponent
     ("(tops_q.int8 && !second_q)", "tops_q.int8"),                       # the second result taken for int8
 ])

@@ -59,7 +59,7 @@ module lathe_csr_reg (
     logic [14:0] araddr, awaddr;
     logic [3:0] wstrb;
     logic [127:0] word;  // one bit for each of the words 0x000 to 0x1fc
-    logic counters, exponents, program_words;
+    logic counters, exponents, history, program_words;
 
     assign s_axil_arready = !ar_held;
     assign s_axil_awready = !aw_held;
@@ -92,6 +92,7 @@ module lathe_csr_reg (
             word <= cpuif_addr[14:9] == '0 ? 128'd1 << cpuif_addr[8:2] : '0;
             counters <= cpuif_addr[14:7] == 8'h04;
             exponents <= cpuif_addr[14:9] == 6'h08;
+            history <= cpuif_addr[14:11] == 4'h3;
             program_words <= cpuif_addr[14];
         end
         if(cpuif_rd_ack) {s_axil_rresp, s_axil_rdata} <= {cpuif_rd_err, 1'b0, cpuif_rd_data};
@@ -176,6 +177,7 @@ module lathe_csr_reg (
         logic STAT_SUM_X2_HI;
         logic COUNTERS;
         logic EXPONENTS;
+        logic HISTORY;
         logic PROGRAM;
     } decoded_reg_strb_t;
     decoded_reg_strb_t decoded_reg_strb;
@@ -334,6 +336,9 @@ module lathe_csr_reg (
         decoded_reg_strb.EXPONENTS = cpuif_req_masked & exponents;
         is_external |= cpuif_req_masked & exponents;
         is_valid_addr |= cpuif_req_masked & exponents;
+        decoded_reg_strb.HISTORY = cpuif_req_masked & history;
+        is_external |= cpuif_req_masked & history;
+        is_valid_addr |= cpuif_req_masked & history;
         decoded_reg_strb.PROGRAM = cpuif_req_masked & program_words;
         is_external |= cpuif_req_masked & program_words;
         is_valid_addr |= cpuif_req_masked & program_words;
@@ -2636,6 +2641,12 @@ module lathe_csr_reg (
     assign hwif_out.EXPONENTS.req_is_wr = decoded_req_is_wr;
     assign hwif_out.EXPONENTS.wr_data = decoded_wr_data;
     assign hwif_out.EXPONENTS.wr_biten = decoded_wr_biten;
+    // External region: lathe_csr_reg.HISTORY
+    assign hwif_out.HISTORY.req = decoded_reg_strb.HISTORY;
+    assign hwif_out.HISTORY.addr = decoded_addr[10:0];
+    assign hwif_out.HISTORY.req_is_wr = decoded_req_is_wr;
+    assign hwif_out.HISTORY.wr_data = decoded_wr_data;
+    assign hwif_out.HISTORY.wr_biten = decoded_wr_biten;
     // External region: lathe_csr_reg.PROGRAM
     assign hwif_out.PROGRAM.req = decoded_reg_strb.PROGRAM;
     assign hwif_out.PROGRAM.addr = decoded_addr[13:0];
@@ -2651,6 +2662,7 @@ module lathe_csr_reg (
         wr_ack = '0;
         wr_ack |= hwif_in.COUNTERS.wr_ack;
         wr_ack |= hwif_in.EXPONENTS.wr_ack;
+        wr_ack |= hwif_in.HISTORY.wr_ack;
         wr_ack |= hwif_in.PROGRAM.wr_ack;
         external_wr_ack = wr_ack;
     end
@@ -2667,6 +2679,7 @@ module lathe_csr_reg (
         rd_ack = '0;
         rd_ack |= hwif_in.COUNTERS.rd_ack;
         rd_ack |= hwif_in.EXPONENTS.rd_ack;
+        rd_ack |= hwif_in.HISTORY.rd_ack;
         rd_ack |= hwif_in.PROGRAM.rd_ack;
         readback_external_rd_ack_c = rd_ack;
     end
@@ -2754,6 +2767,7 @@ readback_data_var = '0;
         end
         readback_data_var |= {32{counters}} & hwif_in.COUNTERS.rd_data;
         readback_data_var |= {32{exponents}} & hwif_in.EXPONENTS.rd_data;
+        readback_data_var |= {32{history}} & hwif_in.HISTORY.rd_data;
         readback_data_var |= {32{program_words}} & hwif_in.PROGRAM.rd_data;
         readback_data = readback_data_var;
         readback_done = decoded_req & ~decoded_req_is_wr & ~decoded_req_is_external;

@@ -376,6 +376,12 @@ package lathe_csr_reg_pkg;
         logic rd_ack;
         logic [31:0] rd_data;
         logic wr_ack;
+    } lathe_csr_reg__HISTORY__in_t;
+
+    typedef struct {
+        logic rd_ack;
+        logic [31:0] rd_data;
+        logic wr_ack;
     } lathe_csr_reg__PROGRAM__in_t;
 
     typedef struct {
@@ -416,6 +422,7 @@ package lathe_csr_reg_pkg;
         lathe_csr_reg__STAT_SUM_X2_HI__in_t STAT_SUM_X2_HI;
         lathe_csr_reg__COUNTERS__in_t COUNTERS;
         lathe_csr_reg__EXPONENTS__in_t EXPONENTS;
+        lathe_csr_reg__HISTORY__in_t HISTORY;
         lathe_csr_reg__PROGRAM__in_t PROGRAM;
     } lathe_csr_reg__in_t;
 
@@ -851,6 +858,14 @@ package lathe_csr_reg_pkg;
 
     typedef struct {
         logic req;
+        logic [10:0] addr;
+        logic req_is_wr;
+        logic [31:0] wr_data;
+        logic [31:0] wr_biten;
+    } lathe_csr_reg__HISTORY__out_t;
+
+    typedef struct {
+        logic req;
         logic [13:0] addr;
         logic req_is_wr;
         logic [31:0] wr_data;
@@ -893,6 +908,7 @@ package lathe_csr_reg_pkg;
         lathe_csr_reg__CLIP_NORM__out_t CLIP_NORM;
         lathe_csr_reg__COUNTERS__out_t COUNTERS;
         lathe_csr_reg__EXPONENTS__out_t EXPONENTS;
+        lathe_csr_reg__HISTORY__out_t HISTORY;
         lathe_csr_reg__PROGRAM__out_t PROGRAM;
     } lathe_csr_reg__out_t;
 endpackage
