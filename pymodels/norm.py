@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from pymodels.numerics import log2_fraction
+from pymodels.functions import LOG_TABLE
 
 LSB = 128  #: the sum of squares has LSB 2**-128
 
@@ -35,7 +35,7 @@ class GradientNorm:
             return None
         high = self.sum.bit_length() - 1
         mantissa = self.sum >> high - 16 if high >= 16 else self.sum << 16 - high
-        return (high - LSB << 18) + log2_fraction(mantissa & 0xFFFF) >> 1
+        return (high - LSB << 18) + int(LOG_TABLE[(mantissa & 0xFFFF) + 32 >> 6]) >> 1
 
     def clip(self, largest: int) -> int:
         """Logarithm of the factor that limits the norm to ``2**(largest / 2**18)``: at most 0, at least -2**23; LSB 2**-18."""

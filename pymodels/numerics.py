@@ -315,13 +315,3 @@ def store(v: np.ndarray, e_v: int, e_to: int, stochastic: bool, key: int) -> tup
     r = rand16_grid(key, *v.shape) if stochastic and s > 0 else 0
     c, saturations = saturate16(shift_round(v, s, stochastic, r))
     return c, Result(track, result_top, saturations)
-
-
-#: Binary logarithm of 1 + i/1024, LSB 2**-18.
-LOG2 = np.rint(2.0**18 * np.log2(1 + np.arange(1024) / 1024)).astype(np.int64)
-
-
-def log2_fraction(fraction: int) -> int:
-    """Return log2(1 + fraction / 2**16), LSB 2**-18, by the table's nearest entry."""
-    index = fraction + 32 >> 6
-    return int(LOG2[index]) if index < len(LOG2) else 1 << 18

@@ -7,16 +7,8 @@ import numpy as np
 import pytest
 
 from pymodels.norm import GradientNorm
-from pymodels.numerics import LOG2, log2_fraction
 
 BOUND = 2.0**-11  # of the logarithm: half a step of the table (log2(e) / 2**11, halved by the root) and two floors
-
-
-def test_the_logarithm_of_a_fraction_is_within_a_step_of_float64():
-    fractions = np.arange(1 << 16)
-    exact = np.log2(1 + fractions / 2**16)
-    assert max(abs(log2_fraction(int(f)) / 2**18 - x) for f, x in zip(fractions, exact, strict=True)) < 7.1e-4
-    assert LOG2[0] == 0
 
 
 def test_the_norm_is_that_of_float64():
