@@ -83,7 +83,7 @@ class Bench:
         self.dut, self.board = dut, Scoreboard("registers")
         self.host, self.memories = Host(dut), Memories(dut)
         self.expected = {name: sum((f.reset or 0) << f.lsb for f in r.fields.values()) for name, r in REGISTERS.items()}
-        self.expected["BUILD"] = REGISTERS["BUILD"].pack(lanes=LANES, log2_banks=BANKS.bit_length() - 1, version=4)
+        self.expected["BUILD"] = REGISTERS["BUILD"].pack(lanes=LANES, log2_banks=BANKS.bit_length() - 1, version=5)
         self.pulses = Counter()
         cocotb.start_soon(self._count_pulses())
 
@@ -111,6 +111,10 @@ class Bench:
         dut.version_i.value, dut.slot_i.value, dut.kept_i.value = expected["VERSION"], slot, kept
 
         dut.saturations_i.value = expected["SATURATIONS"] = draw(32)
+        norm, zero = draw(32, signed=True), int(corner is None and draw(2) == 0)
+        dut.norm_i.value, dut.norm_zero_i.value = norm, zero
+        self.norm = None if zero else norm
+        expected["NORM"] = 1 << 31 if zero else norm & 0xFFFFFFFF
         totals = {f"{name}_{half}": draw(32) for name in ("CYCLES", "MAC_STEPS") for half in ("LO", "HI")}
         units = {unit: [draw(32) for _ in STATES] for unit in UNITS}
         self.memories.counters[:] = [[*values, total] for values, total in zip(units.values(), totals.values(), strict=True)]
@@ -205,14 +209,16 @@ async def test_outputs(dut):
         value = {name: int(generator.integers(0, 2**32)) for name in REGISTERS}
         for name in ("START_PC", "SEED", "OPNUM", "GROUP_BASE", "GROUP_SIZE", "GROUP_SLOTS", "GROUP_VERSION", "LEARNING_RATE",
                      "MOMENTUM", "RATIO_MODE", "RATIO_BOUNDS", "RHO_BOUNDS", "RATIO_DUAL", "VETO_BOUNDS", "ENTROPY_COEF", "VALUE_COEF",
-                     "SCAN_MODE", "SCAN_GAMMA", "SCAN_DECAY", "SCAN_CAPS", "REQUEST_PC", "REQUEST_OPNUM", "ARBITER"):
+                     "SCAN_MODE", "SCAN_GAMMA", "SCAN_DECAY", "SCAN_CAPS", "REQUEST_PC", "REQUEST_OPNUM", "ARBITER", "BETA1", "ADAM_DECAY",
+                     "ADAM_GAIN", "ADAM_RATE", "ADAM_EPS", "WEIGHT_DECAY", "CLIP_NORM"):
             await host.write(name, value[name])
         bench.drive(generator)
-        await cycle(dut)
+        await cycle(dut, 4)
         field = {name: REGISTERS[name].unpack(value[name]) for name in value}
         rate, mode = field["LEARNING_RATE"], field["RATIO_MODE"]
         lanes = {lane: {name: mode[f"{lane}_{name}"] for name in ("weight", "above", "below", "source", "aggregate")} | field[bounds]
                  for lane, bounds in (("r", "RATIO_BOUNDS"), ("rho", "RHO_BOUNDS"))}
+        clip = 0 if bench.norm is None else max(min(0, field["CLIP_NORM"]["value"] - bench.norm), -1 << 23)
         for expected, pin in (
             (value["REQUEST_PC"] & 0xFF, dut.request_pc_o), (value["REQUEST_OPNUM"], dut.request_opnum_o),
             (field["ARBITER"]["policy"], dut.arbiter_policy_o), (field["ARBITER"]["slice"], dut.arbiter_slice_o),
@@ -227,7 +233,10 @@ async def test_outputs(dut):
                           "scan": field["SCAN_MODE"] | {"gamma": field["SCAN_GAMMA"]["value"], "decay": field["SCAN_DECAY"]["value"],
                                                         "rho_cap": field["SCAN_CAPS"]["rho"], "c_cap": field["SCAN_CAPS"]["c"]}}),
              dut.policy_cfg_o),
-            (update.pack({"lr_mant": rate["mant"], "lr_exp": rate["exp"], "momentum": field["MOMENTUM"]["value"]}), dut.update_cfg_o),
+            (update.pack({"lr_mant": rate["mant"], "lr_exp": rate["exp"], "momentum": field["MOMENTUM"]["value"],
+                          "beta1": field["BETA1"]["value"], **{f"{name}_log": field[f"ADAM_{name.upper()}"]["value"]
+                                                               for name in ("decay", "gain", "rate", "eps")},
+                          **{f"wd_{name}": code for name, code in field["WEIGHT_DECAY"].items()}, "clip_log": clip}), dut.update_cfg_o),
         ):
             board.expect(expected)
             board.observe(int(pin.value))
