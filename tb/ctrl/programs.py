@@ -25,9 +25,9 @@ def semaphore(producer: int, consumer: int) -> int:
 
 
 def own_registers(d: dict[str, int], rng: np.random.Generator) -> None:
-    """Give every operand an exponent register of the descriptor's unit; results get two different ones."""
+    """Give every operand an exponent register of the descriptor's unit; results get different ones."""
     draws = {space: rng.permutation(count) for space, count in ((0, 16), (1, 4), (2, 4))}
-    for i in range(5):
+    for i in range(6):
         space = d[f"t{i}_space"]
         if any(d[f"t{i}_{name}"] for name in ("addr", "stride", "space", "exp")):
             pool = draws[0] if space == 0 else draws[1]

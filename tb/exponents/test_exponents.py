@@ -16,7 +16,8 @@ def test_exponents():
     ("tracked: 1'b1, next: result_exp_o", "tracked: 1'b0, next: result_exp_o"),            # a history from the host is not taken up
     ("host_wdata_i[2*ExpW-1:ExpW]", "host_wdata_i[ExpW-1:0]"),                             # next from the wrong byte
     ("assign_q ? result_q : host_index_i", "assign_q ? source_i : host_index_i"),          # the source given the result's exponent
-    ("(tops_q.int8 && !second_q)", "tops_q.int8"),                       # the second result taken for int8
+    ("(tops_q.int8 && which_q == 2'd0)", "tops_q.int8"),                 # the second result taken for int8
+    ("tops_q.top[which_q == 2'd1]", "tops_q.top[which_q != 2'd0]"),      # the copy given the top of the second result
 ])
 def test_exponents_detects_a_planted_error(old, new):
     with pytest.raises(BenchFailed, match="test_"):
