@@ -28,6 +28,9 @@ EVERY = 20  #: steps between evaluations of the loss
 TAIL = 0.1  #: share of the evaluations, the last ones, whose mean is the final loss
 WEIGHT_EXPONENT = -13
 SEED = 7
+NAMES = ("sgd", "momentum", "nesterov", "adam", "adamw")
+COLORS = ("tab:red", "tab:blue", "tab:cyan", "tab:orange", "tab:green")
+NETWORK = "demonstration network"
 
 
 # float64 optimizers
@@ -298,15 +301,79 @@ def network_start(demonstration: Demonstration) -> list[np.ndarray]:
                 for layer in net.layers for tensor in (layer.weight, layer.bias)]
 
 
-def compare(steps: int = STEPS, names: tuple[str, ...] = ("sgd", "momentum", "nesterov", "adam", "adamw")) -> dict:
-    """Return {problem: {optimizer: (float64 curve, chip's curve)}}."""
-    results: dict = {}
-    for problem in (bowl(), logistic()):
-        results[problem.name] = {name: (float64(problem, problem.optimizers[name](), steps), on_chip(problem, problem.optimizers[name](), steps))
-                                 for name in names}
+Pairs = dict[str, tuple[Curve, Curve]]  #: optimizer -> (float64, chip)
+
+
+def compare(problem: Problem, steps: int = STEPS, names: tuple[str, ...] = NAMES) -> Pairs:
+    """Minimize a problem with each of these optimizers in float64 and on the chip."""
+    return {name: (float64(problem, problem.optimizers[name](), steps), on_chip(problem, problem.optimizers[name](), steps))
+            for name in names}
+
+
+def compare_network(steps: int = STEPS, names: tuple[str, ...] = NAMES) -> Pairs:
+    """The same for the demonstration network."""
     demonstration = Demonstration()
     start = network_start(demonstration)
-    problem = Problem("demonstration network", start, demonstration.gradients, demonstration.loss, optimizers(0.1, 0.02, 2e-3))
-    results[problem.name] = {name: (float64(problem, problem.optimizers[name](), steps),
-                                    network_on_chip(demonstration, start, problem.optimizers[name](), steps)) for name in names}
-    return results
+    problem = Problem(NETWORK, start, demonstration.gradients, demonstration.loss, optimizers(0.1, 0.02, 2e-3))
+    return {name: (float64(problem, problem.optimizers[name](), steps),
+                   network_on_chip(demonstration, start, problem.optimizers[name](), steps)) for name in names}
+
+
+# what is written
+
+
+def table(results: dict[str, Pairs]) -> list[str]:
+    """Return the lines of a Markdown table."""
+    lines = ["| problem | optimizer | final loss, float64 | chip | difference | mean rounding error (standard errors) |",
+             "| --- | --- | --- | --- | --- | --- |"]
+    for problem, pairs in results.items():
+        for name, (reference, chip) in pairs.items():
+            error = "-" if chip.errors is None else f"{chip.errors.mean():+.5f} ({chip.score:+.1f})"
+            difference = 100 * (chip.final / reference.final - 1)
+            lines.append(f"| {problem} | {name} | {reference.final:.5g} | {chip.final:.5g} | {difference:+.3f} % | {error} |")
+    return lines
+
+
+def draw(results: dict[str, Pairs], path: Path) -> None:
+    """Draw a panel for every problem: the chip's losses in color, those of float64 dotted upon them."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    matplotlib.rcParams["svg.hashsalt"] = path.name
+    figure, axes = pyplot.subplots(1, len(results), figsize=(3.4 * len(results), 3.4), layout="constrained")
+    for ax, (problem, pairs) in zip(axes, results.items(), strict=True):
+        for (name, (reference, chip)), color in zip(pairs.items(), COLORS, strict=True):
+            steps = EVERY * np.arange(1, len(chip.losses) + 1)
+            ax.plot(steps, chip.losses, color=color, label=name, linewidth=2, alpha=0.6)
+            ax.plot(steps, reference.losses, ":", color="black", linewidth=1)
+        ax.set(title=problem, xlabel="steps", yscale="log")
+        ax.grid(alpha=0.3)
+    axes[0].set_ylabel("loss")
+    axes[0].legend(fontsize="small")
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="compare the chip's optimizers with float64 ones")
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--docs", type=Path, default=Path("docs"), help="folder of optimizers.md, between whose marks the tables go")
+    arguments = parser.parse_args()
+    still = Problem(**(vars(bowl(0.0)) | {"name": "bowl without noise", "optimizers": optimizers(0.5, 0.05, 2e-3)}))
+    results = {problem.name: compare(problem, arguments.steps) for problem in (bowl(), logistic())}
+    results[NETWORK] = compare_network(arguments.steps)
+    bottom = {still.name: compare(still, arguments.steps)}
+    page = arguments.docs / "optimizers.md"
+    text = page.read_text()
+    for mark, part in (("comparison", results), ("bottom", bottom)):
+        begin, end = f"<!-- {mark}: begin -->", f"<!-- {mark}: end -->"
+        text = text.split(begin)[0] + "\n".join([begin, *table(part), end]) + text.split(end)[1]
+    page.write_text(text)
+    draw(results | bottom, arguments.docs / "optimizers.svg")
+    print("\n".join([*table(results), *table(bottom)[2:]]))
+
+
+if __name__ == "__main__":
+    main()
