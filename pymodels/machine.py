@@ -306,7 +306,7 @@ class Machine:
             if moments:
                 (m, rm), (m_next, rm_next) = locate_m(), locate_m_next()
                 operands_m, places["e_m"] = (m[:elements], m[elements:]), file.exp[rm]
-                e_step = places["e_m_next"] = self._begin_grown(rm_next, file.next_of(rg))
+                e_step = places["e_m_next"] = self._begin_grown(rm_next, update.moment_room(op, file.next_of(rg)))
             places["e_w_next"] = self._begin_grown(rw_next, update.room(op, cfg, e_step))
             made = update.step(op, w, g, *operands_m, **places, cfg=cfg, stochastic=stochastic,
                                key=op_key(settings.seed, opnum) if stochastic else 0)

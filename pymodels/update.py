@@ -195,6 +195,11 @@ def int8_copy(w_next: np.ndarray, rows: int, e_w_next: int, e_w8: int) -> tuple[
     return pack_cols(rounded.reshape(rows, -1)), saturations
 
 
+def moment_room(op: int, next_g: int) -> int:
+    """Return the least exponent of m' at which a step of `op` fits, from the gradient's next one."""
+    return next_g + (op == UpdateOp.NESTEROV)
+
+
 def room(op: int, cfg: Optimizer, e: int) -> int:
     """Return the least exponent of w' at which a step of `op` fits ("Range").
 

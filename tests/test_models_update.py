@@ -283,6 +283,11 @@ def test_exponents_grow_before_a_step_needs_it():
             cfg = replace(cfg, momentum=65535)
         made = run(op, w, m if op == SGD else g, m, m, (-14, e, e, max(-14, update.room(op, cfg, e)), e), cfg=cfg)
         assert made.w_result.saturations == 0
+    assert update.moment_room(MOMENTUM, -14) == -14 == update.moment_room(ADAM, -14)
+    extreme, e = np.array([-16384, 16383], np.int16), update.moment_room(NESTEROV, -14)
+    cfg = Optimizer(lr_mant=32768, lr_exp=-16, momentum=65535)  # a step of half of u, which must not have been clamped
+    made = step(NESTEROV, np.zeros(2, np.int16), extreme, extreme, e_w=0, e_g=-14, e_m=e, e_w_next=e, e_m_next=e, cfg=cfg)
+    assert np.abs(made.w + extreme).max() <= 2 and made.m_result.saturations == 0
 
 
 @pytest.mark.parametrize("wrong", [

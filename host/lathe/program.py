@@ -301,7 +301,7 @@ class Program:
         label = label or step.label
         step.check(label)
         op = self._operation(label, "update", step.op, step.operands, results=(2, 4, 5))
-        for operand in range(5):
+        for operand in step.operands:
             op.fields.pop(f"t{operand}_stride", None)  # rows follow each other
         op.fields |= step.fields() | {"stochastic": int(stochastic)}
         op.words = 10 * step.w.words
