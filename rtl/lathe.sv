@@ -180,6 +180,7 @@ module lathe #(
     .NumWr(NumWr)
   ) u_scratchpad (
     .clk_i(clk_core),
+    .por_ni(por_n),
     .rst_ni(rst_n),
     .rd_valid_i(rd_valid),
     .rd_ready_o(rd_ready),

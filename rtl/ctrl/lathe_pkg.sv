@@ -5,7 +5,7 @@ package lathe_pkg;
   localparam int unsigned NumUnits = 4;      // gemm, policy, update, dma: index = unit code - 1
   localparam int unsigned NumOperands = 5;   // operands of a descriptor
   localparam int unsigned AddrW = 16;        // scratchpad word address
-  localparam int unsigned RdLatency = 3;     // cycles from a granted scratchpad read to its answer
+  localparam int unsigned RdLatency = 5;     // cycles from a granted scratchpad read to its answer
   localparam int unsigned WriteDelay = 5;    // within so many cycles a write that the scratchpad took is in its bank
   localparam int unsigned DimW = 16;         // a tensor dimension
   localparam int unsigned ExpW = 8;          // an exponent, signed

@@ -4,14 +4,16 @@
 // more read ports, the even ones at port 2 and the odd ones at port 3, and at a second write port, and what is taken waits
 // in a register of its port for its grant (lathe_spill). A read is answered RdLatency cycles after its grant, in the order
 // in which its port took it. A write is in its bank WriteDelay cycles after it was taken at the latest.
+// Words have check bits beside them, by which every read port corrects what it gives (lathe_secded_decode). After power-on
+// all words are zeroed, a row of all banks a cycle; meanwhile nobody is ready.
 // Grants depend on requests only, never on data. Does not check addresses: see docs/architecture.md. Those with ports for
 // themselves hand over row and bank (lathe_pkg::place_of), out of registers, so that a cycle has time for the arbiter.
 //
-//   cycle     t                             t+1                    t+2                     t+3
-//   read    bank, arbiter, grant          | row into the bank    | word out of the bank  | rd_rvalid_o, rd_rdata_o
-//   write   bank, arbiter, grant          | word into the bank   | in the bank
+//   cycle     t                             t+1                    t+2                    t+3        t+4          t+5
+//   read    bank, arbiter, grant          | row into the bank    | word out of the bank | syndrome | correction | rd_rvalid_o, rd_rdata_o
+//   write   bank, arbiter, grant, encoder | word into the bank   | in the bank
 //
-// With RdLatency = 4 a bank's word has a cycle of its own before a port chooses it: faster, and a cycle later.
+// With RdLatency = 6 a bank's word has a cycle of its own before a port chooses it: faster, and a cycle later.
 module lathe_scratchpad #(
   parameter int unsigned Lanes = 8,
   parameter int unsigned Banks = 8,     // a power of two
@@ -21,6 +23,7 @@ module lathe_scratchpad #(
   localparam int unsigned WordW = Lanes * 16
 ) (
   input  logic                        clk_i,
+  input  logic                        por_ni,       // starts the zeroing of all words
   input  logic                        rst_ni,
   input  logic [NumRd-1:0]            rd_valid_i,
   output logic [NumRd-1:0]            rd_ready_o,   // of clients with a port for themselves: depends on addresses of others
@@ -42,12 +45,13 @@ module lathe_scratchpad #(
   localparam int unsigned WrPorts = 2;
   localparam int unsigned RowW = $clog2(Rows);
   localparam int unsigned BankW = $clog2(Banks);
+  localparam int unsigned Bits = WordW + lathe_secded_pkg::checks_of(WordW);  // of a word in a bank: check bits, data
 
   if (Banks < 2 || Banks > 64 || (Banks & (Banks - 1)) != 0) begin : g_check_banks
     $fatal(1, "lathe_scratchpad: Banks must be a power of two from 2 to 64");
   end
   if (Lanes < 1 || NumRd < 6 || NumRd % 2 != 0 || NumWr < 3 ||
-      RdLatency < 3 || RdLatency > 4) begin : g_check
+      RdLatency < 5 || RdLatency > 6) begin : g_check
     $fatal(1, "lathe_scratchpad: Lanes, NumRd, NumWr or ports");
   end
 
@@ -66,8 +70,21 @@ module lathe_scratchpad #(
   logic [Banks-1:0]              wr_hit_q [WrPorts];
   logic [Banks-1:0]              wr_side_hit_q [2][WrPorts];  // and the side on which it is written
   logic [RowW-1:0]               wr_row_q [WrPorts];
-  logic [WordW-1:0]              wr_data_q [WrPorts];
+  logic [Bits-1:0]               wr_word_q [WrPorts];
   logic [WrPorts-1:0]            wr_side_a;
+  logic [RdPorts-1:0]            rd_grant;     // of the arbiter
+  logic [WrPorts-1:0]            wr_grant;
+  logic [RowW:0]                 zeroed_q;     // rows that are
+  logic                          live;         // all of them
+
+  always_ff @(posedge clk_i) begin
+    if (!por_ni) zeroed_q <= '0;
+    else if (!live) zeroed_q <= zeroed_q + 1'b1;
+  end
+
+  assign live = zeroed_q[RowW];
+  assign rd_free = rd_grant & {RdPorts{live}};
+  assign wr_free = wr_grant & {WrPorts{live}};
 
   for (genvar p = 0; p < 2; p++) begin : g_rd_own
     assign rd_req[p] = rd_valid_i[p];
@@ -179,6 +196,15 @@ module lathe_scratchpad #(
   end
 
   for (genvar p = 0; p < WrPorts; p++) begin : g_wr
+    logic [Bits-WordW-1:0] check;
+
+    lathe_secded_encode #(
+      .Width(WordW)
+    ) u_encode (
+      .data_i (wr_data[p]),
+      .check_o(check)
+    );
+
     assign wr_bank[p] = wr_place[p][BankW-1:0];
     always_ff @(posedge clk_i) begin
       wr_hit_q[p] <= Banks'(rst_ni && wr_req[p] && wr_free[p]) << wr_bank[p];
@@ -186,7 +212,12 @@ module lathe_scratchpad #(
         wr_side_hit_q[s][p] <= Banks'(rst_ni && wr_req[p] && wr_free[p] && wr_side_a[p] == (s == 0)) << wr_bank[p];
       end
       wr_row_q[p] <= wr_place[p][BankW+:RowW];
-      if (wr_req[p]) wr_data_q[p] <= wr_data[p];
+      if (wr_req[p]) wr_word_q[p] <= {check, wr_data[p]};
+      if (p == 0 && !live) begin  // zero has no check bits
+        wr_side_hit_q[0][p] <= {Banks{por_ni}};
+        wr_row_q[p] <= zeroed_q[RowW-1:0];
+        wr_word_q[p] <= '0;
+      end
     end
   end
 
@@ -197,16 +228,16 @@ module lathe_scratchpad #(
     .rst_ni,
     .rd_req_i   (rd_req),
     .rd_bank_i  (rd_bank),
-    .rd_ready_o (rd_free),
+    .rd_ready_o (rd_grant),
     .wr_req_i   (wr_req),
     .wr_urgent_i(wr_urgent),
     .wr_bank_i  (wr_bank),
-    .wr_ready_o (wr_free),
+    .wr_ready_o (wr_grant),
     .wr_side_a_o(wr_side_a)
   );
 
   // ---- Banks ----
-  logic [WordW-1:0] read_word [2][Banks];  // of each side
+  logic [Bits-1:0]  read_word [2][Banks];  // of each side
   logic [Banks-1:0] reads [2], writes [2];
 
   for (genvar s = 0; s < 2; s++) begin : g_side
@@ -215,14 +246,14 @@ module lathe_scratchpad #(
   end
 
   for (genvar b = 0; b < Banks; b++) begin : g_bank
-    (* no_rw_check, ram_style = "block" *) logic [WordW-1:0] mem_q [Rows];
-    logic [WordW-1:0] write_word;
+    (* no_rw_check, ram_style = "block" *) logic [Bits-1:0] mem_q [Rows];
+    logic [Bits-1:0] write_word;
 
-    assign write_word = wr_hit_q[1][b] ? wr_data_q[1] : wr_data_q[0];
+    assign write_word = wr_hit_q[1][b] ? wr_word_q[1] : wr_word_q[0];
 
     for (genvar s = 0; s < 2; s++) begin : g_side
-      logic [RowW-1:0]  row;
-      logic [WordW-1:0] word_q;
+      logic [RowW-1:0] row;
+      logic [Bits-1:0] word_q;
 
       // One at most of these.
       always_comb begin
@@ -240,7 +271,7 @@ module lathe_scratchpad #(
         else if (reads[s][b]) word_q <= mem_q[row];
       end
 
-      if (RdLatency == 4) begin : g_late
+      if (RdLatency == 6) begin : g_late
         logic reads_q;
         always_ff @(posedge clk_i) begin
           reads_q <= reads[s][b];
@@ -263,9 +294,10 @@ module lathe_scratchpad #(
 
   for (genvar p = 0; p < RdPorts; p++) begin : g_answer
     logic             hit, coming_q;
+    logic             came_q;
     logic [BankW-1:0] bank, from_q;  // the bank that holds the answer
-    logic [WordW-1:0] word_q;
-    if (RdLatency == 4) begin : g_late
+    logic [Bits-1:0]  word_q, corrected;
+    if (RdLatency == 6) begin : g_late
       always_ff @(posedge clk_i) begin
         hit <= rd_hit_q[p] != '0;
         bank <= rd_bank_q[p];
@@ -277,10 +309,26 @@ module lathe_scratchpad #(
     always_ff @(posedge clk_i) begin
       from_q   <= bank;
       coming_q <= hit;
+      came_q   <= coming_q;
       if (coming_q) word_q <= read_word[p%2][from_q];
     end
+
+    // verilator lint_off PINCONNECTEMPTY
+    lathe_secded_decode #(
+      .Width(WordW)
+    ) u_decode (
+      .clk_i,
+      .valid_i        (came_q),
+      .word_i         (word_q),
+      .raw_o          (),
+      .word_o         (corrected),
+      .corrected_o    (),
+      .uncorrectable_o()
+    );
+    // verilator lint_on PINCONNECTEMPTY
+
     for (genvar c = p; c < (p < 2 ? p + 1 : NumRd); c += 2) begin : g_client
-      assign rd_rdata_o[c] = word_q;
+      assign rd_rdata_o[c] = corrected[WordW-1:0];
     end
   end
 
@@ -318,7 +366,7 @@ module lathe_scratchpad #(
 
   logic [3:0] age_q [2];  // of the words in the shared write port's register: at its output, behind it
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) age_q <= '{default: '0};
+    if (!rst_ni || !live) age_q <= '{default: '0};
     else begin
       age_q[0] <= !wr_req[1] || wr_free[1] ? (g_wr_shared[1].room ? 4'd1 : age_q[1] + 1'b1) : age_q[0] + 1'b1;
       age_q[1] <= g_wr_shared[1].room ? 4'd1 : age_q[1] + 1'b1;

@@ -224,11 +224,19 @@ class Bench:
         await self.idle()
 
 
+async def powered(dut):
+    """Power on and wait until all words are zero: nobody is granted anything before."""
+    await start_clock_and_reset(dut)
+    for _ in range(1024):
+        assert int(dut.rd_ready_o.value) & 3 == 0 and int(dut.wr_ready_o.value) & 1 == 0, "ready before all words are zero"
+        await cycle(dut)
+    return Bench(dut)
+
+
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def test_corners(dut):
     """First and last word, all ones and zero, every bank, then everything read by every port."""
-    await start_clock_and_reset(dut)
-    bench = Bench(dut)
+    bench = await powered(dut)
     addresses = [*range(2 * bench.banks), bench.words - 1, *(1 << i for i in range(bench.words.bit_length() - 1))]
     bench.write(0, 0, 0)
     bench.write(0, bench.words - 1, (1 << bench.bits) - 1)
@@ -244,8 +252,7 @@ async def test_corners(dut):
 @cocotb.test(timeout_time=2, timeout_unit="ms")
 async def test_random(dut):
     """Reads and writes of a few addresses, so that they meet, at all loads."""
-    await start_clock_and_reset(dut)
-    bench = Bench(dut)
+    bench = await powered(dut)
     pool = [int(a) for a in bench.generator.integers(bench.words, size=40)]
     await bench.fill(pool)
     for p in (0, 0.5, 0.9):
@@ -272,8 +279,7 @@ async def test_rate(dut):
 
     The first two ports walk at full rate, even in the same bank, whatever the other reads and the writes do.
     """
-    await start_clock_and_reset(dut)
-    bench = Bench(dut)
+    bench = await powered(dut)
     ports = min(bench.reads.shared, bench.banks)
     await bench.fill(range(4 * bench.banks))
     start = bench.cycles
@@ -306,8 +312,7 @@ async def test_rate(dut):
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def test_reset(dut):
     """A reset drops requests, also those that a port has taken, and answers, and keeps every word in the banks."""
-    await start_clock_and_reset(dut)
-    bench = Bench(dut)
+    bench = await powered(dut)
     pool = [int(a) for a in bench.generator.integers(bench.words, size=30)]
     await bench.fill(pool)
     for moment in range(8):
