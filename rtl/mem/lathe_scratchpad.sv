@@ -222,7 +222,8 @@ module lathe_scratchpad #(
   end
 
   lathe_bank_arb #(
-    .BankW(BankW)
+    .BankW  (BankW),
+    .WrPorts(WrPorts)
   ) u_arb (
     .clk_i,
     .rst_ni,
