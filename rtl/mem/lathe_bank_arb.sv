@@ -72,6 +72,6 @@ module lathe_bank_arb #(
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) yield_q <= 1'b1;
-    else if ((gives_way & rd_req_i) != '0) yield_q <= !yield_q;
+    else if ((gives_way & rd_req_i[1:0]) != '0) yield_q <= !yield_q;
   end
 endmodule
