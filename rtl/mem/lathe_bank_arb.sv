@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Decides which requests go into the banks, which serve two accesses a cycle: side A reads of the ports 0 and 2, side B of
-// 1 and 3; a write takes B, or A if port 1 reads in its bank. One write a bank: urgent ones first, then the port whose
-// last grant is longer ago. Ports 0 and 1 go before writes, which go before ports 2 and 3; if both 0 and 1 read in a bank, an
+// 1 and 3; a write takes B, or A if port 1 reads in its bank, or port 3 but neither 0 nor 2. One write a bank: urgent ones first,
+// then the port whose last grant is longest ago. Ports 0 and 1 go before writes, which go before ports 2 and 3; if both 0 and 1 read in a bank, an
 // urgent write goes before one of them, in turn. Compares ports with each other, so it costs the same for any number of banks.
 // Combinational from request to ready; stores nothing but the turns.
 module lathe_bank_arb #(
@@ -28,7 +28,7 @@ module lathe_bank_arb #(
   always_comb begin
     for (int unsigned w = 0; w < WrPorts; w++) begin
       for (int unsigned r = 0; r < 4; r++) meets[w][r] = rd_req_i[r] && rd_bank_i[r] == wr_bank_i[w];
-      wr_side_a_o[w] = meets[w][1] && !(meets[w][0] && yield_q);
+      wr_side_a_o[w] = meets[w][1] ? !(meets[w][0] && yield_q) : meets[w][3] && !meets[w][0] && !meets[w][2];
     end
     for (int unsigned w = 0; w < WrPorts; w++) begin
       wr_ready_o[w] = wr_urgent_i[w] || !meets[w][0] || !meets[w][1];
@@ -64,7 +64,7 @@ module lathe_bank_arb #(
         if (wr_urgent_i[w] && meets[w][1] && rd_bank_i[0] == wr_bank_i[w]) gives_way[0] = !yield_q;
         if (wr_urgent_i[w] && meets[w][0] && rd_bank_i[1] == wr_bank_i[w]) gives_way[1] = yield_q;
         if (rd_bank_i[2] == wr_bank_i[w] && meets[w][1]) rd_ready_o[2] = 1'b0;
-        if (rd_bank_i[3] == wr_bank_i[w]) rd_ready_o[3] = 1'b0;
+        if (rd_bank_i[3] == wr_bank_i[w] && (meets[w][0] || meets[w][2])) rd_ready_o[3] = 1'b0;
       end
     end
     rd_ready_o[1:0] = ~gives_way;

@@ -2,7 +2,8 @@
 // The scratchpad: Banks of 1,024 words in true dual-port RAM, two accesses a cycle each (lathe_banks, lathe_bank_arb). Read
 // clients 0 and 1 and write client 0, the array's, have ports into the banks for themselves. The others share (lathe_share_read,
 // lathe_share_write): at two more read ports and two more write ports they take turns, and what is taken waits in a register of its
-// port for its grant. While the array is idle, its ports of number 0 serve read client 6 and write client 5.
+// port for its grant. While the array is idle, its ports of number 0 serve read client 6 and write client 5, and the write clients
+// 2 and 3 where their own ports have no room.
 // A read is answered RdLatency cycles after its grant, in the order in which its client was taken. A write is in its bank WriteDelay
 // cycles after it was taken at the latest.
 // Words have check bits beside them, by which every read port corrects what it gives (lathe_secded_decode); lathe_scrub looks
@@ -98,7 +99,10 @@ module lathe_scratchpad #(
   logic [WrPorts-1:0][BankW-1:0] wr_bank;
   logic [WrPorts-1:0]            wr_side_a, wr_room;
   logic                          rd_may_q, rd_lent_q, wr_lent_q;  // client RdLent may ask; asks at port 0; so does client WrLent
-  logic                          lent_rd_ready, lent_rd_req, lent_wr_ready, lent_wr_req, lent_wr_urgent, unused_lent, unused_room;
+  logic                          lent_rd_ready, lent_rd_req, lent_wr_req, lent_wr_urgent, unused_lent, unused_room;
+  logic [2:0]                    lent_wr_ask, lent_wr_ready;
+  logic [2:0][AddrW-1:0]         lent_wr_addr;
+  logic [2:0][WordW-1:0]         lent_wr_word;
   logic [AddrW-1:0]              lent_rd_place, lent_wr_place;
   logic [WordW-1:0]              lent_wr_data;
 
@@ -177,8 +181,19 @@ module lathe_scratchpad #(
       localparam int unsigned C = wr_client(p, i);
       assign addr[i] = wr_addr_i[C];
       assign data[i] = wr_data_i[C];
-      assign ask[i] = wr_valid_i[C] && !(C == WrLent && wr_lent_q);
-      assign wr_ready_o[C] = C == WrLent && wr_lent_q ? lent_wr_ready : ready[i];
+      if (C inside {2, 3, WrLent}) begin : g_lent
+        localparam int unsigned L = C == WrLent ? 0 : C - 1;
+        logic goes;  // it asks at port 0
+        assign goes = wr_lent_q && (C == WrLent || !wr_room[p+1]);
+        assign lent_wr_addr[L] = wr_addr_i[C];
+        assign lent_wr_word[L] = wr_data_i[C];
+        assign lent_wr_ask[L] = wr_valid_i[C] && goes;
+        assign ask[i] = wr_valid_i[C] && !goes;
+        assign wr_ready_o[C] = goes ? lent_wr_ready[L] : ready[i];
+      end else begin : g_own
+        assign ask[i] = wr_valid_i[C];
+        assign wr_ready_o[C] = ready[i];
+      end
     end
   end
 
@@ -219,16 +234,17 @@ module lathe_scratchpad #(
   );
 
   lathe_share_write #(
-    .Clients(1),
+    .Clients(3),
     .BankW  (BankW),
-    .WordW  (WordW)
+    .WordW  (WordW),
+    .InTurn (1'b0)
   ) u_lent_write (
     .clk_i,
     .rst_ni,
-    .ask_i   (wr_valid_i[WrLent] && wr_lent_q),
+    .ask_i   (lent_wr_ask),
     .ready_o (lent_wr_ready),
-    .addr_i  (wr_addr_i[WrLent]),
-    .data_i  (wr_data_i[WrLent]),
+    .addr_i  (lent_wr_addr),
+    .data_i  (lent_wr_word),
     .room_o  (unused_room),
     .req_o   (lent_wr_req),
     .free_i  (wr_free[0]),

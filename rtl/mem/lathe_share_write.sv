@@ -6,7 +6,8 @@ module lathe_share_write
 #(
   parameter int unsigned Clients = 3,
   parameter int unsigned BankW = 3,
-  parameter int unsigned WordW = 128
+  parameter int unsigned WordW = 128,
+  parameter bit          InTurn = 1'b1  // else the lowest one that asks goes first, and none waits for its turn
 ) (
   input  logic                          clk_i,
   input  logic                          rst_ni,
@@ -28,14 +29,18 @@ module lathe_share_write
 
   assign ready_o = turn & {Clients{room_o}};
 
-  lathe_turns #(
-    .Clients(Clients)
-  ) u_turns (
-    .clk_i,
-    .rst_ni,
-    .ask_i,
-    .turn_o(turn)
-  );
+  if (InTurn) begin : g_turns
+    lathe_turns #(
+      .Clients(Clients)
+    ) u_turns (
+      .clk_i,
+      .rst_ni,
+      .ask_i,
+      .turn_o(turn)
+    );
+  end else begin : g_lowest
+    assign turn = ask_i & (~ask_i + 1'b1);
+  end
 
   always_comb begin
     addr = addr_i[0];
