@@ -64,8 +64,8 @@ module lathe #(
   import lathe_pkg::*;
 
   localparam int unsigned WordW = Lanes * 16;
-  localparam int unsigned NumRd = 8;
-  localparam int unsigned NumWr = 5;
+  localparam int unsigned NumRd = 9;
+  localparam int unsigned NumWr = 7;
   // Clients of the scratchpad. Those of the array have ports for themselves, except for what only its drain reads.
   localparam int unsigned RdGemmA = 0;
   localparam int unsigned RdGemmB = 1;
@@ -75,18 +75,21 @@ module lathe #(
   localparam int unsigned RdUpdateG = 5;
   localparam int unsigned RdUpdateM = 6;
   localparam int unsigned RdDma = 7;
+  localparam int unsigned RdUpdateV = 8;
   localparam int unsigned WrGemm = 0;
   localparam int unsigned WrPolicy = 1;
   localparam int unsigned WrUpdateW = 2;
   localparam int unsigned WrUpdateM = 3;
   localparam int unsigned WrDma = 4;
+  localparam int unsigned WrUpdateW8 = 5;
+  localparam int unsigned WrUpdateV = 6;
   // Units
   localparam int unsigned Gemm = 0;
   localparam int unsigned Policy = 1;
   localparam int unsigned Update = 2;
   localparam int unsigned Dma = 3;
 
-  logic [NumRd-1:0]            rd_valid, rd_ready, rd_rvalid;
+  logic [NumRd-1:0]            rd_valid, rd_ready, rd_rvalid, rd_bad;
   logic [NumRd-1:0][AddrW-1:0] rd_addr;
   logic [NumRd-1:0][WordW-1:0] rd_rdata;
   logic [NumWr-1:0]            wr_valid, wr_ready;
@@ -99,10 +102,14 @@ module lathe #(
   done_t [NumUnits-1:0] done;
   logic                 norm_clear, norm_zero;
   logic signed [31:0]   norm;
-  logic                 mac_step, gemm_free, stats_clear, commit, rollback, rollback_ok;
+  logic                 mac_step, gemm_free, gemm_idle, stats_clear, commit, rollback, rollback_ok;
   policy_cfg_t          policy_cfg;
   policy_stats_t        policy_stats;
   update_cfg_t          update_cfg;
+  logic                 fault_valid, inject_valid;
+  logic [4:0]           scrub_interval;
+  fault_t               fault;
+  inject_t              inject;
 
   logic clk_core;
   lathe_clock u_clock (
@@ -185,17 +192,25 @@ module lathe #(
     .NumWr(NumWr)
   ) u_scratchpad (
     .clk_i(clk_core),
+    .por_ni(por_n),
     .rst_ni(rst_n),
     .rd_valid_i(rd_valid),
     .rd_ready_o(rd_ready),
     .rd_addr_i(rd_addr),
     .rd_rvalid_o(rd_rvalid),
     .rd_rdata_o(rd_rdata),
+    .rd_bad_o(rd_bad),
     .wr_valid_i(wr_valid),
     .wr_ready_o(wr_ready),
     .wr_urgent_i(wr_urgent),
     .wr_addr_i(wr_addr),
-    .wr_data_i(wr_data)
+    .wr_data_i(wr_data),
+    .lend_i(gemm_idle && !cmd_valid[Gemm]),
+    .scrub_interval_i(scrub_interval),
+    .inject_valid_i(inject_valid),
+    .inject_i(inject),
+    .fault_valid_o(fault_valid),
+    .fault_o(fault)
   );
 
   lathe_gemm #(
@@ -208,6 +223,7 @@ module lathe #(
     .cmd_ready_o(cmd_ready[Gemm]),
     .cmd_i(cmd[Gemm]),
     .free_o(gemm_free),
+    .idle_o(gemm_idle),
     .done_valid_o(done_valid[Gemm]),
     .done_o(done[Gemm]),
     .a_rd_valid_o(rd_valid[RdGemmA]),

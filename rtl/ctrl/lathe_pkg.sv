@@ -5,8 +5,8 @@ package lathe_pkg;
   localparam int unsigned NumUnits = 4;      // gemm, policy, update, dma: index = unit code - 1
   localparam int unsigned NumOperands = 5;   // operands of a descriptor
   localparam int unsigned AddrW = 16;        // scratchpad word address
-  localparam int unsigned RdLatency = 3;     // cycles from a granted scratchpad read to its answer
-  localparam int unsigned WriteDelay = 5;    // within so many cycles a write that the scratchpad took is in its bank
+  localparam int unsigned RdLatency = 5;     // cycles from a granted scratchpad read to its answer
+  localparam int unsigned WriteDelay = 7;    // within so many cycles a write that the scratchpad took is in its bank
   localparam int unsigned DimW = 16;         // a tensor dimension
   localparam int unsigned ExpW = 8;          // an exponent, signed
   localparam int unsigned AccW = 46;         // a gemm accumulator
@@ -72,6 +72,21 @@ package lathe_pkg;
     logic [31:0]            saturations;  // values that were clamped
     result_t [1:0]          result;
   } done_t;
+
+  // A scratchpad word that was not as it had been written.
+  typedef struct packed {
+    logic             scrubber;       // which found it, not a unit
+    logic             uncorrectable;  // two bits were flipped, else one
+    logic [AddrW-1:0] addr;
+  } fault_t;
+
+  // Bits of a word to be flipped in the memory itself: its data bits, above them its check bits.
+  typedef struct packed {
+    logic             two;
+    logic [8:0]       second;  // if two
+    logic [8:0]       first;
+    logic [AddrW-1:0] addr;
+  } inject_t;
 
   // What a unit does in a cycle: the reasons of the performance counters and of the trace. Exactly one holds.
   typedef enum logic [2:0] {

@@ -15,6 +15,7 @@ module lathe_gemm
   output logic                cmd_ready_o,
   input  cmd_t                cmd_i,
   output logic                free_o,            // another command would begin soon: of those so far at most the last words are still to be asked for
+  output logic                idle_o,            // no command is in it
   output logic                done_valid_o,
   output done_t               done_o,
   output logic                a_rd_valid_o,
@@ -66,6 +67,7 @@ module lathe_gemm
   );
 
   assign cmd_ready_o = !cmd_valid_q && unfinished_q != MaxCommands;
+  assign idle_o = unfinished_q == '0;
 
   always_ff @(posedge clk) begin
     if (!rst_ni) begin

@@ -24,6 +24,10 @@ def place_of(address, banks):
     return address // banks * banks + bank_of(address, banks)
 
 
+READ_PORTS = (0, 1, 2, 3, 2, 3, 2, 3, 3)  # of each client
+WRITE_PORTS = (0, 1, 1, 2, 1, 2, 1)
+
+
 class Side:
     """The requests of all clients of one kind: at most one a client, held until taken.
 
@@ -31,12 +35,12 @@ class Side:
     take turns: every cycle the turn goes to the next one around that asks, if there is one. Its register takes two requests.
     """
 
-    def __init__(self, dut, kind, ports, own, port_of):
+    def __init__(self, dut, kind, own, port_of):
         self.banks = int(dut.Banks.value)
         self.valid, self.ready, self.addr = (getattr(dut, f"{kind}_{pin}") for pin in ("valid_i", "ready_o", "addr_i"))
-        self.kind, self.ports, self.own, self.port_of = kind, ports, own, port_of
-        self.shared = 1 + max(map(port_of, range(ports)))
-        self.members = [[client for client in range(ports) if port_of(client) == port] for port in range(self.shared)]
+        self.kind, self.ports, self.own, self.port_of = kind, len(port_of), own, port_of
+        ports, self.shared = self.ports, 1 + max(port_of)
+        self.members = [[client for client in range(ports) if port_of[client] == port] for port in range(self.shared)]
         self.queue = [deque() for _ in range(ports)]
         self.stall = [stalls(0) for _ in range(ports)]
         self.reset()
@@ -61,7 +65,7 @@ class Side:
 
     def take(self, seen):
         """Check who else was taken, before `granted`: whose turn it is, if there is room. Then the turns go on."""
-        asking = {client for client, request in enumerate(self.now) if request is not None and self.port_of(client) >= self.own}
+        asking = {client for client, request in enumerate(self.now) if request is not None and self.port_of[client] >= self.own}
         new = []
         for port in range(self.own, self.shared):
             members, turn, ready = self.members[port], self.turn[port], int(self.ready.value)
@@ -96,15 +100,18 @@ class Bench:
         self.dut = dut
         self.banks, self.lanes = int(dut.Banks.value), int(dut.Lanes.value)
         self.words, self.bits = 1024 * self.banks, 16 * self.lanes
-        self.reads = Side(dut, "rd", int(dut.NumRd.value), 2, lambda client: client if client < 2 else 2 + client % 2)
-        self.writes = Side(dut, "wr", int(dut.NumWr.value), 1, lambda client: min(client, 1))
-        self.late = False  # the shared write port's request was refused in the last cycle
-        self.waited = [0] * self.writes.shared  # grants to other writes in a write port's bank
+        self.reads, self.writes = Side(dut, "rd", 2, READ_PORTS), Side(dut, "wr", 1, WRITE_PORTS)
         self.urgent = 0.0  # share of cycles in which client 0's write is urgent
         self.memory, self.seen, self.generator = {}, Coverage(), rng(1)
-        self.due = deque({} for _ in range(READ_LATENCY))  # answers of the next cycles
         self.compared = self.cycles = 0
+        self.reset()
         cocotb.start_soon(self._run())
+
+    def reset(self):
+        self.due = deque({} for _ in range(READ_LATENCY))  # answers of the next cycles
+        self.late = set()  # shared write ports whose request was refused in the last cycle
+        self.order = [*range(self.writes.shared)]  # write ports, the last grant longest ago first
+        self.gives_way = 1  # the read port, 0 or 1, that the next urgent write goes before
 
     def word(self):
         return int.from_bytes(self.generator.bytes(2 * self.lanes), "little")
@@ -113,50 +120,46 @@ class Bench:
         """Check the grants of this cycle and return {client: request} of reads and of writes.
 
         A bank serves two accesses: side A reads of ports 0 and 2, side B of 1 and 3, and either of them a write. Ports 0 and 1 go
-        before writes, which go before ports 2 and 3; an urgent write goes before port 1 where both 0 and 1 ask. The shared
-        port's write is urgent when it was refused in the cycle before.
+        before writes, which go before ports 2 and 3 where they leave no room for one of these; of the two 2 goes first. An urgent write goes before port 1 or 0, in turn, where both ask. A shared
+        port's write is urgent when it was refused in the cycle before. Of several the port granted longest ago goes first.
         """
-        urgent = {port for port, hurry in enumerate((int(self.dut.wr_urgent_i.value), self.late)) if hurry}
+        urgent = {0} & {int(self.dut.wr_urgent_i.value) - 1} | self.late
         heads, asked, taken = (self.reads.heads(), self.writes.heads()), {}, ({}, {})
         ready = int(self.reads.ready.value), int(self.writes.ready.value)
         for kind in (0, 1):
             for port, (_, request) in heads[kind].items():
                 asked.setdefault(bank_of(request[0], self.banks), (set(), set()))[kind].add(port)
-        chosen_reads, chosen_writes = set(), set()
+        chosen_reads, chosen_writes, gave_way = set(), set(), False
         for bank, (reads, writes) in asked.items():
             case = f"bank {bank}: reads of ports {reads}, writes {writes}, urgent {urgent}"
             hurry = urgent & writes
             full = {0, 1} <= reads
             write = bool(hurry) or bool(writes) and not full
-            expected = {0, 1} & reads - ({1} if hurry and full else set())
+            expected = {0, 1} & reads - ({self.gives_way} if hurry and full else set())
+            gave_way |= bool(hurry) and full
             if 2 in reads and 0 not in reads and not (write and 1 in reads):
                 expected.add(2)
-            if 3 in reads and 1 not in reads and not write:
+            if 3 in reads and 1 not in reads and not (write and {0, 2} & reads):
                 expected.add(3)
             for port in {0, 1} & reads:
                 assert (ready[0] >> port & 1) == (port in expected), case
-            chosen = set()
-            if write:
-                first = 0 in writes and bool(ready[1] & 1)
-                chosen = {0} if first else {1}
-                assert chosen <= (hurry or writes), case
-            else:
-                assert not (0 in writes and ready[1] & 1), case
+            chosen = {min(hurry or writes, key=self.order.index)} if write else set()
+            assert 0 not in writes or bool(ready[1] & 1) == (0 in chosen), case
             chosen_reads |= expected
             chosen_writes |= chosen
-            for port in hurry or writes:
-                self.waited[port] = 0 if port in chosen else self.waited[port] + bool(chosen)
-                assert self.waited[port] < self.writes.shared, f"write port {port} passed over"
             self.seen.hit("two writes", len(writes) > 1)
             self.seen.hit("two writes, one urgent", len(writes) > len(hurry) > 0)
+            self.seen.hit("three writes", len(writes) > 2)
             self.seen.hit("write beside a read", write and len(reads) == 1)
             self.seen.hit("write waits for two reads", bool(writes) and not write)
             self.seen.hit("urgent write before a read", bool(hurry) and full)
             self.seen.hit("reads wait for reads", len(reads) > 2)
             self.seen.hit("read 2 waits for a write", write and reads >= {1, 2} and 0 not in reads)
-            self.seen.hit("read 3 waits for a write", write and reads >= {3} and 1 not in reads)
+            self.seen.hit("read 3 waits for a write", write and 3 in reads and 1 not in reads and len(reads) > 1)
         self.seen.hit("all banks", len(asked) == self.banks or len(chosen_reads) == self.reads.shared)
-        self.late = 1 in heads[1] and 1 not in chosen_writes
+        self.late = heads[1].keys() - chosen_writes - {0}
+        self.order.sort(key=lambda port: port in chosen_writes)
+        self.gives_way ^= gave_way
         for kind, (side, chosen) in enumerate(((self.reads, chosen_reads), (self.writes, chosen_writes))):
             new = side.take(self.seen)
             for port in chosen:
@@ -174,11 +177,10 @@ class Bench:
         while True:
             await edge
             if not int(dut.rst_ni.value):
-                self.due = deque({} for _ in range(READ_LATENCY))
+                self.reset()
                 for side in (self.reads, self.writes):
                     side.valid.value = 0
                     side.reset()
-                self.late = False
                 continue
             self.cycles += 1
             expected = self.due.popleft()
@@ -224,11 +226,19 @@ class Bench:
         await self.idle()
 
 
+async def powered(dut):
+    """Power on and wait until all words are zero: nobody is granted anything before."""
+    await start_clock_and_reset(dut)
+    for _ in range(1024):
+        assert int(dut.rd_ready_o.value) & 3 == 0 and int(dut.wr_ready_o.value) & 1 == 0, "ready before all words are zero"
+        await cycle(dut)
+    return Bench(dut)
+
+
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def test_corners(dut):
     """First and last word, all ones and zero, every bank, then everything read by every port."""
-    await start_clock_and_reset(dut)
-    bench = Bench(dut)
+    bench = await powered(dut)
     addresses = [*range(2 * bench.banks), bench.words - 1, *(1 << i for i in range(bench.words.bit_length() - 1))]
     bench.write(0, 0, 0)
     bench.write(0, bench.words - 1, (1 << bench.bits) - 1)
@@ -244,8 +254,7 @@ async def test_corners(dut):
 @cocotb.test(timeout_time=2, timeout_unit="ms")
 async def test_random(dut):
     """Reads and writes of a few addresses, so that they meet, at all loads."""
-    await start_clock_and_reset(dut)
-    bench = Bench(dut)
+    bench = await powered(dut)
     pool = [int(a) for a in bench.generator.integers(bench.words, size=40)]
     await bench.fill(pool)
     for p in (0, 0.5, 0.9):
@@ -260,7 +269,7 @@ async def test_random(dut):
                         ask(client, few[bench.generator.integers(len(few))])
         await bench.idle()
     assert bench.compared == 300 * (bench.reads.ports + 2 * bench.reads.own)
-    bench.seen.require(["two writes", "two writes, one urgent", "write beside a read", "write waits for two reads",
+    bench.seen.require(["two writes", "three writes", "two writes, one urgent", "write beside a read", "write waits for two reads",
                         "urgent write before a read", "reads wait for reads", "read 2 waits for a write", "read 3 waits for a write",
                         "rd shared port", "wr shared port", "rd port full", "wr port full", "read one cycle after the write",
                         "read in the cycle of the write"])
@@ -272,8 +281,7 @@ async def test_rate(dut):
 
     The first two ports walk at full rate, even in the same bank, whatever the other reads and the writes do.
     """
-    await start_clock_and_reset(dut)
-    bench = Bench(dut)
+    bench = await powered(dut)
     ports = min(bench.reads.shared, bench.banks)
     await bench.fill(range(4 * bench.banks))
     start = bench.cycles
@@ -306,8 +314,7 @@ async def test_rate(dut):
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def test_reset(dut):
     """A reset drops requests, also those that a port has taken, and answers, and keeps every word in the banks."""
-    await start_clock_and_reset(dut)
-    bench = Bench(dut)
+    bench = await powered(dut)
     pool = [int(a) for a in bench.generator.integers(bench.words, size=30)]
     await bench.fill(pool)
     for moment in range(8):

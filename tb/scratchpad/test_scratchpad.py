@@ -27,3 +27,8 @@ def test_scratchpad(lanes, banks):
 def test_scratchpad_detects_a_planted_error(file, old, new):
     with pytest.raises(BenchFailed, match="test_random"):
         run("lathe_scratchpad", "tb.scratchpad.bench", mutate=(file, old, new))
+
+
+@pytest.mark.parametrize("lanes, banks", [(8, 8), (4, 4), (16, 16)])
+def test_lending(lanes, banks):
+    run("lathe_scratchpad", "tb.scratchpad.lending", parameters={"Lanes": lanes, "Banks": banks})
