@@ -49,9 +49,10 @@ def load_state_dict(net: "MLP", device: Device, state: Mapping[str, Any]) -> Non
     TensorError
         Names, shapes or values do not fit the network; nothing has been changed then.
     """
-    values = net.initial_values(np.random.default_rng(0)) | _fitted(net, state)
-    for tensor, value in values.items():
-        device.load(tensor, value)
+    fitted, initial = _fitted(net, state), net.initial_values(np.random.default_rng(0))
+    loaded = {id(initial[tensor]): value for tensor, value in fitted.items()}
+    for tensor, value in initial.items():  # what begins as a copy of a weight follows it
+        device.load(tensor, loaded.get(id(value), value))
 
 
 def save(net: "MLP", device: Device, path: str | os.PathLike) -> None:

@@ -119,7 +119,7 @@ module lathe_exponents
     .wr_en_i((step_q >= 4'd2 && step_q <= 4'd5) || (host_write && host_history_i)),
     .wr_addr_i({index_q, working_q ? 2'(step_q - 4'd2) : host_word_i}),
     .wr_data_i(working_q ? word_q : host_wdata_i),
-    .rd_en_i(working_q || host_look),
+    .rd_en_i(working_q || asked_q),
     .rd_addr_i({index_q, working_q ? step_q[1:0] : host_word_i}),
     .rd_data_o(read)
   );
