@@ -216,8 +216,8 @@ async def test_corners(dut):
     await bench.retire(64 + 3, 20)
     await bench.retire(64 + 3, 10)
     assert await bench.host(112 + 3) == 6
-    bench.seen.require(["window full", "static tracked", "lowest", "highest", "int8", (1, 1, 0), (1, 1, 1), (1, 0, 1), "assigned", "another",
-                        "in place"])
+    bench.seen.require(["window full", "static tracked", "lowest", "highest", "int8", (1, 1, 0), (1, 1, 1), (1, 0, 1), "assigned",
+                        "another", "in place"])
     await bench.read_all()
 
 
