@@ -106,6 +106,7 @@ class Training(ABC):
 
     def _configure(self) -> None:
         s, registers = self.settings, self.device.registers
+        self.optimizer.apply(self.device, self.learner.rate_factor, step=1)
         self.correction = s.made_correction()
         self.correction.write(registers)
         registers.set("ENTROPY_COEF", round(s.entropy * 65536))
