@@ -185,6 +185,7 @@ class Training(ABC):
             if p.updates == 0:
                 self.warm_up()
                 self.device.clear_statistics()
+            self.optimizer.t = p.updates  # which a resumed run knows
             self.optimizer.apply(self.device, self.learner.rate_factor)
             self.device.run(self.learner.update)
             self._count(self.learner.update)
