@@ -106,6 +106,7 @@ class Training(ABC):
 
     def _configure(self) -> None:
         s, registers = self.settings, self.device.registers
+        self.optimizer.apply(self.device, self.learner.rate_factor, step=1)
         self.correction = s.made_correction()
         self.correction.write(registers)
         registers.set("ENTROPY_COEF", round(s.entropy * 65536))
@@ -184,6 +185,7 @@ class Training(ABC):
             if p.updates == 0:
                 self.warm_up()
                 self.device.clear_statistics()
+            self.optimizer.t = p.updates  # which a resumed run knows
             self.optimizer.apply(self.device, self.learner.rate_factor)
             self.device.run(self.learner.update)
             self._count(self.learner.update)
