@@ -145,7 +145,8 @@ module lathe_update #(
 
   // ---- What the step multiplies before its words ----
   logic [15:0]       k, pow;
-  logic signed [6:0] n;
+  logic signed [5:0] n;
+  logic              halved;
   logic [9:0]        pow_index;
   logic [DimW-1:0]   size;  // of the tensors, for adam
 
@@ -162,6 +163,7 @@ module lathe_update #(
     .pow_index_o(pow_index),
     .pow_i(pow),
     .k_o(k),
+    .halved_o(halved),
     .n_o(n),
     .size_o(size)
   );
@@ -268,6 +270,7 @@ module lathe_update #(
     .key_i(cmd_q.key),
     .cfg_i(cfg_q),
     .k_i(k),
+    .halved_i(halved),
     .n_i(n),
     .setup_i(setup_q),
     .pow_turn_i(!run_q),

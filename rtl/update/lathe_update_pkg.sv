@@ -20,7 +20,7 @@ package lathe_update_pkg;
     logic [2:0]       rot;   // then rotated to the left by 4 * rot
     logic [TermW-2:0] keep;  // bits of the result that come out of the rotation
     logic [TermW-2:0] fill;  // bits that are copies of the sign, or may be those of a clamped value
-    logic [2:0]       over;  // groups of four bits below the sign, from the top, that would leave the result
+    logic [3:0]       over;  // groups of four bits below the sign, from the top, that would leave the result
   } align_cfg_t;
 
   // Of a product that is not shifted

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a command needs before its words are read: the gradient's factor k * 2**n of numerics.md, section 9, with k halved where
-// it has 17 bits, and for adam the size of its tensors. One product after the other, a bit a cycle.
+// it has 17 bits (its lowest bit is 0 then), and for adam the size of its tensors. One product after the other, a bit a cycle.
 module lathe_update_prepare
 (
   input  logic                       clk_i,
@@ -15,7 +15,8 @@ module lathe_update_prepare
   output logic [9:0]                 pow_index_o,
   input  logic [15:0]                pow_i,       // POW of it, from the cycle after begin_i on
   output logic [15:0]                k_o,
-  output logic signed [6:0]          n_o,
+  output logic                       halved_o,    // k is half of what it should be
+  output logic signed [5:0]          n_o,
   output logic [lathe_pkg::DimW-1:0] size_o
 );
   localparam logic [4:0] Last = 5'd18;  // of a product's steps; the factors are loaded in the first
@@ -58,6 +59,7 @@ module lathe_update_prepare
   assign k = clipped ? product_k_q : one;
   always_ff @(posedge clk_i) begin
     k_o <= k[16] ? k[16:1] : k[15:0];
-    n_o <= (clipped ? 7'(clip_i >>> 18) : 7'sd0) + signed'({6'd0, k[16]});
+    halved_o <= k[16];
+    n_o <= clip_i[23:18];
   end
 endmodule

@@ -14,7 +14,8 @@ module lathe_update_setup
   input  logic signed [lathe_pkg::NumOperands:0][lathe_pkg::ExpW-1:0] exp_i,  // by operand: w, g, w', m, m', w8
   input  lathe_pkg::update_cfg_t cfg_i,         // clip_log: 0 if the command has no clip
   input  logic [15:0]            k_i,           // k * 2**n, the gradient's factor
-  input  logic signed [6:0]      n_i,
+  input  logic                   halved_i,      // but k is halved
+  input  logic signed [5:0]      n_i,
   input  logic [31:0]            key_i,
   input  logic [15:0]            row_i,
   output logic                   ready_o,       // from the next cycle on
@@ -32,7 +33,7 @@ module lathe_update_setup
   logic [1:0]  pair_q, term_q, amount_q, decoded_q;  // of x and y, of the difference, of the amount, of what is below it
   logic [5:0]  up_q;
   logic [4:0]  shift_q;
-  logic        done;
+  logic        done, halved;
   logic [31:0] row_key;
 
   assign done = step_q == Last;
@@ -44,9 +45,10 @@ module lathe_update_setup
     else if (!done) step_q <= step_q + 4'd1;
   end
 
-  logic [47:0] beyond_q;  // the raised amount is below this
+  logic [48:0] beyond_q;  // the raised amount is below this
 
-  // ---- Shift amounts, raised so that 0..47 is all that makes a difference: 47 is `up`, 0 leaves only the sign ----
+  // ---- Shift amounts, raised so that 0..47 is all that makes a difference: 47 is `up`, 0 leaves only the sign. With k halved
+  //      `up` is one more ----
   logic signed [lathe_pkg::ExpW-1:0] x, y, x_q, y_q;
   logic signed [lathe_pkg::ExpW-1:0] exp_m;  // of what lr is multiplied with
   logic signed [9:0] difference_q, raise, raise_q, up;
@@ -59,13 +61,14 @@ module lathe_update_setup
       default: {x, y} = {adam_i ? exp_i[0] : exp_m, exp_i[2]};  // TermLr
     endcase
     unique case (pair_q)
-      TermG: raise = 10'sd32 + (half_i ? 10'(n_i) : 10'sd0);
+      TermG: raise = 10'sd32 + (half_i ? 10'(n_i) + 10'(halved_i) : 10'sd0);
       TermLr: raise = 10'sd48 + 10'(adam_i ? cfg_i.wd_exp : cfg_i.lr_exp);
       default: raise = 10'sd32;
     endcase
   end
 
   assign up = difference_q + raise_q;
+  assign halved = half_i && halved_i && term_q == TermG;
 
   always_ff @(posedge clk_i) begin
     x_q <= x;
@@ -74,10 +77,10 @@ module lathe_update_setup
     difference_q <= 10'(x_q) - 10'(y_q);
     raise_q <= raise;
     term_q <= pair_q;
-    up_q <= up < 10'sd0 ? 6'd0 : up > 10'sd47 ? 6'd47 : up[5:0];
+    up_q <= up < 10'sd0 ? 6'd0 : up > 10'sd47 + 10'(halved) ? 6'd47 + 6'(halved) : up[5:0];
     amount_q <= term_q;
     decoded_q <= amount_q;
-    beyond_q <= 48'hFFFF_FFFF_FFFE << up_q;
+    beyond_q <= 49'h1_FFFF_FFFF_FFFE << up_q;
     shift_q <= up_q[4:0];
   end
 
@@ -90,7 +93,7 @@ module lathe_update_setup
     reached = (TermW + 32)'({~beyond_q});
     align.pre = shift_q[1:0];
     align.rot = shift_q[4:2];
-    align.over = {reached[44], reached[40], reached[36]};
+    align.over = {reached[48], reached[44], reached[40], reached[36]};
     for (int unsigned i = 0; i < TermW - 1; i++) begin
       align.keep[i] = reached[i+2] && !(product ? reached[i+33] : reached[i+17]);
       align.fill[i] = reached[36] || !reached[i+2];
@@ -124,7 +127,7 @@ module lathe_update_setup
     log_o.gradient <= gain_q + {{LogW - 26{exp_i[1][7]}}, exp_i[1], 18'd0};
     log_o.eps_up <= 17'(signed'(cfg_i.eps_log[23:8])) + 17'(cfg_i.eps_log[7:0] != '0);
     log_o.rate_eps <= 25'(cfg_i.rate_log) - 25'(cfg_i.eps_log);
-    log_o.right <= 10'sd14 + 10'(exp_i[2]) - 10'(exp_i[4]);
+    log_o.right <= 10'sd14 + 10'(signed'(exp_i[2])) - 10'(signed'(exp_i[4]));
   end
   assign log_o.decay = cfg_i.decay_log;
   assign log_o.eps = cfg_i.eps_log[23:8];
@@ -133,7 +136,7 @@ module lathe_update_setup
   // ---- int8: to the right by -8 to 16, which is all that makes a difference ----
   logic signed [9:0] right;
   logic signed [5:0] right_q;
-  assign right = 10'(exp_i[5]) - 10'(exp_i[2]);
+  assign right = 10'(signed'(exp_i[5])) - 10'(signed'(exp_i[2]));
   always_ff @(posedge clk_i) begin
     right_q <= right < -10'sd8 ? -6'sd8 : right > 10'sd16 ? 6'sd16 : right[5:0];
     int8_o.rot <= 4'(right_q - 6'sd1);

@@ -16,7 +16,8 @@ module lathe_update_step
   input  logic [31:0]            key_i,
   input  lathe_pkg::update_cfg_t cfg_i,
   input  logic [15:0]            k_i,            // k * 2**n, the gradient's factor
-  input  logic signed [6:0]      n_i,
+  input  logic                   halved_i,       // but k is halved
+  input  logic signed [5:0]      n_i,
   input  logic                   setup_i,        // pulse before the first word: nothing counted
   // POW, while no word is inside
   input  logic                   pow_turn_i,
@@ -132,6 +133,7 @@ module lathe_update_step
     .exp_i,
     .cfg_i,
     .k_i,
+    .halved_i,
     .n_i,
     .key_i,
     .row_i(16'(row_q[keys_of_q[1]])),
