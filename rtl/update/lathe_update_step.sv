@@ -86,7 +86,7 @@ module lathe_update_step
   assign w_valid = {w_valid_q, m_valid[SoonStage + (kind_i.nesterov ? AfterNesterov : kind_i.adam ? AfterAdam : 0)]};
 
   always_ff @(posedge clk_i) begin
-    odd_q <= rst_ni && !odd_q;
+    odd_q <= rst_ni && !setup_i && !odd_q;
     if (!rst_ni) {since_q, m_valid_q, w_valid_q} <= '0;
     else {since_q, m_valid_q, w_valid_q} <= {since[LogStage-1:0], m_valid[SoonStage+AfterNesterov-1:0], w_valid[Int8Stage:SoonStage]};
     busy_q <= since != '0 || m_valid != '0 || w_valid[OutStage[1]:SoonStage] != '0;

@@ -12,7 +12,7 @@ from pymodels.update import Optimizer, int8_copy, step
 from tb.common.actors import CommandDriver, Coverage, ScratchpadPorts, cycle, rng, start_clock_and_reset
 from tb.common.structs import constant, struct
 
-WORDS = 1536
+WORDS = 4096
 CONFIG = struct("update_cfg_t")
 EDGES = np.array([-32768, -32767, -1, 0, 1, 2, 32766, 32767])
 OPERANDS = ("w", "g", "w_next", "m", "m_next")
@@ -274,7 +274,7 @@ async def test_rate(dut):
             bench.memory.set_stall(lambda port, slow=slow_ports: _pattern(0.8 if port in slow else 0.0, port))
             counts.update(operand=0, result=0)
             *_, cycles = await bench.run(op, tensors, EXPS)
-            assert counts[slow] > n and counts[fast] < 20, f"slow {slow}s: {counts}"
+            assert counts[slow] > n and counts[fast] < 40, f"slow {slow}s: {counts}"
             assert cycles >= n + counts[slow]
     await cycle(dut, 10)
     before = dict(counts)
@@ -296,12 +296,12 @@ async def test_long(dut):
     at = {"w": 0, "w_next": 0, "g": n, "m": 2 * n, "m_next": 2 * n}
     *_, cycles = await bench.run("Momentum", bench.tensors(n), EXPS, stochastic=True, at=at)
     assert cycles <= n + 60, f"{cycles} cycles for {n} words"
-    if bench.lanes > 4:
-        rows, cols = 3, n // 3 + 1  # the second row comes to the end of the numbering's first, below the first one
-        n = rows * cols
-        at = {"w": 0, "w_next": 0, "g": n, "m": 2 * n, "m_next": 2 * n, "w8": 4 * n}
-        *_, cycles = await bench.run("Adam", bench.tensors(n), EXPS, stochastic=True, at=at, rows=rows)
-        assert cycles <= 2 * n + 200, f"{cycles} cycles for {n} words"
+    # Rows of words are no rows of the numbering: a word and the one under it lie in different ones
+    for op, cols in (("Nesterov", 8197), ("Adam", 32768 // bench.lanes + 5))[:1 if bench.lanes == 4 else 2]:
+        n = 2 * cols
+        at = {"w": 0, "w_next": 0, "g": n, "m": 2 * n, "m_next": 2 * n, "w8": 4 * n if op == "Adam" else 3 * n}
+        *_, cycles = await bench.run(op, bench.tensors(n), EXPS, stochastic=True, at=at, rows=2)
+        assert cycles <= 2 * n + 300, f"{cycles} cycles for {n} words"
 
 
 @cocotb.test(timeout_time=2, timeout_unit="ms")
