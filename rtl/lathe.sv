@@ -103,6 +103,9 @@ module lathe #(
   logic                 norm_clear, norm_zero;
   logic signed [31:0]   norm;
   logic                 mac_step, gemm_free, gemm_idle, stats_clear, commit, rollback, rollback_ok;
+  logic                 move_valid, move_done_q;
+  logic [4:0]           move_op;
+  lathe_desc_pkg::error_e move_error_q;
   policy_cfg_t          policy_cfg;
   policy_stats_t        policy_stats;
   update_cfg_t          update_cfg;
@@ -280,6 +283,14 @@ module lathe #(
     .stall_result_o(stall_result[Policy])
   );
 
+  // Pointer operations: what lathe_weights does not know is refused
+  assign commit = move_valid && move_op == lathe_desc_pkg::UpdateCommit;
+  assign rollback = move_valid && move_op == lathe_desc_pkg::UpdateRollback && rollback_ok;
+  always_ff @(posedge clk[Update]) begin
+    move_done_q <= rst_n && move_valid;
+    move_error_q <= commit || rollback ? lathe_desc_pkg::ErrNone : lathe_desc_pkg::ErrNoVersion;
+  end
+
   lathe_update #(
     .Lanes(Lanes)
   ) u_update (
@@ -291,9 +302,12 @@ module lathe #(
     .done_valid_o(done_valid[Update]),
     .done_o(done[Update]),
     .cfg_i(update_cfg),
-    .commit_o(commit),
-    .rollback_o(rollback),
-    .rollback_ok_i(rollback_ok),
+    .poisoned_i(1'b0),
+    .move_valid_o(move_valid),
+    .move_op_o(move_op),
+    .move_slot_o(),
+    .move_done_i(move_done_q),
+    .move_error_i(move_error_q),
     .w_rd_valid_o(rd_valid[RdUpdateW]),
     .w_rd_ready_i(rd_ready[RdUpdateW]),
     .w_rd_addr_o(rd_addr[RdUpdateW]),
@@ -309,6 +323,11 @@ module lathe #(
     .m_rd_addr_o(rd_addr[RdUpdateM]),
     .m_rd_rvalid_i(rd_rvalid[RdUpdateM]),
     .m_rd_rdata_i(rd_rdata[RdUpdateM]),
+    .v_rd_valid_o(),
+    .v_rd_ready_i(1'b0),
+    .v_rd_addr_o(),
+    .v_rd_rvalid_i(1'b0),
+    .v_rd_rdata_i('0),
     .wn_wr_valid_o(wr_valid[WrUpdateW]),
     .wn_wr_ready_i(wr_ready[WrUpdateW]),
     .wn_wr_addr_o(wr_addr[WrUpdateW]),
@@ -317,6 +336,14 @@ module lathe #(
     .mn_wr_ready_i(wr_ready[WrUpdateM]),
     .mn_wr_addr_o(wr_addr[WrUpdateM]),
     .mn_wr_data_o(wr_data[WrUpdateM]),
+    .vn_wr_valid_o(),
+    .vn_wr_ready_i(1'b0),
+    .vn_wr_addr_o(),
+    .vn_wr_data_o(),
+    .wc_wr_valid_o(),
+    .wc_wr_ready_i(1'b0),
+    .wc_wr_addr_o(),
+    .wc_wr_data_o(),
     .stall_operand_o(stall_operand[Update]),
     .stall_result_o(stall_result[Update])
   );

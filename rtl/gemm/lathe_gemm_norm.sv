@@ -182,7 +182,7 @@ module lathe_gemm_norm
         default: if (word_taken_i) state_q <= Idle;  // Settled
       endcase
     end
-    log_q <= lathe_tables_pkg::Log2Table[rounded[9:0]];
+    log_q <= lathe_tables_pkg::LogTable[rounded[9:0]];
     carries_q <= rounded[10];
     if (state_q == Round) norm_o <= 32'(signed'({1'b0, bit_q} + 10'(carries_q) - 10'd128)) <<< 17 | 32'(log_q >> 1);
   end
