@@ -78,7 +78,7 @@ module lathe_desc_check
         uses.keep = 5'b00100;
       end
       UnitUpdate: begin
-        uses.op_ok = desc_i.op == UpdateMomentum || desc_i.op == UpdateCommit || desc_i.op == UpdateRollback;
+        uses.op_ok = desc_i.op <= UpdateUnpin;
         if (desc_i.op[1:0] == UpdateMomentum[1:0]) begin
           {uses.stochastic, uses.mn} = '1;
           uses.used = 5'b11111;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Update unit (numerics.md, section 9): reads weights, gradient and momentum, writes new weights and momentum, `Lanes`
-// elements per cycle; COMMIT and ROLLBACK are pulses to lathe_weights. Never writes what it was not given as a result,
+// elements per cycle; operations on versions are pulses to lathe_weights. Never writes what it was not given as a result,
 // so a reset at any time leaves the current slot whole.
 //
 // A word of elements starts when w, g and m are there and both results have a place to wait in; then it runs through
@@ -17,9 +17,11 @@ module lathe_update #(
   output logic                        done_valid_o,
   output lathe_pkg::done_t            done_o,
   input  lathe_pkg::update_cfg_t      cfg_i,          // taken with the command
-  output logic                        commit_o,
-  output logic                        rollback_o,
-  input  logic                        rollback_ok_i,  // an older version is kept
+  output logic                        move_valid_o,   // pulse: move between versions
+  output logic [4:0]                  move_op_o,      // steady from the pulse to the answer, like the slot
+  output logic [1:0]                  move_slot_o,
+  input  logic                        move_done_i,    // pulse, one or more cycles later
+  input  lathe_desc_pkg::error_e      move_error_i,   // with it
 
   output logic                        w_rd_valid_o,
   input  logic                        w_rd_ready_i,
@@ -60,7 +62,7 @@ module lathe_update #(
   end
 
   // ---- Control ----
-  typedef enum logic [2:0] {Idle, Decode, Setup, Run, Done} state_e;
+  typedef enum logic [2:0] {Idle, Decode, Setup, Run, Move, Done} state_e;
   state_e      state_q, state_d;
   // verilator lint_off UNUSEDSIGNAL
   cmd_t        cmd_q;  // has fields of other units too
@@ -77,7 +79,8 @@ module lathe_update #(
   always_comb begin
     state_d = state_q;
     unique case (state_q)
-      Decode: state_d = sgd_q ? Setup : Done;
+      Decode: state_d = sgd_q ? Setup : Move;
+      Move: if (move_done_i) state_d = Done;
       Setup: state_d = Run;
       Run: if (written) state_d = Done;
       default: state_d = cmd_valid_i ? Decode : Idle;  // Idle, Done
@@ -103,25 +106,12 @@ module lathe_update #(
       cfg_q <= cfg_i;
       error_q <= ErrNone;
     end
-    if (state_q == Decode) begin
-      unique case (cmd_q.op)
-        UpdateMomentum, UpdateCommit: error_q <= ErrNone;
-        UpdateRollback:          error_q <= rollback_ok_i ? ErrNone : ErrNoVersion;
-        default:                 error_q <= ErrBadOp;
-      endcase
-    end
+    if (move_done_i) error_q <= move_error_i;
   end
 
-  // The pointers move one cycle before the command is done
-  logic commit_q, rollback_q;
-
-  always_ff @(posedge clk_i) begin
-    commit_q <= rst_ni && accept && cmd_i.op == UpdateCommit;
-    rollback_q <= rst_ni && accept && cmd_i.op == UpdateRollback;
-  end
-
-  assign commit_o = commit_q;
-  assign rollback_o = rollback_q && rollback_ok_i;
+  always_ff @(posedge clk_i) move_valid_o <= rst_ni && accept && cmd_i.op != UpdateMomentum;
+  assign move_op_o = cmd_q.op;
+  assign move_slot_o = cmd_q.k[1:0];
 
   // ---- Operands ----
   localparam int unsigned W = 0, G = 1, M = 2;
