@@ -36,6 +36,9 @@ _USES: dict[tuple[int, int], tuple[set[str], set[str]]] = {
     (Unit.UPDATE, UpdateOp.MOMENTUM): ({"stochastic"}, {"m", "n"}),
     (Unit.UPDATE, UpdateOp.COMMIT): (set(), set()),
     (Unit.UPDATE, UpdateOp.ROLLBACK): (set(), set()),
+    (Unit.UPDATE, UpdateOp.RESTORE): (set(), set()),
+    (Unit.UPDATE, UpdateOp.PIN): (set(), set()),
+    (Unit.UPDATE, UpdateOp.UNPIN): (set(), set()),
     (Unit.DMA, DmaOp.LOAD): ({"mem_addr", "mem_stride"}, {"m", "n"}),
     (Unit.DMA, DmaOp.STORE): ({"mem_addr", "mem_stride"}, {"m", "n"}),
 }
@@ -44,7 +47,7 @@ _USES: dict[tuple[int, int], tuple[set[str], set[str]]] = {
 #: Operations of policy that a request may not have.
 _NOT_REQUESTED = {PolicyOp.MEASURE, PolicyOp.SCAN}
 #: Fields that a request leaves zero.
-_PROGRAM_ONLY = ("wait_mask", "post_mask", "chain", "overlap", *(f"t{i}_space" for i in range(5)))
+_PROGRAM_ONLY = ("wait_mask", "post_mask", "chain", "overlap")
 
 
 def operands(d: dict[str, int], lanes: int) -> dict[int, Operand]:
@@ -98,7 +101,8 @@ def _bad_field(d: dict[str, int], used: dict[int, Operand]) -> bool:
     options, dims = _USES[d["unit"], d["op"]]
     if any(d[name] for name in _OPTIONS if name not in options):
         return True
-    if any(d[name] for name in ("m", "n", "k") if name not in dims):
+    slot = (d["unit"], d["op"]) in ((Unit.UPDATE, UpdateOp.RESTORE), (Unit.UPDATE, UpdateOp.UNPIN))
+    if any(d[name] for name in ("m", "n", "k") if name not in dims and not (name == "k" and slot)) or (slot and d["k"] > 3):
         return True
     codes = set(Act)
     if d["act"] not in codes or d["dact"] not in codes or (d["act"] and d["dact"]):
@@ -119,6 +123,11 @@ def _bad_field(d: dict[str, int], used: dict[int, Operand]) -> bool:
         elif used[i].result and space == Space.CURRENT and not load:
             return True
     return False
+
+
+def _not_of_a_request(d: dict[str, int], used: dict[int, Operand]) -> bool:
+    return any(d[name] for name in _PROGRAM_ONLY) or any(
+        d[f"t{i}_space"] not in ((Space.ABSOLUTE,) if t.result else (Space.ABSOLUTE, Space.CURRENT)) for i, t in used.items())
 
 
 def _bad_shape(d: dict[str, int], used: dict[int, Operand]) -> bool:
@@ -161,7 +170,7 @@ def check(words: np.ndarray, *, lanes: int, scratchpad_words: int, slot_words: i
     if (d["unit"], d["op"]) not in _USES or (request and d["unit"] == Unit.POLICY and d["op"] in _NOT_REQUESTED):
         return Error.BAD_OP
     used = operands(d, lanes)
-    if reserved_bits(words) or _bad_field(d, used) or (request and any(d[name] for name in _PROGRAM_ONLY)):
+    if reserved_bits(words) or _bad_field(d, used) or (request and _not_of_a_request(d, used)):
         return Error.BAD_FIELD
     if _bad_shape(d, used):
         return Error.BAD_SHAPE

@@ -207,7 +207,7 @@ module lathe_csr
     if (!rst_ni) move_error_q <= lathe_desc_pkg::ErrNone;
     else if (move_done_i) move_error_q <= move_error_i;
   end
-  assign move_op_o = out.WEIGHTS.op.value;
+  assign move_op_o = (out.WEIGHTS.op.value == lathe_desc_pkg::UpdateCommit) ? '1 : out.WEIGHTS.op.value;  // a program's alone
   assign move_slot_o = out.WEIGHTS.slot.value;
   assign in.WEIGHTS.error.next = move_error_q;
   assign in.VERSION.value.next = weights_i.version;

@@ -51,6 +51,7 @@ module lathe_desc_check
     logic                   loss;        // the options of LOSS alone: gshift, sequence_words
     logic                   mn;          // m and n
     logic                   k;
+    logic                   slot;        // k is a slot
     logic                   mem;         // mem_addr, mem_stride
     logic [NumOperands-1:0] used;
     logic [NumOperands-1:0] keep;        // results that must not lie in the current version
@@ -79,11 +80,12 @@ module lathe_desc_check
       end
       UnitUpdate: begin
         uses.op_ok = desc_i.op <= UpdateUnpin;
-        if (desc_i.op[1:0] == UpdateMomentum[1:0]) begin
+        if (desc_i.op[2:0] == UpdateMomentum[2:0]) begin
           {uses.stochastic, uses.mn} = '1;
           uses.used = 5'b11111;
           uses.keep = 5'b10100;
         end
+        uses.slot = desc_i.op == UpdateRestore || desc_i.op == UpdateUnpin;
       end
       UnitDma: begin
         uses.op_ok = desc_i.op == DmaLoad || desc_i.op == DmaStore;
@@ -122,6 +124,7 @@ module lathe_desc_check
     logic                   m_one;
     logic                   n_range;  // 2 to 64
     logic                   k_large;
+    logic                   k_slot;   // 0 to 3
   } parts_t;
   parts_t parts, parts_q;
   logic   dact, fields, dims, shape;
@@ -131,7 +134,7 @@ module lathe_desc_check
     for (int unsigned i = 0; i < NumOperands; i++) begin
       parts.given[i] = {addr[i], stride[i], space[i], exp[i]} != '0;
       parts.odd[i] = space[i] != SpaceAbsolute &&
-                     (request_i || space[i] == 2'd3 || exp[i][5:4] != 2'd0 || (uses_q.keep[i] && space[i] == SpaceCurrent));
+                     ((request_i && (space[i] != SpaceCurrent || i == 2)) || space[i] == 2'd3 || exp[i][5:4] != 2'd0 || (uses_q.keep[i] && space[i] == SpaceCurrent));
     end
     parts.reserved = (desc_i & ReservedMask) != '0;
     parts.options = {desc_i.trans_a, desc_i.trans_b, desc_i.bias, desc_i.act, desc_i.dact, desc_i.int8,
@@ -152,11 +155,12 @@ module lathe_desc_check
     parts.m_one = desc_i.m == 16'd1;
     parts.n_range = desc_i.n >= 16'd2 && desc_i.n <= 16'd64;
     parts.k_large = desc_i.k > 16'd16384;
+    parts.k_slot = desc_i.k[15:2] == '0;
   end
   always_comb begin
     operand_bad = (uses_q.used & parts_q.odd) | (~uses_q.used & parts_q.given);
     fields = parts_q.reserved || (!uses_q.gemm && parts_q.options) || parts_q.clash || parts_q.other;
-    dims = (!uses_q.mn && !(parts_q.m_zero && parts_q.n_zero)) || (!uses_q.k && !parts_q.k_zero) || (!uses_q.mem && parts_q.mem);
+    dims = (!uses_q.mn && !(parts_q.m_zero && parts_q.n_zero)) || (!uses_q.k && !parts_q.k_zero && !(uses_q.slot && parts_q.k_slot)) || (!uses_q.mem && parts_q.mem);
     shape = uses_q.mn && (parts_q.m_zero || parts_q.n_zero);
     unique case (desc_i.unit)
       UnitGemm:   shape |= parts_q.k_zero || parts_q.k_large;

@@ -174,8 +174,8 @@ module lathe_weights
   end
 
   // ---- Where the slots lie: one adder, a slot a cycle ----
-  logic [15:0] first_q [Slots];
-  logic [16:0] sum_q;  // first word of the slot whose turn it is; in the end that behind the last one
+  logic [16:0] first_q [Slots];  // top bit: beyond any scratchpad
+  logic [16:0] sum_q;            // first word of the slot whose turn it is; in the end that behind the last one
   logic [15:0] size_q;
   flags_t      turn_q;
   always_ff @(posedge clk_i) begin
@@ -186,17 +186,17 @@ module lathe_weights
       turn_q <= init_i ? flags_t'(1) : turn_q << 1;
       if (init_i) size_q <= init_group_i.size;
       if (init_i) sum_q <= {1'b0, init_group_i.base};
-      else if (turn_q != '0) sum_q <= sum_q + {1'b0, size_q};
-      for (int unsigned s = 0; s < Slots; s++) if (turn_q[s]) first_q[s] <= sum_q[15:0];
+      else if (turn_q != '0) sum_q <= {1'b0, sum_q[15:0]} + {1'b0, size_q} | {sum_q[16], 16'd0};
+      for (int unsigned s = 0; s < Slots; s++) if (turn_q[s]) first_q[s] <= sum_q;
     end
-    base_current_o <= first_q[slot_q];
-    base_next_o <= first_q[next_q];
-    base_held_o <= first_q[held_q];
+    base_current_o <= first_q[slot_q][15:0];
+    base_next_o <= first_q[next_q][15:0];
+    base_held_o <= first_q[held_q][15:0];
   end
 
   always_ff @(posedge clk_i) begin
     fault_q <= por_ni && fault_valid_i;
-    for (int unsigned s = 0; s < Slots; s++) fault_in[s] <= fault_addr_i >= first_q[s];
+    for (int unsigned s = 0; s < Slots; s++) fault_in[s] <= {1'b0, fault_addr_i} >= first_q[s];
     fault_in[Slots] <= {1'b0, fault_addr_i} >= sum_q;
   end
 
