@@ -160,7 +160,8 @@ def test_what_a_request_may_hold(base):
     (SGD, {}, Error.BAD_UNIT), (COMMIT, {}, Error.BAD_UNIT), (COMMIT, dict(op=9, wait_mask=1), Error.BAD_UNIT),
     (MEASURE, dict(wait_mask=1), Error.BAD_OP), (SCAN, dict(n=1), Error.BAD_OP), (SAMPLE, dict(op=5), Error.BAD_OP),
     (GEMM, dict(chain=1, overlap=1), Error.BAD_FIELD), (GEMM, dict(overlap=3), Error.BAD_FIELD),
-    (GEMM, dict(t1_space="next", m=0), Error.BAD_FIELD), (GEMM, dict(t1_space="current", m=0), Error.BAD_SHAPE), (LOAD, dict(t2_space="current"), Error.BAD_FIELD),
+    (GEMM, dict(t1_space="next", m=0), Error.BAD_FIELD), (GEMM, dict(t1_space="current", m=0), Error.BAD_SHAPE),
+    (LOAD, dict(t2_space="current"), Error.BAD_FIELD),
     (LOAD, dict(post_mask=0x8000, mem_addr=8), Error.BAD_FIELD), (GEMM, dict(m=0), Error.BAD_SHAPE),
     (GEMM, dict(t2_addr=8192 - 15), Error.OUT_OF_SCRATCHPAD), (LOAD, dict(mem_addr=8), Error.MISALIGNED),
 ])
