@@ -22,9 +22,20 @@ class Operand(NamedTuple):
     result: bool
 
 
+#: Operands of a descriptor.
+OPERANDS = 6
+#: Operations of update that change weights.
+STEPS = (UpdateOp.SGD, UpdateOp.MOMENTUM, UpdateOp.NESTEROV, UpdateOp.ADAM)
+#: Those that name a slot.
+_SLOT_OPS = (UpdateOp.RESTORE, UpdateOp.UNPIN)
+_SLOTS = 4
+#: Most words that a step takes.
+_MAX_STEP_WORDS = 65535
 #: Fields that only some operations use; all others must leave them zero.
-_GEMM = {"trans_a", "trans_b", "bias", "act", "dact", "stochastic", "int8", "int8_result", "accumulate", "colsum", "chain", "overlap"}
-_OPTIONS = _GEMM | {"greedy", "gshift", "sequence_words", "mem_addr", "mem_stride", "norm", "clip", "t5_addr", "t5_stride", "t5_exp", "t5_space"}
+_GEMM = {"trans_a", "trans_b", "bias", "act", "dact", "stochastic", "int8", "int8_result", "accumulate", "colsum", "chain", "overlap",
+         "norm"}
+_STEP = {"stochastic", "clip", "int8_result"}
+_OPTIONS = _GEMM | _STEP | {"greedy", "gshift", "sequence_words", "mem_addr", "mem_stride"}
 #: (unit, op): (options used, dimensions used).
 _USES: dict[tuple[int, int], tuple[set[str], set[str]]] = {
     (Unit.GEMM, GemmOp.MATMUL): (_GEMM, {"m", "n", "k"}),
@@ -33,12 +44,9 @@ _USES: dict[tuple[int, int], tuple[set[str], set[str]]] = {
     (Unit.POLICY, PolicyOp.EVALUATE): (set(), {"m", "n"}),
     (Unit.POLICY, PolicyOp.MEASURE): (set(), {"m", "n"}),
     (Unit.POLICY, PolicyOp.SCAN): (set(), {"m", "n"}),
-    (Unit.UPDATE, UpdateOp.MOMENTUM): ({"stochastic"}, {"m", "n"}),
-    (Unit.UPDATE, UpdateOp.COMMIT): (set(), set()),
-    (Unit.UPDATE, UpdateOp.ROLLBACK): (set(), set()),
-    (Unit.UPDATE, UpdateOp.RESTORE): (set(), set()),
-    (Unit.UPDATE, UpdateOp.PIN): (set(), set()),
-    (Unit.UPDATE, UpdateOp.UNPIN): (set(), set()),
+    **{(Unit.UPDATE, op): (_STEP, {"m", "n"}) for op in STEPS},
+    **{(Unit.UPDATE, op): (set(), set()) for op in (UpdateOp.COMMIT, UpdateOp.ROLLBACK, UpdateOp.PIN)},
+    **{(Unit.UPDATE, op): (set(), {"k"}) for op in _SLOT_OPS},
     (Unit.DMA, DmaOp.LOAD): ({"mem_addr", "mem_stride"}, {"m", "n"}),
     (Unit.DMA, DmaOp.STORE): ({"mem_addr", "mem_stride"}, {"m", "n"}),
 }
@@ -88,8 +96,14 @@ def operands(d: dict[str, int], lanes: int) -> dict[int, Operand]:
         return {0: matrix(m, n), 1: words(m, record_words(lanes)), 2: words(m, 1, result=True)}
     if kind == (Unit.POLICY, PolicyOp.SCAN):
         return {1: words(m, record_words(lanes)), 2: words(m, record_words(lanes), result=True)}
-    if kind == (Unit.UPDATE, UpdateOp.MOMENTUM):
-        return {i: words(1, n, result=i in (2, 4)) for i in range(5)}
+    if d["unit"] == Unit.UPDATE and d["op"] in STEPS:
+        used = {i: words(1, m * n, result=i == 2) for i in range(3)}
+        if d["op"] != UpdateOp.SGD:
+            moments = 2 * m * n if d["op"] == UpdateOp.ADAM else m * n
+            used |= {3: words(1, moments), 4: words(1, moments, result=True)}
+        if d["int8_result"]:
+            used[5] = words(1, -(-m // 2) * n, result=True)
+        return used
     if kind == (Unit.DMA, DmaOp.LOAD):
         return {2: words(m, n, result=True)}
     if kind == (Unit.DMA, DmaOp.STORE):
@@ -97,48 +111,48 @@ def operands(d: dict[str, int], lanes: int) -> dict[int, Operand]:
     return {}
 
 
-def _bad_field(d: dict[str, int], used: dict[int, Operand]) -> bool:
+def _bad_field(d: dict[str, int], used: dict[int, Operand], request: bool) -> bool:
+    if request and any(d[name] for name in _PROGRAM_ONLY):
+        return True
     options, dims = _USES[d["unit"], d["op"]]
     if any(d[name] for name in _OPTIONS if name not in options):
         return True
-    slot = (d["unit"], d["op"]) in ((Unit.UPDATE, UpdateOp.RESTORE), (Unit.UPDATE, UpdateOp.UNPIN))
-    if any(d[name] for name in ("m", "n", "k") if name not in dims and not (name == "k" and slot)) or (slot and d["k"] > 3):
+    if any(d[name] for name in ("m", "n", "k") if name not in dims):
         return True
     codes = set(Act)
     if d["act"] not in codes or d["dact"] not in codes or (d["act"] and d["dact"]):
         return True
     fourth = bool(d["dact"]) + d["accumulate"] + d["colsum"]  # uses of operand 4
-    if fourth > 1 or (d["bias"] and d["accumulate"]) or (d["int8_result"] and fourth):
+    if fourth > 1 or (d["bias"] and d["accumulate"]) or (d["int8_result"] and (fourth or d["norm"])):
+        return True
+    if d["unit"] == Unit.UPDATE and d["op"] in _SLOT_OPS and d["k"] >= _SLOTS:
         return True
     if (d["int8"] and (d["dact"] or d["colsum"])) or (d["chain"] and (d["trans_a"] or not d["overlap"])):
         return True
-    load = (d["unit"], d["op"]) == (Unit.DMA, DmaOp.LOAD)
-    for i in range(5):
+    installs = (d["unit"], d["op"]) == (Unit.DMA, DmaOp.LOAD) and not request
+    for i in range(OPERANDS):
         space, exp = d[f"t{i}_space"], d[f"t{i}_exp"]
         if i not in used:
             if space or exp or d[f"t{i}_addr"] or d[f"t{i}_stride"]:
                 return True
         elif space not in set(Space) or (space != Space.ABSOLUTE and exp >= LOGICAL):
             return True
-        elif used[i].result and space == Space.CURRENT and not load:
+        elif used[i].result and space == Space.CURRENT and not installs:
+            return True
+        elif request and space == Space.NEXT:
             return True
     return False
 
 
-def _not_of_a_request(d: dict[str, int], used: dict[int, Operand]) -> bool:
-    return any(d[name] for name in _PROGRAM_ONLY) or any(
-        d[f"t{i}_space"] not in ((Space.ABSOLUTE,) if t.result else (Space.ABSOLUTE, Space.CURRENT)) for i, t in used.items())
-
-
 def _bad_shape(d: dict[str, int], used: dict[int, Operand]) -> bool:
     dims = _USES[d["unit"], d["op"]][1]
-    if any(d[name] == 0 for name in dims):
+    if any(d[name] == 0 for name in dims if d["unit"] != Unit.UPDATE or name != "k"):
         return True
     if d["unit"] == Unit.GEMM and d["k"] > MAX_K:
         return True
     if d["unit"] == Unit.POLICY and not 2 <= d["n"] <= 64:
         return True
-    if d["unit"] == Unit.UPDATE and dims and d["m"] != 1:
+    if d["unit"] == Unit.UPDATE and ((d["m"] > 1 and not d["int8_result"]) or d["m"] * d["n"] > _MAX_STEP_WORDS):
         return True
     dense = (d["unit"], d["op"]) == (Unit.POLICY, PolicyOp.SCAN)
     return any(t.rows > 1 and (d[f"t{i}_stride"] < t.words or (dense and d[f"t{i}_stride"] > t.words)) for i, t in used.items())
@@ -170,7 +184,7 @@ def check(words: np.ndarray, *, lanes: int, scratchpad_words: int, slot_words: i
     if (d["unit"], d["op"]) not in _USES or (request and d["unit"] == Unit.POLICY and d["op"] in _NOT_REQUESTED):
         return Error.BAD_OP
     used = operands(d, lanes)
-    if reserved_bits(words) or _bad_field(d, used) or (request and _not_of_a_request(d, used)):
+    if reserved_bits(words) or _bad_field(d, used, request):
         return Error.BAD_FIELD
     if _bad_shape(d, used):
         return Error.BAD_SHAPE

@@ -48,7 +48,7 @@ Error = _enum("Error", _SPEC["error"])
 OPS: dict[int, type[IntEnum]] = {Unit[name.upper()]: enum for name, enum in
                                  (("gemm", GemmOp), ("policy", PolicyOp), ("update", UpdateOp), ("dma", DmaOp))}
 #: Fields that hold a code rather than a number (``op`` depends on the unit, see OPS).
-ENUMS: dict[str, type[IntEnum]] = {"unit": Unit, "act": Act, "dact": Act} | {f"t{i}_space": Space for i in range(5)}
+ENUMS: dict[str, type[IntEnum]] = {"unit": Unit, "act": Act, "dact": Act} | {f"t{i}_space": Space for i in range(6)}
 
 _PLACES = [(name, field.word, field.lsb, (1 << field.width) - 1) for name, field in FIELDS.items()]
 

@@ -14,12 +14,13 @@ LOSS = dict(unit="policy", op="loss", m=8, n=3, t0_stride=1, t1_stride=1, t2_str
 EVALUATE = dict(unit="policy", op="evaluate", m=8, n=3, t0_stride=1, t1_stride=2, t2_addr=100, t2_stride=2)
 MEASURE = EVALUATE | dict(op="measure")
 SEQUENCES = LOSS | dict(sequence_words=1, t4_stride=1)
-SGD = dict(unit="update", op="momentum", m=1, n=100, t2_space="next", t4_space="next", t4_addr=400)
+MOMENTUM = dict(unit="update", op="momentum", m=1, n=100, t2_space="next", t4_space="next", t4_addr=400)
+STEP = dict(unit="update", op="sgd", m=1, n=100, t2_addr=100)
 LOAD = dict(unit="dma", op="load", m=4, n=5, t2_stride=5, mem_addr=64, mem_stride=80)
 STORE = dict(unit="dma", op="store", m=4, n=5, t0_stride=5, mem_addr=64, mem_stride=80)
 COMMIT = dict(unit="update", op="commit")
 SCAN = dict(unit="policy", op="scan", m=8, n=3, t1_stride=1, t2_addr=100, t2_stride=1)
-GOOD = [GEMM, SAMPLE, LOSS, EVALUATE, MEASURE, SEQUENCES, SCAN, SGD, LOAD, STORE, COMMIT, dict(unit="update", op="rollback")]
+GOOD = [GEMM, SAMPLE, LOSS, EVALUATE, MEASURE, SEQUENCES, SCAN, MOMENTUM, STEP, LOAD, STORE, COMMIT, dict(unit="update", op="rollback")]
 
 
 def verdict(base, **change):
@@ -90,14 +91,30 @@ def test_good_descriptors_pass(base):
     (GEMM, dict(colsum=1, t4_addr=8191), Error.OUT_OF_SCRATCHPAD),
     *[(GEMM, dict.fromkeys(pair, 1) | (dict(t4_stride=2) if {"dact", "accumulate"} & set(pair) else {}), Error.BAD_FIELD) for pair in (
         ("dact", "accumulate"), ("dact", "colsum"), ("accumulate", "colsum"), ("bias", "accumulate"), ("int8", "dact"),
-        ("int8", "colsum"), ("int8_result", "dact"), ("int8_result", "accumulate"), ("int8_result", "colsum"))],
+        ("int8", "colsum"), ("int8_result", "dact"), ("int8_result", "accumulate"), ("int8_result", "colsum"), ("int8_result", "norm"))],
     *[(GEMM, dict.fromkeys(pair, 1) | (dict(t4_stride=2) if {"dact", "accumulate"} & set(pair) else {}), Error.NONE) for pair in (
         ("int8", "accumulate"), ("int8", "bias"), ("int8_result", "bias"), ("int8", "int8_result"), ("bias", "colsum"),
-        ("bias", "dact"), ("act", "colsum"), ("act", "accumulate"), ("chain", "overlap"), ("int8_result", "act"))],
+        ("bias", "dact"), ("act", "colsum"), ("act", "accumulate"), ("chain", "overlap"), ("int8_result", "act"), ("norm", "colsum"),
+        ("norm", "stochastic"))],
     (GEMM, dict(chain=1), Error.BAD_FIELD), (GEMM, dict(chain=1, overlap=3, trans_a=1), Error.BAD_FIELD),
     (GEMM, dict(overlap=3, trans_a=1), Error.NONE), (GEMM, dict(k=16385, int8=1), Error.BAD_SHAPE),
-    *[(base, {name: 1}, Error.BAD_FIELD) for base in (SAMPLE, LOSS, EVALUATE, MEASURE, SCAN, SGD, LOAD, STORE, COMMIT)
-      for name in ("int8", "int8_result", "accumulate", "colsum", "chain", "overlap")],
+    *[(base, {name: 1}, Error.BAD_FIELD) for base in (SAMPLE, LOSS, EVALUATE, MEASURE, SCAN, MOMENTUM, LOAD, STORE, COMMIT)
+      for name in ("int8", "accumulate", "colsum", "chain", "overlap", "norm")],
+    *[(base, {name: 1}, Error.BAD_FIELD) for base in (GEMM, SAMPLE, LOSS, EVALUATE, MEASURE, SCAN, LOAD, STORE, COMMIT)
+      for name in ("clip", "t5_addr", "t5_stride", "t5_exp", "t5_space", *(() if base is GEMM else ("int8_result",)))],
+    (MOMENTUM, dict(op="restore"), Error.BAD_FIELD), (MOMENTUM, dict(op="unpin", k=3), Error.BAD_FIELD),
+    *[(COMMIT, dict(op=op, k=k), error) for op in ("restore", "unpin")
+      for k, error in ((0, Error.NONE), (3, Error.NONE), (4, Error.BAD_FIELD), (0x8000, Error.BAD_FIELD))],
+    (COMMIT, dict(op="pin"), Error.NONE), (COMMIT, dict(op="pin", k=1), Error.BAD_FIELD), (COMMIT, dict(k=1), Error.BAD_FIELD),
+    *[(MOMENTUM, dict(op=op, clip=1, stochastic=1), Error.NONE) for op in ("momentum", "nesterov")],
+    (MOMENTUM, dict(op="sgd"), Error.BAD_FIELD), (STEP, dict(clip=1), Error.NONE), (STEP, dict(t4_addr=1), Error.BAD_FIELD),
+    (MOMENTUM, dict(op="adam", t4_addr=300), Error.NONE), (MOMENTUM, dict(op="adam", t4_addr=301), Error.OUT_OF_SCRATCHPAD),
+    (MOMENTUM, dict(op="adam", t4_addr=0, t3_addr=8192 - 199), Error.OUT_OF_SCRATCHPAD),
+    (MOMENTUM, dict(t5_exp=1), Error.BAD_FIELD), (STEP, dict(int8_result=1, t5_exp=3, t5_addr=8192 - 100), Error.NONE),
+    (STEP, dict(int8_result=1, t5_addr=8192 - 99), Error.OUT_OF_SCRATCHPAD), (STEP, dict(int8_result=1, t5_space=1), Error.BAD_FIELD),
+    (STEP, dict(int8_result=1, m=5, t5_addr=8192 - 300), Error.NONE), (STEP, dict(int8_result=1, m=6, t1_addr=8192 - 599),
+                                                                      Error.OUT_OF_SCRATCHPAD),
+    (STEP, dict(int8_result=1, m=656, n=100), Error.BAD_SHAPE), (STEP, dict(int8_result=1, m=655, n=100), Error.OUT_OF_SCRATCHPAD),
     (SAMPLE, dict(stochastic=1), Error.BAD_FIELD), (SAMPLE, dict(k=1), Error.BAD_FIELD), (SAMPLE, dict(t1_stride=1), Error.BAD_FIELD),
     *[(base, {name: 1}, Error.BAD_FIELD) for base in (EVALUATE, MEASURE)
       for name in ("stochastic", "greedy", "gshift", "t3_stride", "t4_stride", "sequence_words")],
@@ -113,8 +130,8 @@ def test_good_descriptors_pass(base):
     (SCAN, dict(m=1, t1_stride=9, t2_stride=0), Error.NONE), (SCAN, dict(t2_addr=8192 - 8), Error.NONE),
     (SCAN, dict(t1_addr=8192 - 7), Error.OUT_OF_SCRATCHPAD),
     (LOSS, dict(greedy=1), Error.BAD_FIELD), (LOSS, dict(gshift=31, stochastic=1), Error.NONE),
-    (SGD, dict(t2_space="current"), Error.BAD_FIELD), (SGD, dict(t4_space="current"), Error.BAD_FIELD),
-    (SGD, dict(t2_space="absolute", t0_space="current", t3_space="current"), Error.NONE), (SGD, dict(k=1), Error.BAD_FIELD),
+    (MOMENTUM, dict(t2_space="current"), Error.BAD_FIELD), (MOMENTUM, dict(t4_space="current"), Error.BAD_FIELD),
+    (MOMENTUM, dict(t2_space="absolute", t0_space="current", t3_space="current"), Error.NONE), (MOMENTUM, dict(k=1), Error.BAD_FIELD),
     (COMMIT, dict(m=1), Error.BAD_FIELD), (COMMIT, dict(t0_addr=1), Error.BAD_FIELD), (COMMIT, dict(stochastic=1), Error.BAD_FIELD),
     (LOAD, dict(t0_stride=5), Error.BAD_FIELD), (STORE, dict(t2_stride=5), Error.BAD_FIELD),
     (LOAD, dict(t2_space="current"), Error.NONE), (LOAD, dict(bias=1), Error.BAD_FIELD),
@@ -127,14 +144,14 @@ def test_good_descriptors_pass(base):
     (GEMM, dict(bias=1), Error.NONE), (GEMM, dict(dact="tanh", t4_stride=1), Error.BAD_SHAPE),
     (SAMPLE, dict(n=1), Error.BAD_SHAPE), (SAMPLE, dict(n=65, t0_stride=9), Error.BAD_SHAPE),
     (SAMPLE, dict(n=64, t0_stride=8), Error.NONE), (SAMPLE, dict(t2_stride=0), Error.BAD_SHAPE),
-    (LOSS, dict(t1_stride=0), Error.BAD_SHAPE), (SGD, dict(m=2), Error.BAD_SHAPE), (SGD, dict(m=0), Error.BAD_SHAPE),
-    (SGD, dict(n=0), Error.BAD_SHAPE), (LOAD, dict(t2_stride=4), Error.BAD_SHAPE), (LOAD, dict(mem_stride=16), Error.NONE),
+    (LOSS, dict(t1_stride=0), Error.BAD_SHAPE), (MOMENTUM, dict(m=2), Error.BAD_SHAPE), (MOMENTUM, dict(m=0), Error.BAD_SHAPE),
+    (MOMENTUM, dict(n=0), Error.BAD_SHAPE), (LOAD, dict(t2_stride=4), Error.BAD_SHAPE), (LOAD, dict(mem_stride=16), Error.NONE),
     (GEMM, dict(t2_addr=8192 - 16), Error.NONE), (GEMM, dict(t2_addr=8192 - 15), Error.OUT_OF_SCRATCHPAD),
     (GEMM, dict(t2_space="next", t2_addr=500 - 16), Error.NONE),
     (GEMM, dict(t2_space="next", t2_addr=500 - 15), Error.OUT_OF_SCRATCHPAD),
     (GEMM, dict(m=65535, t0_stride=65535), Error.OUT_OF_SCRATCHPAD),
     (GEMM, dict(bias=1, t3_addr=8192 - 2), Error.NONE), (GEMM, dict(bias=1, t3_addr=8191), Error.OUT_OF_SCRATCHPAD),
-    (SGD, dict(t4_addr=401), Error.OUT_OF_SCRATCHPAD), (STORE, dict(t0_addr=8192 - 20), Error.NONE),
+    (MOMENTUM, dict(t4_addr=401), Error.OUT_OF_SCRATCHPAD), (STORE, dict(t0_addr=8192 - 20), Error.NONE),
     (STORE, dict(t0_addr=8192 - 19), Error.OUT_OF_SCRATCHPAD),
     (LOAD, dict(mem_addr=8), Error.MISALIGNED), (STORE, dict(mem_stride=81), Error.MISALIGNED),
     (LOAD, dict(mem_addr=8, t2_addr=8192), Error.OUT_OF_SCRATCHPAD), (LOAD, dict(mem_addr=8, m=0), Error.BAD_SHAPE),
@@ -157,10 +174,10 @@ def test_what_a_request_may_hold(base):
 
 
 @pytest.mark.parametrize("base, change, error", [
-    (SGD, {}, Error.BAD_UNIT), (COMMIT, {}, Error.BAD_UNIT), (COMMIT, dict(op=9, wait_mask=1), Error.BAD_UNIT),
+    (MOMENTUM, {}, Error.BAD_UNIT), (COMMIT, {}, Error.BAD_UNIT), (COMMIT, dict(op=9, wait_mask=1), Error.BAD_UNIT),
     (MEASURE, dict(wait_mask=1), Error.BAD_OP), (SCAN, dict(n=1), Error.BAD_OP), (SAMPLE, dict(op=5), Error.BAD_OP),
     (GEMM, dict(chain=1, overlap=1), Error.BAD_FIELD), (GEMM, dict(overlap=3), Error.BAD_FIELD),
-    (GEMM, dict(t1_space="next", m=0), Error.BAD_FIELD), (GEMM, dict(t1_space="current", m=0), Error.BAD_SHAPE),
+    (GEMM, dict(t1_space="next", m=0), Error.BAD_FIELD), (GEMM, dict(t1_space="current"), Error.NONE),
     (LOAD, dict(t2_space="current"), Error.BAD_FIELD),
     (LOAD, dict(post_mask=0x8000, mem_addr=8), Error.BAD_FIELD), (GEMM, dict(m=0), Error.BAD_SHAPE),
     (GEMM, dict(t2_addr=8192 - 15), Error.OUT_OF_SCRATCHPAD), (LOAD, dict(mem_addr=8), Error.MISALIGNED),

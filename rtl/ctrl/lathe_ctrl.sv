@@ -337,11 +337,12 @@ module lathe_ctrl
   logic                 post, overflow, saturations_valid, retire_ready, check, conflict;
   logic [UnitW-1:0]     finish_unit, retire_unit;
   logic [31:0]          saturations;
-  logic                 lookup, result_assign, result_fixed;
+  logic                 lookup, result_assign, result_static;
   logic [6:0]           source_index, result_index;
-  logic [ExpW-1:0]      source_exp, result_exp, fixed_exp;
+  logic [ExpW-1:0]      source_exp, result_exp, assign_exp;
   tops_t                retire;
-  ref_t [1:0]           retiring;
+  ref_t [NumResults-1:0] retiring;
+  ref_t                 grow;
   cmd_t                 cmd;
   info_t                start_info, finish_info;
 
@@ -411,9 +412,11 @@ module lathe_ctrl
     .source_exp_i(source_exp),
     .result_o(result_index),
     .result_exp_i(result_exp),
+    .result_static_i(result_static),
     .assign_o(result_assign),
-    .fixed_o(result_fixed),
-    .fixed_exp_o(fixed_exp),
+    .assign_exp_o(assign_exp),
+    .grow_o(grow),
+    .update_cfg_i(update_cfg_o),
     .cmd_valid_o,
     .cmd_ready_i,
     .cmd_o(cmd),
@@ -436,7 +439,7 @@ module lathe_ctrl
     .program_o(occupied),
     .request_o(request_occupied),
     .check_i(check),
-    .ref_i(start_info.result),
+    .ref_i({grow, start_info.result}),
     .retiring_i(retiring),
     .conflict_o(conflict)
   );
@@ -473,9 +476,9 @@ module lathe_ctrl
     .source_exp_o(source_exp),
     .result_i(result_index),
     .result_exp_o(result_exp),
+    .result_static_o(result_static),
     .assign_i(result_assign),
-    .fixed_i(result_fixed),
-    .fixed_exp_i(fixed_exp),
+    .assign_exp_i(assign_exp),
     .retire_valid_i(retire_valid),
     .retire_ready_o(retire_ready),
     .retire_i(retire),

@@ -11,6 +11,7 @@ package lathe_ctrl_pkg;
   localparam int unsigned NumQueues = NumUnits + 1;  // one more for the request
   localparam int unsigned QueueW = $clog2(NumQueues);
   localparam int unsigned RequestQueue = NumUnits;
+  localparam int unsigned NumResults = 3;    // of a command, that have an exponent: operands 2, 4 and 5
   localparam int unsigned FlightDepth = 4;   // commands that gemm works on at once; the other units take one
 
   // A checked descriptor. Until issue resolves it, cmd.t[i].exp holds {space, exponent register}.
@@ -26,20 +27,20 @@ package lathe_ctrl_pkg;
     logic [6:0] index;
   } ref_t;
 
-  // What a running command needs when it is done. Results: operands 2 and 4.
+  // What a running command needs when it is done.
   typedef struct packed {
     logic [NumSemaphores-1:0] post_mask;
     logic [PcW-1:0]           pc;
     logic                     request; // it belongs to the request, not to the program
     logic                     more;    // other pieces of the command follow
     logic                     int8;    // result 0 is int8
-    ref_t [1:0]               result;
+    ref_t [NumResults-1:0]    result;
   } info_t;
 
-  // What enters the histories when a command is done.
+  // What enters the histories when a command is done. Result 2 is an int8 copy of result 0.
   typedef struct packed {
     logic                   int8;
-    ref_t [1:0]             result;
+    ref_t [NumResults-1:0]  result;
     logic [1:0][ExpW-1:0]   top;
   } tops_t;
 

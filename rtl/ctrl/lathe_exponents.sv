@@ -20,15 +20,15 @@ module lathe_exponents
   output logic [ExpW-1:0]   source_exp_o,
   input  logic [6:0]        result_i,
   output logic [ExpW-1:0]   result_exp_o,
-  input  logic              assign_i,        // the exponent of the result's data becomes that of its next write, or
-  input  logic              fixed_i,         //   this one; the lookups of this cycle and the next give what was there before
-  input  logic [ExpW-1:0]   fixed_exp_i,
+  output logic              result_static_o,
+  input  logic              assign_i,        // the result's data is given an exponent,
+  input  logic [ExpW-1:0]   assign_exp_i,    //   in the cycle of the answer; lookups before the next cycle give what was there before
 
   // Retire: the histories take the tops in the cycles that follow. A reset of the chip does not stop that.
   input  logic              retire_valid_i,
   output logic              retire_ready_o,
   input  tops_t             retire_i,
-  output ref_t [1:0]        retiring_o,      // registers that still have to take a top
+  output ref_t [NumResults-1:0] retiring_o,      // registers that still have to take a top
   output logic              retired_o,       // pulse: one of these is done
 
   // Host: held until ready; data in the cycle of ready. Read: exp [7:0], next [15:8], static [16].
@@ -82,7 +82,9 @@ module lathe_exponents
   tops_t                          tops_q;
   logic [3:0]                     step_q;
   next_t                          own, own_q;
-  logic                           second_q, go, last_q, taken;
+  logic [1:0]                     which, which_q;  // of the results; the next one, the one whose turn it is
+  logic [NumResults-1:0]          writes;          // that still have to take a top when it is done
+  logic                           go, last_q, taken;
   logic                           host, host_q;      // the host is about to be answered
   logic                           working, idle_q;   // neither works on a top nor on that
   logic [6:0]                     index_q;  // of the register whose turn it is, else the host's
@@ -95,9 +97,9 @@ module lathe_exponents
   assign go = working_q && (step_q != '0 || !lookup_i);
   assign taken = retire_valid_i && retire_ready_o;
   always_comb begin
-    working = working_q;
-    if (taken) working = retire_i.result[0].write || retire_i.result[1].write;
-    else if (last_q) working = !second_q && tops_q.result[1].write;
+    for (int unsigned r = 0; r < NumResults; r++) writes[r] = taken ? retire_i.result[r].write : tops_q.result[r].write && which_q != 2'(r);
+    which = writes[0] ? 2'd0 : writes[1] ? 2'd1 : 2'd2;
+    working = (taken || last_q) ? writes != '0 : working_q;
   end
   assign word = own_q.tracked ? read : {WordTops{Empty}};
   always_comb begin
@@ -122,7 +124,7 @@ module lathe_exponents
 
   always_ff @(posedge clk) begin
     if (!por_ni) begin
-      {tops_q.result[0].write, tops_q.result[1].write} <= '0;
+      for (int unsigned r = 0; r < NumResults; r++) tops_q.result[r].write <= 1'b0;
       step_q <= '0;
       {working_q, idle_q, last_q} <= '0;
     end else begin
@@ -130,26 +132,24 @@ module lathe_exponents
       last_q <= step_q == LastStep - 4'd1;
       idle_q <= ready_o && !working && !host;
       if (go) step_q <= last_q ? '0 : step_q + 4'd1;
-      if (last_q) tops_q.result[second_q].write <= 1'b0;
+      if (last_q) tops_q.result[which_q].write <= 1'b0;
       if (taken) tops_q <= retire_i;
     end
   end
   always_ff @(posedge clk) begin
-    if (taken) second_q <= !retire_i.result[0].write;
-    else if (last_q) second_q <= 1'b1;
-    if (taken) index_q <= retire_i.result[0].write ? retire_i.result[0].index : retire_i.result[1].index;
-    else if (last_q) index_q <= tops_q.result[1].index;
+    if (taken || last_q) which_q <= which;
+    if (taken || last_q) index_q <= taken ? retire_i.result[which].index : tops_q.result[which].index;
     else if (!working_q) index_q <= logical(host_index_i);
   end
   always_ff @(posedge clk) begin
     if (working_q) begin
       if (step_q == '0) own_q <= own;
       word_q <= {word[WordTops-2:0], carry_q};
-      carry_q <= (step_q == '0) ? tops_q.top[second_q] : word[WordTops-1];
+      carry_q <= (step_q == '0) ? tops_q.top[which_q == 2'd1] : word[WordTops-1];
       for (int unsigned i = 0; i < 2; i++) pair_q[i] <= max8(word_q[2*i], word_q[2*i+1]);
       four_q <= max8(pair_q[0], pair_q[1]);
       best_q <= (step_q == 4'd4) ? four_q : max8(best_q, four_q);
-      scaled_q <= (ExpW+2)'(signed'(best_q)) - ((tops_q.int8 && !second_q) ? (ExpW+2)'(6) : (ExpW+2)'(14));
+      scaled_q <= (ExpW+2)'(signed'(best_q)) - ((which_q == 2'd2 || (tops_q.int8 && which_q == 2'd0)) ? (ExpW+2)'(6) : (ExpW+2)'(14));
     end
   end
   assign retire_ready_o = idle_q;
@@ -157,9 +157,9 @@ module lathe_exponents
   assign retired_o = last_q;
 
   // ---- Registers. The host waits for lookups and histories: its index comes into index_q, then it is answered ----
-  logic            asked_q, answer_q, look, host_look, host_write, assign_q, fixed_q, static_q, exp_we, next_we;
+  logic            asked_q, answer_q, look, host_look, host_write, assign_q, exp_we, next_we;
   logic [6:0]      next_windex, exp_windex, result_q;
-  logic [ExpW-1:0] exp_wdata, fixed_exp_q;
+  logic [ExpW-1:0] exp_wdata;
   next_t           next_wdata;
   logic            unused_host_wdata;
   assign unused_host_wdata = ^host_wdata_i[15:8];  // next is readable only
@@ -168,7 +168,7 @@ module lathe_exponents
   assign look = lookup_i || host_look;
   assign host_ready_o = answer_q;
   assign host_write = answer_q && host_valid_i && host_write_i;
-  assign host_rdata_o = {static_q, result_exp_o, source_exp_o};
+  assign host_rdata_o = {result_static_o, result_exp_o, source_exp_o};
   assign own = next_mem[lookup_i ? logical(result_i) : index_q];
 
   always_ff @(posedge clk) begin
@@ -181,10 +181,10 @@ module lathe_exponents
     end
     if (look) begin
       result_exp_o <= own.next;
-      static_q <= own.fixed;
+      result_static_o <= own.fixed;
       source_exp_o <= exp_mem[lookup_i ? source_i : host_index_i];
     end
-    if (lookup_i) {result_q, fixed_q, fixed_exp_q} <= {result_i, fixed_i, fixed_exp_i};
+    if (lookup_i) result_q <= result_i;
   end
 
   always_comb begin
@@ -196,7 +196,7 @@ module lathe_exponents
       exp_wdata = '0;
       next_wdata = '0;
     end else begin
-      exp_wdata = !assign_q ? host_wdata_i[ExpW-1:0] : fixed_q ? fixed_exp_q : result_exp_o;
+      exp_wdata = assign_q ? assign_exp_i : host_wdata_i[ExpW-1:0];
       next_wdata = answer_q ? '{fixed: host_wdata_i[16], tracked: 1'b0, next: host_wdata_i[ExpW-1:0]}
                             : '{fixed: own_q.fixed, tracked: 1'b1, next: own_q.fixed ? own_q.next : next_exp};
     end
@@ -215,9 +215,9 @@ module lathe_exponents
   always_ff @(posedge clk_i) begin
     if (checking_q && por_ni) begin
       assert (!lookup_i || ready_o) else $error("lookup while the registers are cleared");
-      for (int unsigned r = 0; r < 2; r++) begin
+      for (int unsigned r = 0; r < NumResults; r++) begin
         if (retire_valid_i && retire_i.result[r].write) begin
-          assert (retire_i.top[r] != Empty) else $error("top below -127");
+          assert (retire_i.top[r == 1] != Empty) else $error("top below -127");
         end
       end
     end

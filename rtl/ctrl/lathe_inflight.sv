@@ -22,20 +22,23 @@ module lathe_inflight
   output logic                request_o,    // a unit has one of the request
 
   input  logic                check_i,
-  input  ref_t [1:0]          ref_i,        // with check_i and in the cycle after it
-  input  ref_t [1:0]          retiring_i,   // registers whose commands are finished, but whose history is not
+  input  ref_t [NumResults:0] ref_i,        // with check_i and in the cycle after it
+  input  ref_t [NumResults-1:0] retiring_i, // registers whose commands are finished, but whose history is not
   output logic                conflict_o    // two cycles later: one of ref_i was among these, or a result of an unfinished command
 );
   localparam int unsigned PtrW = $clog2(FlightDepth);
 
-  function automatic logic clash(logic [6:0] index, ref_t [1:0] b);
-    return (b[0].write && index == b[0].index) || (b[1].write && index == b[1].index);
+  function automatic logic clash(logic [6:0] index, ref_t [NumResults-1:0] b);
+    logic any;
+    any = 1'b0;
+    for (int unsigned i = 0; i < NumResults; i++) any |= b[i].write && index == b[i].index;
+    return any;
   endfunction
 
   info_t info_mem [NumUnits*FlightDepth];
   logic [NumUnits-1:0][PtrW-1:0] rptr_q, wptr_q;
   logic [NumUnits-1:0][FlightDepth-1:0] valid;
-  ref_t [NumUnits-1:0][FlightDepth-1:0][1:0] ref_q;
+  ref_t [NumUnits-1:0][FlightDepth-1:0][NumResults-1:0] ref_q;
   logic [NumUnits-1:0] request;
   assign request_o = request != '0;
   always_ff @(posedge clk_i) begin
@@ -81,10 +84,11 @@ module lathe_inflight
     end
   end
 
-  logic [1:0][NumUnits-1:0][FlightDepth-1:0] clash_q;
-  logic [1:0]                                retiring_q;
+  logic [NumResults:0][NumUnits-1:0][FlightDepth-1:0] clash_q;
+  logic [NumResults:0]                                retiring_q, conflict;
+  always_comb for (int unsigned i = 0; i <= NumResults; i++) conflict[i] = ref_i[i].write && (clash_q[i] != '0 || retiring_q[i]);
   always_ff @(posedge clk_i) begin
-    for (int unsigned i = 0; i < 2; i++) begin
+    for (int unsigned i = 0; i <= NumResults; i++) begin
       if (check_i) begin
         for (int unsigned u = 0; u < NumUnits; u++) begin
           for (int unsigned s = 0; s < FlightDepth; s++) clash_q[i][u][s] <= valid[u][s] && clash(ref_i[i].index, ref_q[u][s]);
@@ -92,7 +96,7 @@ module lathe_inflight
         retiring_q[i] <= clash(ref_i[i].index, retiring_i);
       end
     end
-    conflict_o <= (ref_i[0].write && (clash_q[0] != '0 || retiring_q[0])) || (ref_i[1].write && (clash_q[1] != '0 || retiring_q[1]));
+    conflict_o <= conflict != '0;
   end
 
 `ifndef SYNTHESIS

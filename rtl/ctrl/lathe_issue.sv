@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Starts commands: takes the request's head or the first unit (lowest code) that has room, whose head's semaphores are all
 // positive and whose head's results no unfinished command writes; takes the semaphores, resolves addresses and exponents, one
-// source a cycle, and hands the command over, or its next piece. A plain matmul is offered 7 cycles after it could start. Does not retire.
+// source a cycle, and hands the command over, or its next piece. A plain matmul is offered 7 cycles after it could start. The results of
+// a step of update are given room to grow (numerics.md, section 9, "Range"). Does not retire.
 module lathe_issue
   import lathe_pkg::*;
   import lathe_desc_pkg::*;
@@ -52,9 +53,14 @@ module lathe_issue
   input  logic [ExpW-1:0]                        source_exp_i, // a cycle after lookup_o, like the other
   output logic [6:0]                             result_o,
   input  logic [ExpW-1:0]                        result_exp_i,
+  input  logic                                   result_static_i,
   output logic                                   assign_o,
-  output logic                                   fixed_o,
-  output logic [ExpW-1:0]                        fixed_exp_o,
+  output logic [ExpW-1:0]                        assign_exp_o, // in the cycle of the answer
+  output ref_t                                   grow_o,       // with info_o: the register whose next exponent a step looks up
+
+  // verilator lint_off UNUSEDSIGNAL
+  input  update_cfg_t                            update_cfg_i, // not all of it
+  // verilator lint_on UNUSEDSIGNAL
 
   output logic [NumUnits-1:0]                    cmd_valid_o,
   input  logic [NumUnits-1:0]                    cmd_ready_i,
@@ -117,19 +123,25 @@ module lathe_issue
   assign stop = request_q ? request_stop_i : stop_i;
 
   // ---- Check ----
-  logic       sgd;
-  logic [1:0] writes, writes_q;  // results that have an exponent: operands 2 and 4
-  assign sgd = update_q && entry_i.cmd.op == UpdateMomentum;
-  assign writes[0] = gemm_q || sgd || (policy_q && entry_i.cmd.op == PolicyLoss);
-  assign writes[1] = sgd || entry_i.cmd.colsum;
+  logic                  step, moments;      // a step of update; with operands 3 and 4
+  logic [NumResults-1:0] writes;             // results that have an exponent
+  logic                  step_q, moments_q, first_result_q, second_result_q;  // second: beside 2, after the sources
+  assign step = update_q && (entry_i.cmd.op == UpdateMomentum || entry_i.cmd.op >= UpdateSgd);
+  assign moments = step && entry_i.cmd.op != UpdateSgd;
+  assign writes[0] = gemm_q || step || (policy_q && entry_i.cmd.op == PolicyLoss);
+  assign writes[1] = moments || entry_i.cmd.colsum;
+  assign writes[2] = step && entry_i.cmd.int8_result;
 
   function automatic ref_t result_ref(logic write, logic [1:0] space, logic [5:0] exp);
     return '{write: write, index: {space != SpaceAbsolute, exp}};
   endfunction
   assign info_o = '{post_mask: piece_last ? entry_i.post_mask : '0, pc: entry_i.pc, request: request_q, more: !piece_last,
-                    int8: entry_i.cmd.int8_result,
-                    result: {result_ref(writes[1], entry_i.cmd.t[4].exp[7:6], entry_i.cmd.t[4].exp[5:0]),
+                    int8: entry_i.cmd.int8_result && !step,
+                    result: {result_ref(writes[2], entry_i.cmd.t5.exp[7:6], entry_i.cmd.t5.exp[5:0]),
+                             result_ref(writes[1], entry_i.cmd.t[4].exp[7:6], entry_i.cmd.t[4].exp[5:0]),
                              result_ref(writes[0], entry_i.cmd.t[2].exp[7:6], entry_i.cmd.t[2].exp[5:0])}};
+
+  assign grow_o = result_ref(moments, entry_i.cmd.t[1].exp[7:6], entry_i.cmd.t[1].exp[5:0]);
 
   logic                     first_q, verdict_q;  // the cycles after Check
   logic [1:0]               unblock_q;
@@ -147,12 +159,16 @@ module lathe_issue
   assign unit_o = unit_q;
   assign take_mask_o = take_mask_q;
 
-  // ---- Resolve: operands 0 and 1, 3 and 4 if they are sources; 2 with the last of these, and 4 after it if it is a result.
+  // ---- Resolve: operands 0 and 1, 3 and 4 if they are sources; 2 with the last of these, and 4 after it if it is a result. A step:
+  // operands 0 with the next exponent of g, 1 with result 4, 3, then result 2, and 5 after it.
   // What a lookup needs is selected in the cycle before it, what it finds is taken in the cycle after it ----
-  logic [NumOperands-1:0][AddrW-1:0] addr_q;
+  localparam int unsigned Operands = NumOperands + 1;
+  operand_t [Operands-1:0]        operand;
+  logic [Operands-1:0][AddrW-1:0] addr_q;
   logic [AddrW-1:0]                  own_q, base_q;   // of the lookup that is answered
-  logic [NumOperands-1:0][ExpW-1:0]  exp_q;
-  logic [2:0]                        index_q, next_q, found_q;  // found_q: of the lookup that is answered
+  logic [Operands-1:0][ExpW-1:0]  exp_q;
+  logic [2:0]                        index_q, next_q, result_index, found_q;  // found_q: of the lookup that is answered
+  assign operand = {entry_i.cmd.t5, entry_i.cmd.t};
   logic [6:0]                        source_q, result_q;
   logic                              lookup_q, use3, use3_q, source4_q, last_source_q, second_q, last, dropped;
   logic                              answered_q, answered_last_q, answered_second_q;
@@ -166,16 +182,40 @@ module lathe_issue
     return (space == SpaceAbsolute) ? '0 : (space == SpaceCurrent) ? current : next;
   endfunction
 
-  assign use3 = entry_i.cmd.bias || sgd;
-  assign last = second_q || (last_source_q && !writes_q[1]);
+  assign use3 = entry_i.cmd.bias || step;
+  assign last = second_q || (last_source_q && !second_result_q);
   assign dropped = (first_q && stop) || (verdict_q && !start_o);
   assign check_o = state_q == Check;
   assign lookup_o = lookup_q;
   assign source_o = source_q;
   assign result_o = result_q;
-  assign assign_o = !again && (second_q || (last_source_q && writes_q[0] && !dropped));
-  assign fixed_o = !second_q && entry_i.cmd.act == ActTanh;
-  assign fixed_exp_o = entry_i.cmd.int8_result ? 8'(-7) : 8'(-15);
+  assign assign_o = !again && (second_q || (last_source_q && first_result_q && !dropped) || (moments_q && index_q == 3'd1 && !dropped));
+  always_comb begin
+    result_index = last_source_q ? (step_q ? 3'd5 : 3'd4) : 3'd2;
+    if (step_q && next_q == 3'd1) result_index = 3'd4;
+    if (step && next_q == 3'd0) result_index = 3'd1;
+  end
+
+  // A result of a step that is not static has room for the largest sum of its terms. least_q: of the result that is answered
+  localparam int unsigned SumW = 10;
+  logic signed [ExpW:0]     rate_top_q;  // exponent of the learning rate's top, and one
+  logic signed [SumW-1:0]   step_top;
+  logic signed [ExpW-1:0]   least_q;
+  logic [ExpW-1:0]          result_exp;  // of a tanh it is not used
+  assign step_top = SumW'(signed'(exp_q[moments_q ? 3'd4 : 3'd1])) + SumW'(rate_top_q);
+  always_ff @(posedge clk_i) begin
+    rate_top_q <= (ExpW+1)'(update_cfg_i.lr_exp) + (ExpW+1)'(lathe_num_pkg::bit_length(64'(update_cfg_i.lr_mant))) + (ExpW+1)'(1);
+    if (found_q == 3'd0) least_q <= signed'(result_exp_i);
+    else if (entry_i.cmd.op == UpdateAdam) least_q <= ExpW'(signed'(update_cfg_i.rate_log[23:18])) - ExpW'(10);
+    else if (step_top > 63) least_q <= ExpW'(63);
+    else least_q <= (step_top < -64) ? -ExpW'(64) : step_top[ExpW-1:0];
+  end
+  always_comb begin
+    result_exp = result_exp_i;
+    if (step_q && !answered_second_q && !result_static_i && least_q > signed'(result_exp_i)) result_exp = least_q;
+    assign_exp_o = result_exp;
+    if (!answered_second_q && entry_i.cmd.act == ActTanh) assign_exp_o = entry_i.cmd.int8_result ? 8'(-7) : 8'(-15);
+  end
 
   logic taken;
   assign taken = (cmd_valid_o & cmd_ready_i) != '0;
@@ -222,17 +262,18 @@ module lathe_issue
       next_q <= '0;
     end
     if (check_o) begin
-      writes_q <= writes;
+      {step_q, moments_q, first_result_q} <= {step, moments, writes[0]};
+      second_result_q <= step ? writes[2] : writes[1];
       use3_q <= use3;
-      source4_q <= entry_i.cmd.dact != ActNone || entry_i.cmd.accumulate || entry_i.cmd.sequence_words;
+      source4_q <= step || entry_i.cmd.dact != ActNone || entry_i.cmd.accumulate || entry_i.cmd.sequence_words;
     end
     if (check_o || lookup_q) begin
       index_q <= next_q;
       last_source_q <= next_q == (source4_q ? 3'd4 : use3_q ? 3'd3 : 3'd1);
-      next_q <= (next_q == 3'd0) ? 3'd1 : (next_q == 3'd1 && use3_q) ? 3'd3 : 3'd4;
-      second_q <= lookup_q && last_source_q && writes_q[1];
-      source_q <= physical(entry_i.cmd.t[next_q].exp, slot_current_i, slot_next_i);
-      result_q <= physical(entry_i.cmd.t[last_source_q ? 3'd4 : 3'd2].exp, slot_current_i, slot_next_i);
+      next_q <= (next_q == 3'd0) ? 3'd1 : (next_q == 3'd1 && use3_q) ? 3'd3 : (next_q == 3'd4) ? 3'd5 : 3'd4;
+      second_q <= lookup_q && last_source_q && second_result_q;
+      source_q <= physical(operand[next_q].exp, slot_current_i, slot_next_i);
+      result_q <= physical(operand[result_index].exp, slot_current_i, slot_next_i);
     end
     answered_q <= lookup_q;
     if (lookup_q) begin
@@ -240,15 +281,16 @@ module lathe_issue
       answered_last_q <= last_source_q;
       answered_second_q <= second_q;
       piece_exp_q <= piece_exp;
-      own_q <= again ? piece_addr : entry_i.cmd.t[index_q].addr;
-      base_q <= again ? '0 : offset(entry_i.cmd.t[index_q].exp[7:6], base_current_i, base_next_i);
+      own_q <= again ? piece_addr : operand[index_q].addr;
+      base_q <= again ? '0 : offset(operand[index_q].exp[7:6], base_current_i, base_next_i);
     end
     if (answered_q) begin
       addr_q[found_q] <= own_q + base_q;
-      exp_q[found_q] <= again ? piece_exp_q : answered_second_q ? result_exp_i : source_exp_i;
+      if (!step_q || found_q != 3'd4) exp_q[found_q] <= again ? piece_exp_q : answered_second_q ? result_exp_i : source_exp_i;
+      if (step_q && found_q == 3'd1) exp_q[4] <= result_exp;
       if (answered_last_q) begin
         addr_q[2] <= again ? piece_result_addr : entry_i.cmd.t[2].addr + offset(entry_i.cmd.t[2].exp[7:6], base_current_i, base_next_i);
-        exp_q[2] <= again ? piece_result_exp : result_exp_i;
+        exp_q[2] <= again ? piece_result_exp : result_exp;
       end
     end
   end
@@ -280,8 +322,8 @@ module lathe_issue
     .first_col_o  (piece_col),
     .start_i      (start_o),
     .next_i       (taken),
-    .addr_i       (addr_q),
-    .exp_i        (exp_q),
+    .addr_i       (addr_q[NumOperands-1:0]),
+    .exp_i        (exp_q[NumOperands-1:0]),
     .busy_o       (pieces_busy)
   );
 
@@ -302,6 +344,8 @@ module lathe_issue
       cmd_o.t[i].addr = addr_q[i];
       cmd_o.t[i].exp = signed'(exp_q[i]);
     end
+    cmd_o.t5.addr = addr_q[5];
+    cmd_o.t5.exp = signed'(exp_q[5]);
   end
 
 `ifndef SYNTHESIS

@@ -121,6 +121,7 @@ module lathe_retire
         retire_q.result[r] <= '{write: merged[r].track && info_i.result[r].write && !info_i.more, index: info_i.result[r].index};
         retire_q.top[r] <= merged[r].top;
       end
+      retire_q.result[2] <= '{write: merged[0].track && info_i.result[2].write, index: info_i.result[2].index};
       request_q <= info_i.request;
       retire_q.int8 <= info_i.int8;
       saturations_q <= current.saturations;

@@ -107,14 +107,14 @@ module lathe_sequencer
 
   // ---- Read: the memory reads on, only what a step has asked for is kept ----
   logic [PcW-1:0] read_pc_q;
-  logic [23:0]    rest;     // of the words 13 to 15, which are all reserved: one for each four bits that are not zero
+  logic [13:0]    rest;     // of the reserved end of the words 14 and 15: one for each four bits that are not zero
   assign mem_en_o = start_i || running_q != '0;
   always_comb begin
     if (step_q[1]) mem_row_o = {read_pc_q, 2'd0};
     else if (step_q[2]) mem_row_o = {read_pc_q, 2'd1};
     else if (step_q[3]) mem_row_o = {read_pc_q, 2'd3};
     else mem_row_o = {next_pc_q, 2'd2};
-    for (int unsigned i = 0; i < 24; i++) rest[i] = mem_rdata_i[1+i/8][4*(i%8) +: 4] != '0;
+    for (int unsigned i = 0; i < 14; i++) rest[i] = mem_rdata_i[2+(i+2)/8][4*((i+2)%8) +: 4] != '0;
   end
 
   logic [15:0][31:0] word_q;
@@ -137,7 +137,7 @@ module lathe_sequencer
     end
     if (step_q[3]) word_q[7:4] <= mem_rdata_i;
     if (step_q[4]) begin
-      word_q[15:12] <= {72'd0, rest, mem_rdata_i[0]};
+      word_q[15:12] <= {42'd0, rest, mem_rdata_i[2][7:0], mem_rdata_i[1:0]};
       unit_q <= UnitW'(desc_q.unit - 3'd1);
     end
   end

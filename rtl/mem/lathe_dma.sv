@@ -84,7 +84,7 @@ module lathe_dma #(
   assign setup_store = setup && store_q;
   assign unused_cmd = ^{cmd_q.trans_a, cmd_q.trans_b, cmd_q.bias, cmd_q.act, cmd_q.dact, cmd_q.stochastic, cmd_q.greedy,
                         cmd_q.int8, cmd_q.int8_result, cmd_q.accumulate, cmd_q.colsum, cmd_q.chain, cmd_q.overlap,
-                        cmd_q.sequence_words, cmd_q.gshift, cmd_q.k, cmd_q.key,
+                        cmd_q.norm, cmd_q.clip, cmd_q.t5, cmd_q.sequence_words, cmd_q.gshift, cmd_q.k, cmd_q.key,
                         cmd_q.first_row, cmd_q.first_col, cmd_q.all_rows, cmd_q.op, cmd_q.t, cmd_q.mem_addr, cmd_q.mem_stride};
 
   always_comb begin

@@ -14,7 +14,7 @@ from tb.common.structs import constant
 from tb.csr.host import Host
 from tb.ctrl.programs import Program, memory_words, random_program
 from tb.ctrl.units import STATES, Model, Units, results
-from tb.desc_check.descriptors import Limits, legal
+from tb.desc_check.descriptors import MOMENTUM, Limits, legal
 
 LANES, BANKS = int(os.environ["LANES"]), int(os.environ["BANKS"])
 WORDS = 1024 * BANKS
@@ -58,6 +58,9 @@ class Bench:
             self.model.exponents.host_write(index, word)
         self.model.seed = int(g.integers(0, 2**32))
         await host.write("SEED", self.model.seed)
+        self.model.rates = {name: int(g.integers(0, 2**bits)) for name, bits in (("LEARNING_RATE", 24), ("ADAM_RATE", 24))}
+        for name, value in self.model.rates.items():
+            await host.write(name, value)
         await host.write("IRQ_ENABLE", 1)
 
     async def begin(self, program: Program, first: int = 0, fail: dict | None = None) -> None:
@@ -237,9 +240,11 @@ async def test_latency(dut):
     """Cycles from START to the first command, from a free unit to the next command, and from descriptor to descriptor."""
     bench = await start(dut, longest=1, stall=0)
     bench.units.results = False
-    for kind, resolve, gap in (((3, 0), 4, 13), ((2, 0), 2, 11), ((4, 0), 2, 11), ((1, 0), 2, 8)):
+    for kind, resolve, gap in ((MOMENTUM, 4, 13), ((2, 0), 2, 11), ((4, 0), 2, 11), ((1, 0), 2, 8)):
         program = [legal(bench.generator, bench.limits, kind) | {"wait_mask": 0, "post_mask": 0, "last": int(i == 19)} for i in range(20)]
         for i, d in enumerate(program):
+            if kind == MOMENTUM:
+                d |= {name: 0 for name in ("int8_result", *(f"t5_{f}" for f in OPERAND_FIELDS))} | {"m": 1}
             if kind == (1, 0):
                 d |= {name: 0 for name in ("bias", "dact", "accumulate", "colsum", *(f"t{t}_{f}" for t in (3, 4) for f in OPERAND_FIELDS))}
                 d |= {"t2_space": 0, "t2_exp": i}
@@ -272,9 +277,9 @@ async def test_commands_in_flight(dut):
     """gemm takes four commands at once; nothing starts that writes an exponent register of a command that runs."""
     bench = await start(dut, longest=150, stall=0)
     for registers in (16, 3, 1):
-        program = random_program(bench.generator, bench.limits, 30, kinds=((1, 0), (1, 0), (1, 0), (2, 1), (3, 0)))
+        program = random_program(bench.generator, bench.limits, 30, kinds=((1, 0), (1, 0), (1, 0), (2, 1), MOMENTUM))
         for d in program:
-            for i in range(5):
+            for i in range(6):
                 d[f"t{i}_exp"] %= registers
             d["wait_mask"] = d["post_mask"] = 0
         bench.units.most = 0

@@ -10,11 +10,12 @@ import numpy as np
 
 from pymodels.check import check
 from pymodels.descriptor import FIELDS, Error
-from tb.desc_check.descriptors import KINDS, Limits, legal, number, words
+from tb.desc_check.descriptors import KINDS, MOMENTUM, Limits, legal, number, words
 
-SGD, COMMIT, ROLLBACK = (3, 0), (3, 1), (3, 2)
+COMMIT, ROLLBACK = (3, 1), (3, 2)
+MOVES = [COMMIT, ROLLBACK, (3, 3), (3, 4), (3, 5)]  # of the weight slots
 RAW = [(2, 0), (2, 2), (2, 3), (2, 4)]  # policy operations whose results have no exponent
-FIXED = [kind for kind in KINDS if kind not in (COMMIT, ROLLBACK)]  # operations that leave the weight slots alone
+FIXED = [kind for kind in KINDS if kind not in MOVES]  # operations that leave the weight slots alone
 Program = list[dict[str, int]]
 
 
@@ -24,9 +25,9 @@ def semaphore(producer: int, consumer: int) -> int:
 
 
 def own_registers(d: dict[str, int], rng: np.random.Generator) -> None:
-    """Give every operand an exponent register of the descriptor's unit; results get two different ones."""
+    """Give every operand an exponent register of the descriptor's unit; results get different ones."""
     draws = {space: rng.permutation(count) for space, count in ((0, 16), (1, 4), (2, 4))}
-    for i in range(5):
+    for i in range(6):
         space = d[f"t{i}_space"]
         if any(d[f"t{i}_{name}"] for name in ("addr", "stride", "space", "exp")):
             pool = draws[0] if space == 0 else draws[1]
@@ -39,7 +40,7 @@ def random_program(rng: np.random.Generator, limits: Limits, length: int, versio
     program, pending = [], dict.fromkeys(range(16), 0)
     for index in range(length):
         if versions:
-            kind = [*FIXED, SGD, COMMIT, COMMIT, ROLLBACK][int(rng.integers(0, len(FIXED) + 4))]
+            kind = [*FIXED, MOMENTUM, COMMIT, COMMIT, ROLLBACK][int(rng.integers(0, len(FIXED) + 4))]
             if kind == ROLLBACK and not kept:
                 kind = COMMIT
             kept = min(kept + 1, slots - 2) if kind == COMMIT else kept - (kind == ROLLBACK)

@@ -8,26 +8,27 @@ from pymodels.descriptor import Arbitration, Error
 from tb.common.actors import CLOCK_NS, cycle, reset
 from tb.ctrl.bench import NO_REQUEST, Bench, start
 from tb.ctrl.programs import Program, memory_words, random_program
-from tb.desc_check.descriptors import legal
+from tb.desc_check.descriptors import LOAD, legal
 
 REQUEST_AT = 200  # first descriptor of requests; programs lie below
 KINDS = ((1, 0), (1, 0), (2, 0), (2, 1), (2, 2), (4, 0), (4, 1))
+OWN = (0, 2, 4, 6, 8, 3)  # what tells a descriptor's exponent registers apart
 CAN_WAIT = 12     # cycles in which issue has not yet seen that a request runs
 DONE = {"request_busy": 0, "request_done": 1, "request_error": 0}
 
 
 def registers(d: dict, request: bool) -> None:
     """Give operands exponent registers of program or request alone, results different ones."""
-    for i in range(5):
+    for i in range(6):
         if d[f"t{i}_space"] == 0 and any(d[f"t{i}_{name}"] for name in ("addr", "stride", "exp")):
-            d[f"t{i}_exp"] = 16 * (d["unit"] - 1) + (12 + i % 4 if request else (d[f"t{i}_exp"] + 2 * i) % 12)
+            d[f"t{i}_exp"] = 16 * (d["unit"] - 1) + (12 + i % 4 if request else (d[f"t{i}_exp"] + OWN[i]) % 12)
 
 
 def program(bench: Bench, length: int) -> Program:
     made = random_program(bench.generator, bench.limits, length)
     for d in made:
         base = d["t2_exp"]
-        for i in range(5):
+        for i in range(6):
             if d[f"t{i}_space"] == 0 and any(d[f"t{i}_{name}"] for name in ("addr", "stride", "exp")):
                 d[f"t{i}_exp"] = base
         registers(d, False)
@@ -37,9 +38,10 @@ def program(bench: Bench, length: int) -> Program:
 def request(bench: Bench, length: int) -> Program:
     made = []
     for index in range(length):
-        d = legal(bench.generator, bench.limits, KINDS[int(bench.generator.integers(0, len(KINDS)))], spaces=(0,))
+        kind = KINDS[int(bench.generator.integers(0, len(KINDS)))]
+        d = legal(bench.generator, bench.limits, kind, spaces=(0,) if kind == LOAD else (0, 0, 1))
         if d["sequence_words"]:
-            d |= {"sequence_words": 0, "t4_addr": 0, "t4_stride": 0, "t4_exp": 0}
+            d |= {"sequence_words": 0, "t4_addr": 0, "t4_stride": 0, "t4_exp": 0, "t4_space": 0}
         d |= {"wait_mask": 0, "post_mask": 0, "chain": 0, "overlap": 0, "last": int(index == length - 1)}
         registers(d, True)
         made.append(d)
@@ -184,7 +186,7 @@ async def test_turns(dut):
 async def test_errors(dut):
     """An error ends the request alone, and one of the program leaves the request running."""
     bench, _ = await prepared(dut, Arbitration.PRIORITY)
-    refused = (({"unit": 3}, Error.BAD_UNIT), ({"wait_mask": 4}, Error.BAD_FIELD), ({"t0_space": 1}, Error.BAD_FIELD),
+    refused = (({"unit": 3}, Error.BAD_UNIT), ({"wait_mask": 4}, Error.BAD_FIELD), ({"t0_space": 2}, Error.BAD_FIELD),
                ({"m": 0}, Error.BAD_SHAPE))
     for change, code in refused:
         made, bad = program(bench, 30), request(bench, 4)

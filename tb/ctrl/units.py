@@ -8,6 +8,7 @@ import cocotb
 from cocotb.triggers import RisingEdge
 
 from pymodels.check import operands
+from pymodels.csr_map import REGISTERS
 from pymodels.descriptor import Act, Error
 from pymodels.exponents import ExponentFile
 from pymodels.numerics import Result, mix32
@@ -15,11 +16,12 @@ from pymodels.weights import MOVES, WeightGroup
 from tb.common.actors import rng, stalls
 from tb.common.pieces import Piece, cuttable, pieces, whole
 from tb.common.structs import struct
-from tb.ctrl.programs import COMMIT, RAW, ROLLBACK, Program
+from tb.ctrl.programs import COMMIT, MOVES, RAW, ROLLBACK, Program
+from tb.desc_check.descriptors import ADAM, STEPS
 
 CMD, DONE = struct("cmd_t"), struct("done_t")
 COPIED = ("op", "trans_a", "trans_b", "bias", "act", "dact", "stochastic", "greedy", "int8", "int8_result", "accumulate", "colsum",
-          "chain", "overlap", "sequence_words", "gshift", "m", "n", "k", "mem_addr", "mem_stride")
+          "chain", "overlap", "sequence_words", "norm", "clip", "gshift", "m", "n", "k", "mem_addr", "mem_stride")
 NUM_UNITS = 4
 DEPTH = (4, 1, 1, 1)  # commands that a unit takes before it has completed the first
 TRACE = struct("unit_trace_t")
@@ -30,7 +32,7 @@ STATES = {"IDLE": "UnitIdle", "BUSY": "UnitBusy", "WAIT": "UnitWait", "STALL_OPE
 def results(d: dict, lanes: int) -> list[int]:
     """Operands whose exponent registers a descriptor writes."""
     used = operands(d, lanes)
-    return [i for i in (2, 4) if i in used and used[i].result and d["unit"] != 4 and (d["unit"], d["op"]) not in RAW]
+    return [i for i in (2, 4, 5) if i in used and used[i].result and d["unit"] != 4 and (d["unit"], d["op"]) not in RAW]
 
 
 @dataclass
@@ -67,6 +69,7 @@ class Model:
     opnum: int = 0  # of the program's first descriptor
     request_opnum: int = 0  # of the request's
     saturations: int = 0
+    rates: dict = field(default_factory=dict)  # registers that a step's exponents depend on
     given: dict = field(default_factory=dict)  # unit, operand -> exponent of the first piece
     posted: list = field(default_factory=lambda: [0] * 16)
     taken: list = field(default_factory=lambda: [0] * 16)
@@ -84,25 +87,44 @@ class Model:
             wanted |= {"chain": 0, "overlap": 3}
         got = {name: cmd[name] for name in wanted}
         assert got == wanted, f"descriptor {number}: command {got}, expected {wanted}"
-        used = operands(d, self.lanes)
+        used, new = operands(d, self.lanes), self.result_exponents(d)
         if d["colsum"] and not wanted["colsum"]:
             used = {i: t for i, t in used.items() if i != 4}
         for i in used:
             base = (0, self.weights.first_word(self.weights.slot), self.weights.first_word(self.weights.slot_next))[d[f"t{i}_space"]]
             index, result = self.index(d, i), used[i].result
-            exp = self.exponents.next_of(index) if result else self.exponents.exp[index]
+            exp = new[i] if result and i in new else self.exponents.exp[index]
             if not piece.first:
                 exp = self.given[d["unit"], i]  # its result may have changed it
             elif not piece.last:
                 self.given[d["unit"], i] = exp
-            if result and i not in results(d, self.lanes):
-                exp = cmd["t"][i]["exp"]  # of no meaning
+            got = cmd["t5"] if i == 5 else cmd["t"][i]
+            if result and i not in new:
+                exp = got["exp"]  # of no meaning
             wanted = {"addr": base + d[f"t{i}_addr"] + piece.offsets.get(i, 0) & 0xFFFF, "stride": d[f"t{i}_stride"], "exp": exp}
-            assert cmd["t"][i] == wanted, f"descriptor {number} operand {i}: {cmd['t'][i]}, expected {wanted}"
-        for i in results(d, self.lanes) if piece.first else ():
+            assert got == wanted, f"descriptor {number} operand {i}: {got}, expected {wanted}"
+        for i, exp in new.items() if piece.first else ():
             tanh = d["unit"] == 1 and i == 2 and d["act"] == Act.TANH
-            self.exponents.begin(self.index(d, i), (-7 if d["int8_result"] else -15) if tanh else None)
+            self.exponents.begin(self.index(d, i), (-7 if d["int8_result"] else -15) if tanh else exp)
         return len(used)
+
+    def result_exponents(self, d: dict) -> dict[int, int]:
+        """Exponents that the results are written with, tanh apart: a step's are large enough for the largest sum of its terms."""
+        new = {i: self.exponents.next_of(self.index(d, i)) for i in results(d, self.lanes)}
+        if (d["unit"], d["op"]) not in STEPS:
+            return new
+
+        def grow(i: int, least: int) -> None:
+            if not self.exponents.static[ExponentFile.logical(self.index(d, i))]:
+                new[i] = min(max(new[i], least, -64), 63)
+
+        if 4 in new:
+            grow(4, self.exponents.next_of(self.index(d, 1)))
+        step = new.get(4, self.exponents.exp[self.index(d, 1)])
+        rate = REGISTERS["LEARNING_RATE"].unpack(self.rates["LEARNING_RATE"])
+        grow(2, (REGISTERS["ADAM_RATE"].unpack(self.rates["ADAM_RATE"])["value"] >> 18) - 10 if (d["unit"], d["op"]) == ADAM
+             else step + rate["mant"].bit_length() + rate["exp"] + 1)
+        return new
 
     def take(self, d: dict) -> None:
         for i in range(16):
@@ -111,10 +133,11 @@ class Model:
                 assert self.taken[i] <= self.posted[i], f"semaphore {i} was not posted when a command that waits for it started"
 
     def complete(self, d: dict, indices: dict[int, int], done: dict) -> None:
-        for r, operand in enumerate((2, 4)):
+        for operand, r in ((2, 0), (4, 1), (5, 0)):
             result = done["result"][r]
             if operand in indices:
-                self.exponents.retire(indices[operand], Result(saturations=0, **result), bool(d["int8_result"]) and r == 0)
+                int8 = operand == 5 or (operand == 2 and d["unit"] == 1 and d["int8_result"])
+                self.exponents.retire(indices[operand], Result(saturations=0, **result), bool(int8))
         self.saturations = (self.saturations + done["saturations"]) & 0xFFFFFFFF
         for i in range(16):
             self.posted[i] += d["post_mask"] >> i & 1
@@ -186,6 +209,8 @@ class Units:
         written = {model.exponents.logical(index) for other in self.units for c in other.commands for index in c.indices.values()}
         if piece.first:
             mine = {model.exponents.logical(index) for index in indices.values()}
+            if (d["unit"], d["op"]) in STEPS:
+                mine.add(model.exponents.logical(model.index(d, 1)))  # whose next exponent it takes
             assert not written & mine, f"descriptor {number} writes what is written"
         self.compared += 1 + model.check_command(d, number, cmd, piece, key, alone)
         if not request:
@@ -206,7 +231,7 @@ class Units:
         g = self.generator
         error = self.fail.get(number, Error.NONE)
         done = {"error": int(error), "saturations": 0, "result": [{"track": 0, "top": 0} for _ in range(2)]}
-        if self.results and d["unit"] != 4 and (d["unit"], d["op"]) not in (COMMIT, ROLLBACK):
+        if self.results and d["unit"] != 4 and (d["unit"], d["op"]) not in MOVES:
             done["saturations"] = int(g.integers(0, 2**32)) if g.random() < 0.2 else 0
             for r, operand in enumerate((2, 4)):
                 if operand in results(d, self.model.lanes):

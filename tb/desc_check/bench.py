@@ -9,7 +9,7 @@ import cocotb
 from pymodels.check import check, operands
 from pymodels.descriptor import FIELDS, Error, reserved_bits
 from tb.common.actors import Coverage, Scoreboard, cycle, rng, start_clock_and_reset
-from tb.desc_check.descriptors import KINDS, Limits, legal, number, words
+from tb.desc_check.descriptors import ADAM, KINDS, SGD, STEPS, Limits, legal, number, words
 
 CYCLES = 6
 ARRIVAL = (range(8, 12), range(4), range(4, 8), range(12, 16))  # words that are there at the start and 1, 2, 3 cycles later
@@ -103,7 +103,7 @@ async def test_fields(dut):
     await start_clock_and_reset(dut)
     bench, generator = Bench(dut), rng(2)
     corners = {"k": [16384, 16385], "n": [63, 64, 65], "m": [2], "mem_addr": [bench.lanes, 2 * bench.lanes, 2**32 - 1],
-               "mem_stride": [bench.lanes, 2 * bench.lanes], **{f"t{i}_exp": [15, 16] for i in range(5)}}
+               "mem_stride": [bench.lanes, 2 * bench.lanes], **{f"t{i}_exp": [15, 16] for i in range(6)}}
     for kind in KINDS:
         fields = legal(generator, bench.limits, kind)
         for name, field in FIELDS.items():
@@ -127,7 +127,7 @@ async def test_requests(dut):
     """A request's descriptors: every operation, with and without each field that only a program may set."""
     await start_clock_and_reset(dut)
     bench, generator = Bench(dut), rng(5)
-    only = ("wait_mask", "post_mask", "chain", "overlap", *(f"t{i}_space" for i in range(5)))
+    only = ("wait_mask", "post_mask", "chain", "overlap")
     for kind in KINDS:
         fields = legal(generator, bench.limits, kind, spaces=(0,)) | dict.fromkeys(only, 0)
         allowed = kind[0] == 1 or kind[0] == 4 or (kind[0] == 2 and kind[1] <= 2)
@@ -136,8 +136,42 @@ async def test_requests(dut):
             for bit in range(FIELDS[name].width):
                 verdict = await bench.judge(number(fields | {name: 1 << bit}), request=True)
                 assert verdict == (Error.BAD_FIELD if allowed else verdict) != Error.NONE
+        for i, t in operands(fields, bench.lanes).items() if allowed else ():
+            for space in (1, 2, 3):
+                verdict = await bench.judge(number(fields | {f"t{i}_space": space, f"t{i}_exp": 3, f"t{i}_addr": 0}), request=True)
+                if t.result or space != 1:
+                    assert verdict == Error.BAD_FIELD
+                else:
+                    bench.seen.hit(("current", kind[0], verdict.name))
     bench.seen.require(("request", unit, "NONE") for unit in (1, 2, 4))
     bench.seen.require([("request", 3, "BAD_UNIT"), ("request", 2, "BAD_OP")])
+    bench.seen.require(("current", unit, "NONE") for unit in (1, 2, 4))
+    bench.board.finish()
+
+
+@cocotb.test(timeout_time=20, timeout_unit="ms")
+async def test_steps(dut):
+    """Steps of update at the corners of their shape, in a scratchpad and slots that would hold them: rows, words, 65,535 at most."""
+    await start_clock_and_reset(dut)
+    bench = Bench(dut, slot_words=65535)
+    bench.limits.slot_words = 65535
+    for kind in STEPS:
+        base = dict.fromkeys(FIELDS, 0) | {"unit": 3, "op": kind[1], "t0_space": 1, "t1_space": 1, "t2_space": 2}
+        base |= {} if kind == SGD else {"t3_space": 1, "t4_space": 2}
+        for m, n in ((1, 65535), (255, 257), (256, 256), (65535, 1), (32767, 1), (32768, 1), (2, 32768), (3, 21845), (3, 21846),
+                     (1, 32767), (1, 32768), (65535, 65535), (65535, 2), (32769, 2), (2, 0), (0, 2)):
+            for copy in (0, 1):
+                size = -(-m // 2) * n
+                for addr in {0, max(65535 - size, 0), max(65536 - size, 0)} if copy else (0,):
+                    fields = base | {"m": m, "n": n, "int8_result": copy, "t5_space": 2 * copy, "t5_addr": addr % 65536 * copy}
+                    verdict = await bench.judge_fields(fields)
+                    if (m > 1 and not copy) or not 1 <= m * n <= 65535:
+                        assert verdict == Error.BAD_SHAPE
+                    else:
+                        fits = (2 if kind == ADAM else 1) * m * n <= 65535 and addr + size <= 65535
+                        assert verdict == (Error.NONE if fits else Error.OUT_OF_SCRATCHPAD)
+                        bench.seen.hit((kind, copy, fits))
+    bench.seen.require((kind, 1, fits) for kind in STEPS for fits in (False, True))
     bench.board.finish()
 
 

@@ -8,6 +8,9 @@ from pymodels.descriptor import FIELDS, OPS, Space, decode, encode
 
 LOAD = (4, 0)  # the one operation whose result may be `current`
 SCAN = (2, 4)  # the one operation whose rows must lie without gaps
+SGD, MOMENTUM, NESTEROV, ADAM = (3, 6), (3, 0), (3, 7), (3, 8)
+STEPS = (SGD, MOMENTUM, NESTEROV, ADAM)
+SLOT_OPS = ((3, 3), (3, 5))  # they name a slot
 KINDS = [(int(unit), int(op)) for unit, ops in OPS.items() for op in ops]
 
 
@@ -43,7 +46,8 @@ def _shape(rng: np.random.Generator, kind: tuple[int, int], limits: Limits) -> d
             d["bias"] = int(rng.integers(0, 2))
         if fourth not in ("dact", "colsum"):
             d["int8"] = int(rng.integers(0, 2))
-        if not fourth:
+        d["norm"] = int(rng.integers(0, 2))
+        if not fourth and not d["norm"]:
             d["int8_result"] = int(rng.integers(0, 2))
         d["overlap"] = int(rng.integers(0, 4))
         d["chain"] = int(d["overlap"] and not d["trans_a"] and rng.integers(0, 2))
@@ -53,8 +57,13 @@ def _shape(rng: np.random.Generator, kind: tuple[int, int], limits: Limits) -> d
         d |= {"m": _dimension(rng, 100), "n": int(rng.choice([2, 3, 8, 9, 63, 64]))}
         d |= [{"greedy": int(rng.integers(0, 2))}, {"stochastic": int(rng.integers(0, 2)), "gshift": int(rng.integers(0, 32)),
                                                           "sequence_words": int(rng.integers(0, 2))}, {}, {}, {}][op]
-    elif kind == (3, 0):
-        d |= {"m": 1, "n": _dimension(rng, limits.slot_words), "stochastic": int(rng.integers(0, 2))}
+    elif kind in STEPS:
+        words = max(1, limits.slot_words // (2 if kind == ADAM else 1))
+        d |= {name: int(rng.integers(0, 2)) for name in ("stochastic", "clip", "int8_result")}
+        d["m"] = _dimension(rng, min(words, 100)) if d["int8_result"] else 1
+        d["n"] = _dimension(rng, max(1, words // d["m"]))
+    elif kind in SLOT_OPS:
+        d["k"] = int(rng.integers(0, 4))
     elif unit == 4:
         word = 2 * limits.lanes
         d |= {"m": _dimension(rng, 40), "n": _dimension(rng, 40), "mem_addr": int(rng.integers(0, 2**32)) // word * word,

@@ -17,13 +17,18 @@ def test_desc_check(lanes, banks):
 
 
 @pytest.mark.parametrize(("old", "new", "caught_by"), [
-    (">= 33'(b_q[l].room)", "> 33'(b_q[l].room)", "test_ends"),
+    (">= 34'(b_q[l].room)", "> 34'(b_q[l].room)", "test_ends"),
     ("half ? {1'b0, n1_q[15:1]}", "half ? {1'b0, n1_q[15:1]} + 16'd8", "test_ends"),
     ("(desc_i.chain && (desc_i.trans_a || desc_i.overlap == '0))", "(desc_i.chain && desc_i.overlap == '0)", "test_random"),
     ("if (pick_q[l].record) column |=", "if (1'b0) column |=", "test_ends"),
     ("desc_i.k > 16'd16384", "desc_i.k > 16'd16385", "test_fields"),
     ("desc_i.op == PolicyMeasure || ", "", "test_requests"),
-    ("(request_i || space[i] == 2'd3", "(space[i] == 2'd3", "test_requests"),
+    ("|| (request_i && space[i] == SpaceNext)", "", "test_requests"),
+    ("{3'd0, request_i, 2'd0}", "'0", "test_requests"),
+    ("uses_q.step && b_q[0].product >= 33'(spare_words_q)", "uses_q.step && b_q[0].product > 33'(spare_words_q)", "test_steps"),
+    ("{m1_q, 1'b1}", "{1'b0, m1_q[14:0], 1'b1}", "test_steps"),
+    ("{1'b0, m1_q[15:1]})", "{1'b0, m1_q[15:1]} + 16'(m1_q[0]))", "test_steps"),
+    ("b_q[1].product & {33{update_q}}", "b_q[1].product & 33'd0", "test_ends"),
 ])
 def test_desc_check_detects_a_planted_error(old, new, caught_by):
     with pytest.raises(BenchFailed, match=caught_by):

@@ -59,23 +59,26 @@ class Bench:
                 self.busy = set()
                 dut.lookup_i.value = 0
                 continue
-            retiring = [int(dut.retiring_o.value) >> 8 * r & 0xFF for r in range(2)]
+            retiring = [int(dut.retiring_o.value) >> 8 * r & 0xFF for r in range(3)]
             self.busy = {word & 0x7F for word in retiring if word & 0x80}
             for name, value in (self.wanted or {}).items():  # the answers to the cycle before
-                got = getattr(dut, f"{name}_exp_o").value.to_signed()
+                got = int(dut.result_static_o.value) if name == "static" else getattr(dut, f"{name}_exp_o").value.to_signed()
                 assert got == value, f"lookup, {name}: {got}, expected {value}"
                 self.compared += 1
             self.wanted, assigned = None, self.assigned
             self.assigned = None
             if self.looked_up is not None:
-                source, result, assign, fixed = self.looked_up
-                self.wanted = {"source": model.exp[source], "result": model.next_of(result)}
+                source, result, assign = self.looked_up
+                self.wanted = {"source": model.exp[source], "result": model.next_of(result),
+                               "static": model.static[model.logical(result)]}
+                exp = self.wanted["result"] if self.rng.random() < 0.5 else int(self.rng.integers(-64, 64))
                 if assign:
-                    self.assigned = (result, self.wanted["result"] if fixed is None else fixed)
+                    self.assigned = (result, exp)
+                dut.assign_exp_i.value = exp & 0xFF
                 if self.busy:  # issue asks for no result whose history is still to be written
                     del self.wanted["result"]
                 self.seen.hit("assigned", assign)
-                self.seen.hit("fixed", assign and fixed is not None)
+                self.seen.hit("another", assign and exp != model.next_of(result))
                 self.seen.hit("in place", assign and source == result)
             if assigned:
                 model.begin(*assigned)
@@ -87,18 +90,18 @@ class Bench:
                     model.host_write(index, int(dut.host_wdata_i.value))
             if int(dut.retire_valid_i.value) and int(dut.retire_ready_o.value):
                 tops = TOPS.unpack(int(dut.retire_i.value))
-                for r, (ref, top) in enumerate(zip(tops["result"], tops["top"], strict=True)):
+                for r, (ref, top) in enumerate(zip(tops["result"], (*tops["top"], tops["top"][0]), strict=True)):
                     if not ref["write"]:
                         continue
                     self.busy.add(ref["index"])
-                    model.retire(ref["index"], Result(track=1, top=signed8(top)), bool(tops["int8"]) and r == 0)
+                    model.retire(ref["index"], Result(track=1, top=signed8(top)), r == 2 or (bool(tops["int8"]) and r == 0))
                     logical = ref["index"]
                     self.seen.hit("window full", len(model.history[logical]) == 16)
                     self.seen.hit("static tracked", bool(model.static[logical]))
                     self.seen.hit("lowest", model.next[logical] == -64)
                     self.seen.hit("highest", model.next[logical] == 63)
                     self.seen.hit("int8", bool(tops["int8"]) and r == 0)
-                self.seen.hit("both", all(ref["write"] for ref in tops["result"]))
+                self.seen.hit(tuple(ref["write"] for ref in tops["result"]))
             self.look_up()
 
     def look_up(self):
@@ -109,22 +112,21 @@ class Bench:
         if generator.random() < 0.2:
             source = result
         assign = int(generator.integers(2))
-        fixed = int(generator.choice([-15, -7])) if generator.random() < 0.3 else None
         if self.busy or int(dut.retire_valid_i.value):
             assign = 0
         dut.source_i.value, dut.result_i.value, dut.assign_i.value = source, result, assign
-        dut.fixed_i.value, dut.fixed_exp_i.value = int(fixed is not None), (fixed or 0) & 0xFF
         dut.lookup_i.value = 0
         if generator.random() < self.share:
             dut.lookup_i.value = 1
-            self.looked_up = (source, result, assign, fixed)
+            self.looked_up = (source, result, assign)
 
-    async def retire(self, index, top=0, int8=0, second=None):
-        """Tops of logical register `index` and of a second result, (index, top)."""
+    async def retire(self, index, top=0, int8=0, second=None, copy=None):
+        """Tops of logical register `index` and of a second result, (index, top); `copy`: register of an int8 copy of the first."""
         dut = self.dut
         other, other_top = second or (0, 0)
         dut.retire_i.value = TOPS.pack({"int8": int8, "top": [top & 0xFF, other_top & 0xFF],
-                                        "result": [{"write": 1, "index": index}, {"write": int(second is not None), "index": other}]})
+                                        "result": [{"write": 1, "index": index}, {"write": int(second is not None), "index": other},
+                                                   {"write": int(copy is not None), "index": copy or 0}]})
         dut.retire_valid_i.value = 1
         for _ in range(600):
             await self.edge
@@ -195,12 +197,19 @@ async def test_corners(dut):
         await bench.host(index, 0)
         await bench.retire(logical, 9, int8=1, second=(logical, 8))
         assert await bench.host(index) == -5
+        await bench.host(index, 0)
+        await bench.retire(logical, 9, second=(6, 30), copy=7)
+        assert await bench.host(7) == 3
+        await bench.retire(6, 3, copy=logical)
+        await bench.host(7, 0)
+        assert await bench.host(index) == 3
     # A slot's copy keeps its exponent; next, static and history belong to all copies
     await bench.host(112 + 3, 0)
     await bench.retire(64 + 3, 20)
     await bench.retire(64 + 3, 10)
     assert await bench.host(112 + 3) == 6
-    bench.seen.require(["window full", "static tracked", "lowest", "highest", "int8", "both", "assigned", "fixed", "in place"])
+    bench.seen.require(["window full", "static tracked", "lowest", "highest", "int8", (1, 1, 0), (1, 1, 1), (1, 0, 1), "assigned",
+                        "another", "in place"])
     await bench.read_all()
 
 
@@ -230,13 +239,14 @@ async def test_random(dut):
                 await bench.edge
             first, other = (bench.model.logical(int(i)) for i in generator.choice(few, 2))
             second = (other, int(generator.integers(-127, 128))) if generator.random() < 0.4 else None
-            await bench.retire(first, int(generator.integers(-127, 128)), int(generator.random() < 0.2), second)
+            copy = bench.model.logical(int(generator.choice(few))) if generator.random() < 0.3 else None
+            await bench.retire(first, int(generator.integers(-127, 128)), int(generator.random() < 0.2), second, copy)
             await bench.edge
         traffic.cancel()
         dut.host_valid_i.value = 0
         await bench.edge
     await bench.read_all()
-    bench.seen.require(["window full", "static tracked", "both", "int8", "assigned", "fixed", "in place"])
+    bench.seen.require(["window full", "static tracked", (1, 1, 0), (1, 1, 1), (1, 0, 1), "int8", "assigned", "another", "in place"])
     assert bench.compared > 2000
 
 
@@ -246,11 +256,11 @@ async def test_rates(dut):
     bench = Bench(dut)
     bench.share = 0
     await bench.start()
-    await bench.retire(70, 3, second=(9, 4))
+    await bench.retire(70, 3, second=(9, 4), copy=11)
     named = []
-    for _ in range(22):
+    for _ in range(32):
         await bench.edge
-        named.append([int(dut.retiring_o.value) >> 8 * r & 0xFF for r in range(2) if int(dut.retiring_o.value) >> 8 * r & 0x80])
+        named.append([int(dut.retiring_o.value) >> 8 * r & 0xFF for r in range(3) if int(dut.retiring_o.value) >> 8 * r & 0x80])
         assert int(dut.retire_ready_o.value) == (not named[-1])
-    assert named == [[0x80 | 70, 0x80 | 9]] * 10 + [[0x80 | 9]] * 10 + [[], []], named
-    assert await bench.host(70) == -11 and await bench.host(9) == -10
+    assert named == [[0x80 | 70, 0x80 | 9, 0x80 | 11]] * 10 + [[0x80 | 9, 0x80 | 11]] * 10 + [[0x80 | 11]] * 10 + [[], []], named
+    assert await bench.host(70) == -11 and await bench.host(9) == -10 and await bench.host(11) == -3
