@@ -19,6 +19,7 @@ from pymodels.machine import Execute, Machine, Settings
 from pymodels.program import Plan, plan, plan_request
 from pymodels.ratio import Clip, Lane
 from pymodels.scan import Scan
+from pymodels.update import Optimizer
 from pymodels.weights import MOVES
 
 _M32 = 0xFFFFFFFF
@@ -279,9 +280,12 @@ class Chip(Machine):
             return Lane(mode[f"{name}_weight"], mode[f"{name}_above"], mode[f"{name}_below"], **fields(bounds),
                         source=mode[f"{name}_source"], aggregate=mode[f"{name}_aggregate"])
 
-        rate, mode, veto = fields("LEARNING_RATE"), fields("RATIO_MODE"), fields("VETO_BOUNDS")
+        rate, weight_decay, mode, veto = (fields(name) for name in ("LEARNING_RATE", "WEIGHT_DECAY", "RATIO_MODE", "VETO_BOUNDS"))
         vars(self.settings).update(vars(Settings(
-            seed=self._kept["SEED"], lr_mant=rate["mant"], lr_exp=rate["exp"], momentum=self._kept["MOMENTUM"],
+            seed=self._kept["SEED"],
+            optimizer=Optimizer(rate["mant"], rate["exp"], self._kept["MOMENTUM"], self._kept["BETA1"],
+                                *(fields(f"ADAM_{name}")["value"] for name in ("DECAY", "GAIN", "RATE", "EPS")),
+                                weight_decay["mant"], weight_decay["exp"]),
             ratio=Clip(lane("r", "RATIO_BOUNDS"), lane("rho", "RHO_BOUNDS"), mode["r_dual"], fields("RATIO_DUAL")["value"],
                        mode["stats_lane"], mode["veto_below"], mode["veto_above"], veto["lo"], veto["hi"]),
             entropy_coef=self._kept["ENTROPY_COEF"], value_coef=self._kept["VALUE_COEF"],

@@ -37,6 +37,20 @@ SHORTEST_PIECE = 16
 
 #: The last descriptors of program memory: one for transfers by the device, one for whoever watches it (verify.py).
 TRANSFER_INDEX, WATCHER_INDEX = PROGRAM_DESCRIPTORS - 2, PROGRAM_DESCRIPTORS - 1
+#: Steps of an optimizer -> register and field that is 0 until somebody sets their rate.
+RATES = dict.fromkeys(("sgd", "momentum", "nesterov"), ("LEARNING_RATE", "mant")) | {"adam": ("ADAM_DECAY", "value")}
+
+
+def encode_rate(rate: float) -> tuple[int, int]:
+    """Return (mantissa, exponent), ``mantissa * 2**exponent``, of a rate from 0 to 65,536; what is too small is 0.
+
+    The exponent of 0 is the smallest one: a weight's exponent follows the largest step that the rate allows.
+    """
+    fraction, exponent = math.frexp(rate)
+    mantissa = round(fraction * 65536)
+    if mantissa == 65536:
+        mantissa, exponent = 32768, exponent + 1
+    return (mantissa, exponent - 16) if mantissa and exponent - 16 >= -128 else (0, -128)
 
 
 class Device(Versions):
@@ -92,7 +106,8 @@ class Device(Versions):
         self._programs: dict[Program, int] = {}
         self._program_end = 0
         self._prepared = self._constants = self._static_exponents = 0
-        self._group_open = self._rate_set = False
+        self._group_open = False
+        self._rates_set: set[str] = set()
         self._runner = Runner(self)
         self._running: Program | None = None  # by `start`
         self._apart: set[tuple[Program, Program]] = set()  # requests and programs that may run beside each other
@@ -196,7 +211,7 @@ class Device(Versions):
         Raises
         ------
         ProgramError
-            It holds an sgd step and nobody has set the learning rate; see `set_optimizer`.
+            It holds a step of an optimizer and nobody has set its rate; see `set_optimizer` and optimizers.py.
         DeviceError
             The chip refused or stopped it; the message names the descriptor, its tensors, the limit and the remedy.
             The current weights are unchanged and the device can be used further.
@@ -303,7 +318,7 @@ class Device(Versions):
             self._runner.finish(piece, places[number % 2])
 
     def set_optimizer(self, learning_rate: float, momentum: float = 0.0) -> None:
-        """Set what sgd steps use from now on: ``m <- momentum m + g; w <- w - learning_rate m``.
+        """Set what `Program.sgd` uses from now on: ``m <- momentum m + g; w <- w - learning_rate m``.
 
         Parameters
         ----------
@@ -323,15 +338,10 @@ class Device(Versions):
         for name, value, high in (("learning_rate", learning_rate, 65536), ("momentum", momentum, 65535 / 65536)):
             if not isinstance(value, numbers.Real) or not 0 <= value <= high:
                 raise SettingsError(f"{name} is {value} and must be a number between 0 and {high}")
-        fraction, exponent = math.frexp(learning_rate)
-        mantissa = round(fraction * 65536)
-        if mantissa == 65536:
-            mantissa, exponent = 32768, exponent + 1
-        if exponent - 16 < -128:  # too small for the chip
-            mantissa = 0
-        self.registers.write("LEARNING_RATE", mant=mantissa, exp=exponent - 16 if mantissa else 0)
+        mantissa, exponent = encode_rate(learning_rate)
+        self.registers.write("LEARNING_RATE", mant=mantissa, exp=exponent)
         self.registers.set("MOMENTUM", round(momentum * 65536))
-        self._rate_set = True
+        self._rates_set.add("LEARNING_RATE")
 
     # what happened
 
@@ -430,13 +440,14 @@ class Device(Versions):
             raise ProgramError(f"program '{program.name}' was recorded for the layout of another device")
 
     def _check_rate(self, program: Program) -> None:
-        step = None if self._rate_set else next((op.label for op in program.operations if op.op == "momentum"), None)
-        if step is None:
-            return
-        if not self.registers.read("LEARNING_RATE")["mant"]:
-            raise ProgramError(f"program '{program.name}' would change no weight in '{step}': the learning rate was never set; "
-                               "call Device.set_optimizer(learning_rate, momentum) first")
-        self._rate_set = True  # by its register
+        for op in program.operations:
+            register, field = RATES.get(op.op, (None, None))
+            if register is None or register in self._rates_set:
+                continue
+            if not self.registers.read(register)[field]:
+                raise ProgramError(f"program '{program.name}' would change no weight in '{op.label}': the learning rate was never set; "
+                                   "call Device.set_optimizer(learning_rate, momentum), or apply(device) of an optimizer, first")
+            self._rates_set.add(register)
 
     def _check_open(self, refused: str) -> None:
         if self._closed:
