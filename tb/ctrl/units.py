@@ -12,11 +12,11 @@ from pymodels.csr_map import REGISTERS
 from pymodels.descriptor import Act, Error
 from pymodels.exponents import ExponentFile
 from pymodels.numerics import Result, mix32
-from pymodels.weights import MOVES, WeightGroup
+from pymodels.weights import WeightGroup
 from tb.common.actors import rng, stalls
 from tb.common.pieces import Piece, cuttable, pieces, whole
 from tb.common.structs import struct
-from tb.ctrl.programs import COMMIT, MOVES, RAW, ROLLBACK, Program
+from tb.ctrl.programs import MOVES, RAW, Program
 from tb.desc_check.descriptors import ADAM, STEPS
 
 CMD, DONE = struct("cmd_t"), struct("done_t")
@@ -290,7 +290,7 @@ class Units:
                     unit.ready = False
                 if unit.commands and unit.commands[0].end == self.now + 1:
                     command = unit.commands[0]
-                    if u == 2 and command.descriptor["op"] in MOVES:
+                    if (command.descriptor["unit"], command.descriptor["op"]) in MOVES:
                         move = command.descriptor
                         command.done["error"] = int(model.weights.move(move["op"], move["k"]))
                 elif unit.commands and unit.commands[0].end <= self.now and not (u == 0 and held):

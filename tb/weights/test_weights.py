@@ -13,6 +13,11 @@ def test_weights(slots):
     weights(slots)
 
 
+def test_moves_of_the_host():
+    """In lathe_ctrl, from the register on."""
+    run("lathe_ctrl", "tb.weights.host", parameters={"Lanes": 8, "Banks": 8}, extra_env={"LANES": 8, "BANKS": 8}, public_depth=2)
+
+
 @pytest.mark.parametrize(("testcase", "old", "new"), [
     ("test_corners", "(init_i || commit);", "(init_i || move);"),
     ("test_requests", "if (request_busy_i) free[held_q] = 1'b0;", ""),
