@@ -2,7 +2,8 @@
 """The whole chip as the host sees it: registers, programs, requests, interrupt. A program takes no time.
 
 Of a request and a program that were both started the request runs first. On the chip they overlap; the results are the same,
-since neither touches what the other writes, but for the weight version in a request's records, which depends on when it ran.
+since neither touches what the other writes, but for the weight version that a request reads, which depends on when it started,
+and for the slots that a program's versions take while a request holds one.
 After a program that ended with an error only the status, the error and the current weights with their version are
 comparable with the chip: it drops what was queued, and how far each unit had come is a matter of timing.
 """
