@@ -19,7 +19,7 @@ from pymodels.policy import Stats
 from pymodels.ratio import UNCORRECTED, Clip
 from pymodels.scan import Scan, scan
 from pymodels.update import Optimizer
-from pymodels.weights import WeightGroup
+from pymodels.weights import MOVES, WeightGroup
 
 #: A bound descriptor: takes its operation number, returns an error code.
 Execute = Callable[[int], int]
@@ -64,11 +64,11 @@ class _Tensor:
         """Return (elements, pad lanes or None, physical exponent register) as the weight group stands now."""
         if self._fixed is not None:
             return self._fixed
-        weights = self._machine.weights
-        slot = weights.slot if self._space == Space.CURRENT else weights.slot_next
+        machine = self._machine
+        slot = machine.slot if self._space == Space.CURRENT else machine.weights.slot_next
         place = self._places[slot]
         if place is None:
-            place = self._places[slot] = self._place(weights.first_word(slot), slot)
+            place = self._places[slot] = self._place(machine.weights.first_word(slot), slot)
         return place
 
 
@@ -114,6 +114,15 @@ class Machine:
         self.exponent_file, self.weights, self.stats, self.settings = ExponentFile(), WeightGroup(), Stats(), Settings()
         self.norm = GradientNorm()
         self.saturations = 0
+        self.serving = False  # a request's descriptors are executed, not a program's
+
+    @property
+    def slot(self) -> int:
+        """What `current` means: the current slot, or the one that the request holds while its descriptors are executed."""
+        return self.weights.held if self.serving else self.weights.slot
+
+    def end_request(self) -> None:
+        """Bring the request to its end, for which a COMMIT waits; here there are none."""
 
     def check(self, words: np.ndarray) -> Error:
         """Check a descriptor (16 words) against this machine's sizes."""
@@ -225,7 +234,7 @@ class Machine:
             def execute_sample(opnum: int) -> int:
                 y, _, register = t0.locate()
                 t2.locate()[0][...], _ = policy.sample(
-                    y, file.exp[register], greedy=greedy, key=op_key(settings.seed, opnum), version=weights.version,
+                    y, file.exp[register], greedy=greedy, key=op_key(settings.seed, opnum), version=weights.table[self.slot].version,
                     lanes=self.lanes)
                 return 0
 
@@ -270,16 +279,16 @@ class Machine:
 
     def _bind_update(self, fields: dict[str, int], used: dict[int, Operand]) -> Execute:
         file, settings, weights = self.exponent_file, self.settings, self.weights
-        if fields["op"] == UpdateOp.COMMIT:
+        if fields["op"] in MOVES:
 
-            def execute_commit(opnum: int) -> int:
-                weights.commit()
-                self.norm.clear()
-                return 0
+            def execute_move(opnum: int) -> int:
+                if fields["op"] == UpdateOp.COMMIT and weights.must_wait:
+                    self.end_request()
+                if fields["op"] == UpdateOp.COMMIT:
+                    self.norm.clear()
+                return weights.move(fields["op"], fields["k"])
 
-            return execute_commit
-        if fields["op"] == UpdateOp.ROLLBACK:
-            return lambda opnum: 0 if weights.rollback() else Error.NO_VERSION
+            return execute_move
 
         op, rows, lanes = fields["op"], fields["m"], self.lanes
         count = rows * fields["n"]  # words; rows follow each other

@@ -3,7 +3,8 @@
 // Holds no logic of its own but the registers of the resets; clock generation and the memory behind the AXI master are outside.
 module lathe #(
   parameter int unsigned Lanes = 8,
-  parameter int unsigned Banks = 8
+  parameter int unsigned Banks = 8,
+  parameter int unsigned Slots = 4  // of the weight group, at most: 2 to 4
 ) (
   input  logic               clk_i,
   input  logic               por_ni,  // power-on reset: also clears weight group and exponents
@@ -102,10 +103,10 @@ module lathe #(
   done_t [NumUnits-1:0] done;
   logic                 norm_clear, norm_zero;
   logic signed [31:0]   norm;
-  logic                 mac_step, gemm_free, gemm_idle, stats_clear, commit, rollback, rollback_ok;
-  logic                 move_valid, move_done_q;
+  logic                 mac_step, gemm_free, gemm_idle, stats_clear, move_valid, move_done;
   logic [4:0]           move_op;
-  lathe_desc_pkg::error_e move_error_q;
+  logic [1:0]           move_slot;
+  lathe_desc_pkg::error_e move_error;
   policy_cfg_t          policy_cfg;
   policy_stats_t        policy_stats;
   update_cfg_t          update_cfg;
@@ -141,7 +142,8 @@ module lathe #(
 
   lathe_ctrl #(
     .Lanes(Lanes),
-    .Banks(Banks)
+    .Banks(Banks),
+    .Slots(Slots)
   ) u_ctrl (
     .clk_i(clk_core),
     .rst_ni(rst_n),
@@ -182,9 +184,13 @@ module lathe #(
     .policy_stats_i(policy_stats),
     .stats_clear_o(stats_clear),
     .update_cfg_o(update_cfg),
-    .commit_i(commit),
-    .rollback_i(rollback),
-    .rollback_ok_o(rollback_ok),
+    .move_valid_i(move_valid),
+    .move_op_i(move_op),
+    .move_slot_i(move_slot),
+    .move_done_o(move_done),
+    .move_error_o(move_error),
+    .fault_valid_i(1'b0),
+    .fault_addr_i('0),
     .trace_o
   );
 
@@ -283,14 +289,6 @@ module lathe #(
     .stall_result_o(stall_result[Policy])
   );
 
-  // Pointer operations: what lathe_weights does not know is refused
-  assign commit = move_valid && move_op == lathe_desc_pkg::UpdateCommit;
-  assign rollback = move_valid && move_op == lathe_desc_pkg::UpdateRollback && rollback_ok;
-  always_ff @(posedge clk[Update]) begin
-    move_done_q <= rst_n && move_valid;
-    move_error_q <= commit || rollback ? lathe_desc_pkg::ErrNone : lathe_desc_pkg::ErrNoVersion;
-  end
-
   lathe_update #(
     .Lanes(Lanes)
   ) u_update (
@@ -305,9 +303,9 @@ module lathe #(
     .poisoned_i(1'b0),
     .move_valid_o(move_valid),
     .move_op_o(move_op),
-    .move_slot_o(),
-    .move_done_i(move_done_q),
-    .move_error_i(move_error_q),
+    .move_slot_o(move_slot),
+    .move_done_i(move_done),
+    .move_error_i(move_error),
     .w_rd_valid_o(rd_valid[RdUpdateW]),
     .w_rd_ready_i(rd_ready[RdUpdateW]),
     .w_rd_addr_o(rd_addr[RdUpdateW]),

@@ -13,7 +13,6 @@ from pymodels.exponents import ExponentFile
 from pymodels.functions import log2_q, pow2_q
 from pymodels.numerics import Result, align, mix32
 from pymodels.update import NO_MOMENT, STEPS, Optimizer, int8_copy, step
-from pymodels.weights import WeightGroup
 from tb.common import spec
 
 SGD, MOMENTUM, NESTEROV, ADAM = STEPS
@@ -369,20 +368,3 @@ def test_histories_are_read_newest_first_and_go_on_elsewhere():
         one.retire(64 + 3, Result(1, -50, 0)), other.retire(7, Result(1, -50, 0))
         assert other.next[7] == one.next[64 + 3]
     assert other.next[7] == -64
-
-
-@pytest.mark.parametrize("slots", [2, 3, 4])
-def test_versions_go_forth_and_back(slots):
-    group = WeightGroup()
-    group.init(100, 10, slots, 0xFFFFFFFE)
-    assert not group.rollback() and (group.slot, group.version) == (0, 0xFFFFFFFE)
-    for n in range(1, 8):
-        group.commit()
-        assert (group.slot, group.version, group.kept) == (n % slots, (0xFFFFFFFE + n) % 2**32, min(n, slots - 2))
-    for n in range(slots - 2):
-        assert group.rollback() and group.slot == (7 - n - 1) % slots
-    assert not group.rollback()
-    assert group.first_word(group.slot_next) == 100 + 10 * ((group.slot + 1) % slots)
-    for asked, taken in ((0, 2), (1, 2), (5, 4), (7, 4)):
-        group.init(0, 10, asked, 0)
-        assert group.slots == taken

@@ -9,6 +9,7 @@
 
 import math
 import numbers
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
@@ -24,6 +25,7 @@ from .registers import PROGRAM_DESCRIPTORS, STATISTICS, UNITS, Registers
 from .requests import FIRST_OPNUM, arbiter_fields, check_apart
 from .runner import Runner, error_name
 from .tensor import Tensor, dequantize, fitting_exponent, quantize
+from .versions import Versions
 
 DEFAULT_MEMORY_BYTES = 1 << 20
 IDENTITY = REGISTERS["ID"].fields["value"].reset
@@ -51,7 +53,7 @@ def encode_rate(rate: float) -> tuple[int, int]:
     return (mantissa, exponent - 16) if mantissa and exponent - 16 >= -128 else (0, -128)
 
 
-class Device:
+class Device(Versions):
     """One chip and its outside memory; a context manager.
 
     Parameters
@@ -109,6 +111,7 @@ class Device:
         self._runner = Runner(self)
         self._running: Program | None = None  # by `start`
         self._apart: set[tuple[Program, Program]] = set()  # requests and programs that may run beside each other
+        self._snapshots = Counter()
         self._closed = False
         self.registers.set("SEED", seed & 0xFFFFFFFF)
         self.registers.set("OPNUM", 0)
@@ -145,8 +148,11 @@ class Device:
         ------
         TensorError
             They are not real, finite numbers of that shape, or do not fit the static exponent, or int16 if raw.
+        VersionError
+            It is a weight, and a snapshot holds the current version.
         """
         self._check_tensor(tensor)
+        self._check_unpinned(tensor)
         self._prepare()
         self._put(tensor, tensor.check(values))
 
@@ -269,7 +275,7 @@ class Device:
         """Run a short program beside the one that was started, if any, and return when it has ended.
 
         `set_arbiter` says who goes first. Its random bits are of numbers of its own, so neither's results depend on the other,
-        but for the weight version in records, which is that of the moment.
+        but for the weights: it reads the version that is current at its start, to its end, whatever the program commits.
 
         Raises
         ------
@@ -381,11 +387,6 @@ class Device:
         """Values that were clamped to 16 bits so far."""
         return self.registers.value("SATURATIONS")
 
-    @property
-    def version(self) -> int:
-        """Version of the current weights."""
-        return self.registers.value("VERSION")
-
     def exponent_index(self, tensor: Tensor) -> int:
         """Return the physical exponent register that holds a tensor's exponent now."""
         self._check_tensor(tensor)
@@ -393,9 +394,7 @@ class Device:
             raise ProgramError(f"tensor {tensor} is raw and has no exponent register")
         if tensor.space == "absolute":
             return tensor.exponent
-        slot = self.registers.read("SLOT")["slot"]
-        if tensor.space == "next":
-            slot = (slot + 1) % tensor.slots
+        slot = self.registers.read("SLOT")["slot"] if tensor.space == "current" else self.registers.read("SLOTS")["next"]
         return ABSOLUTE_EXPONENTS + LOGICAL_EXPONENTS * slot + tensor.exponent
 
     def status(self) -> str:
@@ -404,7 +403,7 @@ class Device:
         errors = (f"{name} {error_name(read(register)['code'])} at descriptor {read(register)['pc']}"
                   for name, register in (("error", "ERROR"), ("error of the request", "REQUEST_ERROR")))
         lines = [f"status {read('STATUS')}  {'  '.join(errors)}",
-                 f"operation number {self.registers.value('OPNUM')}  weight version {self.version}  slot {read('SLOT')}",
+                 f"operation number {self.registers.value('OPNUM')}  weight version {self.version}  slots {read('SLOTS')}",
                  f"cycles {self.cycles}  array steps {self.registers.wide('MAC_STEPS')}  saturations {self.saturations}"]
         for unit in UNITS:
             counters = ", ".join(f"{what.lower().replace('_', ' ')} {self.registers.value(f'{unit.upper()}_{what}')}"
@@ -431,6 +430,8 @@ class Device:
         self._check_idle("no tensor or program can be moved")
         layout = self.layout
         if layout.group is not None and layout.group.placed and not self._group_open:
+            if layout.group.slots > (most := self.registers.read("BUILD")["slots"]):
+                raise CapacityError(f"the weight group has {layout.group.slots} slots and this chip was built for {most}")
             self._open_group(0)
         for tensor in layout.tensors[self._prepared:]:
             if tensor.exponent is None:
@@ -477,6 +478,10 @@ class Device:
     def _check_open(self, refused: str) -> None:
         if self._closed:
             raise BackendError(f"{refused}: the device is closed; open a new one")
+
+    def _ready(self, refused: str) -> None:
+        self._check_idle(refused)
+        self._prepare()
 
     def _check_idle(self, refused: str) -> None:
         if self._running:

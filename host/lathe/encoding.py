@@ -22,7 +22,9 @@ _REMEDIES = {
     "deadlock": "it waits for semaphore {wait}, which nobody will post; record it with the builder's methods, which pair waits and posts",
     "memory": "outside memory has {memory} bytes and answered with an error; check the block's address: {fields}",
     "semaphore_overflow": "a semaphore was posted more than 255 times without a wait",
-    "no_version": "no older version is kept: roll back at most (slots - 2) times after as many commits; a group of 2 slots keeps none",
+    "no_version": "no older version is kept, or an uncorrectable memory error was found in it: roll back at most (slots - 2) times after "
+                  "as many commits (a group of 2 slots keeps none); restore a slot that holds a version, see Device.versions",
+    "no_slot": "two slots must stay without a pin; unpin one, or make the weight group with more slots (3 for one pin, 4 for two)",
 }
 
 

@@ -34,8 +34,8 @@ class Program:
     layout : Layout
         Where the tensors lie: the `layout` of the device that is to run it.
     request : bool
-        Record it for `Device.request`, which runs it beside another program: operation by operation, without update, `measure`,
-        `scan` and tensors of the weight group.
+        Record it for `Device.request`, which runs it beside another program: operation by operation, without update, `measure`
+        and `scan`. Of the weight group it can only read the current weights, those of its start.
 
     No operation may write its result over one of its own operands, not even in part: which of the two the chip would read
     depends on its timing. Every method refuses that; only `evaluate` and `scan` may work in place.
@@ -330,8 +330,14 @@ class Program:
         self._operation(label, "update", "commit", {}).writes.append(POINTER)
 
     def rollback(self, label: str = "rollback") -> None:
-        """Record the return to the version before the current one."""
+        """Record the return to the version from which the current one was made."""
         self._operation(label, "update", "rollback", {}).writes.append(POINTER)
+
+    def restore(self, slot: int, label: str | None = None) -> None:
+        """Record the return to the version in a slot of the weight group (`Device.versions`)."""
+        op = self._operation(label or f"restore slot {slot}", "update", "restore", {})
+        op.fields["k"] = slot
+        op.writes.append(POINTER)
 
     def _unwritten(self) -> list[Tensor]:
         """Return the tensors of the weight group whose next version is not complete at this point of the program."""
