@@ -104,7 +104,8 @@ module lathe #(
   policy_cfg_t          policy_cfg;
   policy_stats_t        policy_stats;
   update_cfg_t          update_cfg;
-  logic                 fault_valid, inject_valid;
+  logic                 fault_valid, inject_valid, poisoned;
+  logic [NumUnits-1:0]  bad;           // this unit gets an uncorrectable word
   logic [4:0]           scrub_interval;
   fault_t               fault;
   inject_t              inject;
@@ -177,8 +178,24 @@ module lathe #(
     .commit_i(commit),
     .rollback_i(rollback),
     .rollback_ok_o(rollback_ok),
+    .fault_valid_i(fault_valid),
+    .fault_i(fault),
+    .bad_i(bad),
+    .poisoned_o(poisoned),
+    .scrub_interval_o(scrub_interval),
+    .inject_valid_o(inject_valid),
+    .inject_o(inject),
     .trace_o
   );
+
+  assign bad[Gemm] = |rd_bad[RdGemmX:RdGemmA];
+  assign bad[Policy] = rd_bad[RdPolicy];
+  assign bad[Update] = |{rd_bad[RdUpdateM:RdUpdateW], rd_bad[RdUpdateV]};
+  assign bad[Dma] = rd_bad[RdDma];
+
+  // Not yet asked for by the update unit.
+  assign {rd_valid[RdUpdateV], rd_addr[RdUpdateV]} = '0;
+  assign {wr_valid[WrUpdateV:WrUpdateW8], wr_addr[WrUpdateV:WrUpdateW8], wr_data[WrUpdateV:WrUpdateW8]} = '0;
 
   lathe_scratchpad #(
     .Lanes(Lanes),
@@ -286,6 +303,7 @@ module lathe #(
     .commit_o(commit),
     .rollback_o(rollback),
     .rollback_ok_i(rollback_ok),
+    .poisoned_i(poisoned),
     .w_rd_valid_o(rd_valid[RdUpdateW]),
     .w_rd_ready_i(rd_ready[RdUpdateW]),
     .w_rd_addr_o(rd_addr[RdUpdateW]),
@@ -368,9 +386,11 @@ module lathe #(
 `ifndef SYNTHESIS
   // Whoever reads what policy, update or dma has written asks later than WriteDelay cycles after their completion.
   for (genvar p = 0; p < 4; p++) begin : gen_order
-    always_ff @(posedge clk_core) begin
-      if (rst_n && u_scratchpad.wr_req[1] && u_scratchpad.rd_req[p]) begin
-        assert (u_scratchpad.rd_place[p] != u_scratchpad.wr_place[1]) else $error("read port %0d before its write", p);
+    for (genvar w = 1; w < 3; w++) begin : gen_write
+      always_ff @(posedge clk_core) begin
+        if (rst_n && u_scratchpad.wr_req[w] && u_scratchpad.rd_req[p]) begin
+          assert (u_scratchpad.rd_place[p] != u_scratchpad.wr_place[w]) else $error("read port %0d before its write", p);
+        end
       end
     end
   end

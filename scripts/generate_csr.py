@@ -121,7 +121,7 @@ PORT = """
 logic ar_held, aw_held, w_held, busy, is_read, decode, read_turn, write_turn;
 logic [14:0] araddr, awaddr;
 logic [3:0] wstrb;
-logic [127:0] word;  // one bit for each of the words 0x000 to 0x1fc
+logic [255:0] word;  // one bit for each of the words 0x000 to 0x3fc
 logic counters, exponents, program_words;
 
 assign s_axil_arready = !ar_held;
@@ -152,7 +152,7 @@ always_ff @(posedge clk) begin
     if(s_axil_wvalid && !w_held) {wstrb, cpuif_wr_data} <= {s_axil_wstrb, s_axil_wdata};
     if(read_turn || write_turn) cpuif_addr <= {read_turn ? araddr[14:2] : awaddr[14:2], 2'd0};
     if(decode) begin
-        word <= cpuif_addr[14:9] == '0 ? 128'd1 << cpuif_addr[8:2] : '0;
+        word <= cpuif_addr[14:10] == '0 ? 256'd1 << cpuif_addr[9:2] : '0;
         counters <= cpuif_addr[14:7] == 8'h04;
         exponents <= cpuif_addr[14:9] == 6'h08;
         program_words <= cpuif_addr[14];

@@ -53,9 +53,21 @@ module lathe_ctrl
   input  logic                 rollback_i,
   output logic                 rollback_ok_o,
 
+  input  logic                 fault_valid_i,  // faults of the scratchpad
+  input  fault_t               fault_i,
+  input  logic  [NumUnits-1:0] bad_i,          // this unit gets an uncorrectable word
+  output logic                 poisoned_o,     // so the program must not commit
+  output logic [4:0]           scrub_interval_o,
+  output logic                 inject_valid_o,
+  output inject_t              inject_o,
+
   output unit_trace_t [NumUnits-1:0] trace_o
 );
   // ---- Host ----
+  done_t [NumUnits-1:0] unit_done;
+  logic                 uncorrectable;
+  logic [31:0]          corrected, uncorrected;
+  fault_t               last_fault;
   logic           start_asked, start, perf_clear, group_init, busy, done, error, stop, dispatch;
   logic [PcW-1:0] start_pc;
   logic           request_asked, request_start, request_busy, request_done, request_error, request_stop, request_dispatch;
@@ -135,6 +147,13 @@ module lathe_ctrl
     .slot_i(slot_current),
     .kept_i(kept),
     .saturations_i(saturations_sum),
+    .scrub_interval_o,
+    .inject_valid_o,
+    .inject_o,
+    .uncorrectable_i(uncorrectable),
+    .corrected_i(corrected),
+    .uncorrected_i(uncorrected),
+    .fault_i(last_fault),
     .count_valid_o(count_valid),
     .count_ready_i(count_ready),
     .count_index_o(count_index),
@@ -151,6 +170,25 @@ module lathe_ctrl
     .exponents_index_o(host_exp_index),
     .exponents_wdata_o(host_exp_wdata),
     .exponents_rdata_i(host_exp_rdata)
+  );
+
+  // ---- Faults of the scratchpad ----
+  lathe_faults u_faults (
+    .clk_i,
+    .rst_ni,
+    .clear_i(perf_clear),
+    .start_i(start),
+    .fault_valid_i,
+    .fault_i,
+    .bad_i,
+    .done_valid_i,
+    .done_i,
+    .done_o(unit_done),
+    .poisoned_o,
+    .uncorrectable_o(uncorrectable),
+    .corrected_o(corrected),
+    .uncorrected_o(uncorrected),
+    .last_o(last_fault)
   );
 
   // ---- Program: fetch, check, queue ----
@@ -424,7 +462,7 @@ module lathe_ctrl
     .rst_ni,
     .clear_i(start),
     .done_valid_i,
-    .done_i,
+    .done_i(unit_done),
     .next_o(retire_unit),
     .info_i(finish_info),
     .finish_o(finish),

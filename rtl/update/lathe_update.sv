@@ -20,6 +20,7 @@ module lathe_update #(
   output logic                        commit_o,
   output logic                        rollback_o,
   input  logic                        rollback_ok_i,  // an older version is kept
+  input  logic                        poisoned_i,     // the program has read an uncorrectable word: it must not commit
 
   output logic                        w_rd_valid_o,
   input  logic                        w_rd_ready_i,
@@ -105,7 +106,8 @@ module lathe_update #(
     end
     if (state_q == Decode) begin
       unique case (cmd_q.op)
-        UpdateMomentum, UpdateCommit: error_q <= ErrNone;
+        UpdateMomentum: error_q <= ErrNone;
+        UpdateCommit: error_q <= poisoned_i ? ErrUncorrectable : ErrNone;
         UpdateRollback:          error_q <= rollback_ok_i ? ErrNone : ErrNoVersion;
         default:                 error_q <= ErrBadOp;
       endcase
@@ -116,7 +118,7 @@ module lathe_update #(
   logic commit_q, rollback_q;
 
   always_ff @(posedge clk_i) begin
-    commit_q <= rst_ni && accept && cmd_i.op == UpdateCommit;
+    commit_q <= rst_ni && accept && cmd_i.op == UpdateCommit && !poisoned_i;
     rollback_q <= rst_ni && accept && cmd_i.op == UpdateRollback;
   end
 
