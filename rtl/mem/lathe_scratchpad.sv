@@ -277,7 +277,7 @@ module lathe_scratchpad #(
 
   // ---- The scrubber: reads in place of port 2, writes in place of shared write port 1 ----
   logic             scrub_req, scrub_write, scrub_fits, scrub_reads, scrub_writes, scrub_lost;
-  logic [AddrW-1:0] scrub_place;
+  logic [PlaceW-1:0] scrub_place;
   logic [BankW-1:0] scrub_bank;
   logic [Bits-1:0]  scrub_word;
 
@@ -304,7 +304,7 @@ module lathe_scratchpad #(
     logic [PlaceW-1:0] place;
     assign rd_bank[p] = rd_place[p][BankW-1:0];
     assign scrubs = p == 2 && !rd_req[p];
-    assign place = scrubs ? scrub_place[PlaceW-1:0] : rd_place[p][PlaceW-1:0];
+    assign place = scrubs ? scrub_place : rd_place[p][PlaceW-1:0];
     always_ff @(posedge clk_i) begin
       rd_hit_q[p] <= Banks'(scrubs ? scrub_reads : rd_req[p] && rd_free[p]) << place[BankW-1:0];
       rd_row_q[p] <= place[BankW+:RowW];
@@ -326,7 +326,7 @@ module lathe_scratchpad #(
 
     assign wr_bank[p] = wr_place[p][BankW-1:0];
     assign scrubs = p == 1 && !wr_req[p];
-    assign place = scrubs ? scrub_place[PlaceW-1:0] : wr_place[p][PlaceW-1:0];
+    assign place = scrubs ? scrub_place : wr_place[p][PlaceW-1:0];
     assign go = rst_ni && (scrubs ? scrub_writes : wr_req[p] && wr_free[p]);
     assign side_a = !scrubs && wr_side_a[p];
     always_ff @(posedge clk_i) begin

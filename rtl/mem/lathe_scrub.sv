@@ -7,7 +7,8 @@ module lathe_scrub
 #(
   parameter int unsigned Words = 8192,  // a power of two
   parameter int unsigned BankW = 3,
-  parameter int unsigned Bits = 137     // of a word in the memory
+  parameter int unsigned Bits = 137,    // of a word in the memory
+  localparam int unsigned WalkW = $clog2(Words)
 ) (
   input  logic             clk_i,
   input  logic             rst_ni,
@@ -16,7 +17,7 @@ module lathe_scrub
   input  inject_t          inject_i,
   output logic             req_o,           // out of registers, like what follows
   output logic             write_o,
-  output logic [AddrW-1:0] place_o,         // row and bank
+  output logic [WalkW-1:0] place_o,         // row and bank
   output logic [Bits-1:0]  word_o,
   input  logic             granted_i,
   input  logic             written_i,       // someone has written a word at place_o
@@ -26,8 +27,6 @@ module lathe_scrub
   input  logic             corrected_i,
   input  logic [Bits-1:0]  data_i
 );
-  localparam int unsigned WalkW = $clog2(Words);
-
   typedef enum logic [2:0] {Idle, Read, Answer, Flip, FlipSecond, Write} state_e;
   state_e state_q;
   logic [30:0] count_q;
@@ -73,7 +72,7 @@ module lathe_scrub
     if (inject_valid_i && !inject_q) order_q <= inject_i;
     if (state_q == Idle) begin
       injects_q <= inject_q;
-      place_o <= place_of(inject_q ? order_q.addr & AddrW'(Words - 1) : AddrW'(walk_q), BankW);
+      place_o <= WalkW'(place_of(inject_q ? order_q.addr & AddrW'(Words - 1) : AddrW'(walk_q), BankW));
     end
     written_q <= state_q != Read && (written_q || written_i);
     if (state_q == Answer && raw_valid_i && injects_q) word_o <= raw_i;
