@@ -12,9 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pymodels.check import operands
 from pymodels.csr_map import MEMORIES, REGISTERS
-from pymodels.descriptor import FIELDS, WORDS, Error
+from pymodels.descriptor import FIELDS, WORDS, Error, Space
 from pymodels.exponents import PHYSICAL
+from pymodels.faults import Faults
 from pymodels.machine import Execute, Machine, Settings
 from pymodels.program import Plan, plan, plan_request
 from pymodels.ratio import Clip, Lane
@@ -84,6 +86,7 @@ class Chip(Machine):
 
     def __init__(self, lanes: int = 8, banks: int = 8, memory: np.ndarray | None = None):
         super().__init__(lanes, banks, np.zeros(1 << 20, np.uint8) if memory is None else memory)
+        self.faults = Faults()
         self.program = np.zeros((_PROGRAM.words // WORDS, WORDS), np.uint32)
         self._prepared: dict[tuple, _Prepared] = {}  # by content
         self._starts: dict[tuple[bool, int], _Prepared] = {}  # by index, as long as program memory stays as it is
@@ -109,18 +112,22 @@ class Chip(Machine):
     @property
     def irq(self) -> bool:
         """Level of the interrupt."""
-        return bool(self._kept["IRQ_ENABLE"] and any(job.done or job.failed for job in (self._program, self._request)))
+        return bool(self._kept["IRQ_ENABLE"] and (self.faults.pending or any(job.done or job.failed for job in
+                                                                             (self._program, self._request))))
 
     # What a back end of the host offers.
 
     def reset(self, power_on: bool = False) -> None:
-        """Reset the registers, with `power_on` also weight group and exponents; memories keep their contents."""
+        """Reset the registers, with `power_on` also weight group, exponents and scratchpad; program memory keeps its contents."""
         self._kept = {name: value for name, (_, value) in _KEPT.items()}
         self._configured = False
         self._program, self._request = _Job(), _Job()
         self.saturations = 0
         self.stats.clear()
+        self.faults.reset()
         if power_on:
+            self.faults.flips.clear()
+            self.scratchpad[...] = 0
             self.exponent_file.reset()
             self._init_group(0, 0, 2, 0)
 
@@ -158,6 +165,7 @@ class Chip(Machine):
                 error, unit, pc = failure, its_unit, its_pc
                 dispatched = number + 1 if request else dispatched
                 break
+        self.faults.scrub()
         job.opnum = (first + dispatched) & _M32
         job.end(error, unit, pc)
 
@@ -178,6 +186,7 @@ class Chip(Machine):
             clear = REGISTERS[name].unpack(value)
             self._program.clear(clear["done"], clear["error"])
             self._request.clear(clear["request_done"], clear["request_error"])
+            self.faults.pending &= not clear["fault"]
         elif name == "OPNUM":
             self._program.opnum = value
         elif name == "REQUEST_OPNUM":
@@ -185,6 +194,9 @@ class Chip(Machine):
         elif name in self._kept:
             self._kept[name] = value & _KEPT[name][0]
             self._configured = False
+            if name == "FAULT_INJECT":
+                bits = REGISTERS["FAULT_BITS"].unpack(self._kept["FAULT_BITS"])
+                self.faults.inject(self._kept[name] % len(self.scratchpad), bits["first"], bits["second"] if bits["two"] else None)
 
     def csr_read(self, address: int) -> int:
         """Read the 32-bit register at byte `address`; counters of cycles read 0."""
@@ -198,7 +210,8 @@ class Chip(Machine):
             program, request = self._program, self._request
             return register.pack(
                 busy=int(program.busy), done=int(program.done), error=int(program.failed),
-                request_busy=int(request.busy), request_done=int(request.done), request_error=int(request.failed))
+                request_busy=int(request.busy), request_done=int(request.done), request_error=int(request.failed),
+                fault=int(self.faults.pending))
         if name == "OPNUM":
             return self._program.opnum
         if name == "REQUEST_OPNUM":
@@ -220,6 +233,13 @@ class Chip(Machine):
             return register.pack(slot=self.weights.slot, kept=self.weights.kept)
         if name == "SATURATIONS":
             return self.saturations
+        if name == "FAULT_CORRECTED":
+            return self.faults.corrected
+        if name == "FAULT_UNCORRECTED":
+            return self.faults.uncorrected
+        if name == "FAULT_ADDRESS":
+            address, uncorrectable, scrubber = self.faults.last
+            return register.pack(value=address, uncorrectable=int(uncorrectable), scrubber=int(scrubber))
         if name.startswith("STAT_"):
             return self._statistic(name.removeprefix("STAT_").lower())
         return 0
@@ -236,6 +256,7 @@ class Chip(Machine):
             self.stats.clear()
         if perf_clear:
             self.saturations = 0
+            self.faults.clear()
         if start:
             self._program.start()
         if request:
@@ -267,6 +288,31 @@ class Chip(Machine):
                       rho_cap=fields("SCAN_CAPS")["rho"], c_cap=fields("SCAN_CAPS")["c"]))))
         self._configured = True
 
+    def _guarded(self, fields: dict[str, int]) -> Execute:
+        """Bind a descriptor; with uncorrectable words among its operands it does nothing but fail."""
+        execute, used, faults, weights = self.bind(fields), operands(fields, self.lanes), self.faults, self.weights
+
+        def addresses(result: bool) -> list[int]:
+            found = []
+            for i, extent in used.items():
+                if extent.result == result:
+                    space = fields[f"t{i}_space"]
+                    first = 0 if space == Space.ABSOLUTE else weights.first_word(
+                        weights.slot if space == Space.CURRENT else weights.slot_next)
+                    first += fields[f"t{i}_addr"]
+                    found += [first + row * fields[f"t{i}_stride"] + word for row in range(extent.rows) for word in range(extent.words)]
+            return found
+
+        def execute_guarded(opnum: int) -> int:
+            if not faults.flips:
+                return execute(opnum)
+            if faults.read(addresses(False)):
+                return Error.UNCORRECTABLE
+            faults.write(addresses(True))
+            return execute(opnum)
+
+        return execute_guarded
+
     def _prepare(self, request: bool, start: int) -> _Prepared:
         last = self.program[start:, _LAST.word] >> np.uint32(_LAST.lsb) & np.uint32(1)
         count = int(last.argmax()) + 1 if last.any() else len(last)
@@ -275,7 +321,7 @@ class Chip(Machine):
         if prepared is None:
             planned = (plan_request if request else plan)(self.program, start, lanes=self.lanes,
                                                           scratchpad_words=len(self.scratchpad), slot_words=self.weights.size)
-            steps = [(self.bind(entry.fields), entry.number, entry.fields["unit"], entry.pc) for entry in planned.entries]
+            steps = [(self._guarded(entry.fields), entry.number, entry.fields["unit"], entry.pc) for entry in planned.entries]
             if len(self._prepared) >= _REMEMBERED:
                 self._prepared.pop(next(iter(self._prepared)))
             prepared = self._prepared[content] = _Prepared(steps, planned)
