@@ -121,6 +121,7 @@ class Chip(Machine):
         """Reset the registers, with `power_on` also weight group, exponents and scratchpad; program memory keeps its contents."""
         self._kept = {name: value for name, (_, value) in _KEPT.items()}
         self._configured = False
+        self._injected = 0  # address of the last injection
         self._program, self._request = _Job(), _Job()
         self.saturations = 0
         self.stats.clear()
@@ -135,8 +136,9 @@ class Chip(Machine):
         """Nothing to free."""
 
     def advance(self, cycles: int) -> None:
-        """Let time pass: request and program that were started end."""
+        """Let time pass: request and program that were started end, and the scrubber comes by."""
         self.run(cycles)
+        self.faults.scrub()
 
     def run(self, max_cycles: int | None = None) -> None:
         """Execute the request and the program that were started, to their end or an error; `max_cycles` is ignored."""
@@ -187,6 +189,10 @@ class Chip(Machine):
             self._program.clear(clear["done"], clear["error"])
             self._request.clear(clear["request_done"], clear["request_error"])
             self.faults.pending &= not clear["fault"]
+        elif name == "FAULT_INJECT":
+            self._injected = value & 0xFFFF
+            bits = REGISTERS["FAULT_BITS"].unpack(self._kept["FAULT_BITS"])
+            self.faults.inject(self._injected % len(self.scratchpad), bits["first"], bits["second"] if bits["two"] else None)
         elif name == "OPNUM":
             self._program.opnum = value
         elif name == "REQUEST_OPNUM":
@@ -194,9 +200,6 @@ class Chip(Machine):
         elif name in self._kept:
             self._kept[name] = value & _KEPT[name][0]
             self._configured = False
-            if name == "FAULT_INJECT":
-                bits = REGISTERS["FAULT_BITS"].unpack(self._kept["FAULT_BITS"])
-                self.faults.inject(self._kept[name] % len(self.scratchpad), bits["first"], bits["second"] if bits["two"] else None)
 
     def csr_read(self, address: int) -> int:
         """Read the 32-bit register at byte `address`; counters of cycles read 0."""
@@ -233,6 +236,8 @@ class Chip(Machine):
             return register.pack(slot=self.weights.slot, kept=self.weights.kept)
         if name == "SATURATIONS":
             return self.saturations
+        if name == "FAULT_INJECT":
+            return self._injected
         if name == "FAULT_CORRECTED":
             return self.faults.corrected
         if name == "FAULT_UNCORRECTED":

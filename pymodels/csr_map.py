@@ -441,8 +441,9 @@ REGISTERS: dict[str, Register] = {
         "uncorrectable": Field(16, 1, False, "ro", None, "two bits were flipped"),
         "scrubber": Field(17, 1, False, "ro", None, "the scrubber found it, not a unit"),
     }, "The fault found last. Zero after reset."),
-    "FAULT_INJECT": Register("FAULT_INJECT", 0x0330, "rw", {
+    "FAULT_INJECT": Register("FAULT_INJECT", 0x0330, "mixed", {
         "value": Field(0, 16, False, "rw", 0, "scratchpad word address"),
+        "busy": Field(31, 1, False, "ro", None, "it is under way"),
     },
         "A write flips the bits FAULT_BITS of that word in the memory. Takes some cycles, during which "
         "another write has no effect."),

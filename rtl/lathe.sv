@@ -104,7 +104,7 @@ module lathe #(
   policy_cfg_t          policy_cfg;
   policy_stats_t        policy_stats;
   update_cfg_t          update_cfg;
-  logic                 fault_valid, inject_valid, poisoned;
+  logic                 fault_valid, inject_valid, inject_busy, poisoned;
   logic [NumUnits-1:0]  bad;           // this unit gets an uncorrectable word
   logic [4:0]           scrub_interval;
   fault_t               fault;
@@ -185,6 +185,7 @@ module lathe #(
     .scrub_interval_o(scrub_interval),
     .inject_valid_o(inject_valid),
     .inject_o(inject),
+    .inject_busy_i(inject_busy),
     .trace_o
   );
 
@@ -221,6 +222,7 @@ module lathe #(
     .scrub_interval_i(scrub_interval),
     .inject_valid_i(inject_valid),
     .inject_i(inject),
+    .inject_busy_o(inject_busy),
     .fault_valid_o(fault_valid),
     .fault_o(fault)
   );

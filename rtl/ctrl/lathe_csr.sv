@@ -52,6 +52,7 @@ module lathe_csr
   output logic [4:0]     scrub_interval_o,
   output logic           inject_valid_o,      // pulse
   output inject_t        inject_o,
+  input  logic           inject_busy_i,
 
   input  logic           started_i,           // pulse: start_o was accepted
   input  logic           busy_i,
@@ -208,6 +209,7 @@ module lathe_csr
   assign in.REQUEST_ERROR.unit.we = request_error_i || requested_i;
   assign in.REQUEST_ERROR.pc.we = request_error_i || requested_i;
   assign in.STATUS.fault.hwset = uncorrectable_i;
+  assign in.FAULT_INJECT.busy.next = inject_busy_i || inject_q;
   assign in.FAULT_CORRECTED.value.next = corrected_i;
   assign in.FAULT_UNCORRECTED.value.next = uncorrected_i;
   assign in.FAULT_ADDRESS.value.next = fault_i.addr;

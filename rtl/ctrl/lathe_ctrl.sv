@@ -60,6 +60,7 @@ module lathe_ctrl
   output logic [4:0]           scrub_interval_o,
   output logic                 inject_valid_o,
   output inject_t              inject_o,
+  input  logic                 inject_busy_i,
 
   output unit_trace_t [NumUnits-1:0] trace_o
 );
@@ -150,6 +151,7 @@ module lathe_ctrl
     .scrub_interval_o,
     .inject_valid_o,
     .inject_o,
+    .inject_busy_i,
     .uncorrectable_i(uncorrectable),
     .corrected_i(corrected),
     .uncorrected_i(uncorrected),

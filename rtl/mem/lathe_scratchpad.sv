@@ -41,7 +41,8 @@ module lathe_scratchpad #(
   input  logic                        lend_i,       // the array is idle and asks for nothing in the next two cycles
   input  logic [4:0]                  scrub_interval_i,
   input  logic                        inject_valid_i,
-  input  lathe_pkg::inject_t          inject_i,
+  input  lathe_pkg::inject_t          inject_i,       // ignored while busy
+  output logic                        inject_busy_o,
   output logic                        fault_valid_o,  // pulse
   output lathe_pkg::fault_t           fault_o
 );
@@ -443,6 +444,7 @@ module lathe_scratchpad #(
     .interval_i    (scrub_interval_i),
     .inject_valid_i,
     .inject_i,
+    .inject_busy_o,
     .req_o         (scrub_req),
     .write_o       (scrub_write),
     .place_o       (scrub_place),

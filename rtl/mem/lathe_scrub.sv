@@ -15,6 +15,7 @@ module lathe_scrub
   input  logic [4:0]       interval_i,      // 0: does not walk
   input  logic             inject_valid_i,  // pulse; ignored while the last one is under way
   input  inject_t          inject_i,
+  output logic             inject_busy_o,
   output logic             req_o,           // out of registers, like what follows
   output logic             write_o,
   output logic [WalkW-1:0] place_o,         // row and bank
@@ -35,6 +36,8 @@ module lathe_scrub
   logic inject_q, injects_q;     // an injection waits or is under way; is under way
   logic written_q;               // since the word was read
   inject_t order_q;
+  logic [8:0] flip;
+  logic flips;
 
   // One bit of the counter falls every 2**interval cycles.
   assign tick = bit_q && !count_q[interval_i-5'd1] && interval_i != '0;
@@ -77,10 +80,12 @@ module lathe_scrub
     written_q <= state_q != Read && (written_q || written_i);
     if (state_q == Answer && raw_valid_i && injects_q) word_o <= raw_i;
     if (state_q == Answer && valid_i && !injects_q) word_o <= data_i;
-    if (state_q == Flip) word_o <= word_o ^ (Bits'(1) << order_q.first);
-    if (state_q == FlipSecond) word_o <= word_o ^ (Bits'(1) << order_q.second);
+    for (int unsigned i = 0; i < Bits; i++) if (flips && flip == 9'(i)) word_o[i] <= !word_o[i];
   end
 
+  assign flips = state_q == Flip || state_q == FlipSecond;
+  assign flip = state_q == Flip ? order_q.first : order_q.second;
   assign req_o = state_q == Read || (state_q == Write && !written_q);
   assign write_o = state_q == Write;
+  assign inject_busy_o = inject_q;
 endmodule

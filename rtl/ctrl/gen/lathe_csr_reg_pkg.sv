@@ -398,6 +398,14 @@ package lathe_csr_reg_pkg;
     } lathe_csr_reg__FAULT_ADDRESS__in_t;
 
     typedef struct {
+        logic next;
+    } lathe_csr_reg__FAULT_INJECT__busy__in_t;
+
+    typedef struct {
+        lathe_csr_reg__FAULT_INJECT__busy__in_t busy;
+    } lathe_csr_reg__FAULT_INJECT__in_t;
+
+    typedef struct {
         logic rd_ack;
         logic [31:0] rd_data;
         logic wr_ack;
@@ -448,6 +456,7 @@ package lathe_csr_reg_pkg;
         lathe_csr_reg__FAULT_CORRECTED__in_t FAULT_CORRECTED;
         lathe_csr_reg__FAULT_UNCORRECTED__in_t FAULT_UNCORRECTED;
         lathe_csr_reg__FAULT_ADDRESS__in_t FAULT_ADDRESS;
+        lathe_csr_reg__FAULT_INJECT__in_t FAULT_INJECT;
         lathe_csr_reg__EXPONENTS__in_t EXPONENTS;
         lathe_csr_reg__PROGRAM__in_t PROGRAM;
     } lathe_csr_reg__in_t;
