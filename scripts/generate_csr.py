@@ -215,6 +215,7 @@ def _decoded(text: str) -> str:
             (r"\(cpuif_addr >= 15'h(\w+)\) & \(cpuif_addr <= 15'h\1 \+ 15'h(\w+)\)", region, 10),
             (r"        if\(\(rd_mux_addr >= 15'h(\w+)\) && \(rd_mux_addr <= 15'h\1 \+ 15'h(\w+)\)\) begin\n"
              r" +readback_data_var = (.*);\n +end\n", outside, len(REGIONS)),
+            (r"( +leaf\[.*\n)((?: +readback_data_var \|= .*\n)+)((?: +leaf\[.*\n)+)", r"\1\3\2", 1),  # registers behind the counters
             (r"(readback_data_var = '0;\n)((?: +leaf\[.*\n)+)", f"""        automatic logic [31:0] leaf[{readable}];
 \\1        if(decoded_req) begin
 \\2            for(int step=1; step<{readable}; step*=2) for(int i=0; i+step<{readable}; i+=2*step) leaf[i] |= leaf[i+step];

@@ -2921,16 +2921,16 @@ readback_data_var = '0;
             leaf[60] = {32{word[86]}} & {hwif_in.STAT_VETOED.value.next};
             leaf[61] = {32{word[88]}} & {hwif_in.STAT_SUM_X2_LO.value.next};
             leaf[62] = {32{word[89]}} & {hwif_in.STAT_SUM_X2_HI.value.next};
-            for(int step=1; step<69; step*=2) for(int i=0; i+step<69; i+=2*step) leaf[i] |= leaf[i+step];
-            readback_data_var = leaf[0];
-        end
-        readback_data_var |= {32{counters}} & hwif_in.COUNTERS.rd_data;
             leaf[63] = {32{word[200]}} & {27'd0, field_storage.SCRUB.interval.value};
             leaf[64] = {32{word[201]}} & {hwif_in.FAULT_CORRECTED.value.next};
             leaf[65] = {32{word[202]}} & {hwif_in.FAULT_UNCORRECTED.value.next};
             leaf[66] = {32{word[203]}} & {14'd0, hwif_in.FAULT_ADDRESS.scrubber.next, hwif_in.FAULT_ADDRESS.uncorrectable.next, hwif_in.FAULT_ADDRESS.value.next};
             leaf[67] = {32{word[204]}} & {hwif_in.FAULT_INJECT.busy.next, 15'd0, field_storage.FAULT_INJECT.value.value};
             leaf[68] = {32{word[205]}} & {field_storage.FAULT_BITS.two.value, 6'd0, field_storage.FAULT_BITS.second.value, 7'd0, field_storage.FAULT_BITS.first.value};
+            for(int step=1; step<69; step*=2) for(int i=0; i+step<69; i+=2*step) leaf[i] |= leaf[i+step];
+            readback_data_var = leaf[0];
+        end
+        readback_data_var |= {32{counters}} & hwif_in.COUNTERS.rd_data;
         readback_data_var |= {32{exponents}} & hwif_in.EXPONENTS.rd_data;
         readback_data_var |= {32{program_words}} & hwif_in.PROGRAM.rd_data;
         readback_data = readback_data_var;
