@@ -13,9 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pymodels.check import operands
 from pymodels.csr_map import MEMORIES, REGISTERS
-from pymodels.descriptor import FIELDS, WORDS, Error, UpdateOp
+from pymodels.descriptor import FIELDS, WORDS, Error, Space, UpdateOp
 from pymodels.exponents import PHYSICAL
+from pymodels.faults import Faults
 from pymodels.machine import Execute, Machine, Settings
 from pymodels.program import Plan, plan, plan_request
 from pymodels.ratio import Clip, Lane
@@ -90,6 +92,7 @@ class Chip(Machine):
 
     def __init__(self, lanes: int = 8, banks: int = 8, memory: np.ndarray | None = None):
         super().__init__(lanes, banks, np.zeros(1 << 20, np.uint8) if memory is None else memory)
+        self.faults = Faults()
         self.program = np.zeros((_PROGRAM.words // WORDS, WORDS), np.uint32)
         self._prepared: dict[tuple, _Prepared] = {}  # by content
         self._starts: dict[tuple[bool, int], _Prepared] = {}  # by index, as long as program memory stays as it is
@@ -110,21 +113,26 @@ class Chip(Machine):
     @property
     def irq(self) -> bool:
         """Level of the interrupt."""
-        return bool(self._kept["IRQ_ENABLE"] and any(job.done or job.failed for job in (self._program, self._request)))
+        return bool(self._kept["IRQ_ENABLE"] and (self.faults.pending or any(job.done or job.failed for job in
+                                                                             (self._program, self._request))))
 
     # What a back end of the host offers.
 
     def reset(self, power_on: bool = False) -> None:
-        """Reset the registers, with `power_on` also weight group and exponents; memories keep their contents."""
+        """Reset the registers, with `power_on` also weight group, exponents and scratchpad; program memory keeps its contents."""
         self._kept = {name: value for name, (_, value) in _KEPT.items()}
         self._configured = False
+        self._injected = 0  # address of the last injection
         self._program, self._request = _Job(), _Job()
         self._weights = {"op": 0, "slot": 0, "error": 0}  # of the register
         self.weights.release()
         self.saturations = 0
         self.stats.clear()
         self.norm.clear()
+        self.faults.reset()
         if power_on:
+            self.faults.flips.clear()
+            self.scratchpad[...] = 0
             self.exponent_file.reset()
             self._init_group(0, 0, 2, 0)
 
@@ -132,8 +140,9 @@ class Chip(Machine):
         """Nothing to free."""
 
     def advance(self, cycles: int) -> None:
-        """Let time pass: request and program that were started end."""
+        """Let time pass: request and program that were started end, and the scrubber comes by."""
         self.run(cycles)
+        self.faults.scrub()
 
     def run(self, max_cycles: int | None = None) -> None:
         """Execute the request and the program that were started, to their end or an error; `max_cycles` is ignored."""
@@ -167,6 +176,7 @@ class Chip(Machine):
                 error, unit, pc = failure, its_unit, its_pc
                 dispatched = number + 1 if request else dispatched
                 break
+        self.faults.scrub()
         job.opnum = (first + dispatched) & _M32
         job.end(error, unit, pc)
 
@@ -192,6 +202,11 @@ class Chip(Machine):
             self._request.clear(clear["request_done"], clear["request_error"])
         elif name == "WEIGHTS":
             self._move(value)
+            self.faults.pending &= not clear["fault"]
+        elif name == "FAULT_INJECT":
+            self._injected = value & 0xFFFF
+            bits = REGISTERS["FAULT_BITS"].unpack(self._kept["FAULT_BITS"])
+            self.faults.inject(self._injected % len(self.scratchpad), bits["first"], bits["second"] if bits["two"] else None)
         elif name == "OPNUM":
             self._program.opnum = value
         elif name == "REQUEST_OPNUM":
@@ -214,7 +229,8 @@ class Chip(Machine):
             program, request = self._program, self._request
             return register.pack(
                 busy=int(program.busy), done=int(program.done), error=int(program.failed),
-                request_busy=int(request.busy), request_done=int(request.done), request_error=int(request.failed))
+                request_busy=int(request.busy), request_done=int(request.done), request_error=int(request.failed),
+                fault=int(self.faults.pending))
         if name == "OPNUM":
             return self._program.opnum
         if name == "REQUEST_OPNUM":
@@ -246,6 +262,15 @@ class Chip(Machine):
             return self.weights.table[slot].version if slot < self.weights.slots else 0
         if name == "SATURATIONS":
             return self.saturations
+        if name == "FAULT_INJECT":
+            return self._injected
+        if name == "FAULT_CORRECTED":
+            return self.faults.corrected
+        if name == "FAULT_UNCORRECTED":
+            return self.faults.uncorrected
+        if name == "FAULT_ADDRESS":
+            address, uncorrectable, scrubber = self.faults.last
+            return register.pack(value=address, uncorrectable=int(uncorrectable), scrubber=int(scrubber))
         if name.startswith("STAT_"):
             return self._statistic(name.removeprefix("STAT_").lower())
         return 0
@@ -262,6 +287,7 @@ class Chip(Machine):
             self.stats.clear()
         if perf_clear:
             self.saturations = 0
+            self.faults.clear()
         if start:
             if not self._program.busy:
                 self.norm.clear()
@@ -304,6 +330,31 @@ class Chip(Machine):
                       rho_cap=fields("SCAN_CAPS")["rho"], c_cap=fields("SCAN_CAPS")["c"]))))
         self._configured = True
 
+    def _guarded(self, fields: dict[str, int]) -> Execute:
+        """Bind a descriptor; with uncorrectable words among its operands it does nothing but fail."""
+        execute, used, faults, weights = self.bind(fields), operands(fields, self.lanes), self.faults, self.weights
+
+        def addresses(result: bool) -> list[int]:
+            found = []
+            for i, extent in used.items():
+                if extent.result == result:
+                    space = fields[f"t{i}_space"]
+                    first = 0 if space == Space.ABSOLUTE else weights.first_word(
+                        weights.slot if space == Space.CURRENT else weights.slot_next)
+                    first += fields[f"t{i}_addr"]
+                    found += [first + row * fields[f"t{i}_stride"] + word for row in range(extent.rows) for word in range(extent.words)]
+            return found
+
+        def execute_guarded(opnum: int) -> int:
+            if not faults.flips:
+                return execute(opnum)
+            if faults.read(addresses(False)):
+                return Error.UNCORRECTABLE
+            faults.write(addresses(True))
+            return execute(opnum)
+
+        return execute_guarded
+
     def _prepare(self, request: bool, start: int) -> _Prepared:
         last = self.program[start:, _LAST.word] >> np.uint32(_LAST.lsb) & np.uint32(1)
         count = int(last.argmax()) + 1 if last.any() else len(last)
@@ -312,7 +363,7 @@ class Chip(Machine):
         if prepared is None:
             planned = (plan_request if request else plan)(self.program, start, lanes=self.lanes,
                                                           scratchpad_words=len(self.scratchpad), slot_words=self.weights.size)
-            steps = [(self.bind(entry.fields), entry.number, entry.fields["unit"], entry.pc) for entry in planned.entries]
+            steps = [(self._guarded(entry.fields), entry.number, entry.fields["unit"], entry.pc) for entry in planned.entries]
             if len(self._prepared) >= _REMEMBERED:
                 self._prepared.pop(next(iter(self._prepared)))
             prepared = self._prepared[content] = _Prepared(steps, planned)

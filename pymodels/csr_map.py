@@ -75,7 +75,8 @@ REGISTERS: dict[str, Register] = {
             "start the program at START_PC; clears semaphores, STATUS.done, STATUS.error and ERROR; ignored while"
             " busy"),
         "stats_clear": Field(1, 1, False, "wo", 0, "clear the STAT registers"),
-        "perf_clear": Field(2, 1, False, "wo", 0, "clear the performance counters and SATURATIONS"),
+        "perf_clear": Field(2, 1, False, "wo", 0,
+            "clear the performance counters, SATURATIONS, FAULT_CORRECTED and FAULT_UNCORRECTED"),
         "group_init": Field(3, 1, False, "wo", 0,
             "latch GROUP_* into the weight group: slot 0 holds that version, the others nothing; write only while"
             " not busy"),
@@ -89,7 +90,7 @@ REGISTERS: dict[str, Register] = {
     "IRQ_ENABLE": Register("IRQ_ENABLE", 0x0010, "rw", {
         "enable": Field(0, 1, False, "rw", 0, "enable"),
     },
-        "Interrupt enable; irq_o = enable and one of STATUS.done, error, request_done, request_error."),
+        "Interrupt enable; irq_o = enable and one of STATUS.done, error, request_done, request_error, fault."),
     "STATUS": Register("STATUS", 0x0014, "mixed", {
         "busy": Field(0, 1, False, "ro", None, "a program runs"),
         "done": Field(1, 1, False, "w1c", 0, "the program has ended without an error"),
@@ -97,6 +98,7 @@ REGISTERS: dict[str, Register] = {
         "request_busy": Field(4, 1, False, "ro", None, "a request runs"),
         "request_done": Field(5, 1, False, "w1c", 0, "the request has ended without an error"),
         "request_error": Field(6, 1, False, "w1c", 0, "the request was ended by an error, see REQUEST_ERROR"),
+        "fault": Field(8, 1, False, "w1c", 0, "a scratchpad word with two flipped bits was found; cleared by writing 1 only"),
     },
         "State of the program and of the request. done and error are cleared by writing 1 to them and by "
         "CONTROL.start, request_done and request_error by writing 1 to them and by CONTROL.request."),
@@ -458,6 +460,32 @@ REGISTERS: dict[str, Register] = {
     "MAC_STEPS_HI": Register("MAC_STEPS_HI", 0x027C, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     }, "k-steps of the gemm array, bits 63:32."),
+    "SCRUB": Register("SCRUB", 0x0320, "rw", {
+        "interval": Field(0, 5, False, "rw", 10, "binary logarithm of the cycles; 0: off"),
+    }, "The scrubber looks at one word every 2**interval cycles."),
+    "FAULT_CORRECTED": Register("FAULT_CORRECTED", 0x0324, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    },
+        "Times that a word with one flipped bit was found, by scrubber or units; saturates."),
+    "FAULT_UNCORRECTED": Register("FAULT_UNCORRECTED", 0x0328, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Times that a word with two flipped bits was found; saturates."),
+    "FAULT_ADDRESS": Register("FAULT_ADDRESS", 0x032C, "ro", {
+        "value": Field(0, 16, False, "ro", None, "scratchpad word address"),
+        "uncorrectable": Field(16, 1, False, "ro", None, "two bits were flipped"),
+        "scrubber": Field(17, 1, False, "ro", None, "the scrubber found it, not a unit"),
+    }, "The fault found last. Zero after reset."),
+    "FAULT_INJECT": Register("FAULT_INJECT", 0x0330, "mixed", {
+        "value": Field(0, 16, False, "rw", 0, "scratchpad word address"),
+        "busy": Field(31, 1, False, "ro", None, "it is under way"),
+    },
+        "A write flips the bits FAULT_BITS of that word in the memory. Takes some cycles, during which "
+        "another write has no effect."),
+    "FAULT_BITS": Register("FAULT_BITS", 0x0334, "rw", {
+        "first": Field(0, 9, False, "rw", 0, "a bit"),
+        "second": Field(16, 9, False, "rw", 0, "another bit"),
+        "two": Field(31, 1, False, "rw", 0, "flip the second one too"),
+    }, "Bits that FAULT_INJECT flips: data bits from 0 on, above them the check bits."),
 }
 
 MEMORIES: dict[str, Memory] = {

@@ -110,7 +110,8 @@ module lathe #(
   policy_cfg_t          policy_cfg;
   policy_stats_t        policy_stats;
   update_cfg_t          update_cfg;
-  logic                 fault_valid, inject_valid;
+  logic                 fault_valid, inject_valid, inject_busy, poisoned;
+  logic [NumUnits-1:0]  bad;           // this unit gets an uncorrectable word
   logic [4:0]           scrub_interval;
   fault_t               fault;
   inject_t              inject;
@@ -189,10 +190,21 @@ module lathe #(
     .move_slot_i(move_slot),
     .move_done_o(move_done),
     .move_error_o(move_error),
-    .fault_valid_i(1'b0),
-    .fault_addr_i('0),
+    .fault_valid_i(fault_valid),
+    .fault_i(fault),
+    .bad_i(bad),
+    .poisoned_o(poisoned),
+    .scrub_interval_o(scrub_interval),
+    .inject_valid_o(inject_valid),
+    .inject_o(inject),
+    .inject_busy_i(inject_busy),
     .trace_o
   );
+
+  assign bad[Gemm] = |rd_bad[RdGemmX:RdGemmA];
+  assign bad[Policy] = rd_bad[RdPolicy];
+  assign bad[Update] = |{rd_bad[RdUpdateM:RdUpdateW], rd_bad[RdUpdateV]};
+  assign bad[Dma] = rd_bad[RdDma];
 
   lathe_scratchpad #(
     .Lanes(Lanes),
@@ -218,6 +230,7 @@ module lathe #(
     .scrub_interval_i(scrub_interval),
     .inject_valid_i(inject_valid),
     .inject_i(inject),
+    .inject_busy_o(inject_busy),
     .fault_valid_o(fault_valid),
     .fault_o(fault)
   );
@@ -300,12 +313,12 @@ module lathe #(
     .done_valid_o(done_valid[Update]),
     .done_o(done[Update]),
     .cfg_i(update_cfg),
-    .poisoned_i(1'b0),
     .move_valid_o(move_valid),
     .move_op_o(move_op),
     .move_slot_o(move_slot),
     .move_done_i(move_done),
     .move_error_i(move_error),
+    .poisoned_i(poisoned),
     .w_rd_valid_o(rd_valid[RdUpdateW]),
     .w_rd_ready_i(rd_ready[RdUpdateW]),
     .w_rd_addr_o(rd_addr[RdUpdateW]),
@@ -321,11 +334,11 @@ module lathe #(
     .m_rd_addr_o(rd_addr[RdUpdateM]),
     .m_rd_rvalid_i(rd_rvalid[RdUpdateM]),
     .m_rd_rdata_i(rd_rdata[RdUpdateM]),
-    .v_rd_valid_o(),
-    .v_rd_ready_i(1'b0),
-    .v_rd_addr_o(),
-    .v_rd_rvalid_i(1'b0),
-    .v_rd_rdata_i('0),
+    .v_rd_valid_o(rd_valid[RdUpdateV]),
+    .v_rd_ready_i(rd_ready[RdUpdateV]),
+    .v_rd_addr_o(rd_addr[RdUpdateV]),
+    .v_rd_rvalid_i(rd_rvalid[RdUpdateV]),
+    .v_rd_rdata_i(rd_rdata[RdUpdateV]),
     .wn_wr_valid_o(wr_valid[WrUpdateW]),
     .wn_wr_ready_i(wr_ready[WrUpdateW]),
     .wn_wr_addr_o(wr_addr[WrUpdateW]),
@@ -334,14 +347,14 @@ module lathe #(
     .mn_wr_ready_i(wr_ready[WrUpdateM]),
     .mn_wr_addr_o(wr_addr[WrUpdateM]),
     .mn_wr_data_o(wr_data[WrUpdateM]),
-    .vn_wr_valid_o(),
-    .vn_wr_ready_i(1'b0),
-    .vn_wr_addr_o(),
-    .vn_wr_data_o(),
-    .wc_wr_valid_o(),
-    .wc_wr_ready_i(1'b0),
-    .wc_wr_addr_o(),
-    .wc_wr_data_o(),
+    .vn_wr_valid_o(wr_valid[WrUpdateV]),
+    .vn_wr_ready_i(wr_ready[WrUpdateV]),
+    .vn_wr_addr_o(wr_addr[WrUpdateV]),
+    .vn_wr_data_o(wr_data[WrUpdateV]),
+    .wc_wr_valid_o(wr_valid[WrUpdateW8]),
+    .wc_wr_ready_i(wr_ready[WrUpdateW8]),
+    .wc_wr_addr_o(wr_addr[WrUpdateW8]),
+    .wc_wr_data_o(wr_data[WrUpdateW8]),
     .stall_operand_o(stall_operand[Update]),
     .stall_result_o(stall_result[Update])
   );
@@ -401,9 +414,11 @@ module lathe #(
 `ifndef SYNTHESIS
   // Whoever reads what policy, update or dma has written asks later than WriteDelay cycles after their completion.
   for (genvar p = 0; p < 4; p++) begin : gen_order
-    always_ff @(posedge clk_core) begin
-      if (rst_n && u_scratchpad.wr_req[1] && u_scratchpad.rd_req[p]) begin
-        assert (u_scratchpad.rd_place[p] != u_scratchpad.wr_place[1]) else $error("read port %0d before its write", p);
+    for (genvar w = 1; w < 3; w++) begin : gen_write
+      always_ff @(posedge clk_core) begin
+        if (rst_n && u_scratchpad.wr_req[w] && u_scratchpad.rd_req[p]) begin
+          assert (u_scratchpad.rd_place[p] != u_scratchpad.wr_place[w]) else $error("read port %0d before its write", p);
+        end
       end
     end
   end

@@ -19,6 +19,7 @@ from pymodels.csr_map import REGISTERS
 from .allocator import ABSOLUTE_EXPONENTS, BANK_WORDS, LOGICAL_EXPONENTS, Layout
 from .backends import Backend, Closed, open_backend
 from .errors import BackendError, CapacityError, ProgramError, SettingsError
+from .faults import Faults, inject_fault, read_faults
 from .matrix import Block
 from .program import Program
 from .registers import PROGRAM_DESCRIPTORS, STATISTICS, UNITS, Registers
@@ -386,6 +387,14 @@ class Device(Versions):
     def saturations(self) -> int:
         """Values that were clamped to 16 bits so far."""
         return self.registers.value("SATURATIONS")
+
+    def faults(self) -> Faults:
+        """Return what was found in the scratchpad: counts of flipped bits, where the last one was."""
+        return read_faults(self)
+
+    def inject(self, address: int, bit: int, second: int | None = None) -> None:
+        """Flip one bit of a scratchpad word, or two, as a particle would; see `faults.inject_fault`."""
+        inject_fault(self, address, bit, second)
 
     def exponent_index(self, tensor: Tensor) -> int:
         """Return the physical exponent register that holds a tensor's exponent now."""

@@ -21,6 +21,8 @@ _REMEDIES = {
     "program_overrun": "no descriptor up to the end of program memory is marked last",
     "deadlock": "it waits for semaphore {wait}, which nobody will post; record it with the builder's methods, which pair waits and posts",
     "memory": "outside memory has {memory} bytes and answered with an error; check the block's address: {fields}",
+    "uncorrectable": "a scratchpad word with two flipped bits was read (Device.faults names it); load the tensor again, or return to "
+                     "a version of the weights that is whole",
     "semaphore_overflow": "a semaphore was posted more than 255 times without a wait",
     "no_version": "no older version is kept, or an uncorrectable memory error was found in it: roll back at most (slots - 2) times after "
                   "as many commits (a group of 2 slots keeps none); restore a slot that holds a version, see Device.versions",

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 _START_PC, _REQUEST_PC, _CONTROL, _STATUS = (REGISTERS[name].offset for name in ("START_PC", "REQUEST_PC", "CONTROL", "STATUS"))
 _START, _REQUEST = (REGISTERS["CONTROL"].pack(**{name: 1}) for name in ("start", "request"))
-_DONE, _ERROR, _REQUEST_DONE, _REQUEST_ERROR = (
-    REGISTERS["STATUS"].pack(**{name: 1}) for name in ("done", "error", "request_done", "request_error"))
+_DONE, _ERROR, _REQUEST_DONE, _REQUEST_ERROR, _FAULT = (
+    REGISTERS["STATUS"].pack(**{name: 1}) for name in ("done", "error", "request_done", "request_error", "fault"))
+_EVENTS = _DONE | _ERROR | _REQUEST_DONE | _REQUEST_ERROR | _FAULT  # whatever raises the interrupt; a fault is counted elsewhere
 
 
 class Runner:
@@ -53,7 +54,7 @@ class Runner:
         backend = self._device.backend
         while not self._ended:
             self._wait(program, program.cycle_limit)
-            status = backend.csr_read(_STATUS) & (_DONE | _ERROR | _REQUEST_DONE | _REQUEST_ERROR)
+            status = backend.csr_read(_STATUS) & _EVENTS
             if not status:
                 raise self._unended(program)
             self._ended = status & (_DONE | _ERROR)
@@ -73,7 +74,7 @@ class Runner:
         backend.csr_write(_CONTROL, _REQUEST)
         while not status & (_REQUEST_DONE | _REQUEST_ERROR):
             self._wait(program, limit)
-            status = backend.csr_read(_STATUS) & (_DONE | _ERROR | _REQUEST_DONE | _REQUEST_ERROR)
+            status = backend.csr_read(_STATUS) & _EVENTS
             if not status:
                 raise self._unended(program)
             backend.csr_write(_STATUS, status)  # takes the interrupt back

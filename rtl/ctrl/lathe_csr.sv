@@ -57,6 +57,10 @@ module lathe_csr
   output update_cfg_t    update_cfg_o,
   input  logic           norm_zero_i,   // of the gradient norm
   input  logic signed [31:0] norm_i,
+  output logic [4:0]     scrub_interval_o,
+  output logic           inject_valid_o,      // pulse
+  output inject_t        inject_o,
+  input  logic           inject_busy_i,
 
   input  logic           started_i,           // pulse: start_o was accepted
   input  logic           busy_i,
@@ -71,6 +75,10 @@ module lathe_csr
   input  weights_t       weights_i,
   input  logic [15:0]    policy_version_i,    // for a command of the policy unit that would start now
   input  logic [31:0]    saturations_i,
+  input  logic           uncorrectable_i,     // pulse: such a word was found
+  input  logic [31:0]    corrected_i,         // counts
+  input  logic [31:0]    uncorrected_i,
+  input  fault_t         fault_i,             // the last one
   output logic           count_valid_o,       // one of the counters, held until ready
   input  logic           count_ready_i,
   output logic [4:0]     count_index_o,       // word of COUNTERS
@@ -180,12 +188,19 @@ module lathe_csr
   assign arbiter_policy_o = lathe_desc_pkg::arbitration_e'(out.ARBITER.policy.value);
   assign arbiter_slice_o = out.ARBITER.slice.value;
 
+  logic inject_q;
+  always_ff @(posedge clk_i) inject_q <= rst_ni && out.FAULT_INJECT.value.swmod;  // the register holds it a cycle later
+  assign scrub_interval_o = out.SCRUB.interval.value;
+  assign inject_valid_o = inject_q;
+  assign inject_o = '{two: out.FAULT_BITS.two.value, second: out.FAULT_BITS.second.value, first: out.FAULT_BITS.first.value,
+                      addr: out.FAULT_INJECT.value.value};
+
   // ---- Status ----
   logic irq_q;
   always_ff @(posedge clk_i) begin
     if (!rst_ni || started_i || requested_i) irq_q <= 1'b0;
     else irq_q <= out.IRQ_ENABLE.enable.value && (out.STATUS.done.value || out.STATUS.error.value ||
-                                                  out.STATUS.request_done.value || out.STATUS.request_error.value);
+                                                  out.STATUS.request_done.value || out.STATUS.request_error.value || out.STATUS.fault.value);
   end
   assign irq_o = irq_q && !started_i && !requested_i;  // down in the cycle in which the host learns that its start was taken
   assign in.BUILD.lanes.next = 8'(Lanes);
@@ -234,6 +249,13 @@ module lathe_csr
   assign in.VERSIONS_1.value.next = weights_i.versions[1];
   assign in.VERSIONS_2.value.next = weights_i.versions[2];
   assign in.VERSIONS_3.value.next = weights_i.versions[3];
+  assign in.STATUS.fault.hwset = uncorrectable_i;
+  assign in.FAULT_INJECT.busy.next = inject_busy_i || inject_q;
+  assign in.FAULT_CORRECTED.value.next = corrected_i;
+  assign in.FAULT_UNCORRECTED.value.next = uncorrected_i;
+  assign in.FAULT_ADDRESS.value.next = fault_i.addr;
+  assign in.FAULT_ADDRESS.uncorrectable.next = fault_i.uncorrectable;
+  assign in.FAULT_ADDRESS.scrubber.next = fault_i.scrubber;
 
   // ---- Counters ----
   assign in.SATURATIONS.value.next = saturations_i;
@@ -306,7 +328,7 @@ module lathe_csr
   lathe_clock_stop u_clock (
     .clk_i,
     .wanted_i(!rst_ni || started_i || done_i || error_i || opnum_increment_i ||
-              requested_i || request_done_i || request_error_i || request_opnum_increment_i ||
+              uncorrectable_i || requested_i || request_done_i || request_error_i || request_opnum_increment_i ||
               s_axil_awvalid || s_axil_wvalid || s_axil_arvalid || !s_axil_awready || !s_axil_wready || !s_axil_arready),
     .clk_o   (clk_reg)
   );

@@ -58,12 +58,23 @@ module lathe_ctrl
   input  logic [1:0]           move_slot_i,
   output logic                 move_done_o,
   output lathe_desc_pkg::error_e move_error_o,
-  input  logic                 fault_valid_i,  // pulse: an uncorrectable error was found at that address
-  input  logic [AddrW-1:0]     fault_addr_i,
+
+  input  logic                 fault_valid_i,  // faults of the scratchpad
+  input  fault_t               fault_i,
+  input  logic  [NumUnits-1:0] bad_i,          // this unit gets an uncorrectable word
+  output logic                 poisoned_o,     // so the program must not commit
+  output logic [4:0]           scrub_interval_o,
+  output logic                 inject_valid_o,
+  output inject_t              inject_o,
+  input  logic                 inject_busy_i,
 
   output unit_trace_t [NumUnits-1:0] trace_o
 );
   // ---- Host ----
+  done_t [NumUnits-1:0] unit_done;
+  logic                 uncorrectable;
+  logic [31:0]          corrected, uncorrected;
+  fault_t               last_fault;
   logic           start_asked, start, perf_clear, group_init, busy, done, error, stop, dispatch;
   logic [PcW-1:0] start_pc;
   logic           request_asked, request_start, request_busy, request_done, request_error, request_stop, request_dispatch;
@@ -158,6 +169,14 @@ module lathe_ctrl
     .weights_i(weights),
     .policy_version_i(policy_version),
     .saturations_i(saturations_sum),
+    .scrub_interval_o,
+    .inject_valid_o,
+    .inject_o,
+    .inject_busy_i,
+    .uncorrectable_i(uncorrectable),
+    .corrected_i(corrected),
+    .uncorrected_i(uncorrected),
+    .fault_i(last_fault),
     .count_valid_o(count_valid),
     .count_ready_i(count_ready),
     .count_index_o(count_index),
@@ -176,6 +195,25 @@ module lathe_ctrl
     .exponents_word_o(host_exp_word),
     .exponents_wdata_o(host_exp_wdata),
     .exponents_rdata_i(host_exp_rdata)
+  );
+
+  // ---- Faults of the scratchpad ----
+  lathe_faults u_faults (
+    .clk_i,
+    .rst_ni,
+    .clear_i(perf_clear),
+    .start_i(start),
+    .fault_valid_i,
+    .fault_i,
+    .bad_i,
+    .done_valid_i,
+    .done_i,
+    .done_o(unit_done),
+    .poisoned_o,
+    .uncorrectable_o(uncorrectable),
+    .corrected_o(corrected),
+    .uncorrected_o(uncorrected),
+    .last_o(last_fault)
   );
 
   // ---- Program: fetch, check, queue ----
@@ -460,7 +498,7 @@ module lathe_ctrl
     .rst_ni,
     .clear_i(start),
     .done_valid_i,
-    .done_i,
+    .done_i(unit_done),
     .next_o(retire_unit),
     .info_i(finish_info),
     .finish_o(finish),
@@ -520,8 +558,8 @@ module lathe_ctrl
     .move_error_o,
     .request_start_i(request_start),
     .request_busy_i(request_busy),
-    .fault_valid_i,
-    .fault_addr_i,
+    .fault_valid_i(uncorrectable),
+    .fault_addr_i(fault_i.addr),
     .base_current_o(base_current),
     .base_next_o(base_next),
     .base_held_o(base_held),

@@ -94,6 +94,7 @@ module lathe_exponents
   logic [1:0][ExpW-1:0]           pair_q;   // the larger of each two of word_q, a step later
   logic [ExpW-1:0]                four_q;   // and of all four
   logic [ExpW-1:0]                carry_q, best_q, next_exp;
+  logic                           asked_q, answer_q, host_write;
   logic signed [ExpW+1:0]         scaled_q;
 
   assign go = working_q && (step_q != '0 || !lookup_i);
@@ -159,7 +160,7 @@ module lathe_exponents
   assign retired_o = last_q;
 
   // ---- Registers. The host waits for lookups and histories: its index comes into index_q, then it is answered ----
-  logic            asked_q, answer_q, look, host_look, host_write, assign_q, tracked_q, exp_we, next_we;
+  logic            look, host_look, assign_q, tracked_q, exp_we, next_we;
   logic [6:0]      next_windex, exp_windex, result_q;
   logic [ExpW-1:0] exp_wdata;
   next_t           next_wdata;

@@ -41,7 +41,8 @@ module lathe_scratchpad #(
   input  logic                        lend_i,       // the array is idle and asks for nothing in the next two cycles
   input  logic [4:0]                  scrub_interval_i,
   input  logic                        inject_valid_i,
-  input  lathe_pkg::inject_t          inject_i,
+  input  lathe_pkg::inject_t          inject_i,       // ignored while busy
+  output logic                        inject_busy_o,
   output logic                        fault_valid_o,  // pulse
   output lathe_pkg::fault_t           fault_o
 );
@@ -55,6 +56,7 @@ module lathe_scratchpad #(
   localparam int unsigned WrPorts = 3;
   localparam int unsigned RowW = $clog2(Rows);
   localparam int unsigned BankW = $clog2(Banks);
+  localparam int unsigned PlaceW = RowW + BankW;
   localparam int unsigned Bits = WordW + lathe_secded_pkg::checks_of(WordW);  // of a word in a bank: check bits, data
   // Clients of the shared ports, and those that the array's ports are lent to.
   localparam int unsigned RdLent = 6;
@@ -97,9 +99,10 @@ module lathe_scratchpad #(
   logic [WrPorts-1:0][AddrW-1:0] wr_place;
   logic [WrPorts-1:0][WordW-1:0] wr_data;
   logic [WrPorts-1:0][BankW-1:0] wr_bank;
-  logic [WrPorts-1:0]            wr_side_a, wr_room;
+  logic [WrPorts-1:0]            wr_side_a;
+  logic [WrPorts-1:1]            wr_room;  // of a shared port
   logic                          rd_may_q, rd_lent_q, wr_lent_q;  // client RdLent may ask; asks at port 0; so does client WrLent
-  logic                          lent_rd_ready, lent_rd_req, lent_wr_req, lent_wr_urgent, unused_lent, unused_room;
+  logic                          lent_rd_ready, lent_rd_req, lent_wr_req, lent_wr_urgent, unused_room;
   logic [2:0]                    lent_wr_ask, lent_wr_ready;
   logic [2:0][AddrW-1:0]         lent_wr_addr;
   logic [2:0][WordW-1:0]         lent_wr_word;
@@ -218,19 +221,17 @@ module lathe_scratchpad #(
     end
   end
 
-  lathe_share_read #(
-    .Clients(1),
-    .BankW  (BankW)
+  lathe_spill #(
+    .Width(AddrW)
   ) u_lent_read (
     .clk_i,
     .rst_ni,
-    .ask_i  (rd_valid_i[RdLent] && rd_may_q && rd_lent_q),
-    .ready_o(lent_rd_ready),
-    .addr_i (rd_addr_i[RdLent]),
-    .req_o  (lent_rd_req),
-    .free_i (rd_free[0]),
-    .whose_o(unused_lent),
-    .place_o(lent_rd_place)
+    .in_valid_i (rd_valid_i[RdLent] && rd_may_q && rd_lent_q),
+    .in_ready_o (lent_rd_ready),
+    .in_data_i  (place_of(rd_addr_i[RdLent], BankW)),
+    .out_valid_o(lent_rd_req),
+    .out_ready_i(rd_free[0]),
+    .out_data_o (lent_rd_place)
   );
 
   lathe_share_write #(
@@ -277,7 +278,7 @@ module lathe_scratchpad #(
 
   // ---- The scrubber: reads in place of port 2, writes in place of shared write port 1 ----
   logic             scrub_req, scrub_write, scrub_fits, scrub_reads, scrub_writes, scrub_lost;
-  logic [AddrW-1:0] scrub_place;
+  logic [PlaceW-1:0] scrub_place;
   logic [BankW-1:0] scrub_bank;
   logic [Bits-1:0]  scrub_word;
 
@@ -301,10 +302,10 @@ module lathe_scratchpad #(
 
   for (genvar p = 0; p < RdPorts; p++) begin : g_rd
     logic scrubs;
-    logic [AddrW-1:0] place;
+    logic [PlaceW-1:0] place;
     assign rd_bank[p] = rd_place[p][BankW-1:0];
     assign scrubs = p == 2 && !rd_req[p];
-    assign place = scrubs ? scrub_place : rd_place[p];
+    assign place = scrubs ? scrub_place : rd_place[p][PlaceW-1:0];
     always_ff @(posedge clk_i) begin
       rd_hit_q[p] <= Banks'(scrubs ? scrub_reads : rd_req[p] && rd_free[p]) << place[BankW-1:0];
       rd_row_q[p] <= place[BankW+:RowW];
@@ -315,7 +316,7 @@ module lathe_scratchpad #(
   for (genvar p = 0; p < WrPorts; p++) begin : g_wr
     logic [Bits-WordW-1:0] check;
     logic scrubs, go, side_a;
-    logic [AddrW-1:0] place;
+    logic [PlaceW-1:0] place;
 
     lathe_secded_encode #(
       .Width(WordW)
@@ -326,7 +327,7 @@ module lathe_scratchpad #(
 
     assign wr_bank[p] = wr_place[p][BankW-1:0];
     assign scrubs = p == 1 && !wr_req[p];
-    assign place = scrubs ? scrub_place : wr_place[p];
+    assign place = scrubs ? scrub_place : wr_place[p][PlaceW-1:0];
     assign go = rst_ni && (scrubs ? scrub_writes : wr_req[p] && wr_free[p]);
     assign side_a = !scrubs && wr_side_a[p];
     always_ff @(posedge clk_i) begin
@@ -374,7 +375,7 @@ module lathe_scratchpad #(
 
   // ---- Answers ----
   logic [NumRd:0]      rd_taken_q [RdLatency];  // which clients' reads were granted, the last one's the scrubber's, by age
-  logic [BankW+RowW-1:0] place_q [RdPorts][RdLatency-1];  // row and bank
+  logic [PlaceW-1:0]   place_q [RdPorts][RdLatency-1];  // row and bank
   logic [Bits-1:0]     raw [RdPorts], corrected [RdPorts];
   logic [RdPorts-1:0]  one_bit, two_bits, answers, fault;
   fault_t              fault_found [RdPorts];
@@ -443,6 +444,7 @@ module lathe_scratchpad #(
     .interval_i    (scrub_interval_i),
     .inject_valid_i,
     .inject_i,
+    .inject_busy_o,
     .req_o         (scrub_req),
     .write_o       (scrub_write),
     .place_o       (scrub_place),

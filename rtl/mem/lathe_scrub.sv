@@ -7,16 +7,18 @@ module lathe_scrub
 #(
   parameter int unsigned Words = 8192,  // a power of two
   parameter int unsigned BankW = 3,
-  parameter int unsigned Bits = 137     // of a word in the memory
+  parameter int unsigned Bits = 137,    // of a word in the memory
+  localparam int unsigned WalkW = $clog2(Words)
 ) (
   input  logic             clk_i,
   input  logic             rst_ni,
   input  logic [4:0]       interval_i,      // 0: does not walk
   input  logic             inject_valid_i,  // pulse; ignored while the last one is under way
   input  inject_t          inject_i,
+  output logic             inject_busy_o,
   output logic             req_o,           // out of registers, like what follows
   output logic             write_o,
-  output logic [AddrW-1:0] place_o,         // row and bank
+  output logic [WalkW-1:0] place_o,         // row and bank
   output logic [Bits-1:0]  word_o,
   input  logic             granted_i,
   input  logic             written_i,       // someone has written a word at place_o
@@ -26,8 +28,6 @@ module lathe_scrub
   input  logic             corrected_i,
   input  logic [Bits-1:0]  data_i
 );
-  localparam int unsigned WalkW = $clog2(Words);
-
   typedef enum logic [2:0] {Idle, Read, Answer, Flip, FlipSecond, Write} state_e;
   state_e state_q;
   logic [30:0] count_q;
@@ -36,6 +36,8 @@ module lathe_scrub
   logic inject_q, injects_q;     // an injection waits or is under way; is under way
   logic written_q;               // since the word was read
   inject_t order_q;
+  logic [8:0] flip;
+  logic flips;
 
   // One bit of the counter falls every 2**interval cycles.
   assign tick = bit_q && !count_q[interval_i-5'd1] && interval_i != '0;
@@ -73,15 +75,17 @@ module lathe_scrub
     if (inject_valid_i && !inject_q) order_q <= inject_i;
     if (state_q == Idle) begin
       injects_q <= inject_q;
-      place_o <= place_of(inject_q ? order_q.addr & AddrW'(Words - 1) : AddrW'(walk_q), BankW);
+      place_o <= WalkW'(place_of(inject_q ? order_q.addr & AddrW'(Words - 1) : AddrW'(walk_q), BankW));
     end
     written_q <= state_q != Read && (written_q || written_i);
     if (state_q == Answer && raw_valid_i && injects_q) word_o <= raw_i;
     if (state_q == Answer && valid_i && !injects_q) word_o <= data_i;
-    if (state_q == Flip) word_o <= word_o ^ (Bits'(1) << order_q.first);
-    if (state_q == FlipSecond) word_o <= word_o ^ (Bits'(1) << order_q.second);
+    for (int unsigned i = 0; i < Bits; i++) if (flips && flip == 9'(i)) word_o[i] <= !word_o[i];
   end
 
+  assign flips = state_q == Flip || state_q == FlipSecond;
+  assign flip = state_q == Flip ? order_q.first : order_q.second;
   assign req_o = state_q == Read || (state_q == Write && !written_q);
   assign write_o = state_q == Write;
+  assign inject_busy_o = inject_q;
 endmodule

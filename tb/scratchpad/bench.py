@@ -120,8 +120,9 @@ class Bench:
         """Check the grants of this cycle and return {client: request} of reads and of writes.
 
         A bank serves two accesses: side A reads of ports 0 and 2, side B of 1 and 3, and either of them a write. Ports 0 and 1 go
-        before writes, which go before ports 2 and 3 where they leave no room for one of these; of the two 2 goes first. An urgent write goes before port 1 or 0, in turn, where both ask. A shared
-        port's write is urgent when it was refused in the cycle before. Of several the port granted longest ago goes first.
+        before writes, which go before ports 2 and 3 where they leave no room for one of these; of the two 2 goes first. An urgent
+        write goes before port 1 or 0, in turn, where both ask. A shared port's write is urgent when it was refused in the cycle
+        before. Of several the port granted longest ago goes first.
         """
         urgent = {0} & {int(self.dut.wr_urgent_i.value) - 1} | self.late
         heads, asked, taken = (self.reads.heads(), self.writes.heads()), {}, ({}, {})

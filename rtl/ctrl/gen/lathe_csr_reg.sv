@@ -58,7 +58,7 @@ module lathe_csr_reg (
     logic ar_held, aw_held, w_held, busy, is_read, decode, read_turn, write_turn;
     logic [14:0] araddr, awaddr;
     logic [3:0] wstrb;
-    logic [127:0] word;  // one bit for each of the words 0x000 to 0x1fc
+    logic [255:0] word;  // one bit for each of the words 0x000 to 0x3fc
     logic counters, exponents, history, program_words;
 
     assign s_axil_arready = !ar_held;
@@ -89,7 +89,7 @@ module lathe_csr_reg (
         if(s_axil_wvalid && !w_held) {wstrb, cpuif_wr_data} <= {s_axil_wstrb, s_axil_wdata};
         if(read_turn || write_turn) cpuif_addr <= {read_turn ? araddr[14:2] : awaddr[14:2], 2'd0};
         if(decode) begin
-            word <= cpuif_addr[14:9] == '0 ? 128'd1 << cpuif_addr[8:2] : '0;
+            word <= cpuif_addr[14:10] == '0 ? 256'd1 << cpuif_addr[9:2] : '0;
             counters <= cpuif_addr[14:7] == 8'h04;
             exponents <= cpuif_addr[14:9] == 6'h08;
             history <= cpuif_addr[14:11] == 4'h3;
@@ -182,6 +182,12 @@ module lathe_csr_reg (
         logic STAT_SUM_X2_LO;
         logic STAT_SUM_X2_HI;
         logic COUNTERS;
+        logic SCRUB;
+        logic FAULT_CORRECTED;
+        logic FAULT_UNCORRECTED;
+        logic FAULT_ADDRESS;
+        logic FAULT_INJECT;
+        logic FAULT_BITS;
         logic EXPONENTS;
         logic HISTORY;
         logic PROGRAM;
@@ -351,6 +357,18 @@ module lathe_csr_reg (
         is_external |= cpuif_req_masked & counters;
         is_valid_addr |= cpuif_req_masked & counters;
         is_valid_rw |= cpuif_req_masked & counters;
+        decoded_reg_strb.SCRUB = cpuif_req_masked & word[200];
+        is_valid_addr |= cpuif_req_masked & word[200];
+        decoded_reg_strb.FAULT_CORRECTED = cpuif_req_masked & word[201] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[201];
+        decoded_reg_strb.FAULT_UNCORRECTED = cpuif_req_masked & word[202] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[202];
+        decoded_reg_strb.FAULT_ADDRESS = cpuif_req_masked & word[203] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[203];
+        decoded_reg_strb.FAULT_INJECT = cpuif_req_masked & word[204];
+        is_valid_addr |= cpuif_req_masked & word[204];
+        decoded_reg_strb.FAULT_BITS = cpuif_req_masked & word[205];
+        is_valid_addr |= cpuif_req_masked & word[205];
         decoded_reg_strb.EXPONENTS = cpuif_req_masked & exponents;
         is_external |= cpuif_req_masked & exponents;
         is_valid_addr |= cpuif_req_masked & exponents;
@@ -442,6 +460,10 @@ module lathe_csr_reg (
                 logic next;
                 logic load_next;
             } request_error;
+            struct {
+                logic next;
+                logic load_next;
+            } fault;
         } STATUS;
         struct {
             struct {
@@ -747,6 +769,32 @@ module lathe_csr_reg (
                 logic load_next;
             } slot;
         } WEIGHTS;
+        struct {
+            struct {
+                logic [4:0] next;
+                logic load_next;
+            } interval;
+        } SCRUB;
+        struct {
+            struct {
+                logic [15:0] next;
+                logic load_next;
+            } value;
+        } FAULT_INJECT;
+        struct {
+            struct {
+                logic [8:0] next;
+                logic load_next;
+            } first;
+            struct {
+                logic [8:0] next;
+                logic load_next;
+            } second;
+            struct {
+                logic next;
+                logic load_next;
+            } two;
+        } FAULT_BITS;
     } field_combo_t;
     field_combo_t field_combo;
 
@@ -791,6 +839,9 @@ module lathe_csr_reg (
             struct {
                 logic value;
             } request_error;
+            struct {
+                logic value;
+            } fault;
         } STATUS;
         struct {
             struct {
@@ -1036,6 +1087,27 @@ module lathe_csr_reg (
                 logic [1:0] value;
             } slot;
         } WEIGHTS;
+        struct {
+            struct {
+                logic [4:0] value;
+            } interval;
+        } SCRUB;
+        struct {
+            struct {
+                logic [15:0] value;
+            } value;
+        } FAULT_INJECT;
+        struct {
+            struct {
+                logic [8:0] value;
+            } first;
+            struct {
+                logic [8:0] value;
+            } second;
+            struct {
+                logic value;
+            } two;
+        } FAULT_BITS;
     } field_storage_t;
     field_storage_t field_storage;
 
@@ -1331,6 +1403,32 @@ module lathe_csr_reg (
         end
     end
     assign hwif_out.STATUS.request_error.value = field_storage.STATUS.request_error.value;
+    // Field: lathe_csr_reg.STATUS.fault
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.STATUS.fault.value;
+        load_next_c = '0;
+        if(hwif_in.STATUS.fault.hwset) begin // HW Set
+            next_c = '1;
+            load_next_c = '1;
+        end else if(decoded_reg_strb.STATUS && decoded_req_is_wr) begin // SW write 1 clear
+            next_c = field_storage.STATUS.fault.value & ~(decoded_wr_data[8:8] & decoded_wr_biten[8:8]);
+            load_next_c = '1;
+        end
+        field_combo.STATUS.fault.next = next_c;
+        field_combo.STATUS.fault.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.STATUS.fault.value <= 1'h0;
+        end else begin
+            if(field_combo.STATUS.fault.load_next) begin
+                field_storage.STATUS.fault.value <= field_combo.STATUS.fault.next;
+            end
+        end
+    end
+    assign hwif_out.STATUS.fault.value = field_storage.STATUS.fault.value;
     // Field: lathe_csr_reg.ERROR.code
     always_comb begin
         automatic logic [3:0] next_c;
@@ -2718,6 +2816,122 @@ module lathe_csr_reg (
     assign hwif_out.COUNTERS.req_is_wr = decoded_req_is_wr;
     assign hwif_out.COUNTERS.wr_data = decoded_wr_data;
     assign hwif_out.COUNTERS.wr_biten = decoded_wr_biten;
+    // Field: lathe_csr_reg.SCRUB.interval
+    always_comb begin
+        automatic logic [4:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.SCRUB.interval.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.SCRUB && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.SCRUB.interval.value & ~decoded_wr_biten[4:0]) | (decoded_wr_data[4:0] & decoded_wr_biten[4:0]);
+            load_next_c = '1;
+        end
+        field_combo.SCRUB.interval.next = next_c;
+        field_combo.SCRUB.interval.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.SCRUB.interval.value <= 5'ha;
+        end else begin
+            if(field_combo.SCRUB.interval.load_next) begin
+                field_storage.SCRUB.interval.value <= field_combo.SCRUB.interval.next;
+            end
+        end
+    end
+    assign hwif_out.SCRUB.interval.value = field_storage.SCRUB.interval.value;
+    // Field: lathe_csr_reg.FAULT_INJECT.value
+    always_comb begin
+        automatic logic [15:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.FAULT_INJECT.value.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.FAULT_INJECT && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.FAULT_INJECT.value.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
+            load_next_c = '1;
+        end
+        field_combo.FAULT_INJECT.value.next = next_c;
+        field_combo.FAULT_INJECT.value.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.FAULT_INJECT.value.value <= 16'h0;
+        end else begin
+            if(field_combo.FAULT_INJECT.value.load_next) begin
+                field_storage.FAULT_INJECT.value.value <= field_combo.FAULT_INJECT.value.next;
+            end
+        end
+    end
+    assign hwif_out.FAULT_INJECT.value.value = field_storage.FAULT_INJECT.value.value;
+    assign hwif_out.FAULT_INJECT.value.swmod = decoded_reg_strb.FAULT_INJECT && decoded_req_is_wr && |(decoded_wr_biten[15:0]);
+    // Field: lathe_csr_reg.FAULT_BITS.first
+    always_comb begin
+        automatic logic [8:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.FAULT_BITS.first.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.FAULT_BITS && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.FAULT_BITS.first.value & ~decoded_wr_biten[8:0]) | (decoded_wr_data[8:0] & decoded_wr_biten[8:0]);
+            load_next_c = '1;
+        end
+        field_combo.FAULT_BITS.first.next = next_c;
+        field_combo.FAULT_BITS.first.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.FAULT_BITS.first.value <= 9'h0;
+        end else begin
+            if(field_combo.FAULT_BITS.first.load_next) begin
+                field_storage.FAULT_BITS.first.value <= field_combo.FAULT_BITS.first.next;
+            end
+        end
+    end
+    assign hwif_out.FAULT_BITS.first.value = field_storage.FAULT_BITS.first.value;
+    // Field: lathe_csr_reg.FAULT_BITS.second
+    always_comb begin
+        automatic logic [8:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.FAULT_BITS.second.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.FAULT_BITS && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.FAULT_BITS.second.value & ~decoded_wr_biten[24:16]) | (decoded_wr_data[24:16] & decoded_wr_biten[24:16]);
+            load_next_c = '1;
+        end
+        field_combo.FAULT_BITS.second.next = next_c;
+        field_combo.FAULT_BITS.second.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.FAULT_BITS.second.value <= 9'h0;
+        end else begin
+            if(field_combo.FAULT_BITS.second.load_next) begin
+                field_storage.FAULT_BITS.second.value <= field_combo.FAULT_BITS.second.next;
+            end
+        end
+    end
+    assign hwif_out.FAULT_BITS.second.value = field_storage.FAULT_BITS.second.value;
+    // Field: lathe_csr_reg.FAULT_BITS.two
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.FAULT_BITS.two.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.FAULT_BITS && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.FAULT_BITS.two.value & ~decoded_wr_biten[31:31]) | (decoded_wr_data[31:31] & decoded_wr_biten[31:31]);
+            load_next_c = '1;
+        end
+        field_combo.FAULT_BITS.two.next = next_c;
+        field_combo.FAULT_BITS.two.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.FAULT_BITS.two.value <= 1'h0;
+        end else begin
+            if(field_combo.FAULT_BITS.two.load_next) begin
+                field_storage.FAULT_BITS.two.value <= field_combo.FAULT_BITS.two.next;
+            end
+        end
+    end
+    assign hwif_out.FAULT_BITS.two.value = field_storage.FAULT_BITS.two.value;
     // External region: lathe_csr_reg.EXPONENTS
     assign hwif_out.EXPONENTS.req = decoded_reg_strb.EXPONENTS;
     assign hwif_out.EXPONENTS.addr = decoded_addr[8:0];
@@ -2777,14 +2991,14 @@ module lathe_csr_reg (
     logic [31:0] readback_data;
     always_comb begin
         automatic logic [31:0] readback_data_var;
-                automatic logic [31:0] leaf[71];
+                automatic logic [31:0] leaf[77];
 readback_data_var = '0;
         if(decoded_req) begin
             leaf[0] = {32{word[0]}} & {32'h4c415448};
             leaf[1] = {32{word[1]}} & {16'h5, hwif_in.BUILD.slots.next, hwif_in.BUILD.log2_banks.next, hwif_in.BUILD.lanes.next};
             leaf[2] = {32{word[3]}} & {24'd0, field_storage.START_PC.value.value};
             leaf[3] = {32{word[4]}} & {31'd0, field_storage.IRQ_ENABLE.enable.value};
-            leaf[4] = {32{word[5]}} & {25'd0, field_storage.STATUS.request_error.value, field_storage.STATUS.request_done.value, hwif_in.STATUS.request_busy.next, 1'd0, field_storage.STATUS.error.value, field_storage.STATUS.done.value, hwif_in.STATUS.busy.next};
+            leaf[4] = {32{word[5]}} & {23'd0, field_storage.STATUS.fault.value, 1'd0, field_storage.STATUS.request_error.value, field_storage.STATUS.request_done.value, hwif_in.STATUS.request_busy.next, 1'd0, field_storage.STATUS.error.value, field_storage.STATUS.done.value, hwif_in.STATUS.busy.next};
             leaf[5] = {32{word[6]}} & {16'd0, field_storage.ERROR.pc.value, 1'd0, field_storage.ERROR.unit.value, field_storage.ERROR.code.value};
             leaf[6] = {32{word[7]}} & {field_storage.SEED.value.value};
             leaf[7] = {32{word[8]}} & {field_storage.OPNUM.value.value};
@@ -2851,7 +3065,13 @@ readback_data_var = '0;
             leaf[68] = {32{word[86]}} & {hwif_in.STAT_VETOED.value.next};
             leaf[69] = {32{word[88]}} & {hwif_in.STAT_SUM_X2_LO.value.next};
             leaf[70] = {32{word[89]}} & {hwif_in.STAT_SUM_X2_HI.value.next};
-            for(int step=1; step<71; step*=2) for(int i=0; i+step<71; i+=2*step) leaf[i] |= leaf[i+step];
+            leaf[71] = {32{word[200]}} & {27'd0, field_storage.SCRUB.interval.value};
+            leaf[72] = {32{word[201]}} & {hwif_in.FAULT_CORRECTED.value.next};
+            leaf[73] = {32{word[202]}} & {hwif_in.FAULT_UNCORRECTED.value.next};
+            leaf[74] = {32{word[203]}} & {14'd0, hwif_in.FAULT_ADDRESS.scrubber.next, hwif_in.FAULT_ADDRESS.uncorrectable.next, hwif_in.FAULT_ADDRESS.value.next};
+            leaf[75] = {32{word[204]}} & {hwif_in.FAULT_INJECT.busy.next, 15'd0, field_storage.FAULT_INJECT.value.value};
+            leaf[76] = {32{word[205]}} & {field_storage.FAULT_BITS.two.value, 6'd0, field_storage.FAULT_BITS.second.value, 7'd0, field_storage.FAULT_BITS.first.value};
+            for(int step=1; step<77; step*=2) for(int i=0; i+step<77; i+=2*step) leaf[i] |= leaf[i+step];
             readback_data_var = leaf[0];
         end
         readback_data_var |= {32{counters}} & hwif_in.COUNTERS.rd_data;

@@ -60,12 +60,17 @@ package lathe_csr_reg_pkg;
     } lathe_csr_reg__STATUS__request_error__in_t;
 
     typedef struct {
+        logic hwset;
+    } lathe_csr_reg__STATUS__fault__in_t;
+
+    typedef struct {
         lathe_csr_reg__STATUS__busy__in_t busy;
         lathe_csr_reg__STATUS__done__in_t done;
         lathe_csr_reg__STATUS__error__in_t error;
         lathe_csr_reg__STATUS__request_busy__in_t request_busy;
         lathe_csr_reg__STATUS__request_done__in_t request_done;
         lathe_csr_reg__STATUS__request_error__in_t request_error;
+        lathe_csr_reg__STATUS__fault__in_t fault;
     } lathe_csr_reg__STATUS__in_t;
 
     typedef struct {
@@ -430,6 +435,48 @@ package lathe_csr_reg_pkg;
     } lathe_csr_reg__COUNTERS__in_t;
 
     typedef struct {
+        logic [31:0] next;
+    } lathe_csr_reg__FAULT_CORRECTED__value__in_t;
+
+    typedef struct {
+        lathe_csr_reg__FAULT_CORRECTED__value__in_t value;
+    } lathe_csr_reg__FAULT_CORRECTED__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } lathe_csr_reg__FAULT_UNCORRECTED__value__in_t;
+
+    typedef struct {
+        lathe_csr_reg__FAULT_UNCORRECTED__value__in_t value;
+    } lathe_csr_reg__FAULT_UNCORRECTED__in_t;
+
+    typedef struct {
+        logic [15:0] next;
+    } lathe_csr_reg__FAULT_ADDRESS__value__in_t;
+
+    typedef struct {
+        logic next;
+    } lathe_csr_reg__FAULT_ADDRESS__uncorrectable__in_t;
+
+    typedef struct {
+        logic next;
+    } lathe_csr_reg__FAULT_ADDRESS__scrubber__in_t;
+
+    typedef struct {
+        lathe_csr_reg__FAULT_ADDRESS__value__in_t value;
+        lathe_csr_reg__FAULT_ADDRESS__uncorrectable__in_t uncorrectable;
+        lathe_csr_reg__FAULT_ADDRESS__scrubber__in_t scrubber;
+    } lathe_csr_reg__FAULT_ADDRESS__in_t;
+
+    typedef struct {
+        logic next;
+    } lathe_csr_reg__FAULT_INJECT__busy__in_t;
+
+    typedef struct {
+        lathe_csr_reg__FAULT_INJECT__busy__in_t busy;
+    } lathe_csr_reg__FAULT_INJECT__in_t;
+
+    typedef struct {
         logic rd_ack;
         logic [31:0] rd_data;
         logic wr_ack;
@@ -490,6 +537,10 @@ package lathe_csr_reg_pkg;
         lathe_csr_reg__STAT_SUM_X2_LO__in_t STAT_SUM_X2_LO;
         lathe_csr_reg__STAT_SUM_X2_HI__in_t STAT_SUM_X2_HI;
         lathe_csr_reg__COUNTERS__in_t COUNTERS;
+        lathe_csr_reg__FAULT_CORRECTED__in_t FAULT_CORRECTED;
+        lathe_csr_reg__FAULT_UNCORRECTED__in_t FAULT_UNCORRECTED;
+        lathe_csr_reg__FAULT_ADDRESS__in_t FAULT_ADDRESS;
+        lathe_csr_reg__FAULT_INJECT__in_t FAULT_INJECT;
         lathe_csr_reg__EXPONENTS__in_t EXPONENTS;
         lathe_csr_reg__HISTORY__in_t HISTORY;
         lathe_csr_reg__PROGRAM__in_t PROGRAM;
@@ -556,10 +607,15 @@ package lathe_csr_reg_pkg;
     } lathe_csr_reg__STATUS__request_error__out_t;
 
     typedef struct {
+        logic value;
+    } lathe_csr_reg__STATUS__fault__out_t;
+
+    typedef struct {
         lathe_csr_reg__STATUS__done__out_t done;
         lathe_csr_reg__STATUS__error__out_t error;
         lathe_csr_reg__STATUS__request_done__out_t request_done;
         lathe_csr_reg__STATUS__request_error__out_t request_error;
+        lathe_csr_reg__STATUS__fault__out_t fault;
     } lathe_csr_reg__STATUS__out_t;
 
     typedef struct {
@@ -932,6 +988,41 @@ package lathe_csr_reg_pkg;
     } lathe_csr_reg__COUNTERS__out_t;
 
     typedef struct {
+        logic [4:0] value;
+    } lathe_csr_reg__SCRUB__interval__out_t;
+
+    typedef struct {
+        lathe_csr_reg__SCRUB__interval__out_t interval;
+    } lathe_csr_reg__SCRUB__out_t;
+
+    typedef struct {
+        logic [15:0] value;
+        logic swmod;
+    } lathe_csr_reg__FAULT_INJECT__value__out_t;
+
+    typedef struct {
+        lathe_csr_reg__FAULT_INJECT__value__out_t value;
+    } lathe_csr_reg__FAULT_INJECT__out_t;
+
+    typedef struct {
+        logic [8:0] value;
+    } lathe_csr_reg__FAULT_BITS__first__out_t;
+
+    typedef struct {
+        logic [8:0] value;
+    } lathe_csr_reg__FAULT_BITS__second__out_t;
+
+    typedef struct {
+        logic value;
+    } lathe_csr_reg__FAULT_BITS__two__out_t;
+
+    typedef struct {
+        lathe_csr_reg__FAULT_BITS__first__out_t first;
+        lathe_csr_reg__FAULT_BITS__second__out_t second;
+        lathe_csr_reg__FAULT_BITS__two__out_t two;
+    } lathe_csr_reg__FAULT_BITS__out_t;
+
+    typedef struct {
         logic req;
         logic [8:0] addr;
         logic req_is_wr;
@@ -991,6 +1082,9 @@ package lathe_csr_reg_pkg;
         lathe_csr_reg__CLIP_NORM__out_t CLIP_NORM;
         lathe_csr_reg__WEIGHTS__out_t WEIGHTS;
         lathe_csr_reg__COUNTERS__out_t COUNTERS;
+        lathe_csr_reg__SCRUB__out_t SCRUB;
+        lathe_csr_reg__FAULT_INJECT__out_t FAULT_INJECT;
+        lathe_csr_reg__FAULT_BITS__out_t FAULT_BITS;
         lathe_csr_reg__EXPONENTS__out_t EXPONENTS;
         lathe_csr_reg__HISTORY__out_t HISTORY;
         lathe_csr_reg__PROGRAM__out_t PROGRAM;
