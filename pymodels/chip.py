@@ -200,9 +200,9 @@ class Chip(Machine):
             clear = REGISTERS[name].unpack(value)
             self._program.clear(clear["done"], clear["error"])
             self._request.clear(clear["request_done"], clear["request_error"])
+            self.faults.pending &= not clear["fault"]
         elif name == "WEIGHTS":
             self._move(value)
-            self.faults.pending &= not clear["fault"]
         elif name == "FAULT_INJECT":
             self._injected = value & 0xFFFF
             bits = REGISTERS["FAULT_BITS"].unpack(self._kept["FAULT_BITS"])

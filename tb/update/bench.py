@@ -84,8 +84,8 @@ class Bench:
         key = op_key(self.rng.integers(1 << 32).item(), 3) if key is None else key
         settings = SETTINGS | changes
         memory = self.memory.memory
-        w, g, m, l = (np.asarray(x, np.int16) for x in tensors)
-        first = {"w": w, "g": g, "m": np.concatenate([m, l])[:sizes["m"] * self.lanes]}
+        w, g, m, v = (np.asarray(x, np.int16) for x in tensors)
+        first = {"w": w, "g": g, "m": np.concatenate([m, v])[:sizes["m"] * self.lanes]}
         for name, tensor in first.items():
             memory[at[name]:at[name] + sizes[name]] = tensor.reshape(sizes[name], self.lanes)
         before = memory.copy()
@@ -236,11 +236,11 @@ async def test_adam(dut):
         g = bench.values(n * bench.lanes)
         e_g = int(bench.rng.integers(-30, 0))
         near = np.log2(np.maximum(np.abs(g), 1)) + e_g + bench.rng.normal(0, 3, len(g))
-        l = np.where(bench.rng.random(len(g)) < 0.1, -32768, np.clip(near * 1024, -32768, 32767)).astype(int)
+        v = np.where(bench.rng.random(len(g)) < 0.1, -32768, np.clip(near * 1024, -32768, 32767)).astype(int)
         eps = int(np.median(near) * (1 << 18)) + int(bench.rng.integers(-1 << 20, 1 << 20))
         rate = int(bench.rng.integers(-12 << 18, 0))
         exps = (-12, e_g, e_g, -12, int(e_g + bench.rng.integers(-1, 3)), -6)
-        await bench.run("Adam", [bench.values(len(g)), g, bench.values(len(g)), l], exps, eps=max(eps, -(1 << 23)), rate=rate,
+        await bench.run("Adam", [bench.values(len(g)), g, bench.values(len(g)), v], exps, eps=max(eps, -(1 << 23)), rate=rate,
                         stochastic=bool(number & 1), clip=None if number % 3 else -100000, rows=3 if number % 4 == 0 else None)
 
 
