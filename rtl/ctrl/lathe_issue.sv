@@ -199,16 +199,16 @@ module lathe_issue
   // A result of a step that is not static has room for the largest sum of its terms. least_q: of the result that is answered
   localparam int unsigned SumW = 10;
   logic signed [ExpW:0]     rate_top_q;  // exponent of the learning rate's top, and one
-  logic signed [SumW-1:0]   step_top;
+  logic signed [SumW-1:0]   top;
   logic signed [ExpW-1:0]   least_q;
   logic [ExpW-1:0]          result_exp;  // of a tanh it is not used
-  assign step_top = SumW'(signed'(exp_q[moments_q ? 3'd4 : 3'd1])) + SumW'(rate_top_q);
+  assign top = (found_q == 3'd0) ? SumW'(signed'(result_exp_i)) + SumW'(entry_i.cmd.op == UpdateNesterov)
+                                 : SumW'(signed'(exp_q[moments_q ? 3'd4 : 3'd1])) + SumW'(rate_top_q);
   always_ff @(posedge clk_i) begin
     rate_top_q <= (ExpW+1)'(update_cfg_i.lr_exp) + (ExpW+1)'(lathe_num_pkg::bit_length(64'(update_cfg_i.lr_mant))) + (ExpW+1)'(1);
-    if (found_q == 3'd0) least_q <= signed'(result_exp_i);
-    else if (entry_i.cmd.op == UpdateAdam) least_q <= ExpW'(signed'(update_cfg_i.rate_log[23:18])) - ExpW'(10);
-    else if (step_top > 63) least_q <= ExpW'(63);
-    else least_q <= (step_top < -64) ? -ExpW'(64) : step_top[ExpW-1:0];
+    if (found_q != 3'd0 && entry_i.cmd.op == UpdateAdam) least_q <= ExpW'(signed'(update_cfg_i.rate_log[23:18])) - ExpW'(10);
+    else if (top > 63) least_q <= ExpW'(63);
+    else least_q <= (top < -64) ? -ExpW'(64) : top[ExpW-1:0];
   end
   always_comb begin
     result_exp = result_exp_i;

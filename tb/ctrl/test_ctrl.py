@@ -17,7 +17,8 @@ def test_ctrl(module):
 @pytest.mark.parametrize(("module", "testcase", "file", "old", "new"), [
     ("errors", "test_deadlock_of_a_full_queue", "lathe_program.sv", "(!seq_running_i || seq_stuck_i)", "!seq_running_i"),
     ("bench", "test_versions", "lathe_exponents.sv", "result_exp_o <= own.next", "result_exp_o <= source_exp_o"),
-    ("bench", "test_programs", "lathe_issue.sv", "if (found_q == 3'd0) least_q", "if (1'b0) least_q"),
+    ("bench", "test_programs", "lathe_issue.sv", "(found_q == 3'd0) ? SumW'", "1'b0 ? SumW'"),
+    ("bench", "test_programs", "lathe_issue.sv", "== UpdateNesterov)", "== UpdateMomentum)"),
     ("bench", "test_programs", "lathe_issue.sv", "&& !result_static_i && least_q", "&& least_q"),
     ("bench", "test_programs", "lathe_issue.sv", "exp_q[moments_q ? 3'd4 : 3'd1]", "exp_q[3'd4]"),
     ("bench", "test_programs", "lathe_retire.sv", "result[2] <= '{write: merged[0].track", "result[2] <= '{write: merged[1].track"),

@@ -17,7 +17,7 @@ from tb.common.actors import rng, stalls
 from tb.common.pieces import Piece, cuttable, pieces, whole
 from tb.common.structs import struct
 from tb.ctrl.programs import COMMIT, MOVES, RAW, ROLLBACK, Program
-from tb.desc_check.descriptors import ADAM, STEPS
+from tb.desc_check.descriptors import ADAM, NESTEROV, STEPS
 
 CMD, DONE = struct("cmd_t"), struct("done_t")
 COPIED = ("op", "trans_a", "trans_b", "bias", "act", "dact", "stochastic", "greedy", "int8", "int8_result", "accumulate", "colsum",
@@ -119,7 +119,7 @@ class Model:
                 new[i] = min(max(new[i], least, -64), 63)
 
         if 4 in new:
-            grow(4, self.exponents.next_of(self.index(d, 1)))
+            grow(4, self.exponents.next_of(self.index(d, 1)) + ((d["unit"], d["op"]) == NESTEROV))
         step = new.get(4, self.exponents.exp[self.index(d, 1)])
         rate = REGISTERS["LEARNING_RATE"].unpack(self.rates["LEARNING_RATE"])
         grow(2, (REGISTERS["ADAM_RATE"].unpack(self.rates["ADAM_RATE"])["value"] >> 18) - 10 if (d["unit"], d["op"]) == ADAM
