@@ -55,7 +55,7 @@ _USES: dict[tuple[int, int], tuple[set[str], set[str]]] = {
 #: Operations of policy that a request may not have.
 _NOT_REQUESTED = {PolicyOp.MEASURE, PolicyOp.SCAN}
 #: Fields that a request leaves zero.
-_PROGRAM_ONLY = ("wait_mask", "post_mask", "chain", "overlap")
+_PROGRAM_ONLY = ("wait_mask", "post_mask", "chain", "overlap", "norm")
 
 
 def operands(d: dict[str, int], lanes: int) -> dict[int, Operand]:

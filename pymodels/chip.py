@@ -128,7 +128,7 @@ class Chip(Machine):
         self.weights.release()
         self.saturations = 0
         self.stats.clear()
-        self.norm.clear()
+        self.norm.reset()
         self.faults.reset()
         if power_on:
             self.faults.flips.clear()
@@ -251,7 +251,7 @@ class Chip(Machine):
         if name == "SLOT":
             return register.pack(slot=self.weights.slot)
         if name == "NORM":
-            return (-1 << 31 if self.norm.log is None else self.norm.log) & _M32
+            return (-1 << 31 if self.norm.last is None else self.norm.last) & _M32
         if name == "WEIGHTS":
             return register.pack(**self._weights)
         if name == "SLOTS":
@@ -319,7 +319,7 @@ class Chip(Machine):
 
         rate, weight_decay, mode, veto = (fields(name) for name in ("LEARNING_RATE", "WEIGHT_DECAY", "RATIO_MODE", "VETO_BOUNDS"))
         vars(self.settings).update(vars(Settings(
-            seed=self._kept["SEED"],
+            seed=self._kept["SEED"], clip_norm=fields("CLIP_NORM")["value"],
             optimizer=Optimizer(rate["mant"], rate["exp"], self._kept["MOMENTUM"], self._kept["BETA1"],
                                 *(fields(f"ADAM_{name}")["value"] for name in ("DECAY", "GAIN", "RATE", "EPS")),
                                 weight_decay["mant"], weight_decay["exp"]),

@@ -270,7 +270,9 @@ REGISTERS: dict[str, Register] = {
     }, "Version of slot 3."),
     "NORM": Register("NORM", 0x00C0, "ro", {
         "value": Field(0, 32, True, "ro", None, "log2(norm)"),
-    }, "Logarithm of the gradient norm so far; -2**31 if it is zero."),
+    },
+        "Logarithm of the gradient norm when something was added to it last; -2**31 if it is zero. Stays when"
+        " the norm is cleared."),
     "STAT_COUNT": Register("STAT_COUNT", 0x0100, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     }, "Samples."),

@@ -32,6 +32,7 @@ class Settings:
     """Configuration of the units; the registers of the same names, signed where they are, and those of `optimizer`, `ratio` and `scan`."""
 
     seed: int = 0
+    clip_norm: int = 0
     optimizer: Optimizer = Optimizer()
     ratio: Clip = UNCORRECTED
     entropy_coef: int = 0
@@ -306,7 +307,7 @@ class Machine:
         locate_w, locate_g, locate_w_next = (bind(i, count) for i in range(3))
         locate_m, locate_m_next = (bind(i, moments) for i in (3, 4)) if moments else (None, None)
         locate_w8 = bind(5, -(-rows // 2) * fields["n"]) if fields["int8_result"] else None
-        stochastic, elements = bool(fields["stochastic"]), count * lanes
+        stochastic, clips, elements = bool(fields["stochastic"]), bool(fields["clip"]), count * lanes
 
         def execute_step(opnum: int) -> int:
             cfg = settings.optimizer
@@ -317,7 +318,8 @@ class Machine:
                 operands_m, places["e_m"] = (m[:elements], m[elements:]), file.exp[rm]
                 e_step = places["e_m_next"] = self._begin_grown(rm_next, update.moment_room(op, file.next_of(rg)))
             places["e_w_next"] = self._begin_grown(rw_next, update.room(op, cfg, e_step))
-            made = update.step(op, w, g, *operands_m, **places, cfg=cfg, stochastic=stochastic,
+            clip = self.norm.clip(settings.clip_norm) if clips else 0
+            made = update.step(op, w, g, *operands_m, **places, cfg=cfg, clip=clip, stochastic=stochastic,
                                key=op_key(settings.seed, opnum) if stochastic else 0)
             w_next[...] = made.w
             self._retire(rw_next, made.w_result)

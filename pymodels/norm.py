@@ -15,10 +15,15 @@ class GradientNorm:
     ----------
     sum : int
         In units of 2**-128.
+    last : int or None
+        `log` when something was added last, cleared or not since.
     """
 
     def __init__(self):
-        self.sum = 0
+        self.reset()
+
+    def reset(self) -> None:
+        self.sum, self.last = 0, None
 
     def clear(self) -> None:
         self.sum = 0
@@ -27,6 +32,7 @@ class GradientNorm:
         """Add the squares of a result: int16 of any shape, with its exponent (-64..63)."""
         squares = int((mantissas.astype(np.int64) ** 2).sum())
         self.sum += squares << 2 * exponent + LSB
+        self.last = self.log
 
     @property
     def log(self) -> int | None:

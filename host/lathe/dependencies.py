@@ -108,7 +108,7 @@ class _History:
 
     def __init__(self, layout: Layout):
         slot = layout.group.size if layout.group else 0
-        sizes = {"absolute": layout.scratchpad_words, "current": slot, "next": slot, "pointer": 1,
+        sizes = {"absolute": layout.scratchpad_words, "current": slot, "next": slot, "pointer": 1, "norm": 1,
                  "absolute exponent": ABSOLUTE_EXPONENTS, "current exponent": LOGICAL_EXPONENTS,
                  "next exponent": LOGICAL_EXPONENTS}
         self._wrote = {name: np.full((len(UNITS), size), -1) for name, size in sizes.items()}

@@ -379,6 +379,12 @@ class Device(Versions):
         self.registers.write("CONTROL", stats_clear=1)
 
     @property
+    def gradient_norm(self) -> float:
+        """Global norm of the gradients recorded with ``norm=True``, in units of the chip's gradients, when the last was written."""
+        log = self.registers.read("NORM")["value"]
+        return 0.0 if log == -1 << 31 else 2.0 ** (log / (1 << 18))
+
+    @property
     def cycles(self) -> int:
         """Clock cycles during which programs ran; 0 on a back end without a clock."""
         return self.registers.wide("CYCLES")

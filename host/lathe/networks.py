@@ -192,7 +192,8 @@ class MLP:
         ----------
         update : bool
             Also record every tensor's step into the next slot, as soon as its gradient is there, so that the update unit
-            works while the array goes on to the layer below. The caller commits, and calls the optimizer's `apply` before runs.
+            works while the array goes on to the layer below (with a `max_grad_norm`: after all of them). The caller commits, and
+            calls the optimizer's `apply` before runs.
         stochastic : bool
             Round weights and momentum stochastically.
         """
@@ -203,11 +204,18 @@ class MLP:
             x = acts.outputs[index - 1] if index else acts.x
             if index:
                 program.matmul(dy, layer.weight, grads.outputs[index - 1], trans_b=True, derivative=self.activation, y=x)
-            program.matmul(x, dy, grads.weights[index], trans_a=True, colsum=grads.biases[index])
-            if update:
-                step = self.optimizer.record
-                step(program, layer.weight, grads.weights[index], layer.weight_momentum, stochastic, layer.copy8)
-                step(program, layer.bias, grads.biases[index], layer.bias_momentum, stochastic)
+            clip = self.optimizer.max_grad_norm is not None
+            program.matmul(x, dy, grads.weights[index], trans_a=True, colsum=grads.biases[index], norm=clip)
+            if update and not clip:
+                self._step(program, index, grads, stochastic)
+        if update and clip:  # the norm is that of all gradients
+            for index in reversed(range(len(self.layers))):
+                self._step(program, index, grads, stochastic)
+
+    def _step(self, program: Program, index: int, grads: Gradients, stochastic: bool) -> None:
+        layer, record = self.layers[index], self.optimizer.record
+        record(program, layer.weight, grads.weights[index], layer.weight_momentum, stochastic, layer.copy8)
+        record(program, layer.bias, grads.biases[index], layer.bias_momentum, stochastic)
 
 
 class Sampler:

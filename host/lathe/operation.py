@@ -68,6 +68,8 @@ class Operation:
 
 #: The pointer to the current slot of the weight group.
 POINTER = Access("pointer", slice(0, 1))
+#: The gradient norm. What adds to it counts as reading it, since the order of additions makes no difference.
+NORM = Access("norm", slice(0, 1))
 
 
 def accesses(tensor: Tensor, layout: Layout) -> list[Access]:

@@ -34,12 +34,16 @@ class Optimizer(ABC):
     ----------
     lr : float
         Learning rate of the next step; set it between steps as you like.
+    max_grad_norm : float or None
+        Limit of the global norm of the gradients, as of ``clip_grad_norm_``: a gradient above it is scaled down to it. Whether there is
+        one is decided before programs are recorded, its value may be set between steps.
     t : int
         Steps taken; belongs to a checkpoint, and after a return to an older version to what is set back.
     """
 
-    def __init__(self, lr: float):
+    def __init__(self, lr: float, max_grad_norm: float | None = None):
         self.lr, self.t = lr, 0
+        self.max_grad_norm = None if max_grad_norm is None else _within("max_grad_norm", max_grad_norm, 2.0**-31, 2.0**31)
 
     @property
     def lr(self) -> float:
@@ -74,6 +78,8 @@ class Optimizer(ABC):
         """
         if step is None:
             self.t = step = self.t + 1
+        if self.max_grad_norm is not None:
+            device.registers.set("CLIP_NORM", _log2(self.max_grad_norm / gradient_scale))
         self._write(device, gradient_scale, step)
 
     @abstractmethod
@@ -93,6 +99,8 @@ class SGD(Optimizer):
     momentum : float
         0 to 65535/65536, in steps of 2**-16.
     nesterov : bool
+    max_grad_norm : float, optional
+        2**-31 to 2**31; see `Optimizer`.
 
     Raises
     ------
@@ -100,8 +108,9 @@ class SGD(Optimizer):
         Out of range, or what the chip does not do: dampening and weight_decay.
     """
 
-    def __init__(self, lr: float = 1e-3, momentum: float = 0.0, dampening: float = 0.0, weight_decay: float = 0.0, nesterov: bool = False):
-        super().__init__(lr)
+    def __init__(self, lr: float = 1e-3, momentum: float = 0.0, dampening: float = 0.0, weight_decay: float = 0.0, nesterov: bool = False,
+                 max_grad_norm: float | None = None):
+        super().__init__(lr, max_grad_norm)
         self.momentum = _within("momentum", momentum, 0, BELOW_ONE)
         self.nesterov = nesterov
         if weight_decay:
@@ -116,7 +125,7 @@ class SGD(Optimizer):
 
     def record(self, program: Program, w: Tensor, gradient: Tensor, moments: Tensor | None, stochastic: bool = True,
                copy8: Tensor | None = None) -> None:
-        program.sgd(w, gradient, moments, stochastic, nesterov=self.nesterov, copy8=copy8)
+        program.sgd(w, gradient, moments, stochastic, nesterov=self.nesterov, copy8=copy8, clip=self.max_grad_norm is not None)
 
     def _write(self, device: Device, gradient_scale: float, step: int) -> None:
         device.set_optimizer(self.lr * gradient_scale, self.momentum)
@@ -134,6 +143,8 @@ class Adam(Optimizer):
         saturate.
     eps : float
         Positive.
+    max_grad_norm : float, optional
+        2**-31 to 2**31; see `Optimizer`.
 
     Raises
     ------
@@ -144,8 +155,8 @@ class Adam(Optimizer):
     decay = 0.0  #: weight decay
 
     def __init__(self, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.0,
-                 amsgrad: bool = False):
-        super().__init__(lr)
+                 amsgrad: bool = False, max_grad_norm: float | None = None):
+        super().__init__(lr, max_grad_norm)
         if len(betas) != 2:
             raise SettingsError(f"betas are {betas} and should be two numbers")
         self.betas = _within("beta1", betas[0], 0, BELOW_ONE), _within("beta2", betas[1], *BETA2)
@@ -164,7 +175,7 @@ class Adam(Optimizer):
 
     def record(self, program: Program, w: Tensor, gradient: Tensor, moments: Tensor | None, stochastic: bool = True,
                copy8: Tensor | None = None) -> None:
-        program.adam(w, gradient, moments, stochastic, copy8=copy8)
+        program.adam(w, gradient, moments, stochastic, copy8=copy8, clip=self.max_grad_norm is not None)
 
     def _write(self, device: Device, gradient_scale: float, step: int) -> None:
         registers = device.registers
@@ -186,15 +197,15 @@ class AdamW(Adam):
 
     Parameters
     ----------
-    lr, betas, eps
+    lr, betas, eps, max_grad_norm
         As of `Adam`.
     weight_decay : float
         0 to 65,536.
     """
 
     def __init__(self, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 1e-2,
-                 amsgrad: bool = False):
-        super().__init__(lr, betas, eps, amsgrad=amsgrad)
+                 amsgrad: bool = False, max_grad_norm: float | None = None):
+        super().__init__(lr, betas, eps, amsgrad=amsgrad, max_grad_norm=max_grad_norm)
         self.decay = _within("weight_decay", weight_decay, 0, _MAX_RATE)
 
 

@@ -13,7 +13,7 @@ from .dependencies import place_overlap, place_semaphores
 from .encoding import encode_operations, explain, table
 from .errors import ProgramError
 from .matrix import Block, Matrix
-from .operation import POINTER, Operation, accesses, overlap, places
+from .operation import NORM, POINTER, Operation, accesses, overlap, places
 from .outside import Plan, record
 from .products import Product
 from .registers import PROGRAM_DESCRIPTORS
@@ -60,7 +60,7 @@ class Program:
 
     def matmul(self, a: Tensor, b: Tensor, out: Tensor, *, trans_a: bool = False, trans_b: bool = False,
                bias: Tensor | None = None, activation: str = "none", derivative: str = "none", y: Tensor | None = None,
-               accumulate: Tensor | None = None, colsum: Tensor | None = None, stochastic: bool = False,
+               accumulate: Tensor | None = None, colsum: Tensor | None = None, stochastic: bool = False, norm: bool = False,
                label: str | None = None) -> None:
         """Record ``out = activation(a b + bias)``, ``out = (a b) * derivative(y)`` or ``out = activation(a b + accumulate)``.
 
@@ -81,13 +81,17 @@ class Program:
             1 x N, receives the column sums of b: with ``b = dY`` the gradient of the bias.
         stochastic : bool
             Round the result stochastically instead of half to even.
+        norm : bool
+            Add the squares of `out` and `colsum` to the gradient norm, by which steps with ``clip=True`` recorded later limit theirs.
         """
         product = Product(a, b, out, trans_a, trans_b, bias, activation, derivative, y, accumulate, colsum)
         label = label or product.label
         product.check(label)
         op = self._operation(label, "gemm", "matmul", {0: a, 1: b, 2: out, 3: bias, 4: product.fourth},
                              results=(2, 4) if colsum else (2,))
-        op.fields |= product.fields() | {"stochastic": int(stochastic)}
+        op.fields |= product.fields() | {"stochastic": int(stochastic), "norm": int(norm)}
+        if norm:
+            op.reads.append(NORM)
         if y is not None:
             op.fields.pop("t4_exp", None)  # the derivative takes y's exponent as given
         op.macs = product.m * product.n * product.k
@@ -262,7 +266,7 @@ class Program:
     # update
 
     def sgd(self, w: Tensor, gradient: Tensor, momentum: Tensor | None = None, stochastic: bool = True, label: str | None = None, *,
-            nesterov: bool = False, copy8: Tensor | None = None) -> None:
+            nesterov: bool = False, copy8: Tensor | None = None, clip: bool = False) -> None:
         """Record ``w' = w - learning_rate d`` into the next slot; `optimizers.SGD` sets the rates.
 
         Parameters
@@ -278,24 +282,27 @@ class Program:
         copy8 : Tensor, optional
             int8 of w's shape, packed along columns, in the weight group or not: w' is also rounded into it, half to even. A
             product takes it as its right operand.
+        clip : bool
+            Scale the gradient by ``min(1, max_norm / norm)``: the norm of all results recorded before with ``norm=True`` since the
+            program's start or the last commit; the optimizer's `max_grad_norm`.
         """
         if nesterov and momentum is None:
             raise ProgramError(f"'{label or w.name}': nesterov needs momentum; pass the tensor that holds it")
         op = "sgd" if momentum is None else "nesterov" if nesterov else "momentum"
-        self._step(WeightStep(op, w, gradient, momentum, copy8), stochastic, label)
+        self._step(WeightStep(op, w, gradient, momentum, copy8, clip), stochastic, label)
 
     def adam(self, w: Tensor, gradient: Tensor, moments: Tensor, stochastic: bool = True, label: str | None = None, *,
-             copy8: Tensor | None = None) -> None:
+             copy8: Tensor | None = None, clip: bool = False) -> None:
         """Record a step of Adam or AdamW into the next slot; `optimizers.Adam` sets the rates before each run.
 
         Parameters
         ----------
-        w, gradient, stochastic, copy8
+        w, gradient, stochastic, copy8, clip
             As of `sgd`.
         moments : Tensor
             What `WeightGroup.moments` makes: both moments of w.
         """
-        self._step(WeightStep("adam", w, gradient, moments, copy8), stochastic, label)
+        self._step(WeightStep("adam", w, gradient, moments, copy8, clip), stochastic, label)
 
     def _step(self, step: WeightStep, stochastic: bool, label: str | None) -> None:
         label = label or step.label
@@ -304,6 +311,8 @@ class Program:
         for operand in step.operands:
             op.fields.pop(f"t{operand}_stride", None)  # rows follow each other
         op.fields |= step.fields() | {"stochastic": int(stochastic)}
+        if step.clip:
+            op.writes.append(NORM)  # after all that adds to it
         op.words = 10 * step.w.words
 
     def commit(self, label: str = "commit", *, partial: bool = False) -> None:
@@ -327,7 +336,7 @@ class Program:
             raise ProgramError(f"'{label}' would make an old version of {', '.join(map(str, missing))} current: program "
                                f"'{self.name}' has not written all of the weight group into the next slot; write the .next of "
                                "these tensors too, or pass partial=True if another program has")
-        self._operation(label, "update", "commit", {}).writes.append(POINTER)
+        self._operation(label, "update", "commit", {}).writes.extend((POINTER, NORM))
 
     def rollback(self, label: str = "rollback") -> None:
         """Record the return to the version from which the current one was made."""

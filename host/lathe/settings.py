@@ -84,6 +84,7 @@ class Settings:
     beta2: float = _setting(0.999, "adam, adamw: decay of the mean squared gradient")
     adam_eps: float = _setting(1e-8, "adam, adamw: what is added to the root of the mean squared gradient")
     weight_decay: float | None = _setting(None, "adamw: weight decay (0.01)")
+    max_grad_norm: float | None = _setting(None, "largest global norm of the gradients, above which they are scaled down (none)")
     stochastic: bool = _setting(True, "round weights and momentum stochastically")
     warmup: int = _setting(8, "runs of the update without commit at the start, by which delayed scaling finds its exponents")
 
@@ -171,9 +172,10 @@ class Settings:
             raise SettingsError(f"weight_decay is {self.weight_decay}, but optimizer '{self.optimizer}' does not take it; set optimizer to "
                                 "adamw")
         if self.optimizer == "sgd":
-            return OPTIMIZERS["sgd"](self.initial_rate, self.momentum, nesterov=self.nesterov)
+            return OPTIMIZERS["sgd"](self.initial_rate, self.momentum, nesterov=self.nesterov, max_grad_norm=self.max_grad_norm)
         decay = {} if self.weight_decay is None else {"weight_decay": self.weight_decay}
-        return OPTIMIZERS[self.optimizer](self.initial_rate, (self.beta1, self.beta2), self.adam_eps, **decay)
+        return OPTIMIZERS[self.optimizer](self.initial_rate, (self.beta1, self.beta2), self.adam_eps, max_grad_norm=self.max_grad_norm,
+                                          **decay)
 
     def made_correction(self) -> Correction:
         """Return the correction of these settings; SettingsError if there is none."""

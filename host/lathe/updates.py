@@ -20,6 +20,8 @@ class WeightStep:
         sgd, momentum, nesterov or adam.
     w, gradient, moments, copy8 : Tensor
         Weights, their gradient, the optimizer's memory and the int8 copy; the last two may be None.
+    clip : bool
+        Limit the gradient by the global norm.
     """
 
     op: str
@@ -27,6 +29,7 @@ class WeightStep:
     gradient: Tensor
     moments: Tensor | None = None
     copy8: Tensor | None = None
+    clip: bool = False
 
     @property
     def label(self) -> str:
@@ -43,7 +46,7 @@ class WeightStep:
     def fields(self) -> dict[str, int]:
         """Return the sizes."""
         rows, words = (self.w.rows, self.w.row_words) if self.copy8 else (1, self.w.words)
-        return {"m": rows, "n": words, "int8_result": int(self.copy8 is not None)}
+        return {"m": rows, "n": words, "int8_result": int(self.copy8 is not None), "clip": int(self.clip)}
 
     def check(self, label: str) -> None:
         """Raise a ProgramError that says what to do if the chip cannot do this step."""

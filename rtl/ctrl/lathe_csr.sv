@@ -167,7 +167,7 @@ module lathe_csr
   // ---- Gradient clip: the factor's logarithm, min(0, CLIP_NORM - NORM), two cycles after the norm ----
   logic signed [31:0] clip_difference_q;
   logic signed [23:0] clip_q;
-  assign in.NORM.value.next = norm_zero_i ? 32'h8000_0000 : norm_i;
+  assign in.NORM.value.next = norm_i;
   always_ff @(posedge clk_i) begin
     clip_difference_q <= norm_zero_i ? '0 : 32'(signed'(out.CLIP_NORM.value.value)) - norm_i;
     if (!clip_difference_q[31]) clip_q <= '0;

@@ -150,7 +150,7 @@ module lathe_desc_check
     parts.other = (!uses_q.step && desc_i.clip) || (!uses_q.step && !uses_q.gemm && desc_i.int8_result)
                || (!uses_q.stochastic && desc_i.stochastic) || (!uses_q.greedy && desc_i.greedy)
                || (!uses_q.loss && {desc_i.gshift, desc_i.sequence_words} != '0)
-               || (request_i && {desc_i.wait_mask, desc_i.post_mask, desc_i.chain, desc_i.overlap} != '0);
+               || (request_i && {desc_i.wait_mask, desc_i.post_mask, desc_i.chain, desc_i.overlap, desc_i.norm} != '0);
     parts.m_zero = desc_i.m == '0;
     parts.n_zero = desc_i.n == '0;
     parts.k_zero = desc_i.k == '0;

@@ -20,7 +20,7 @@ module lathe_gemm_norm
   input  logic [Lanes*16-1:0]    word_i,
 
   output logic                   zero_o,        // the sum is 0
-  output logic signed [31:0]     norm_o         // log2 of the root, LSB 2**-18; undefined while zero_o
+  output logic signed [31:0]     norm_o         // log2 of the root, LSB 2**-18, -2**31 of 0; stays after a clear
 );
   localparam int unsigned SquaresW = 52;  // a result's sum of squares: at most 2**20 elements
   localparam int unsigned SumWords = 10;  // of the sum, LSB 2**-128
@@ -184,6 +184,7 @@ module lathe_gemm_norm
     end
     log_q <= lathe_tables_pkg::LogTable[rounded[9:0]];
     carries_q <= rounded[10];
-    if (state_q == Round) norm_o <= 32'(signed'({1'b0, bit_q} + 10'(carries_q) - 10'd128)) <<< 17 | 32'(log_q >> 1);
+    if (!rst_ni) norm_o <= 32'h8000_0000;
+    else if (state_q == Round) norm_o <= !any_q ? 32'h8000_0000 : 32'(signed'({1'b0, bit_q} + 10'(carries_q) - 10'd128)) <<< 17 | 32'(log_q >> 1);
   end
 endmodule

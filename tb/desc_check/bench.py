@@ -127,7 +127,7 @@ async def test_requests(dut):
     """A request's descriptors: every operation, with and without each field that only a program may set."""
     await start_clock_and_reset(dut)
     bench, generator = Bench(dut), rng(5)
-    only = ("wait_mask", "post_mask", "chain", "overlap")
+    only = ("wait_mask", "post_mask", "chain", "overlap", "norm")
     for kind in KINDS:
         fields = legal(generator, bench.limits, kind, spaces=(0,)) | dict.fromkeys(only, 0)
         allowed = kind[0] == 1 or kind[0] == 4 or (kind[0] == 2 and kind[1] <= 2)

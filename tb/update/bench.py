@@ -90,7 +90,7 @@ class Bench:
             memory[at[name]:at[name] + sizes[name]] = tensor.reshape(sizes[name], self.lanes)
         before = memory.copy()
         e_w, e_g, e_m, e_w_next, e_m_next, e_w8 = exps
-        result = step(constant(f"Update{op}"), w, g, m, l, e_w=e_w, e_g=e_g, e_m=e_m, e_w_next=e_w_next, e_m_next=e_m_next,
+        result = step(constant(f"Update{op}"), w, g, m, v, e_w=e_w, e_g=e_g, e_m=e_m, e_w_next=e_w_next, e_m_next=e_m_next,
                       cfg=Optimizer(**settings), clip=clip or 0, stochastic=stochastic, key=key)
         self.memory.read.clear()
         self.memory.written.clear()
