@@ -87,6 +87,8 @@ class Program:
         product = Product(a, b, out, trans_a, trans_b, bias, activation, derivative, y, accumulate, colsum)
         label = label or product.label
         product.check(label)
+        if norm and self.request:
+            raise ProgramError(f"'{label}': a request cannot add to the gradient norm; leave norm=False")
         op = self._operation(label, "gemm", "matmul", {0: a, 1: b, 2: out, 3: bias, 4: product.fourth},
                              results=(2, 4) if colsum else (2,))
         op.fields |= product.fields() | {"stochastic": int(stochastic), "norm": int(norm)}

@@ -28,8 +28,6 @@ def check_operation(op: Operation) -> None:
         return
     if op.op not in _OPERATIONS.get(op.unit, ()):
         raise ProgramError(f"'{op.label}': a request has no {op.unit} {op.op}; record it in a program of its own, without request=True")
-    if op.fields.get("norm"):
-        raise ProgramError(f"'{op.label}': a request cannot add to the gradient norm; leave norm=False")
     for number, tensor in op.operands.items():
         if tensor.space == "next" or (tensor.space == "current" and number in op.results):
             raise ProgramError(f"'{op.label}': tensor {tensor} lies in the {tensor.space} slot of the weight group; of the group a request "

@@ -153,7 +153,8 @@ class Bench:
             self._note(each)
         assert int(self.dut.norm_zero_o.value) == (self.norm.log is None), f"norm {self.norm.log}\n{what}"
         if any(each.case.norm for each in planned):
-            assert int(self.dut.norm_o.value.to_signed()) == (-1 << 31 if self.norm.log is None else self.norm.log), f"norm {self.norm.log}\n{what}"
+            expected = -1 << 31 if self.norm.log is None else self.norm.log
+            assert int(self.dut.norm_o.value.to_signed()) == expected, f"norm {self.norm.log}\n{what}"
         self.compared += len(planned)
         await cycle(self.dut, int(self.random.integers(1, 4)))
         return commands.done[-1] - commands.taken[0]
