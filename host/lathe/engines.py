@@ -31,7 +31,7 @@ class Actor:
     input_exponent : int
         Exponent of the int16 observations; int8 ones have 8 more.
     request : bool
-        Act by requests, beside whatever program was started; `net` must be a Sampler.
+        Act by requests, beside whatever program was started, even one that commits.
 
     Attributes
     ----------
