@@ -210,24 +210,15 @@ module lathe_update #(
     .rd_addr_o(rd_addr),
     .rd_rvalid_i({v_rd_rvalid_i, m_rd_rvalid_i, g_rd_rvalid_i, w_rd_rvalid_i}),
     .rd_rdata_i('{w_rd_rdata_i, g_rd_rdata_i, m_rd_rdata_i, v_rd_rdata_i}),
+    .asked_o(word_valid),
+    .offset_o(word),
+    .lower_o(lower),
+    .ends_o(ends),
     .there_o(there),
     .start_i(start),
     .give_back_i(w_soon),
     .take_i(take),
     .word_o(in_word)
-  );
-
-  lathe_update_walk u_walk (
-    .clk_i,
-    .rst_ni,
-    .begin_i(setup_q),
-    .m_i(cmd_q.m),
-    .n_i(cmd_q.n),
-    .step_i(start),
-    .valid_o(word_valid),
-    .offset_o(word),
-    .lower_o(lower),
-    .ends_o(ends)
   );
 
   lathe_update_write #(

@@ -22,7 +22,11 @@ module lathe_update_read #(
   input  logic [Streams-1:0]                       rd_rvalid_i,
   input  logic [Lanes*16-1:0]                      rd_rdata_i [Streams],
 
-  output logic                        there_o,            // the next word of all of them
+  output logic                        asked_o,            // there is a next word
+  output logic [lathe_pkg::AddrW-1:0] offset_o,           // where it lies
+  output logic                        lower_o,            // as in lathe_update_walk
+  output logic                        ends_o,
+  output logic                        there_o,            // and it is there, of all of them
   input  logic                        start_i,            // it will be taken
   input  logic                        give_back_i,        // its places are free lathe_pkg::RdLatency cycles later at the latest
   input  logic [Streams-1:0]          take_i,
@@ -33,7 +37,7 @@ module lathe_update_read #(
   localparam int unsigned WordW = Lanes * 16;
   localparam int unsigned CountW = $clog2(Depth + 1);
 
-  logic               walking, ask, credit_q, given_q;
+  logic               walking, ask, credit_q, given_q, lower, ends;
   logic [AddrW-1:0]   offset;
   logic [CountW-1:0]  credits_q;
   logic [Streams-1:0] free, any_q, rvalid_q;
@@ -43,7 +47,6 @@ module lathe_update_read #(
   assign busy_o = walking || credits_q != CountW'(Depth);
   assign there_o = &(any_q | ~use_i);
 
-  // verilator lint_off PINCONNECTEMPTY
   lathe_update_walk u_walk (
     .clk_i,
     .rst_ni,
@@ -53,8 +56,26 @@ module lathe_update_read #(
     .step_i(ask),
     .valid_o(walking),
     .offset_o(offset),
-    .lower_o(),
-    .ends_o()
+    .lower_o(lower),
+    .ends_o(ends)
+  );
+
+  // verilator lint_off PINCONNECTEMPTY
+  lathe_fifo #(
+    .Width(AddrW + 2),
+    .Depth(Depth),
+    .NeverFull(1'b1),
+    .NeverEmpty(1'b1)
+  ) u_asked (
+    .clk_i,
+    .rst_ni,
+    .in_valid_i (ask),
+    .in_ready_o (),
+    .in_data_i  ({lower, ends, offset}),
+    .out_valid_o(asked_o),
+    .out_ready_i(start_i),
+    .out_data_o ({lower_o, ends_o, offset_o}),
+    .level_o    ()
   );
   // verilator lint_on PINCONNECTEMPTY
 

@@ -9,30 +9,38 @@ module lathe_update_scale
   input  logic [3:0]              right_i,  // of x * 2**12, in steps of four bits
   output logic signed [TermW-1:0] term_o    // ~clamp35, two cycles later, behind a gate
 );
-  logic signed [46:0] x, coarse, coarse_q;
+  logic signed [46:0] x, coarse_q;
+  logic [3:0]         at;   // which of four
   logic [1:0]         by_q;
   logic [33:0]        fine_q;
-  logic [2:0]         over_q;  // groups of four bits that leave the result
-  logic               sign_q;
+  logic               over_q, sign_q;
+  (* keep *) logic    fill;  // one level of logic for all bits
 
   assign x = {x_i, 12'd0};
-  always_comb begin
-    unique case (right_i[3:2])
-      2'd0: coarse = x;
-      2'd1: coarse = x >>> 16;
-      2'd2: coarse = x >>> 32;
-      default: coarse = {47{x[46]}};
-    endcase
-  end
+  assign at = 4'd1 << right_i[3:2];
+  assign fill = x[46] && |at[3:2];
 
   always_ff @(posedge clk_i) begin
-    coarse_q <= coarse;
+    // To the right by 0, 16, 32 or 48, then 0, 4, 8 or 12
+    coarse_q[46:31] <= at[0] ? x[46:31] : {16{x[46]}};
+    coarse_q[30:15] <= (x[30:15] & {16{at[0]}}) | (x[46:31] & {16{at[1]}}) | {16{fill}};
+    unique case (right_i[3:2])
+      2'd0: coarse_q[14:0] <= x[14:0];
+      2'd1: coarse_q[14:0] <= x[30:16];
+      2'd2: coarse_q[14:0] <= x[46:32];
+      default: coarse_q[14:0] <= {15{x[46]}};
+    endcase
     by_q <= right_i[1:0];
-    fine_q <= 34'(coarse_q >>> {by_q, 2'd0});
+    unique case (by_q)
+      2'd0: fine_q <= coarse_q[33:0];
+      2'd1: fine_q <= coarse_q[37:4];
+      2'd2: fine_q <= coarse_q[41:8];
+      default: fine_q <= coarse_q[45:12];
+    endcase
     sign_q <= coarse_q[46];
-    over_q <= {by_q != 2'd3 && coarse_q[45:42] != {4{coarse_q[46]}}, !by_q[1] && coarse_q[41:38] != {4{coarse_q[46]}},
-               by_q == 2'd0 && coarse_q[37:34] != {4{coarse_q[46]}}};
+    over_q <= (by_q != 2'd3 && coarse_q[45:42] != {4{coarse_q[46]}}) || (!by_q[1] && coarse_q[41:38] != {4{coarse_q[46]}}) ||
+              (by_q == 2'd0 && coarse_q[37:34] != {4{coarse_q[46]}});
   end
 
-  assign term_o = {!sign_q, over_q != '0 ? {34{sign_q}} : ~fine_q};
+  assign term_o = {!sign_q, over_q ? {34{sign_q}} : ~fine_q};
 endmodule
