@@ -79,7 +79,7 @@ class Bench:
         self.dut, self.board = dut, Scoreboard("registers")
         self.host, self.memories = Host(dut), Memories(dut)
         self.expected = {name: sum((f.reset or 0) << f.lsb for f in r.fields.values()) for name, r in REGISTERS.items()}
-        self.expected["BUILD"] = REGISTERS["BUILD"].pack(lanes=LANES, log2_banks=BANKS.bit_length() - 1, version=4)
+        self.expected["BUILD"] = REGISTERS["BUILD"].pack(lanes=LANES, log2_banks=BANKS.bit_length() - 1, version=5)
         self.pulses = Counter()
         cocotb.start_soon(self._count_pulses())
 
@@ -107,6 +107,8 @@ class Bench:
         dut.version_i.value, dut.slot_i.value, dut.kept_i.value = expected["VERSION"], slot, kept
 
         dut.saturations_i.value = expected["SATURATIONS"] = draw(32)
+        dut.corrected_i.value, dut.uncorrected_i.value = expected["FAULT_CORRECTED"], expected["FAULT_UNCORRECTED"] = draw(32), draw(32)
+        dut.fault_i.value = expected["FAULT_ADDRESS"] = draw(18)
         totals = {f"{name}_{half}": draw(32) for name in ("CYCLES", "MAC_STEPS") for half in ("LO", "HI")}
         units = {unit: [draw(32) for _ in STATES] for unit in UNITS}
         self.memories.counters[:] = [[*values, total] for values, total in zip(units.values(), totals.values(), strict=True)]
