@@ -40,13 +40,15 @@ module lathe_banks #(
     logic [Bits-1:0] write_word;
 
     always_comb begin
-      write_word = wr_word_i[0];
-      for (int unsigned p = 1; p < WrPorts; p++) if (wr_hit_i[p][b]) write_word = wr_word_i[p];
+      write_word = 'x;
+      if (writes[0][b] || writes[1][b]) begin
+        write_word = wr_word_i[0];
+        for (int unsigned p = 1; p < WrPorts; p++) if (wr_hit_i[p][b]) write_word = wr_word_i[p];
+      end
     end
 
     for (genvar s = 0; s < 2; s++) begin : g_side
       logic [RowW-1:0] row;
-      logic [Bits-1:0] word_q;
 
       // One at most of these.
       always_comb begin
@@ -59,19 +61,22 @@ module lathe_banks #(
       end
 
       // Not always_ff, since both sides write one memory; never in the same cycle.
-      always @(posedge clk_i) begin
-        if (writes[s][b]) mem_q[row] <= write_word;
-        else if (reads[s][b]) word_q <= mem_q[row];
-      end
-
       if (Late) begin : g_late
-        logic reads_q;
+        logic            reads_q;
+        logic [Bits-1:0] word_q;
+        always @(posedge clk_i) begin
+          if (writes[s][b]) mem_q[row] <= write_word;
+          else if (reads[s][b]) word_q <= mem_q[row];
+        end
         always_ff @(posedge clk_i) begin
           reads_q <= reads[s][b];
           if (reads_q) read_word[s][b] <= word_q;
         end
       end else begin : g_early
-        assign read_word[s][b] = word_q;
+        always @(posedge clk_i) begin
+          if (writes[s][b]) mem_q[row] <= write_word;
+          else if (reads[s][b]) read_word[s][b] <= mem_q[row];
+        end
       end
     end
   end

@@ -321,6 +321,7 @@ module lathe_scratchpad #(
     lathe_secded_encode #(
       .Width(WordW)
     ) u_encode (
+      .valid_i(wr_req[p]),
       .data_i (wr_data[p]),
       .check_o(check)
     );

@@ -80,7 +80,9 @@ module lathe_scrub
     written_q <= state_q != Read && (written_q || written_i);
     if (state_q == Answer && raw_valid_i && injects_q) word_o <= raw_i;
     if (state_q == Answer && valid_i && !injects_q) word_o <= data_i;
-    for (int unsigned i = 0; i < Bits; i++) if (flips && flip == 9'(i)) word_o[i] <= !word_o[i];
+    if (flips) begin
+      for (int unsigned i = 0; i < Bits; i++) if (flip == 9'(i)) word_o[i] <= !word_o[i];
+    end
   end
 
   assign flips = state_q == Flip || state_q == FlipSecond;

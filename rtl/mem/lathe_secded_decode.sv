@@ -23,6 +23,7 @@ module lathe_secded_decode #(
   lathe_secded_encode #(
     .Width(Width)
   ) u_encode (
+    .valid_i,
     .data_i (word_i[Width-1:0]),
     .check_o(check)
   );

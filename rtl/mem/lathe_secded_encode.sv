@@ -4,6 +4,7 @@ module lathe_secded_encode #(
   parameter int unsigned Width = 128,
   localparam int unsigned Checks = lathe_secded_pkg::checks_of(Width)
 ) (
+  input  logic              valid_i,  // else check_o is anything
   input  logic [Width-1:0]  data_i,
   output logic [Checks-1:0] check_o
 );
@@ -19,7 +20,8 @@ module lathe_secded_encode #(
 
   localparam inputs_t Inputs = inputs();
 
-  for (genvar j = 0; j < Checks; j++) begin : gen_check
-    assign check_o[j] = ^(data_i & Inputs[j]);
+  always_comb begin
+    check_o = 'x;
+    if (valid_i) for (int unsigned j = 0; j < Checks; j++) check_o[j] = ^(data_i & Inputs[j]);
   end
 endmodule

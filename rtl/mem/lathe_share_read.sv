@@ -33,8 +33,11 @@ module lathe_share_read
   );
 
   always_comb begin
-    addr = addr_i[0];
-    for (int unsigned c = 1; c < Clients; c++) if (turn[c]) addr = addr_i[c];
+    addr = 'x;
+    if ((turn & ask_i) != '0) begin
+      addr = addr_i[0];
+      for (int unsigned c = 1; c < Clients; c++) if (turn[c]) addr = addr_i[c];
+    end
   end
 
   lathe_spill #(

@@ -43,11 +43,15 @@ module lathe_share_write
   end
 
   always_comb begin
-    addr = addr_i[0];
-    data = data_i[0];
-    for (int unsigned c = 1; c < Clients; c++) begin
-      if (turn[c]) addr = addr_i[c];
-      if (turn[c]) data = data_i[c];
+    addr = 'x;
+    data = 'x;
+    if ((turn & ask_i) != '0) begin
+      addr = addr_i[0];
+      data = data_i[0];
+      for (int unsigned c = 1; c < Clients; c++) begin
+        if (turn[c]) addr = addr_i[c];
+        if (turn[c]) data = data_i[c];
+      end
     end
   end
 

@@ -118,6 +118,8 @@ class Bench:
         dut.norm_i.value, dut.norm_zero_i.value = norm, zero
         self.norm = None if zero else norm
         expected["NORM"] = norm & 0xFFFFFFFF
+        dut.corrected_i.value, dut.uncorrected_i.value = expected["FAULT_CORRECTED"], expected["FAULT_UNCORRECTED"] = draw(32), draw(32)
+        dut.fault_i.value = expected["FAULT_ADDRESS"] = draw(18)
         totals = {f"{name}_{half}": draw(32) for name in ("CYCLES", "MAC_STEPS") for half in ("LO", "HI")}
         units = {unit: [draw(32) for _ in STATES] for unit in UNITS}
         self.memories.counters[:] = [[*values, total] for values, total in zip(units.values(), totals.values(), strict=True)]

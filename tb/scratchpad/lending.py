@@ -9,7 +9,7 @@ from tb.scratchpad.clients import powered
 READS, WRITES = (4, 5, 6), (2, 3)  # w, g, m; w', m'
 COPY = 5                           # w8, every second word
 DEPTH = 16                         # words that a stream may be ahead
-RATES = {4: 0.8, 8: 0.94, 16: 0.92}  # words a cycle by banks: few of them often meet, many leave w and m to meet on one side
+RATES = {4: 0.79, 8: 0.92, 16: 0.94}  # words a cycle by banks: w and m, and two results, meet in one now and then
 
 
 class Update:

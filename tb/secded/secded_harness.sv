@@ -18,6 +18,7 @@ module secded_harness #(
   lathe_secded_encode #(
     .Width(Width)
   ) u_encode (
+    .valid_i,
     .data_i,
     .check_o
   );
