@@ -49,6 +49,7 @@ module lathe_banks #(
 
     for (genvar s = 0; s < 2; s++) begin : g_side
       logic [RowW-1:0] row;
+      logic [Bits-1:0] word_q;
 
       // One at most of these.
       always_comb begin
@@ -61,22 +62,19 @@ module lathe_banks #(
       end
 
       // Not always_ff, since both sides write one memory; never in the same cycle.
+      always @(posedge clk_i) begin
+        if (writes[s][b]) mem_q[row] <= write_word;
+        else if (reads[s][b]) word_q <= mem_q[row];
+      end
+
       if (Late) begin : g_late
-        logic            reads_q;
-        logic [Bits-1:0] word_q;
-        always @(posedge clk_i) begin
-          if (writes[s][b]) mem_q[row] <= write_word;
-          else if (reads[s][b]) word_q <= mem_q[row];
-        end
+        logic reads_q;
         always_ff @(posedge clk_i) begin
           reads_q <= reads[s][b];
           if (reads_q) read_word[s][b] <= word_q;
         end
       end else begin : g_early
-        always @(posedge clk_i) begin
-          if (writes[s][b]) mem_q[row] <= write_word;
-          else if (reads[s][b]) read_word[s][b] <= mem_q[row];
-        end
+        assign read_word[s][b] = word_q;
       end
     end
   end

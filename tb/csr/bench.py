@@ -440,3 +440,40 @@ async def test_reset(dut):
         await cycle(dut)
         await bench.compare()
     bench.board.finish()
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def test_faults(dut):
+    """A write of FAULT_INJECT gives one pulse with what is to be flipped; an uncorrectable word interrupts until that is cleared."""
+    bench = await start(dut)
+    host, orders = bench.host, []
+
+    async def watch():
+        while True:
+            await cycle(dut)
+            if int(dut.inject_valid_o.value):
+                orders.append(int(dut.inject_o.value))
+
+    async def expect(**values: int):
+        bench.expected |= values
+        await bench.compare(values)
+
+    cocotb.start_soon(watch())
+    await host.write("FAULT_BITS", first=5, second=0x101, two=1)
+    await host.write("FAULT_INJECT", value=0x1234)
+    await expect(FAULT_INJECT=0x1234)
+    assert orders == [0x1234 | 5 << 16 | 0x101 << 25 | 1 << 34]
+    dut.inject_busy_i.value = 1
+    await expect(FAULT_INJECT=0x1234 | 1 << 31)
+    await host.write("IRQ_ENABLE", enable=1)
+    dut.uncorrectable_i.value = 1
+    await cycle(dut)
+    dut.uncorrectable_i.value = 0
+    await cycle(dut, 4)
+    assert int(dut.irq_o.value)
+    fault = REGISTERS["STATUS"].pack(fault=1)
+    await expect(STATUS=fault)
+    await host.write("STATUS", fault)
+    await expect(STATUS=0)
+    assert not int(dut.irq_o.value)
+    bench.board.finish()
