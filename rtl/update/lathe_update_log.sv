@@ -119,7 +119,7 @@ module lathe_update_log
   end
 
   assign index_o[Sum] = apart[9:0];
-  assign zero_o[Sum] = apart[12:10] != '0 || none11_q;
+  assign zero_o[Sum] = none11_q || apart[12:10] != '0;
   assign index_o[Pow] = x13_q[17:8];
   assign zero_o[Pow] = 1'b0;
 

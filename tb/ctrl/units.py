@@ -265,8 +265,8 @@ class Units:
         dut, model, edge = self.dut, self.model, RisingEdge(self.dut.clk_i)
         held = 0  # gemm's record stands for two cycles
         dut.gemm_free_i.value = 1
-        for name in ("cmd_ready", "done_valid", "move_valid", "move_op", "move_slot", "fault_valid", "fault_addr", "stall_operand",
-                     "stall_result", "mac_step"):
+        for name in ("cmd_ready", "done_valid", "move_valid", "move_op", "move_slot", "fault_valid", "fault", "bad", "inject_busy", "norm",
+                     "norm_zero", "stall_operand", "stall_result", "mac_step"):
             getattr(dut, f"{name}_i").value = 0
         while True:
             await edge

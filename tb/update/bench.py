@@ -173,6 +173,9 @@ async def test_corners(dut):
         await bench.run(op, zeros, (5,) * 6, stochastic=True)
     same = [np.full(bench.lanes, x) for x in (0, 1, 32767, 0)]  # m' is 2**34: clamped, but no term alone has its length
     await bench.run("Momentum", same, (0, -16, 15, 0, 0, 0), momentum=65535, lr_mant=0, lr_exp=0)
+    for x in (32767, -32768):  # the decay and adam's step are clamped together before they are subtracted from w, which is as large
+        await bench.run("Adam", [np.full(bench.lanes, y) for y in (x, 0, x, -32768)], (4, 0, 0, 0, 0, 0), beta1=65535, wd_mant=65535,
+                        wd_exp=0, rate=8_000_000, eps=-8_000_000)
     bench.seen.require(product("wm", ("saturated", "untracked")))
 
 
@@ -236,11 +239,11 @@ async def test_adam(dut):
         g = bench.values(n * bench.lanes)
         e_g = int(bench.rng.integers(-30, 0))
         near = np.log2(np.maximum(np.abs(g), 1)) + e_g + bench.rng.normal(0, 3, len(g))
-        v = np.where(bench.rng.random(len(g)) < 0.1, -32768, np.clip(near * 1024, -32768, 32767)).astype(int)
+        logs = np.where(bench.rng.random(len(g)) < 0.1, -32768, np.clip(near * 1024, -32768, 32767)).astype(int)
         eps = int(np.median(near) * (1 << 18)) + int(bench.rng.integers(-1 << 20, 1 << 20))
         rate = int(bench.rng.integers(-12 << 18, 0))
         exps = (-12, e_g, e_g, -12, int(e_g + bench.rng.integers(-1, 3)), -6)
-        await bench.run("Adam", [bench.values(len(g)), g, bench.values(len(g)), v], exps, eps=max(eps, -(1 << 23)), rate=rate,
+        await bench.run("Adam", [bench.values(len(g)), g, bench.values(len(g)), logs], exps, eps=max(eps, -(1 << 23)), rate=rate,
                         stochastic=bool(number & 1), clip=None if number % 3 else -100000, rows=3 if number % 4 == 0 else None)
 
 

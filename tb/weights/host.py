@@ -106,7 +106,7 @@ async def test_moves(dut):
 async def test_a_fault_marks_a_slot(dut):
     """An uncorrectable word in a slot: the version cannot be returned to; all of it survives a reset."""
     bench = await prepared(dut, 1)
-    dut.fault_addr_i.value = bench.model.weights.first_word(0) + 5
+    dut.fault_i.value = struct("fault_t").pack({"addr": bench.model.weights.first_word(0) + 5, "uncorrectable": 1})
     dut.fault_valid_i.value = 1
     await cycle(dut)
     dut.fault_valid_i.value = 0
