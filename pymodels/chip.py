@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pymodels.check import Grants
 from pymodels.csr_map import MEMORIES, REGISTERS
 from pymodels.descriptor import FIELDS, WORDS, Error
 from pymodels.exponents import PHYSICAL
@@ -86,7 +87,7 @@ class Chip(Machine):
         super().__init__(lanes, banks, np.zeros(1 << 20, np.uint8) if memory is None else memory)
         self.program = np.zeros((_PROGRAM.words // WORDS, WORDS), np.uint32)
         self._prepared: dict[tuple, _Prepared] = {}  # by content
-        self._starts: dict[tuple[bool, int], _Prepared] = {}  # by index, as long as program memory stays as it is
+        self._starts: dict[tuple, _Prepared] = {}  # by index and grants, as long as program memory stays as it is
         self.reset()
 
     # State for comparison with the chip.
@@ -150,7 +151,8 @@ class Chip(Machine):
         if not self._configured:
             self._configure()
         request = job is self._request
-        prepared = self._starts.get((request, start)) or self._prepare(request, start)
+        grants = self._grants(request)
+        prepared = self._starts.get((request, start, grants)) or self._prepare(request, start, grants)
         first, (_, dispatched, error, unit, pc) = job.opnum, prepared.plan
         for execute, number, its_unit, its_pc in prepared.steps:
             failure = execute((first + number) & _M32)
@@ -267,19 +269,29 @@ class Chip(Machine):
                       rho_cap=fields("SCAN_CAPS")["rho"], c_cap=fields("SCAN_CAPS")["c"]))))
         self._configured = True
 
-    def _prepare(self, request: bool, start: int) -> _Prepared:
+    def _grants(self, request: bool) -> Grants:
+        enable = REGISTERS["GRANT_ENABLE"].unpack(self._kept["GRANT_ENABLE"])
+        kept = self._kept
+        names = [f"REQUEST_GRANTS_{i}" for i in range(2)] if request else [f"GRANTS_{i}" for i in range(4)]
+        windows = None
+        if enable["requests" if request else "programs"]:
+            windows = tuple((kept[name] & 0xFFFF, kept[name] >> 16) for name in names)
+        return Grants(windows, bool(enable["install"]), (self.weights.base, self.weights.first_word(self.weights.slots)))
+
+    def _prepare(self, request: bool, start: int, grants: Grants) -> _Prepared:
         last = self.program[start:, _LAST.word] >> np.uint32(_LAST.lsb) & np.uint32(1)
         count = int(last.argmax()) + 1 if last.any() else len(last)
-        content = (request, start, self.program[start : start + count].tobytes())
+        content = (request, start, grants, self.program[start : start + count].tobytes())
         prepared = self._prepared.get(content)
         if prepared is None:
             planned = (plan_request if request else plan)(self.program, start, lanes=self.lanes,
-                                                          scratchpad_words=len(self.scratchpad), slot_words=self.weights.size)
+                                                          scratchpad_words=len(self.scratchpad), slot_words=self.weights.size,
+                                                          grants=grants)
             steps = [(self.bind(entry.fields), entry.number, entry.fields["unit"], entry.pc) for entry in planned.entries]
             if len(self._prepared) >= _REMEMBERED:
                 self._prepared.pop(next(iter(self._prepared)))
             prepared = self._prepared[content] = _Prepared(steps, planned)
-        self._starts[request, start] = prepared
+        self._starts[request, start, grants] = prepared
         return prepared
 
 

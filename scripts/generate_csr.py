@@ -121,7 +121,7 @@ PORT = """
 logic ar_held, aw_held, w_held, busy, is_read, decode, read_turn, write_turn;
 logic [14:0] araddr, awaddr;
 logic [3:0] wstrb;
-logic [127:0] word;  // one bit for each of the words 0x000 to 0x1fc
+logic [255:0] word;  // one bit for each of the words 0x000 to 0x3fc
 logic counters, exponents, program_words;
 
 assign s_axil_arready = !ar_held;
@@ -152,7 +152,7 @@ always_ff @(posedge clk) begin
     if(s_axil_wvalid && !w_held) {wstrb, cpuif_wr_data} <= {s_axil_wstrb, s_axil_wdata};
     if(read_turn || write_turn) cpuif_addr <= {read_turn ? araddr[14:2] : awaddr[14:2], 2'd0};
     if(decode) begin
-        word <= cpuif_addr[14:9] == '0 ? 128'd1 << cpuif_addr[8:2] : '0;
+        word <= cpuif_addr[14:10] == '0 ? 256'd1 << cpuif_addr[9:2] : '0;
         counters <= cpuif_addr[14:7] == 8'h04;
         exponents <= cpuif_addr[14:9] == 6'h08;
         program_words <= cpuif_addr[14];
@@ -215,6 +215,7 @@ def _decoded(text: str) -> str:
             (r"\(cpuif_addr >= 15'h(\w+)\) & \(cpuif_addr <= 15'h\1 \+ 15'h(\w+)\)", region, 10),
             (r"        if\(\(rd_mux_addr >= 15'h(\w+)\) && \(rd_mux_addr <= 15'h\1 \+ 15'h(\w+)\)\) begin\n"
              r" +readback_data_var = (.*);\n +end\n", outside, len(REGIONS)),
+            (r"( +leaf\[.*\n)((?: +readback_data_var \|= .*\n)+)((?: +leaf\[.*\n)+)", r"\1\3\2", 1),  # registers behind the counters
             (r"(readback_data_var = '0;\n)((?: +leaf\[.*\n)+)", f"""        automatic logic [31:0] leaf[{readable}];
 \\1        if(decoded_req) begin
 \\2            for(int step=1; step<{readable}; step*=2) for(int i=0; i+step<{readable}; i+=2*step) leaf[i] |= leaf[i+step];

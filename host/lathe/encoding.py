@@ -22,6 +22,8 @@ _REMEDIES = {
     "deadlock": "it waits for semaphore {wait}, which nobody will post; record it with the builder's methods, which pair waits and posts",
     "memory": "outside memory has {memory} bytes and answered with an error; check the block's address: {fields}",
     "semaphore_overflow": "a semaphore was posted more than 255 times without a wait",
+    "protected": "the descriptor on the chip writes words that the program was not granted, or the weight group by an absolute address; it "
+                 "should write {results}: install the program anew",
     "no_version": "no older version is kept: roll back at most (slots - 2) times after as many commits; a group of 2 slots keeps none",
 }
 
@@ -59,6 +61,7 @@ def explain(operations: list[Operation], layout: Layout, index: int, code: str) 
                        for n, t in sorted(op.operands.items()))
     return op.label, _REMEDIES.get(code, "see docs/architecture.md").format(
         words=layout.scratchpad_words, slot=layout.group.size if layout.group else 0,
+        results=", ".join(f"{op.operands[n]} at word {op.operands[n].address} ({op.operands[n].space})" for n in op.results) or "nothing",
         word_bytes=2 * layout.lanes, memory=layout.memory.nbytes, fields=_show(op.fields),
         wait=_bits(int(op.fields.get("wait_mask", 0)) | op.wait_mask)) + (f" [{shapes}]" if shapes else "")
 

@@ -68,6 +68,9 @@ module lathe_ctrl
   logic [1:0]     slot_current, slot_next, kept;
   logic [15:0]    base_current, base_next, group_size;
   group_t         group;
+  grants_t        grants;
+  logic [15:0]    group_first;
+  logic [16:0]    group_end;
   report_t        report;
   logic           counting, count_valid, count_ready;
   logic [4:0]     count_index;
@@ -119,6 +122,7 @@ module lathe_ctrl
     .arbiter_policy_o(arbiter_policy),
     .arbiter_slice_o(arbiter_slice),
     .group_o(group),
+    .grants_o(grants),
     .policy_cfg_o,
     .update_cfg_o,
     .started_i(start),
@@ -209,6 +213,9 @@ module lathe_ctrl
     .dispatch_o(dispatch),
     .request_dispatch_o(request_dispatch),
     .group_size_i(group_size),
+    .group_first_i(group_first),
+    .group_end_i(group_end),
+    .grants_i(grants),
     .push_try_o(push_try),
     .push_valid_o(push_valid),
     .push_ready_i(push_ready),
@@ -487,6 +494,15 @@ module lathe_ctrl
     .slot_next_o(slot_next),
     .version_o(version),
     .kept_o(kept)
+  );
+
+  lathe_group_extent u_group_extent (
+    .clk_i,
+    .por_ni,
+    .init_i(group_init),
+    .init_group_i(group),
+    .first_o(group_first),
+    .end_o(group_end)
   );
 
   // ---- What every unit does in every cycle ----

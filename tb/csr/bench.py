@@ -79,7 +79,7 @@ class Bench:
         self.dut, self.board = dut, Scoreboard("registers")
         self.host, self.memories = Host(dut), Memories(dut)
         self.expected = {name: sum((f.reset or 0) << f.lsb for f in r.fields.values()) for name, r in REGISTERS.items()}
-        self.expected["BUILD"] = REGISTERS["BUILD"].pack(lanes=LANES, log2_banks=BANKS.bit_length() - 1, version=4)
+        self.expected["BUILD"] = REGISTERS["BUILD"].pack(lanes=LANES, log2_banks=BANKS.bit_length() - 1, version=5)
         self.pulses = Counter()
         cocotb.start_soon(self._count_pulses())
 

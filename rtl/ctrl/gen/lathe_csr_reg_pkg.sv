@@ -825,6 +825,102 @@ package lathe_csr_reg_pkg;
     } lathe_csr_reg__COUNTERS__out_t;
 
     typedef struct {
+        logic [15:0] value;
+    } lathe_csr_reg__GRANTS_0__first__out_t;
+
+    typedef struct {
+        logic [15:0] value;
+    } lathe_csr_reg__GRANTS_0__last__out_t;
+
+    typedef struct {
+        lathe_csr_reg__GRANTS_0__first__out_t first;
+        lathe_csr_reg__GRANTS_0__last__out_t last;
+    } lathe_csr_reg__GRANTS_0__out_t;
+
+    typedef struct {
+        logic [15:0] value;
+    } lathe_csr_reg__GRANTS_1__first__out_t;
+
+    typedef struct {
+        logic [15:0] value;
+    } lathe_csr_reg__GRANTS_1__last__out_t;
+
+    typedef struct {
+        lathe_csr_reg__GRANTS_1__first__out_t first;
+        lathe_csr_reg__GRANTS_1__last__out_t last;
+    } lathe_csr_reg__GRANTS_1__out_t;
+
+    typedef struct {
+        logic [15:0] value;
+    } lathe_csr_reg__GRANTS_2__first__out_t;
+
+    typedef struct {
+        logic [15:0] value;
+    } lathe_csr_reg__GRANTS_2__last__out_t;
+
+    typedef struct {
+        lathe_csr_reg__GRANTS_2__first__out_t first;
+        lathe_csr_reg__GRANTS_2__last__out_t last;
+    } lathe_csr_reg__GRANTS_2__out_t;
+
+    typedef struct {
+        logic [15:0] value;
+    } lathe_csr_reg__GRANTS_3__first__out_t;
+
+    typedef struct {
+        logic [15:0] value;
+    } lathe_csr_reg__GRANTS_3__last__out_t;
+
+    typedef struct {
+        lathe_csr_reg__GRANTS_3__first__out_t first;
+        lathe_csr_reg__GRANTS_3__last__out_t last;
+    } lathe_csr_reg__GRANTS_3__out_t;
+
+    typedef struct {
+        logic [15:0] value;
+    } lathe_csr_reg__REQUEST_GRANTS_0__first__out_t;
+
+    typedef struct {
+        logic [15:0] value;
+    } lathe_csr_reg__REQUEST_GRANTS_0__last__out_t;
+
+    typedef struct {
+        lathe_csr_reg__REQUEST_GRANTS_0__first__out_t first;
+        lathe_csr_reg__REQUEST_GRANTS_0__last__out_t last;
+    } lathe_csr_reg__REQUEST_GRANTS_0__out_t;
+
+    typedef struct {
+        logic [15:0] value;
+    } lathe_csr_reg__REQUEST_GRANTS_1__first__out_t;
+
+    typedef struct {
+        logic [15:0] value;
+    } lathe_csr_reg__REQUEST_GRANTS_1__last__out_t;
+
+    typedef struct {
+        lathe_csr_reg__REQUEST_GRANTS_1__first__out_t first;
+        lathe_csr_reg__REQUEST_GRANTS_1__last__out_t last;
+    } lathe_csr_reg__REQUEST_GRANTS_1__out_t;
+
+    typedef struct {
+        logic value;
+    } lathe_csr_reg__GRANT_ENABLE__programs__out_t;
+
+    typedef struct {
+        logic value;
+    } lathe_csr_reg__GRANT_ENABLE__requests__out_t;
+
+    typedef struct {
+        logic value;
+    } lathe_csr_reg__GRANT_ENABLE__install__out_t;
+
+    typedef struct {
+        lathe_csr_reg__GRANT_ENABLE__programs__out_t programs;
+        lathe_csr_reg__GRANT_ENABLE__requests__out_t requests;
+        lathe_csr_reg__GRANT_ENABLE__install__out_t install;
+    } lathe_csr_reg__GRANT_ENABLE__out_t;
+
+    typedef struct {
         logic req;
         logic [8:0] addr;
         logic req_is_wr;
@@ -874,6 +970,13 @@ package lathe_csr_reg_pkg;
         lathe_csr_reg__ADAM_EPS__out_t ADAM_EPS;
         lathe_csr_reg__WEIGHT_DECAY__out_t WEIGHT_DECAY;
         lathe_csr_reg__COUNTERS__out_t COUNTERS;
+        lathe_csr_reg__GRANTS_0__out_t GRANTS_0;
+        lathe_csr_reg__GRANTS_1__out_t GRANTS_1;
+        lathe_csr_reg__GRANTS_2__out_t GRANTS_2;
+        lathe_csr_reg__GRANTS_3__out_t GRANTS_3;
+        lathe_csr_reg__REQUEST_GRANTS_0__out_t REQUEST_GRANTS_0;
+        lathe_csr_reg__REQUEST_GRANTS_1__out_t REQUEST_GRANTS_1;
+        lathe_csr_reg__GRANT_ENABLE__out_t GRANT_ENABLE;
         lathe_csr_reg__EXPONENTS__out_t EXPONENTS;
         lathe_csr_reg__PROGRAM__out_t PROGRAM;
     } lathe_csr_reg__out_t;
