@@ -46,6 +46,8 @@ class Grants(NamedTuple):
         return self.windows is None or any(low <= first and last <= high for low, high in self.windows)
 
 
+#: Results may lie anywhere.
+UNPROTECTED = Grants()
 #: Operands of a descriptor.
 OPERANDS = 6
 #: Operations of update that change weights.
@@ -205,7 +207,7 @@ def absolute_results(d: dict[str, int], lanes: int) -> list[tuple[int, int]]:
 
 
 def check(words: np.ndarray, *, lanes: int, scratchpad_words: int, slot_words: int, request: bool = False,
-          grants: Grants = Grants()) -> Error:
+          grants: Grants = UNPROTECTED) -> Error:
     """Return the first of the errors that a descriptor has, Error.NONE if it may be dispatched.
 
     Parameters

@@ -64,10 +64,10 @@ class Grants:
 def merged(windows: list[tuple[int, int]], most: int) -> list[tuple[int, int]]:
     """Return at most `most` windows (first word, last word) that hold all of these, of which the nearest become one.
 
-    Words beyond the scratchpad's address space are left out: the chip refuses such a result anyway.
+    Empty ones and words beyond the scratchpad's address space are left out: the chip refuses such a result anyway.
     """
     made: list[tuple[int, int]] = []
-    for first, last in sorted((first, min(last, 0xFFFF)) for first, last in windows):
+    for first, last in sorted((first, min(last, 0xFFFF)) for first, last in windows if first <= last):
         if made and first <= made[-1][1] + 1:
             made[-1] = (made[-1][0], max(made[-1][1], last))
         else:

@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from pymodels.check import Grants, operands
+from pymodels.check import UNPROTECTED, Grants, operands
 from pymodels.descriptor import FIELDS, OPS, Space, decode, encode
 
 LOAD = (4, 0)  # the one operation whose result may be `current`
@@ -17,7 +17,7 @@ KINDS = [(int(unit), int(op)) for unit, ops in OPS.items() for op in ops]
 class Limits:
     """What a descriptor is checked against."""
 
-    def __init__(self, lanes: int, scratchpad_words: int, slot_words: int, grants: Grants = Grants()):
+    def __init__(self, lanes: int, scratchpad_words: int, slot_words: int, grants: Grants = UNPROTECTED):
         self.lanes, self.scratchpad_words, self.slot_words, self.grants = lanes, scratchpad_words, slot_words, grants
 
     def of(self, space: int) -> int:
