@@ -22,6 +22,32 @@ class Operand(NamedTuple):
     result: bool
 
 
+class Grants(NamedTuple):
+    """Where results may lie.
+
+    Attributes
+    ----------
+    windows : tuple of (int, int), or None
+        First and last word of each window that results by absolute addresses may lie in; None: anywhere.
+    install : bool
+        Whether `dma load` may write the current slot, if there are windows.
+    group : (int, int)
+        First word of the weight group and the one behind its last slot, which no absolute result may touch.
+    """
+
+    windows: tuple[tuple[int, int], ...] | None = None
+    install: bool = True
+    group: tuple[int, int] = (0, 0)
+
+    def allows(self, first: int, last: int) -> bool:
+        """Whether a result may take the words `first` to `last` of the scratchpad."""
+        if self.group[0] < self.group[1] and first < self.group[1] and last >= self.group[0]:
+            return False
+        return self.windows is None or any(low <= first and last <= high for low, high in self.windows)
+
+
+#: Results may lie anywhere.
+UNPROTECTED = Grants()
 #: Operands of a descriptor.
 OPERANDS = 6
 #: Operations of update that change weights.
@@ -158,7 +184,30 @@ def _bad_shape(d: dict[str, int], used: dict[int, Operand]) -> bool:
     return any(t.rows > 1 and (d[f"t{i}_stride"] < t.words or (dense and d[f"t{i}_stride"] > t.words)) for i, t in used.items())
 
 
-def check(words: np.ndarray, *, lanes: int, scratchpad_words: int, slot_words: int, request: bool = False) -> Error:
+def _protected(d: dict[str, int], used: dict[int, Operand], grants: Grants) -> bool:
+    for i, t in used.items():
+        if t.result and d[f"t{i}_space"] == Space.ABSOLUTE and not grants.allows(d[f"t{i}_addr"], _end(d, i, t) - 1):
+            return True
+        if t.result and d[f"t{i}_space"] == Space.CURRENT and grants.windows is not None and not grants.install:
+            return True
+    return False
+
+
+def _end(d: dict[str, int], index: int, t: Operand) -> int:
+    """Word behind the last one of an operand, in its address space."""
+    return d[f"t{index}_addr"] + (t.rows - 1) * d[f"t{index}_stride"] + t.words
+
+
+def absolute_results(d: dict[str, int], lanes: int) -> list[tuple[int, int]]:
+    """First and last word of each result that a decoded descriptor writes by an absolute address; none if it has no such operation."""
+    if (d["unit"], d["op"]) not in _USES:
+        return []
+    return [(d[f"t{i}_addr"], _end(d, i, t) - 1) for i, t in operands(d, lanes).items()
+            if t.result and d[f"t{i}_space"] == Space.ABSOLUTE]
+
+
+def check(words: np.ndarray, *, lanes: int, scratchpad_words: int, slot_words: int, request: bool = False,
+          grants: Grants = UNPROTECTED) -> Error:
     """Return the first of the errors that a descriptor has, Error.NONE if it may be dispatched.
 
     Parameters
@@ -173,10 +222,12 @@ def check(words: np.ndarray, *, lanes: int, scratchpad_words: int, slot_words: i
         Words of a weight slot, the limit of addresses relative to one.
     request : bool
         Check it as a descriptor of a request, of which more is refused.
+    grants : Grants
+        Where its results may lie.
 
     Notes
     -----
-    Order: bad_unit, bad_op, bad_field, bad_shape, out_of_scratchpad, misaligned.
+    Order: bad_unit, bad_op, bad_field, bad_shape, out_of_scratchpad, misaligned, protected.
     """
     d = decode(words)
     if d["unit"] not in OPS or (request and d["unit"] == Unit.UPDATE):
@@ -189,9 +240,8 @@ def check(words: np.ndarray, *, lanes: int, scratchpad_words: int, slot_words: i
     if _bad_shape(d, used):
         return Error.BAD_SHAPE
     for i, t in used.items():
-        end = d[f"t{i}_addr"] + (t.rows - 1) * d[f"t{i}_stride"] + t.words
-        if end > (scratchpad_words if d[f"t{i}_space"] == Space.ABSOLUTE else slot_words):
+        if _end(d, i, t) > (scratchpad_words if d[f"t{i}_space"] == Space.ABSOLUTE else slot_words):
             return Error.OUT_OF_SCRATCHPAD
     if d["mem_addr"] % (2 * lanes) or d["mem_stride"] % (2 * lanes):
         return Error.MISALIGNED
-    return Error.NONE
+    return Error.PROTECTED if _protected(d, used, grants) else Error.NONE

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pymodels.check import operands
+from pymodels.check import Grants, operands
 from pymodels.csr_map import MEMORIES, REGISTERS
-from pymodels.descriptor import FIELDS, WORDS, Error, Space, UpdateOp
+from pymodels.descriptor import FIELDS, WORDS, Error, Space, Unit, UpdateOp
 from pymodels.exponents import PHYSICAL
 from pymodels.faults import Faults
 from pymodels.machine import Execute, Machine, Settings
@@ -95,7 +95,7 @@ class Chip(Machine):
         self.faults = Faults()
         self.program = np.zeros((_PROGRAM.words // WORDS, WORDS), np.uint32)
         self._prepared: dict[tuple, _Prepared] = {}  # by content
-        self._starts: dict[tuple[bool, int], _Prepared] = {}  # by index, as long as program memory stays as it is
+        self._starts: dict[tuple, _Prepared] = {}  # by index and grants, as long as program memory stays as it is
         self.reset()
 
     # State for comparison with the chip.
@@ -142,7 +142,8 @@ class Chip(Machine):
     def advance(self, cycles: int) -> None:
         """Let time pass: request and program that were started end, and the scrubber comes by."""
         self.run(cycles)
-        self.faults.scrub()
+        for address in self.faults.scrub():
+            self.weights.fault(address)
 
     def run(self, max_cycles: int | None = None) -> None:
         """Execute the request and the program that were started, to their end or an error; `max_cycles` is ignored."""
@@ -168,7 +169,8 @@ class Chip(Machine):
         if not self._configured:
             self._configure()
         request = job is self._request
-        prepared = self._starts.get((request, start)) or self._prepare(request, start)
+        grants = self._grants(request)
+        prepared = self._starts.get((request, start, grants)) or self._prepare(request, start, grants)
         first, (_, dispatched, error, unit, pc) = job.opnum, prepared.plan
         for execute, number, its_unit, its_pc in prepared.steps:
             failure = execute((first + number) & _M32)
@@ -176,7 +178,8 @@ class Chip(Machine):
                 error, unit, pc = failure, its_unit, its_pc
                 dispatched = number + 1 if request else dispatched
                 break
-        self.faults.scrub()
+        for address in self.faults.scrub():
+            self.weights.fault(address)
         job.opnum = (first + dispatched) & _M32
         job.end(error, unit, pc)
 
@@ -339,35 +342,47 @@ class Chip(Machine):
             for i, extent in used.items():
                 if extent.result == result:
                     space = fields[f"t{i}_space"]
-                    first = 0 if space == Space.ABSOLUTE else weights.first_word(
-                        weights.slot if space == Space.CURRENT else weights.slot_next)
-                    first += fields[f"t{i}_addr"]
-                    found += [first + row * fields[f"t{i}_stride"] + word for row in range(extent.rows) for word in range(extent.words)]
+                    slot = self.slot if space == Space.CURRENT else weights.slot_next
+                    first = fields[f"t{i}_addr"] + (0 if space == Space.ABSOLUTE else weights.first_word(slot))
+                    stride = extent.words if fields["unit"] == Unit.UPDATE else fields[f"t{i}_stride"]
+                    found += [first + row * stride + word for row in range(extent.rows) for word in range(extent.words)]
             return found
 
         def execute_guarded(opnum: int) -> int:
             if not faults.flips:
                 return execute(opnum)
-            if faults.read(addresses(False)):
+            if found := faults.read(addresses(False)):
+                for address in found:
+                    weights.fault(address)
                 return Error.UNCORRECTABLE
             faults.write(addresses(True))
             return execute(opnum)
 
         return execute_guarded
 
-    def _prepare(self, request: bool, start: int) -> _Prepared:
+    def _grants(self, request: bool) -> Grants:
+        enable = REGISTERS["GRANT_ENABLE"].unpack(self._kept["GRANT_ENABLE"])
+        kept = self._kept
+        names = [f"REQUEST_GRANTS_{i}" for i in range(2)] if request else [f"GRANTS_{i}" for i in range(4)]
+        windows = None
+        if enable["requests" if request else "programs"]:
+            windows = tuple((kept[name] & 0xFFFF, kept[name] >> 16) for name in names)
+        return Grants(windows, bool(enable["install"]), (self.weights.base, self.weights.first_word(self.weights.slots)))
+
+    def _prepare(self, request: bool, start: int, grants: Grants) -> _Prepared:
         last = self.program[start:, _LAST.word] >> np.uint32(_LAST.lsb) & np.uint32(1)
         count = int(last.argmax()) + 1 if last.any() else len(last)
-        content = (request, start, self.program[start : start + count].tobytes())
+        content = (request, start, grants, self.program[start : start + count].tobytes())
         prepared = self._prepared.get(content)
         if prepared is None:
             planned = (plan_request if request else plan)(self.program, start, lanes=self.lanes,
-                                                          scratchpad_words=len(self.scratchpad), slot_words=self.weights.size)
+                                                          scratchpad_words=len(self.scratchpad), slot_words=self.weights.size,
+                                                          grants=grants)
             steps = [(self._guarded(entry.fields), entry.number, entry.fields["unit"], entry.pc) for entry in planned.entries]
             if len(self._prepared) >= _REMEMBERED:
                 self._prepared.pop(next(iter(self._prepared)))
             prepared = self._prepared[content] = _Prepared(steps, planned)
-        self._starts[request, start] = prepared
+        self._starts[request, start, grants] = prepared
         return prepared
 
 

@@ -462,6 +462,37 @@ REGISTERS: dict[str, Register] = {
     "MAC_STEPS_HI": Register("MAC_STEPS_HI", 0x027C, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     }, "k-steps of the gemm array, bits 63:32."),
+    "GRANTS_0": Register("GRANTS_0", 0x0300, "rw", {
+        "first": Field(0, 16, False, "rw", 65535, "first word"),
+        "last": Field(16, 16, False, "rw", 0, "last word"),
+    },
+        "Words that a program may write, if GRANT_ENABLE.programs; the first of four windows."),
+    "GRANTS_1": Register("GRANTS_1", 0x0304, "rw", {
+        "first": Field(0, 16, False, "rw", 65535, "first word"),
+        "last": Field(16, 16, False, "rw", 0, "last word"),
+    }, "The second window of a program."),
+    "GRANTS_2": Register("GRANTS_2", 0x0308, "rw", {
+        "first": Field(0, 16, False, "rw", 65535, "first word"),
+        "last": Field(16, 16, False, "rw", 0, "last word"),
+    }, "The third window of a program."),
+    "GRANTS_3": Register("GRANTS_3", 0x030C, "rw", {
+        "first": Field(0, 16, False, "rw", 65535, "first word"),
+        "last": Field(16, 16, False, "rw", 0, "last word"),
+    }, "The fourth window of a program."),
+    "REQUEST_GRANTS_0": Register("REQUEST_GRANTS_0", 0x0310, "rw", {
+        "first": Field(0, 16, False, "rw", 65535, "first word"),
+        "last": Field(16, 16, False, "rw", 0, "last word"),
+    },
+        "Words that a request may write, if GRANT_ENABLE.requests; the first of two windows."),
+    "REQUEST_GRANTS_1": Register("REQUEST_GRANTS_1", 0x0314, "rw", {
+        "first": Field(0, 16, False, "rw", 65535, "first word"),
+        "last": Field(16, 16, False, "rw", 0, "last word"),
+    }, "The second window of a request."),
+    "GRANT_ENABLE": Register("GRANT_ENABLE", 0x0318, "rw", {
+        "programs": Field(0, 1, False, "rw", 0, "programs write only into GRANTS_0 to GRANTS_3 and the next slot"),
+        "requests": Field(1, 1, False, "rw", 0, "requests write only into REQUEST_GRANTS_0 and 1"),
+        "install": Field(2, 1, False, "rw", 0, "with programs: a program may load into the current slot"),
+    }, "Which grants are enforced; see architecture.md."),
     "SCRUB": Register("SCRUB", 0x0320, "rw", {
         "interval": Field(0, 5, False, "rw", 10, "binary logarithm of the cycles; 0: off"),
     }, "The scrubber looks at one word every 2**interval cycles."),

@@ -2,7 +2,7 @@
 """Flipped bits of scratchpad words (docs/architecture.md, "Faults"), which change no value: one is corrected, two stop a command.
 
 On the chip it is a matter of timing who finds a flipped bit first and how often. Here a command finds those in the words that
-it reads, and a scrubber repairs all single ones at the end of each program and request. Three and more flips in a word are not
+it reads, and a scrubber looks at all words at the end of each program and request, once. Three and more flips in a word are not
 modelled: they count as two.
 """
 
@@ -57,11 +57,11 @@ class Faults:
         for address in addresses:
             self.flips.pop(address, None)
 
-    def scrub(self) -> None:
-        """Repair all words with one flip."""
-        for address in [address for address, flips in self.flips.items() if flips.bit_count() == 1]:
-            self._find(address, True)
-            del self.flips[address]
+    def scrub(self) -> list[int]:
+        """Look at all words and repair those with one flip; return the addresses of those with two."""
+        bad = [address for address in self.flips if self._find(address, True)]
+        self.flips = {address: self.flips[address] for address in bad}
+        return bad
 
     def _find(self, address: int, scrubber: bool) -> bool:
         severe = self.flips[address].bit_count() > 1

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pymodels.check import check
+from pymodels.check import Grants, check
 from pymodels.descriptor import Error, Unit, decode
 
 QUEUE = 4  #: descriptors a unit's queue holds
@@ -58,7 +58,7 @@ def _fetch(program: np.ndarray, pc: int, **limits) -> tuple[dict[str, int], int]
     return fields, error
 
 
-def plan_request(program: np.ndarray, start: int, **limits: int) -> Plan:
+def plan_request(program: np.ndarray, start: int, **limits: int | Grants) -> Plan:
     """Work out a request: descriptors in order, up to the last or one that is refused; parameters as of `plan`."""
     entries: list[Entry] = []
     for pc in range(start, len(program)):
@@ -71,7 +71,7 @@ def plan_request(program: np.ndarray, start: int, **limits: int) -> Plan:
     return Plan(entries, len(entries), Error.NONE, 0, 0)
 
 
-def plan(program: np.ndarray, start: int, **limits: int) -> Plan:
+def plan(program: np.ndarray, start: int, **limits: int | Grants) -> Plan:
     """Work out the order of execution, unit by unit in turn.
 
     Parameters
@@ -80,8 +80,8 @@ def plan(program: np.ndarray, start: int, **limits: int) -> Plan:
         uint32, shape (descriptors, 16): program memory.
     start : int
         Index of the first descriptor.
-    **limits : int
-        `lanes`, `scratchpad_words` and `slot_words` of `pymodels.check.check`.
+    **limits
+        `lanes`, `scratchpad_words`, `slot_words` and, if any, `grants` of `pymodels.check.check`.
     """
     queues: list[list[Entry]] = [[] for _ in Unit]
     counts = [0] * SEMAPHORES

@@ -166,8 +166,9 @@ BAD = {
     "bad_shape": dict(unit="dma", op="load", t2_stride=1, m=0, n=1),
     "out_of_scratchpad": dict(unit="dma", op="load", t2_addr=8190, t2_stride=1, m=4, n=1),
     "misaligned": dict(unit="dma", op="load", t2_stride=1, m=1, n=1, mem_addr=2),
-    "memory": dict(unit="dma", op="load", t2_stride=1, m=1, n=1, mem_addr=1 << 30),
-    "deadlock": dict(unit="dma", op="load", t2_stride=1, m=1, n=1, wait_mask=1 << 5),
+    "protected": dict(unit="dma", op="load", t2_addr=0, t2_stride=1, m=1, n=1),  # the weight group
+    "memory": dict(unit="dma", op="load", t2_addr=8000, t2_stride=1, m=1, n=1, mem_addr=1 << 30),
+    "deadlock": dict(unit="dma", op="load", t2_addr=8000, t2_stride=1, m=1, n=1, wait_mask=1 << 5),
 }
 
 

@@ -24,6 +24,8 @@ _REMEDIES = {
     "uncorrectable": "a scratchpad word with two flipped bits was read (Device.faults names it); load the tensor again, or return to "
                      "a version of the weights that is whole",
     "semaphore_overflow": "a semaphore was posted more than 255 times without a wait",
+    "protected": "the descriptor on the chip writes words that the program was not granted, or the weight group by an absolute address; it "
+                 "should write {results}: install the program anew",
     "no_version": "no older version is kept, or an uncorrectable memory error was found in it: roll back at most (slots - 2) times after "
                   "as many commits (a group of 2 slots keeps none); restore a slot that holds a version, see Device.versions",
     "no_slot": "two slots must stay without a pin; unpin one, or make the weight group with more slots (3 for one pin, 4 for two)",
@@ -63,6 +65,7 @@ def explain(operations: list[Operation], layout: Layout, index: int, code: str) 
                        for n, t in sorted(op.operands.items()))
     return op.label, _REMEDIES.get(code, "see docs/architecture.md").format(
         words=layout.scratchpad_words, slot=layout.group.size if layout.group else 0,
+        results=", ".join(f"{op.operands[n]} at word {op.operands[n].address} ({op.operands[n].space})" for n in op.results) or "nothing",
         word_bytes=2 * layout.lanes, memory=layout.memory.nbytes, fields=_show(op.fields),
         wait=_bits(int(op.fields.get("wait_mask", 0)) | op.wait_mask)) + (f" [{shapes}]" if shapes else "")
 

@@ -7,6 +7,7 @@ from pymodels.csr_map import REGISTERS
 from pymodels.descriptor import Error
 
 from .errors import DeviceError, DeviceTimeout
+from .grants import Grants
 from .program import Program
 from .requests import FIRST_OPNUM
 
@@ -31,11 +32,13 @@ class Runner:
 
     def __init__(self, device: "Device"):
         self._device = device
+        self._grants = Grants(device.backend)
         self._ended = 0  # how the program ended, in bits of STATUS, if that was seen while waiting for a request
         self.opnum = FIRST_OPNUM  # of the next request's first descriptor
 
     def start(self, program: Program, first: int) -> None:
-        """Start the program at index `first` of program memory."""
+        """Start the program at index `first` of program memory; it may write what its descriptors name."""
+        self._grants.program(program)
         backend = self._device.backend
         backend.csr_write(_START_PC, first)
         self._ended = 0
@@ -69,6 +72,7 @@ class Runner:
         Errors as of `finish`, of the request alone.
         """
         backend = self._device.backend
+        self._grants.request(program)
         backend.csr_write(_REQUEST_PC, first)
         limit, status = program.cycle_limit + (beside.cycle_limit if beside else 0), 0
         backend.csr_write(_CONTROL, _REQUEST)

@@ -53,6 +53,7 @@ module lathe_csr
   output logic [1:0]     move_slot_o,
   input  logic           move_done_i,         // pulse, with move_error_i; not that of a program's move
   input  lathe_desc_pkg::error_e move_error_i,
+  output grants_t        grants_o,
   output policy_cfg_t    policy_cfg_o,
   output update_cfg_t    update_cfg_o,
   input  logic           norm_zero_i,   // of the gradient norm
@@ -179,6 +180,18 @@ module lathe_csr
                           beta1: out.BETA1.value.value, decay_log: out.ADAM_DECAY.value.value, gain_log: out.ADAM_GAIN.value.value,
                           rate_log: out.ADAM_RATE.value.value, eps_log: out.ADAM_EPS.value.value,
                           wd_mant: out.WEIGHT_DECAY.mant.value, wd_exp: out.WEIGHT_DECAY.exp.value, clip_log: clip_q};
+
+  function automatic window_t window(logic [15:0] first, logic [15:0] last);
+    return '{first: first, last: last};
+  endfunction
+  assign grants_o = '{install: out.GRANT_ENABLE.install.value, requests: out.GRANT_ENABLE.requests.value,
+                      programs: out.GRANT_ENABLE.programs.value,
+                      request_windows: {window(out.REQUEST_GRANTS_1.first.value, out.REQUEST_GRANTS_1.last.value),
+                                        window(out.REQUEST_GRANTS_0.first.value, out.REQUEST_GRANTS_0.last.value)},
+                      windows: {window(out.GRANTS_3.first.value, out.GRANTS_3.last.value),
+                                window(out.GRANTS_2.first.value, out.GRANTS_2.last.value),
+                                window(out.GRANTS_1.first.value, out.GRANTS_1.last.value),
+                                window(out.GRANTS_0.first.value, out.GRANTS_0.last.value)}};
 
   assign request_o = out.CONTROL.request.value;
   assign request_pc_o = out.REQUEST_PC.value.value;

@@ -91,6 +91,9 @@ module lathe_ctrl
   logic [1:0]     host_move_slot;
   logic [15:0]    base_current, base_next, base_held, group_size, version_held, policy_version;
   logic [1:0]     slot_held;
+  grants_t        grants;
+  logic [15:0]    group_first;
+  logic [16:0]    group_end;
   report_t        report;
   logic           counting, count_valid, count_ready;
   logic [4:0]     count_index;
@@ -152,6 +155,7 @@ module lathe_ctrl
     .move_slot_o(host_move_slot),
     .move_done_i(move_done_o && !busy),
     .move_error_i(move_error_o),
+    .grants_o(grants),
     .policy_cfg_o,
     .update_cfg_o,
     .norm_zero_i,
@@ -272,6 +276,9 @@ module lathe_ctrl
     .dispatch_o(dispatch),
     .request_dispatch_o(request_dispatch),
     .group_size_i(group_size),
+    .group_first_i(group_first),
+    .group_end_i(group_end),
+    .grants_i(grants),
     .push_try_o(push_try),
     .push_valid_o(push_valid),
     .push_ready_i(push_ready),
@@ -567,6 +574,15 @@ module lathe_ctrl
     .slot_held_o(slot_held),
     .version_held_o(version_held),
     .weights_o(weights)
+  );
+
+  lathe_group_extent u_group_extent (
+    .clk_i,
+    .por_ni,
+    .init_i(group_init),
+    .init_group_i(group),
+    .first_o(group_first),
+    .end_o(group_end)
   );
 
   // ---- What every unit does in every cycle ----

@@ -71,6 +71,19 @@ package lathe_ctrl_pkg;
     logic [MaxSlots-1:0][31:0] versions;
   } weights_t;
 
+  // Where results may lie.
+  typedef struct packed {
+    logic [AddrW-1:0] last;
+    logic [AddrW-1:0] first;
+  } window_t;
+  typedef struct packed {
+    logic          install;   // programs may load into the current slot
+    logic          requests;  // are kept to their windows
+    logic          programs;
+    window_t [1:0] request_windows;
+    window_t [3:0] windows;
+  } grants_t;
+
   function automatic operand_t unresolved(logic [AddrW-1:0] addr, logic [AddrW-1:0] stride, logic [1:0] space,
                                           logic [5:0] exp);
     operand_t operand;

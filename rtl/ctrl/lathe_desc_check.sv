@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Checks one descriptor while it is read: unit, operation, fields, shapes, and where each operand ends. Results, then sources
-// pass through a pipeline that finds whether each has room; the verdict stands six cycles after the start.
-// Reports the first of bad_unit, bad_op, bad_field, bad_shape, out_of_scratchpad, misaligned, program_overrun.
+// pass through a pipeline that finds whether each has room and each result is granted; the verdict stands six cycles after the start.
+// Reports the first of bad_unit, bad_op, bad_field, bad_shape, out_of_scratchpad, misaligned, protected, program_overrun.
 module lathe_desc_check
   import lathe_pkg::*;
   import lathe_desc_pkg::*;
+  import lathe_ctrl_pkg::*;
 #(
   parameter int unsigned Lanes = 8,
   parameter int unsigned Banks = 8
@@ -17,6 +18,9 @@ module lathe_desc_check
   input  desc_t       desc_i,
   input  logic        request_i,     // of a request, which may do less; steady from start_i on
   input  logic [15:0] group_size_i,  // words of a weight slot
+  input  logic [15:0] group_first_i, // of all slots
+  input  logic [16:0] group_end_i,
+  input  grants_t     grants_i,
   input  logic        overrun_i,     // another descriptor would have to follow it; steady from the third cycle on
 
   output logic        done_o,        // pulse
@@ -55,7 +59,8 @@ module lathe_desc_check
     logic                   mem;         // mem_addr, mem_stride
     logic                   step;        // the options of the steps of update alone
     logic [Operands-1:0]    used;
-    logic [Operands-1:0]    keep;        // results that must not lie in the current version
+    logic [Operands-1:0]    result;      // these are written
+    logic                   install;     // even in the current version
   } uses_t;
 
   uses_t uses, uses_q;  // uses_q: from two cycles after the start on
@@ -69,7 +74,7 @@ module lathe_desc_check
         uses.op_ok = desc_i.op == GemmMatmul;
         {uses.gemm, uses.stochastic, uses.mn, uses.k} = '1;
         uses.used = {1'b0, desc_i.dact != ActNone || desc_i.accumulate || desc_i.colsum, desc_i.bias, 3'b111};
-        uses.keep = {1'b0, desc_i.colsum, 4'b0100};
+        uses.result = {1'b0, desc_i.colsum, 4'b0100};
       end
       UnitPolicy: begin
         uses.op_ok = desc_i.op[4:2] == '0 || desc_i.op == PolicyScan;
@@ -77,7 +82,7 @@ module lathe_desc_check
         uses.greedy = desc_i.op[2:0] == PolicySample[2:0];
         {uses.stochastic, uses.loss} = {2{desc_i.op[2:0] == PolicyLoss[2:0]}};
         uses.used = {1'b0, desc_i.sequence_words, 2'b01, desc_i.op[2:0] != PolicySample[2:0], desc_i.op[2:0] != PolicyScan[2:0]};
-        uses.keep = 6'b000100;
+        uses.result = 6'b000100;
       end
       UnitUpdate: begin
         uses.op_ok = desc_i.op <= UpdateAdam;
@@ -85,14 +90,15 @@ module lathe_desc_check
         if (desc_i.op[3:0] == UpdateMomentum[3:0] || desc_i.op[3:0] >= UpdateSgd[3:0]) begin
           {uses.step, uses.stochastic, uses.mn} = '1;
           uses.used = {desc_i.int8_result, {2{desc_i.op[3:0] != UpdateSgd[3:0]}}, 3'b111};
-          uses.keep = 6'b110100;
+          uses.result = 6'b110100;
         end
       end
       UnitDma: begin
         uses.op_ok = desc_i.op == DmaLoad || desc_i.op == DmaStore;
         {uses.mn, uses.mem} = '1;
         uses.used = (desc_i.op[0] == DmaLoad[0]) ? 6'b000100 : 6'b000001;
-        uses.keep = {3'd0, request_i, 2'd0};
+        uses.result = 6'b000100;
+        uses.install = !request_i;
       end
       default: uses.unit_ok = 1'b0;
     endcase
@@ -137,7 +143,7 @@ module lathe_desc_check
       parts.given[i] = {addr[i], stride[i], space[i], exp[i]} != '0;
       parts.odd[i] = space[i] != SpaceAbsolute &&
                      (space[i] == 2'd3 || (request_i && space[i] == SpaceNext) || exp[i][5:4] != 2'd0 ||
-                      (uses_q.keep[i] && space[i] == SpaceCurrent));
+                      (uses_q.result[i] && !uses_q.install && space[i] == SpaceCurrent));
     end
     parts.reserved = (desc_i & ReservedMask) != '0;
     parts.options = {desc_i.trans_a, desc_i.trans_b, desc_i.bias, desc_i.act, desc_i.dact, desc_i.int8,
@@ -237,26 +243,43 @@ module lathe_desc_check
     return signed'({1'b0, (operand_space == SpaceAbsolute) ? 17'(Banks * 1024) : {1'b0, group_size}} - {2'b0, operand_addr});
   endfunction
 
+  // A result by absolute addresses lies wholly in one of the windows, and no word of it in the weight group.
+  localparam int unsigned NumWindows = 4;
+  window_t [NumWindows-1:0] window_q;
+  logic                     kept_q;  // to the windows
+  always_ff @(posedge clk_i) begin
+    kept_q <= request_i ? grants_i.requests : grants_i.programs;
+    window_q <= grants_i.windows;
+    if (request_i) window_q <= {{2{window_t'{first: '1, last: '0}}}, grants_i.request_windows};
+  end
+
   typedef struct packed {
     logic [16:0]        row;
     logic [15:0]        word;
     logic [15:0]        stride;
+    logic [15:0]        addr;
     logic signed [17:0] spare;
   } a_t;
   typedef struct packed {
     logic               used;
+    logic               written;  // by an absolute address
     logic [32:0]        product;
     logic signed [17:0] room;
+    logic [15:0]        row_last; // last word of the first row
+    logic [NumWindows-1:0] after; // it begins in a window, or behind its end
+    logic               reaches;  // it begins before the weight group's end
   } b_t;
 
   a_t [1:0]   a_q;
   b_t [1:0]   b_q;
-  logic [1:0] row_bad, end_bad;
+  logic [1:0] row_bad, end_bad, denied;
   for (genvar l = 0; l < 2; l++) begin : gen_lane
     localparam int unsigned Result = 2 + 2 * l;
     logic [2:0]  turn;  // of the operand whose addresses are there
     logic [15:0] row, column;
-    logic        used;  // the one that is in a_q
+    logic        used, written;  // the one that is in a_q
+    logic [15:0] last_word;      // of the one that is in b_q
+    logic [NumWindows-1:0] granted;
     always_comb begin
       turn = at_q[2] ? 3'(Result) : (l == 0 && update_q) ? 3'd5 : 3'(l);
       row = ({16{pick_q[l].row_m}} & m1_q) | ({16{pick_q[l].row_n}} & n1_q) | ({16{pick_q[l].row_k}} & k1_q)
@@ -268,13 +291,23 @@ module lathe_desc_check
       used = (at_q[3] && uses_q.used[Result]) || (at_q[4] && uses_q.used[(l == 0 && update_q) ? 5 : l]);
       row_bad[l] = used && a_q[l].row != '0 &&
                    (a_q[l].stride <= a_q[l].word || (dense_q && a_q[l].stride != 16'(record_words(Lanes))));
+      written = (at_q[3] && uses_q.used[Result] && uses_q.result[Result] && space[Result] == SpaceAbsolute)
+             || (l == 0 && at_q[4] && update_q && uses_q.used[5] && space[5] == SpaceAbsolute);
+      last_word = b_q[l].row_last + b_q[l].product[15:0];
+      for (int unsigned w = 0; w < NumWindows; w++) granted[w] = b_q[l].after[w] && last_word <= window_q[w].last;
+      denied[l] = b_q[l].written && ((kept_q && granted == '0) || (b_q[l].reaches && last_word >= group_first_i));
       end_bad[l] = b_q[l].used && signed'({1'b0, b_q[l].product}) >= 34'(b_q[l].room);
     end
     always_ff @(posedge clk_i) begin
       a_q[l] <= '{row: pick_q[l].rows_twice ? {m1_q, 1'b1} : {1'b0, row}, word: column, stride: update_q ? desc_i.n : stride[turn],
-                  spare: spare(space[turn], addr[turn], group_size_i)};
-      b_q[l] <= '{used: used, product: {16'd0, a_q[l].row} * {17'd0, a_q[l].stride},
-                  room: a_q[l].spare - signed'({2'b0, a_q[l].word})};
+                  addr: addr[turn], spare: spare(space[turn], addr[turn], group_size_i)};
+      b_q[l].used <= used;
+      b_q[l].written <= written;
+      b_q[l].product <= {16'd0, a_q[l].row} * {17'd0, a_q[l].stride};
+      b_q[l].room <= a_q[l].spare - signed'({2'b0, a_q[l].word});
+      b_q[l].row_last <= a_q[l].addr + a_q[l].word;
+      for (int unsigned w = 0; w < NumWindows; w++) b_q[l].after[w] <= a_q[l].addr >= window_q[w].first;
+      b_q[l].reaches <= {1'b0, a_q[l].addr} < group_end_i;
     end
   end
 
@@ -293,7 +326,7 @@ module lathe_desc_check
   end
 
   // ---- Verdict ----
-  logic unit_bad_q, op_bad_q, operand_bad_q, fields_bad_q, shape_bad_q, early_bad_q, rows_bad_q, space_bad_q, align_bad_q, bad_q;
+  logic unit_bad_q, op_bad_q, operand_bad_q, fields_bad_q, shape_bad_q, early_bad_q, rows_bad_q, space_bad_q, align_bad_q, denied_q, bad_q;
   logic early_bad;
   always_ff @(posedge clk_i) begin
     if (at_q[3]) parts_q <= parts;
@@ -305,9 +338,11 @@ module lathe_desc_check
       shape_bad_q <= shape;
       align_bad_q <= uses_q.mem && ((desc_i.mem_addr | desc_i.mem_stride) & 32'(WordBytes - 1)) != '0;
     end
+    denied_q <= !at_q[1] && (denied_q || denied != '0 ||
+                             (at_q[4] && uses_q.install && kept_q && !grants_i.install && space[2] == SpaceCurrent));
     rows_bad_q <= !at_q[1] && (rows_bad_q || row_bad != '0 || excess);
     space_bad_q <= !at_q[1] && (space_bad_q || end_bad != '0 || side_bad);
-    bad_q <= early_bad || align_bad_q || rows_bad_q || space_bad_q || end_bad != '0 || side_bad || overrun_i;
+    bad_q <= early_bad || align_bad_q || rows_bad_q || space_bad_q || end_bad != '0 || side_bad || denied_q || denied != '0 || overrun_i;
   end
 
   error_e early_q;  // what is known before the operands' ends
@@ -324,6 +359,7 @@ module lathe_desc_check
     else if (rows_bad_q) error_o = ErrBadShape;
     else if (space_bad_q) error_o = ErrOutOfScratchpad;
     else if (align_bad_q) error_o = ErrMisaligned;
+    else if (denied_q) error_o = ErrProtected;
     else error_o = overrun_i ? ErrProgramOverrun : ErrNone;
   end
 

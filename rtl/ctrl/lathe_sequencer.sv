@@ -37,6 +37,9 @@ module lathe_sequencer
   output logic                     dispatch_o,   // pulse: opnum is taken
   output logic                     request_dispatch_o,
   input  logic [15:0]              group_size_i,
+  input  logic [15:0]              group_first_i,
+  input  logic [16:0]              group_end_i,
+  input  grants_t                  grants_i,
 
   output logic                     push_try_o,
   output logic                     push_valid_o,
@@ -155,6 +158,9 @@ module lathe_sequencer
     .desc_i(desc_q),
     .request_i(request_q),
     .group_size_i,
+    .group_first_i,
+    .group_end_i,
+    .grants_i,
     .overrun_i(overrun_q),
     .done_o(check_done),
     .bad_o(bad),

@@ -7,6 +7,7 @@ import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge, with_timeout
 
+from pymodels.check import Grants
 from pymodels.csr_map import REGISTERS
 from pymodels.descriptor import Error
 from tb.common.actors import CLOCK_NS, Scoreboard, cycle, reset, rng, start_clock_and_reset
@@ -50,7 +51,7 @@ class Bench:
             await host.write(f"GROUP_{name}", value)
         await host.write("CONTROL", group_init=1)
         self.model.weights.init(base, size, slots, version)
-        self.limits.slot_words = size
+        self.limits.slot_words, self.limits.grants = size, Grants(group=(base, base + slots * size))
         words = [int(v) for v in g.integers(0, 2**32, 128)]
         words = [word & ~0xFFFF | (int(g.integers(-64, 64)) & 0xFF) * 0x101 for word in words]
         await host.load("EXPONENTS", 0, words)

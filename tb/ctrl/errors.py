@@ -3,6 +3,7 @@
 
 import cocotb
 
+from pymodels.check import absolute_results
 from pymodels.descriptor import Error
 from pymodels.program import plan
 from tb.common.actors import Coverage, cycle, rng
@@ -15,7 +16,8 @@ from tb.desc_check.descriptors import legal
 async def test_refused(dut):
     """A bad descriptor anywhere in a program: its code, unit and index; neither it nor a later one starts."""
     bench = await start(dut)
-    checks = (Error.BAD_UNIT, Error.BAD_OP, Error.BAD_FIELD, Error.BAD_SHAPE, Error.OUT_OF_SCRATCHPAD, Error.MISALIGNED)
+    checks = (Error.BAD_UNIT, Error.BAD_OP, Error.BAD_FIELD, Error.BAD_SHAPE, Error.OUT_OF_SCRATCHPAD, Error.MISALIGNED,
+              Error.PROTECTED)
     for code in checks * 2:
         length = int(bench.generator.integers(4, 20))
         program = random_program(bench.generator, bench.limits, length)
@@ -29,6 +31,30 @@ async def test_refused(dut):
         assert all(number < bad for number in bench.units.started)
         await bench.complete(random_program(bench.generator, bench.limits, 4))
     await bench.compare_exponents()
+    bench.finish()
+
+
+@cocotb.test(timeout_time=40, timeout_unit="ms")
+async def test_grants(dut):
+    """A program that was granted its results runs; with a word less the first descriptor that needs it is refused."""
+    bench = await start(dut)
+    for install in (0, 1):
+        program = random_program(bench.generator, bench.limits, 12)
+        windows = [window for d in program for window in absolute_results(d, LANES)]
+        last = max(last for _, last in windows)
+        await bench.host.write("GRANTS_2", first=min(first for first, _ in windows), last=last)
+        await bench.host.write("GRANT_ENABLE", programs=1, install=install)
+        installs = [i for i, d in enumerate(program) if (d["unit"], d["op"], d["t2_space"]) == (4, 0, 1)]
+        if installs and not install:
+            await bench.fails(program, Error.PROTECTED, installs[0])
+        else:
+            await bench.complete(program)
+        await bench.host.write("GRANTS_2", first=min(first for first, _ in windows), last=last - 1)
+        bad = min([i for i, d in enumerate(program) if any(end == last for _, end in absolute_results(d, LANES))] +
+                  installs[:1 - install])
+        await bench.fails(program, Error.PROTECTED, bad)
+        await bench.host.write("GRANT_ENABLE", requests=1)
+        await bench.complete(program)
     bench.finish()
 
 
@@ -89,7 +115,8 @@ async def test_deadlock(dut):
         bench.longest = longest
         program = random_program(bench.generator, bench.limits, 25)
         lose_posts(program, bench.generator, 3)
-        ending = plan(memory_words(program).reshape(-1, 16), 0, lanes=LANES, scratchpad_words=WORDS, slot_words=bench.limits.slot_words)
+        ending = plan(memory_words(program).reshape(-1, 16), 0, lanes=LANES, scratchpad_words=WORDS, slot_words=bench.limits.slot_words,
+                      grants=bench.limits.grants)
         seen.hit(Error(ending.error).name)
         if ending.error:
             await bench.fails(program, Error.DEADLOCK, ending.pc)

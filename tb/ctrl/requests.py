@@ -187,12 +187,18 @@ async def test_errors(dut):
     """An error ends the request alone, and one of the program leaves the request running."""
     bench, _ = await prepared(dut, Arbitration.PRIORITY)
     refused = (({"unit": 3}, Error.BAD_UNIT), ({"wait_mask": 4}, Error.BAD_FIELD), ({"t0_space": 2}, Error.BAD_FIELD),
-               ({"m": 0}, Error.BAD_SHAPE))
+               ({"m": 0}, Error.BAD_SHAPE), ({}, Error.PROTECTED))
     for change, code in refused:
         made, bad = program(bench, 30), request(bench, 4)
         while bad[2]["unit"] != 1:
             bad = request(bench, 4)
         bad[2] |= change
+        await bench.host.write("REQUEST_GRANTS_1", first=bad[2]["t2_addr"] + 1, last=0xFFFF)
+        await bench.host.write("REQUEST_GRANTS_0", first=0, last=0xFFFF if change else bad[2]["t2_addr"] - 1)
+        if not change:  # its results lie in both windows, in neither wholly
+            for d in bad[:2]:
+                d |= legal(bench.generator, bench.limits, (4, 1), spaces=(0,)) | {"wait_mask": 0, "post_mask": 0, "last": 0}
+        await bench.host.write("GRANT_ENABLE", requests=1)
         await bench.host.load("PROGRAM", 16 * REQUEST_AT, memory_words(bad))
         bench.units.expect_request(bad, REQUEST_AT)
         await bench.begin(made)

@@ -6,11 +6,14 @@ import random
 
 import cocotb
 
-from pymodels.check import check, operands
+from pymodels.check import Grants, absolute_results, check, operands
 from pymodels.descriptor import FIELDS, Error, reserved_bits
 from tb.common.actors import Coverage, Scoreboard, cycle, rng, start_clock_and_reset
+from tb.common.structs import struct
 from tb.desc_check.descriptors import ADAM, KINDS, SGD, STEPS, Limits, legal, number, words
 
+GRANTS = struct("grants_t")
+REQUESTED = [(1, 0), (2, 0), (2, 1), (2, 2), (4, 0), (4, 1)]  # operations that a request may have
 CYCLES = 6
 ARRIVAL = (range(8, 12), range(4), range(4, 8), range(12, 16))  # words that are there at the start and 1, 2, 3 cycles later
 
@@ -22,10 +25,21 @@ class Bench:
         self.board, self.seen = Scoreboard("check"), Coverage()
         self.limits = Limits(self.lanes, 1024 * self.banks, slot_words)
         self.rng = random.Random(cocotb.RANDOM_SEED)
+        self.windows, self.request_windows = [(0xFFFF, 0)] * 4, [(0xFFFF, 0)] * 2
+        self.enabled = {"programs": 0, "requests": 0, "install": 0}
+
+    def grants(self, request: bool) -> Grants:
+        """What holds for a descriptor of a program or of a request."""
+        windows = tuple(self.request_windows if request else self.windows) if self.enabled["requests" if request else "programs"] else None
+        return Grants(windows, bool(self.enabled["install"]), self.limits.grants.group)
 
     async def judge(self, value: int, overrun: bool = False, request: bool = False) -> int:
         """Let the DUT check the descriptor, of a program or of a request, compare with the model, return the error."""
-        dut, expected = self.dut, check(words(value), request=request, **self.limits.keywords())
+        keywords = self.limits.keywords() | {"grants": self.grants(request)}
+        dut, expected = self.dut, check(words(value), request=request, **keywords)
+        windows = {name: [{"first": first, "last": last} for first, last in getattr(self, name)] for name in ("windows", "request_windows")}
+        dut.grants_i.value = GRANTS.pack(windows | self.enabled)
+        dut.group_first_i.value, dut.group_end_i.value = self.limits.grants.group
         dut.overrun_i.value, dut.request_i.value = overrun, request
         if overrun and expected == Error.NONE:
             expected = Error.PROGRAM_OVERRUN
@@ -130,7 +144,7 @@ async def test_requests(dut):
     only = ("wait_mask", "post_mask", "chain", "overlap", "norm")
     for kind in KINDS:
         fields = legal(generator, bench.limits, kind, spaces=(0,)) | dict.fromkeys(only, 0)
-        allowed = kind[0] == 1 or kind[0] == 4 or (kind[0] == 2 and kind[1] <= 2)
+        allowed = kind in REQUESTED
         assert (await bench.judge(number(fields), request=True) == Error.NONE) == allowed
         for name in only:
             for bit in range(FIELDS[name].width):
@@ -176,14 +190,75 @@ async def test_steps(dut):
 
 
 @cocotb.test(timeout_time=60, timeout_unit="ms")
+async def test_grants(dut):
+    """Every result of every operation, exactly granted, a word too few at either end, across two windows, and near the weight group."""
+    await start_clock_and_reset(dut)
+    bench, generator = Bench(dut), rng(6)
+    for kind in KINDS * 3:
+        fields = legal(generator, bench.limits, kind, spaces=(0,)) | dict.fromkeys(("wait_mask", "post_mask", "chain", "overlap"), 0)
+        results = absolute_results(fields, bench.lanes)
+        for request in (False, True) if kind in REQUESTED else (False,):
+            windows = bench.request_windows if request else bench.windows
+            bench.enabled = {"programs": int(not request), "requests": int(request), "install": int(generator.integers(0, 2))}
+            if len(results) > len(windows):
+                continue
+            places = generator.permutation(len(windows)).tolist()
+
+            async def judge(exact: list, request=request, windows=windows, places=places, fields=fields) -> Error:
+                windows[:] = [(0xFFFF, 0)] * len(windows)
+                for place, window in zip(places, exact, strict=False):
+                    windows[place] = window
+                return await bench.judge(number(fields), request=request)
+
+            assert await judge(results) == Error.NONE
+            for i, (first, last) in enumerate(results):
+                outside = [(first + 1, last), (first, last - 1), (first + 1, 0xFFFF), (0, last - 1)]
+                for short in (w for w in outside if w[0] >= 0 and w[1] >= 0):
+                    others = results[:i] + results[i + 1:]
+                    expected = any(low <= first and last <= high for low, high in others)
+                    assert await judge([*results[:i], short, *results[i + 1:]]) == (Error.NONE if expected else Error.PROTECTED)
+                if first < last and len(windows) > len(results):
+                    await judge([*results[:i], (0, first), (first + 1, 0xFFFF), *results[i + 1:]])
+            bench.enabled = dict.fromkeys(bench.enabled, 0)
+            assert await judge([]) == Error.NONE
+        if results:
+            first, last = results[int(generator.integers(0, len(results)))]
+            bench.enabled = dict.fromkeys(bench.enabled, 0)
+            for group, expected in (((last, last + 5), Error.PROTECTED), ((last + 1, last + 5), Error.NONE),
+                                    ((max(first - 3, 0), first), Error.NONE), ((first, first + 1), Error.PROTECTED),
+                                    ((0, 2**16), Error.PROTECTED), ((first, 0), Error.NONE)):
+                bench.limits.grants = Grants(group=group)
+                verdict = await bench.judge(number(fields))
+                assert verdict == expected or (len(results) > 1 and expected == Error.NONE)
+            bench.limits.grants = Grants()
+            bench.seen.hit(("granted", kind))
+    bench.seen.require(("granted", kind) for kind in (*STEPS, *REQUESTED) if kind != (4, 1))
+    bench.enabled["programs"] = 1
+    for install in (0, 1):
+        bench.enabled["install"] = install
+        fields = legal(generator, bench.limits, (4, 0)) | {"t2_space": 1, "t2_addr": 0, "t2_exp": 0, "m": 1, "n": 1}
+        assert await bench.judge(number(fields)) == (Error.NONE if install else Error.PROTECTED)
+        assert await bench.judge(number(fields | {"t2_space": 2})) == Error.NONE
+        assert await bench.judge(number(fields | {"mem_addr": 1})) == Error.MISALIGNED
+        assert await bench.judge(number(fields), overrun=True) == (Error.PROGRAM_OVERRUN if install else Error.PROTECTED)
+    bench.board.finish()
+
+
+@cocotb.test(timeout_time=60, timeout_unit="ms")
 async def test_random(dut):
     """Legal descriptors with a few random changes: also several errors at once, of which the first is reported."""
     await start_clock_and_reset(dut)
     bench, generator = Bench(dut), rng(3)
     names = list(FIELDS)
-    for round_number in range(1500):
+    for round_number in range(2000):
         if round_number % 50 == 0:
             bench.limits.slot_words = int(generator.integers(1, 1000))
+            base = int(generator.integers(0, bench.limits.scratchpad_words))
+            group = (base, base + int(generator.integers(1, 100))) if generator.random() < 0.5 else (base, 0)
+            bench.windows, bench.request_windows = ([tuple(int(v) for v in generator.integers(0, bench.limits.scratchpad_words, 2))
+                                                     for _ in range(count)] for count in (4, 2))
+            bench.enabled = {name: int(generator.random() < 0.3) for name in bench.enabled}
+        bench.limits.grants = Grants()
         fields = legal(generator, bench.limits)
         for _ in range(int(generator.integers(1, 4))):
             name = names[int(generator.integers(0, len(names)))]
@@ -191,8 +266,9 @@ async def test_random(dut):
         value = number(fields)
         if generator.random() < 0.05:
             value ^= 1 << int(generator.integers(0, 512))
+        bench.limits.grants = Grants(group=group)
         await bench.judge(value, overrun=generator.random() < 0.2, request=generator.random() < 0.3)
-    bench.seen.require((unit, "PROGRAM_OVERRUN") for unit in (1, 2, 3, 4))
+    bench.seen.require((unit, error) for unit in (1, 2, 3, 4) for error in ("PROGRAM_OVERRUN", "PROTECTED"))
     bench.board.finish()
 
 

@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from pymodels.check import operands
+from pymodels.check import UNPROTECTED, Grants, operands
 from pymodels.descriptor import FIELDS, OPS, Space, decode, encode
 
 LOAD = (4, 0)  # the one operation whose result may be `current`
@@ -17,8 +17,8 @@ KINDS = [(int(unit), int(op)) for unit, ops in OPS.items() for op in ops]
 class Limits:
     """What a descriptor is checked against."""
 
-    def __init__(self, lanes: int, scratchpad_words: int, slot_words: int):
-        self.lanes, self.scratchpad_words, self.slot_words = lanes, scratchpad_words, slot_words
+    def __init__(self, lanes: int, scratchpad_words: int, slot_words: int, grants: Grants = UNPROTECTED):
+        self.lanes, self.scratchpad_words, self.slot_words, self.grants = lanes, scratchpad_words, slot_words, grants
 
     def of(self, space: int) -> int:
         return self.scratchpad_words if space == Space.ABSOLUTE else self.slot_words
@@ -89,8 +89,11 @@ def legal(rng: np.random.Generator, limits: Limits, kind: tuple[int, int] | None
             room -= (t.rows - 1) * stride
             if room < 0:
                 break
+            addr = room if rng.random() < 0.4 else int(rng.integers(0, room + 1))
+            if t.result and space == 0 and not limits.grants.allows(addr, addr + (t.rows - 1) * stride + t.words - 1):
+                break
             d |= {f"t{i}_space": space, f"t{i}_stride": stride, f"t{i}_exp": int(rng.integers(0, 64 if space == 0 else 16)),
-                  f"t{i}_addr": room if rng.random() < 0.4 else int(rng.integers(0, room + 1))}
+                  f"t{i}_addr": addr}
         else:
             return d
 

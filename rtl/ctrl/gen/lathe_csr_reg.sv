@@ -182,6 +182,13 @@ module lathe_csr_reg (
         logic STAT_SUM_X2_LO;
         logic STAT_SUM_X2_HI;
         logic COUNTERS;
+        logic GRANTS_0;
+        logic GRANTS_1;
+        logic GRANTS_2;
+        logic GRANTS_3;
+        logic REQUEST_GRANTS_0;
+        logic REQUEST_GRANTS_1;
+        logic GRANT_ENABLE;
         logic SCRUB;
         logic FAULT_CORRECTED;
         logic FAULT_UNCORRECTED;
@@ -357,6 +364,20 @@ module lathe_csr_reg (
         is_external |= cpuif_req_masked & counters;
         is_valid_addr |= cpuif_req_masked & counters;
         is_valid_rw |= cpuif_req_masked & counters;
+        decoded_reg_strb.GRANTS_0 = cpuif_req_masked & word[192];
+        is_valid_addr |= cpuif_req_masked & word[192];
+        decoded_reg_strb.GRANTS_1 = cpuif_req_masked & word[193];
+        is_valid_addr |= cpuif_req_masked & word[193];
+        decoded_reg_strb.GRANTS_2 = cpuif_req_masked & word[194];
+        is_valid_addr |= cpuif_req_masked & word[194];
+        decoded_reg_strb.GRANTS_3 = cpuif_req_masked & word[195];
+        is_valid_addr |= cpuif_req_masked & word[195];
+        decoded_reg_strb.REQUEST_GRANTS_0 = cpuif_req_masked & word[196];
+        is_valid_addr |= cpuif_req_masked & word[196];
+        decoded_reg_strb.REQUEST_GRANTS_1 = cpuif_req_masked & word[197];
+        is_valid_addr |= cpuif_req_masked & word[197];
+        decoded_reg_strb.GRANT_ENABLE = cpuif_req_masked & word[198];
+        is_valid_addr |= cpuif_req_masked & word[198];
         decoded_reg_strb.SCRUB = cpuif_req_masked & word[200];
         is_valid_addr |= cpuif_req_masked & word[200];
         decoded_reg_strb.FAULT_CORRECTED = cpuif_req_masked & word[201] & !cpuif_req_is_wr;
@@ -771,6 +792,80 @@ module lathe_csr_reg (
         } WEIGHTS;
         struct {
             struct {
+                logic [15:0] next;
+                logic load_next;
+            } first;
+            struct {
+                logic [15:0] next;
+                logic load_next;
+            } last;
+        } GRANTS_0;
+        struct {
+            struct {
+                logic [15:0] next;
+                logic load_next;
+            } first;
+            struct {
+                logic [15:0] next;
+                logic load_next;
+            } last;
+        } GRANTS_1;
+        struct {
+            struct {
+                logic [15:0] next;
+                logic load_next;
+            } first;
+            struct {
+                logic [15:0] next;
+                logic load_next;
+            } last;
+        } GRANTS_2;
+        struct {
+            struct {
+                logic [15:0] next;
+                logic load_next;
+            } first;
+            struct {
+                logic [15:0] next;
+                logic load_next;
+            } last;
+        } GRANTS_3;
+        struct {
+            struct {
+                logic [15:0] next;
+                logic load_next;
+            } first;
+            struct {
+                logic [15:0] next;
+                logic load_next;
+            } last;
+        } REQUEST_GRANTS_0;
+        struct {
+            struct {
+                logic [15:0] next;
+                logic load_next;
+            } first;
+            struct {
+                logic [15:0] next;
+                logic load_next;
+            } last;
+        } REQUEST_GRANTS_1;
+        struct {
+            struct {
+                logic next;
+                logic load_next;
+            } programs;
+            struct {
+                logic next;
+                logic load_next;
+            } requests;
+            struct {
+                logic next;
+                logic load_next;
+            } install;
+        } GRANT_ENABLE;
+        struct {
+            struct {
                 logic [4:0] next;
                 logic load_next;
             } interval;
@@ -1087,6 +1182,65 @@ module lathe_csr_reg (
                 logic [1:0] value;
             } slot;
         } WEIGHTS;
+        struct {
+            struct {
+                logic [15:0] value;
+            } first;
+            struct {
+                logic [15:0] value;
+            } last;
+        } GRANTS_0;
+        struct {
+            struct {
+                logic [15:0] value;
+            } first;
+            struct {
+                logic [15:0] value;
+            } last;
+        } GRANTS_1;
+        struct {
+            struct {
+                logic [15:0] value;
+            } first;
+            struct {
+                logic [15:0] value;
+            } last;
+        } GRANTS_2;
+        struct {
+            struct {
+                logic [15:0] value;
+            } first;
+            struct {
+                logic [15:0] value;
+            } last;
+        } GRANTS_3;
+        struct {
+            struct {
+                logic [15:0] value;
+            } first;
+            struct {
+                logic [15:0] value;
+            } last;
+        } REQUEST_GRANTS_0;
+        struct {
+            struct {
+                logic [15:0] value;
+            } first;
+            struct {
+                logic [15:0] value;
+            } last;
+        } REQUEST_GRANTS_1;
+        struct {
+            struct {
+                logic value;
+            } programs;
+            struct {
+                logic value;
+            } requests;
+            struct {
+                logic value;
+            } install;
+        } GRANT_ENABLE;
         struct {
             struct {
                 logic [4:0] value;
@@ -2816,6 +2970,351 @@ module lathe_csr_reg (
     assign hwif_out.COUNTERS.req_is_wr = decoded_req_is_wr;
     assign hwif_out.COUNTERS.wr_data = decoded_wr_data;
     assign hwif_out.COUNTERS.wr_biten = decoded_wr_biten;
+    // Field: lathe_csr_reg.GRANTS_0.first
+    always_comb begin
+        automatic logic [15:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.GRANTS_0.first.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.GRANTS_0 && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.GRANTS_0.first.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
+            load_next_c = '1;
+        end
+        field_combo.GRANTS_0.first.next = next_c;
+        field_combo.GRANTS_0.first.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.GRANTS_0.first.value <= 16'hffff;
+        end else begin
+            if(field_combo.GRANTS_0.first.load_next) begin
+                field_storage.GRANTS_0.first.value <= field_combo.GRANTS_0.first.next;
+            end
+        end
+    end
+    assign hwif_out.GRANTS_0.first.value = field_storage.GRANTS_0.first.value;
+    // Field: lathe_csr_reg.GRANTS_0.last
+    always_comb begin
+        automatic logic [15:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.GRANTS_0.last.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.GRANTS_0 && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.GRANTS_0.last.value & ~decoded_wr_biten[31:16]) | (decoded_wr_data[31:16] & decoded_wr_biten[31:16]);
+            load_next_c = '1;
+        end
+        field_combo.GRANTS_0.last.next = next_c;
+        field_combo.GRANTS_0.last.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.GRANTS_0.last.value <= 16'h0;
+        end else begin
+            if(field_combo.GRANTS_0.last.load_next) begin
+                field_storage.GRANTS_0.last.value <= field_combo.GRANTS_0.last.next;
+            end
+        end
+    end
+    assign hwif_out.GRANTS_0.last.value = field_storage.GRANTS_0.last.value;
+    // Field: lathe_csr_reg.GRANTS_1.first
+    always_comb begin
+        automatic logic [15:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.GRANTS_1.first.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.GRANTS_1 && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.GRANTS_1.first.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
+            load_next_c = '1;
+        end
+        field_combo.GRANTS_1.first.next = next_c;
+        field_combo.GRANTS_1.first.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.GRANTS_1.first.value <= 16'hffff;
+        end else begin
+            if(field_combo.GRANTS_1.first.load_next) begin
+                field_storage.GRANTS_1.first.value <= field_combo.GRANTS_1.first.next;
+            end
+        end
+    end
+    assign hwif_out.GRANTS_1.first.value = field_storage.GRANTS_1.first.value;
+    // Field: lathe_csr_reg.GRANTS_1.last
+    always_comb begin
+        automatic logic [15:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.GRANTS_1.last.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.GRANTS_1 && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.GRANTS_1.last.value & ~decoded_wr_biten[31:16]) | (decoded_wr_data[31:16] & decoded_wr_biten[31:16]);
+            load_next_c = '1;
+        end
+        field_combo.GRANTS_1.last.next = next_c;
+        field_combo.GRANTS_1.last.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.GRANTS_1.last.value <= 16'h0;
+        end else begin
+            if(field_combo.GRANTS_1.last.load_next) begin
+                field_storage.GRANTS_1.last.value <= field_combo.GRANTS_1.last.next;
+            end
+        end
+    end
+    assign hwif_out.GRANTS_1.last.value = field_storage.GRANTS_1.last.value;
+    // Field: lathe_csr_reg.GRANTS_2.first
+    always_comb begin
+        automatic logic [15:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.GRANTS_2.first.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.GRANTS_2 && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.GRANTS_2.first.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
+            load_next_c = '1;
+        end
+        field_combo.GRANTS_2.first.next = next_c;
+        field_combo.GRANTS_2.first.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.GRANTS_2.first.value <= 16'hffff;
+        end else begin
+            if(field_combo.GRANTS_2.first.load_next) begin
+                field_storage.GRANTS_2.first.value <= field_combo.GRANTS_2.first.next;
+            end
+        end
+    end
+    assign hwif_out.GRANTS_2.first.value = field_storage.GRANTS_2.first.value;
+    // Field: lathe_csr_reg.GRANTS_2.last
+    always_comb begin
+        automatic logic [15:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.GRANTS_2.last.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.GRANTS_2 && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.GRANTS_2.last.value & ~decoded_wr_biten[31:16]) | (decoded_wr_data[31:16] & decoded_wr_biten[31:16]);
+            load_next_c = '1;
+        end
+        field_combo.GRANTS_2.last.next = next_c;
+        field_combo.GRANTS_2.last.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.GRANTS_2.last.value <= 16'h0;
+        end else begin
+            if(field_combo.GRANTS_2.last.load_next) begin
+                field_storage.GRANTS_2.last.value <= field_combo.GRANTS_2.last.next;
+            end
+        end
+    end
+    assign hwif_out.GRANTS_2.last.value = field_storage.GRANTS_2.last.value;
+    // Field: lathe_csr_reg.GRANTS_3.first
+    always_comb begin
+        automatic logic [15:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.GRANTS_3.first.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.GRANTS_3 && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.GRANTS_3.first.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
+            load_next_c = '1;
+        end
+        field_combo.GRANTS_3.first.next = next_c;
+        field_combo.GRANTS_3.first.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.GRANTS_3.first.value <= 16'hffff;
+        end else begin
+            if(field_combo.GRANTS_3.first.load_next) begin
+                field_storage.GRANTS_3.first.value <= field_combo.GRANTS_3.first.next;
+            end
+        end
+    end
+    assign hwif_out.GRANTS_3.first.value = field_storage.GRANTS_3.first.value;
+    // Field: lathe_csr_reg.GRANTS_3.last
+    always_comb begin
+        automatic logic [15:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.GRANTS_3.last.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.GRANTS_3 && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.GRANTS_3.last.value & ~decoded_wr_biten[31:16]) | (decoded_wr_data[31:16] & decoded_wr_biten[31:16]);
+            load_next_c = '1;
+        end
+        field_combo.GRANTS_3.last.next = next_c;
+        field_combo.GRANTS_3.last.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.GRANTS_3.last.value <= 16'h0;
+        end else begin
+            if(field_combo.GRANTS_3.last.load_next) begin
+                field_storage.GRANTS_3.last.value <= field_combo.GRANTS_3.last.next;
+            end
+        end
+    end
+    assign hwif_out.GRANTS_3.last.value = field_storage.GRANTS_3.last.value;
+    // Field: lathe_csr_reg.REQUEST_GRANTS_0.first
+    always_comb begin
+        automatic logic [15:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.REQUEST_GRANTS_0.first.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.REQUEST_GRANTS_0 && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.REQUEST_GRANTS_0.first.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
+            load_next_c = '1;
+        end
+        field_combo.REQUEST_GRANTS_0.first.next = next_c;
+        field_combo.REQUEST_GRANTS_0.first.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.REQUEST_GRANTS_0.first.value <= 16'hffff;
+        end else begin
+            if(field_combo.REQUEST_GRANTS_0.first.load_next) begin
+                field_storage.REQUEST_GRANTS_0.first.value <= field_combo.REQUEST_GRANTS_0.first.next;
+            end
+        end
+    end
+    assign hwif_out.REQUEST_GRANTS_0.first.value = field_storage.REQUEST_GRANTS_0.first.value;
+    // Field: lathe_csr_reg.REQUEST_GRANTS_0.last
+    always_comb begin
+        automatic logic [15:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.REQUEST_GRANTS_0.last.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.REQUEST_GRANTS_0 && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.REQUEST_GRANTS_0.last.value & ~decoded_wr_biten[31:16]) | (decoded_wr_data[31:16] & decoded_wr_biten[31:16]);
+            load_next_c = '1;
+        end
+        field_combo.REQUEST_GRANTS_0.last.next = next_c;
+        field_combo.REQUEST_GRANTS_0.last.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.REQUEST_GRANTS_0.last.value <= 16'h0;
+        end else begin
+            if(field_combo.REQUEST_GRANTS_0.last.load_next) begin
+                field_storage.REQUEST_GRANTS_0.last.value <= field_combo.REQUEST_GRANTS_0.last.next;
+            end
+        end
+    end
+    assign hwif_out.REQUEST_GRANTS_0.last.value = field_storage.REQUEST_GRANTS_0.last.value;
+    // Field: lathe_csr_reg.REQUEST_GRANTS_1.first
+    always_comb begin
+        automatic logic [15:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.REQUEST_GRANTS_1.first.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.REQUEST_GRANTS_1 && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.REQUEST_GRANTS_1.first.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
+            load_next_c = '1;
+        end
+        field_combo.REQUEST_GRANTS_1.first.next = next_c;
+        field_combo.REQUEST_GRANTS_1.first.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.REQUEST_GRANTS_1.first.value <= 16'hffff;
+        end else begin
+            if(field_combo.REQUEST_GRANTS_1.first.load_next) begin
+                field_storage.REQUEST_GRANTS_1.first.value <= field_combo.REQUEST_GRANTS_1.first.next;
+            end
+        end
+    end
+    assign hwif_out.REQUEST_GRANTS_1.first.value = field_storage.REQUEST_GRANTS_1.first.value;
+    // Field: lathe_csr_reg.REQUEST_GRANTS_1.last
+    always_comb begin
+        automatic logic [15:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.REQUEST_GRANTS_1.last.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.REQUEST_GRANTS_1 && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.REQUEST_GRANTS_1.last.value & ~decoded_wr_biten[31:16]) | (decoded_wr_data[31:16] & decoded_wr_biten[31:16]);
+            load_next_c = '1;
+        end
+        field_combo.REQUEST_GRANTS_1.last.next = next_c;
+        field_combo.REQUEST_GRANTS_1.last.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.REQUEST_GRANTS_1.last.value <= 16'h0;
+        end else begin
+            if(field_combo.REQUEST_GRANTS_1.last.load_next) begin
+                field_storage.REQUEST_GRANTS_1.last.value <= field_combo.REQUEST_GRANTS_1.last.next;
+            end
+        end
+    end
+    assign hwif_out.REQUEST_GRANTS_1.last.value = field_storage.REQUEST_GRANTS_1.last.value;
+    // Field: lathe_csr_reg.GRANT_ENABLE.programs
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.GRANT_ENABLE.programs.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.GRANT_ENABLE && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.GRANT_ENABLE.programs.value & ~decoded_wr_biten[0:0]) | (decoded_wr_data[0:0] & decoded_wr_biten[0:0]);
+            load_next_c = '1;
+        end
+        field_combo.GRANT_ENABLE.programs.next = next_c;
+        field_combo.GRANT_ENABLE.programs.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.GRANT_ENABLE.programs.value <= 1'h0;
+        end else begin
+            if(field_combo.GRANT_ENABLE.programs.load_next) begin
+                field_storage.GRANT_ENABLE.programs.value <= field_combo.GRANT_ENABLE.programs.next;
+            end
+        end
+    end
+    assign hwif_out.GRANT_ENABLE.programs.value = field_storage.GRANT_ENABLE.programs.value;
+    // Field: lathe_csr_reg.GRANT_ENABLE.requests
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.GRANT_ENABLE.requests.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.GRANT_ENABLE && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.GRANT_ENABLE.requests.value & ~decoded_wr_biten[1:1]) | (decoded_wr_data[1:1] & decoded_wr_biten[1:1]);
+            load_next_c = '1;
+        end
+        field_combo.GRANT_ENABLE.requests.next = next_c;
+        field_combo.GRANT_ENABLE.requests.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.GRANT_ENABLE.requests.value <= 1'h0;
+        end else begin
+            if(field_combo.GRANT_ENABLE.requests.load_next) begin
+                field_storage.GRANT_ENABLE.requests.value <= field_combo.GRANT_ENABLE.requests.next;
+            end
+        end
+    end
+    assign hwif_out.GRANT_ENABLE.requests.value = field_storage.GRANT_ENABLE.requests.value;
+    // Field: lathe_csr_reg.GRANT_ENABLE.install
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.GRANT_ENABLE.install.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.GRANT_ENABLE && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.GRANT_ENABLE.install.value & ~decoded_wr_biten[2:2]) | (decoded_wr_data[2:2] & decoded_wr_biten[2:2]);
+            load_next_c = '1;
+        end
+        field_combo.GRANT_ENABLE.install.next = next_c;
+        field_combo.GRANT_ENABLE.install.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.GRANT_ENABLE.install.value <= 1'h0;
+        end else begin
+            if(field_combo.GRANT_ENABLE.install.load_next) begin
+                field_storage.GRANT_ENABLE.install.value <= field_combo.GRANT_ENABLE.install.next;
+            end
+        end
+    end
+    assign hwif_out.GRANT_ENABLE.install.value = field_storage.GRANT_ENABLE.install.value;
     // Field: lathe_csr_reg.SCRUB.interval
     always_comb begin
         automatic logic [4:0] next_c;
@@ -2991,7 +3490,7 @@ module lathe_csr_reg (
     logic [31:0] readback_data;
     always_comb begin
         automatic logic [31:0] readback_data_var;
-                automatic logic [31:0] leaf[77];
+                automatic logic [31:0] leaf[84];
 readback_data_var = '0;
         if(decoded_req) begin
             leaf[0] = {32{word[0]}} & {32'h4c415448};
@@ -3065,13 +3564,20 @@ readback_data_var = '0;
             leaf[68] = {32{word[86]}} & {hwif_in.STAT_VETOED.value.next};
             leaf[69] = {32{word[88]}} & {hwif_in.STAT_SUM_X2_LO.value.next};
             leaf[70] = {32{word[89]}} & {hwif_in.STAT_SUM_X2_HI.value.next};
-            leaf[71] = {32{word[200]}} & {27'd0, field_storage.SCRUB.interval.value};
-            leaf[72] = {32{word[201]}} & {hwif_in.FAULT_CORRECTED.value.next};
-            leaf[73] = {32{word[202]}} & {hwif_in.FAULT_UNCORRECTED.value.next};
-            leaf[74] = {32{word[203]}} & {14'd0, hwif_in.FAULT_ADDRESS.scrubber.next, hwif_in.FAULT_ADDRESS.uncorrectable.next, hwif_in.FAULT_ADDRESS.value.next};
-            leaf[75] = {32{word[204]}} & {hwif_in.FAULT_INJECT.busy.next, 15'd0, field_storage.FAULT_INJECT.value.value};
-            leaf[76] = {32{word[205]}} & {field_storage.FAULT_BITS.two.value, 6'd0, field_storage.FAULT_BITS.second.value, 7'd0, field_storage.FAULT_BITS.first.value};
-            for(int step=1; step<77; step*=2) for(int i=0; i+step<77; i+=2*step) leaf[i] |= leaf[i+step];
+            leaf[71] = {32{word[192]}} & {field_storage.GRANTS_0.last.value, field_storage.GRANTS_0.first.value};
+            leaf[72] = {32{word[193]}} & {field_storage.GRANTS_1.last.value, field_storage.GRANTS_1.first.value};
+            leaf[73] = {32{word[194]}} & {field_storage.GRANTS_2.last.value, field_storage.GRANTS_2.first.value};
+            leaf[74] = {32{word[195]}} & {field_storage.GRANTS_3.last.value, field_storage.GRANTS_3.first.value};
+            leaf[75] = {32{word[196]}} & {field_storage.REQUEST_GRANTS_0.last.value, field_storage.REQUEST_GRANTS_0.first.value};
+            leaf[76] = {32{word[197]}} & {field_storage.REQUEST_GRANTS_1.last.value, field_storage.REQUEST_GRANTS_1.first.value};
+            leaf[77] = {32{word[198]}} & {29'd0, field_storage.GRANT_ENABLE.install.value, field_storage.GRANT_ENABLE.requests.value, field_storage.GRANT_ENABLE.programs.value};
+            leaf[78] = {32{word[200]}} & {27'd0, field_storage.SCRUB.interval.value};
+            leaf[79] = {32{word[201]}} & {hwif_in.FAULT_CORRECTED.value.next};
+            leaf[80] = {32{word[202]}} & {hwif_in.FAULT_UNCORRECTED.value.next};
+            leaf[81] = {32{word[203]}} & {14'd0, hwif_in.FAULT_ADDRESS.scrubber.next, hwif_in.FAULT_ADDRESS.uncorrectable.next, hwif_in.FAULT_ADDRESS.value.next};
+            leaf[82] = {32{word[204]}} & {hwif_in.FAULT_INJECT.busy.next, 15'd0, field_storage.FAULT_INJECT.value.value};
+            leaf[83] = {32{word[205]}} & {field_storage.FAULT_BITS.two.value, 6'd0, field_storage.FAULT_BITS.second.value, 7'd0, field_storage.FAULT_BITS.first.value};
+            for(int step=1; step<84; step*=2) for(int i=0; i+step<84; i+=2*step) leaf[i] |= leaf[i+step];
             readback_data_var = leaf[0];
         end
         readback_data_var |= {32{counters}} & hwif_in.COUNTERS.rd_data;

@@ -988,6 +988,102 @@ package lathe_csr_reg_pkg;
     } lathe_csr_reg__COUNTERS__out_t;
 
     typedef struct {
+        logic [15:0] value;
+    } lathe_csr_reg__GRANTS_0__first__out_t;
+
+    typedef struct {
+        logic [15:0] value;
+    } lathe_csr_reg__GRANTS_0__last__out_t;
+
+    typedef struct {
+        lathe_csr_reg__GRANTS_0__first__out_t first;
+        lathe_csr_reg__GRANTS_0__last__out_t last;
+    } lathe_csr_reg__GRANTS_0__out_t;
+
+    typedef struct {
+        logic [15:0] value;
+    } lathe_csr_reg__GRANTS_1__first__out_t;
+
+    typedef struct {
+        logic [15:0] value;
+    } lathe_csr_reg__GRANTS_1__last__out_t;
+
+    typedef struct {
+        lathe_csr_reg__GRANTS_1__first__out_t first;
+        lathe_csr_reg__GRANTS_1__last__out_t last;
+    } lathe_csr_reg__GRANTS_1__out_t;
+
+    typedef struct {
+        logic [15:0] value;
+    } lathe_csr_reg__GRANTS_2__first__out_t;
+
+    typedef struct {
+        logic [15:0] value;
+    } lathe_csr_reg__GRANTS_2__last__out_t;
+
+    typedef struct {
+        lathe_csr_reg__GRANTS_2__first__out_t first;
+        lathe_csr_reg__GRANTS_2__last__out_t last;
+    } lathe_csr_reg__GRANTS_2__out_t;
+
+    typedef struct {
+        logic [15:0] value;
+    } lathe_csr_reg__GRANTS_3__first__out_t;
+
+    typedef struct {
+        logic [15:0] value;
+    } lathe_csr_reg__GRANTS_3__last__out_t;
+
+    typedef struct {
+        lathe_csr_reg__GRANTS_3__first__out_t first;
+        lathe_csr_reg__GRANTS_3__last__out_t last;
+    } lathe_csr_reg__GRANTS_3__out_t;
+
+    typedef struct {
+        logic [15:0] value;
+    } lathe_csr_reg__REQUEST_GRANTS_0__first__out_t;
+
+    typedef struct {
+        logic [15:0] value;
+    } lathe_csr_reg__REQUEST_GRANTS_0__last__out_t;
+
+    typedef struct {
+        lathe_csr_reg__REQUEST_GRANTS_0__first__out_t first;
+        lathe_csr_reg__REQUEST_GRANTS_0__last__out_t last;
+    } lathe_csr_reg__REQUEST_GRANTS_0__out_t;
+
+    typedef struct {
+        logic [15:0] value;
+    } lathe_csr_reg__REQUEST_GRANTS_1__first__out_t;
+
+    typedef struct {
+        logic [15:0] value;
+    } lathe_csr_reg__REQUEST_GRANTS_1__last__out_t;
+
+    typedef struct {
+        lathe_csr_reg__REQUEST_GRANTS_1__first__out_t first;
+        lathe_csr_reg__REQUEST_GRANTS_1__last__out_t last;
+    } lathe_csr_reg__REQUEST_GRANTS_1__out_t;
+
+    typedef struct {
+        logic value;
+    } lathe_csr_reg__GRANT_ENABLE__programs__out_t;
+
+    typedef struct {
+        logic value;
+    } lathe_csr_reg__GRANT_ENABLE__requests__out_t;
+
+    typedef struct {
+        logic value;
+    } lathe_csr_reg__GRANT_ENABLE__install__out_t;
+
+    typedef struct {
+        lathe_csr_reg__GRANT_ENABLE__programs__out_t programs;
+        lathe_csr_reg__GRANT_ENABLE__requests__out_t requests;
+        lathe_csr_reg__GRANT_ENABLE__install__out_t install;
+    } lathe_csr_reg__GRANT_ENABLE__out_t;
+
+    typedef struct {
         logic [4:0] value;
     } lathe_csr_reg__SCRUB__interval__out_t;
 
@@ -1082,6 +1178,13 @@ package lathe_csr_reg_pkg;
         lathe_csr_reg__CLIP_NORM__out_t CLIP_NORM;
         lathe_csr_reg__WEIGHTS__out_t WEIGHTS;
         lathe_csr_reg__COUNTERS__out_t COUNTERS;
+        lathe_csr_reg__GRANTS_0__out_t GRANTS_0;
+        lathe_csr_reg__GRANTS_1__out_t GRANTS_1;
+        lathe_csr_reg__GRANTS_2__out_t GRANTS_2;
+        lathe_csr_reg__GRANTS_3__out_t GRANTS_3;
+        lathe_csr_reg__REQUEST_GRANTS_0__out_t REQUEST_GRANTS_0;
+        lathe_csr_reg__REQUEST_GRANTS_1__out_t REQUEST_GRANTS_1;
+        lathe_csr_reg__GRANT_ENABLE__out_t GRANT_ENABLE;
         lathe_csr_reg__SCRUB__out_t SCRUB;
         lathe_csr_reg__FAULT_INJECT__out_t FAULT_INJECT;
         lathe_csr_reg__FAULT_BITS__out_t FAULT_BITS;
