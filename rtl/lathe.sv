@@ -267,6 +267,7 @@ module lathe #(
     move_error_q <= commit || rollback ? lathe_desc_pkg::ErrNone : lathe_desc_pkg::ErrNoVersion;
   end
 
+  // verilator lint_off PINCONNECTEMPTY
   lathe_update #(
     .Lanes(Lanes)
   ) u_update (
@@ -323,6 +324,7 @@ module lathe #(
     .stall_operand_o(stall_operand[Update]),
     .stall_result_o(stall_result[Update])
   );
+  // verilator lint_on PINCONNECTEMPTY
 
   lathe_dma #(
     .Lanes(Lanes)
