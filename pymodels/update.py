@@ -146,7 +146,8 @@ def factor(clip: int, one: int) -> tuple[int, int]:
     if clip == 0:
         return one, 0
     mantissa, exponent = pow2_q(np.array(clip))
-    return int(mantissa) * one >> 15, int(exponent)
+    k = int(mantissa) * one >> 15
+    return k & ~(k >> 16), int(exponent)
 
 
 def second_moment(v: np.ndarray, g: np.ndarray, e_g: int, clip: int, cfg: Optimizer, stochastic: bool,

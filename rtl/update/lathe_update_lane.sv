@@ -133,19 +133,15 @@ module lathe_update_lane
   logic signed [34:0]      pl_q;
   logic signed [18:0]      w8_q;
   logic signed [TermW-1:0] w_term, lr_term, p_term_q, from, less;
-  logic                    sum_turn, clamp_turn;
+  logic signed [TermW-1:0] sum;
   logic signed [35:0]      vw_q;
   logic signed [20:0]      rw_q;
 
   assign up7 = p_turn_i ? p_up_i : b_up_i;
   assign x7 = again_i ? (adam_i ? w_i : wn_o) : mn_o;
   assign from = x_turn_i ? held4_q | p_term_q : w_term;
-  assign sum_turn = p_turn_i && vw_q[35] == vw_q[34];
-  assign clamp_turn = p_turn_i && vw_q[35] != vw_q[34];
-  always_comb begin  // clamp35 of the inverse
-    less = sum_turn ? ~vw_q[34:0] : clamp_turn ? {35{vw_q[35]}} : lr_term;
-    if (clamp_turn) less[34] = !vw_q[35];
-  end
+  assign sum = vw_q[35] == vw_q[34] ? ~vw_q[34:0] : {!vw_q[35], {34{vw_q[35]}}};
+  assign less = p_turn_i ? sum : lr_term;
 
   always_ff @(posedge clk_i) begin
     factor_q <= p_turn_i ? {1'b0, p_i} : factor_b_i;

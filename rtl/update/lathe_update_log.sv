@@ -128,7 +128,7 @@ module lathe_update_log
     under11_q <= 13'((17'(cfg_i.eps) - 17'(l_o)) >>> 4);
     none11_q <= l_o == None;
     rate11_q <= 25'(cfg_i.rate) - 25'(signed'({l_o, 8'd0}));
-    rate12_q <= root && !none11_q ? rate11_q : cfg_i.rate_eps;
+    rate12_q <= root ? rate11_q : cfg_i.rate_eps;
     x13_q <= 26'(rate12_q) - signed'({8'd0, entry_i[Sum]});
     right14_q <= right < 10'sd0 ? 6'd0 : right > 10'sd63 ? 6'd63 : right[5:0];
   end
