@@ -358,7 +358,6 @@ module lathe #(
     .stall_operand_o(stall_operand[Update]),
     .stall_result_o(stall_result[Update])
   );
-  // verilator lint_on PINCONNECTEMPTY
 
   lathe_dma #(
     .Lanes(Lanes)
