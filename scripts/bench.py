@@ -17,6 +17,7 @@ import bench_engines
 import bench_gemm
 import bench_ratio
 import bench_training
+import bench_update
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -99,6 +100,12 @@ def main() -> int:
     for row in bench_ratio.measure(arguments.lanes, OUT):
         print(f"{row['name']:60} {row['cycles']:9,} cycles for {row['samples']} samples in {row['passes']} pass(es), "
               f"{row['samples_per_cycle']:.2f} samples a cycle")
+    for row in bench_update.measure(arguments.lanes, OUT):
+        if "words_per_cycle" in row:
+            print(f"{row['name']:60} {row['words_per_cycle']:.3f} words a cycle (mean {row['mean_words_per_cycle']:.3f}, limit "
+                  f"{row['limit_words_per_cycle']:.1f}); {row['weights']} weights {row['cycles']} cycles at most")
+        else:
+            print(f"{row['name']:60} {row['command_cycles']} cycles")
     for row in bench_engines.measure(arguments.lanes, OUT):
         late = row["policy"] == "priority" and not row["within_bound"]
         print(f"{row['name']:60} p50 {row['p50_cycles']:,}, p99 {row['p99_cycles']:,}, max {row['max_cycles']:,} cycles, alone "
