@@ -2,7 +2,8 @@
 """The whole chip as the host sees it: registers, programs, requests, interrupt. A program takes no time.
 
 Of a request and a program that were both started the request runs first. On the chip they overlap; the results are the same,
-since neither touches what the other writes, but for the weight version in a request's records, which depends on when it ran.
+since neither touches what the other writes, but for the weight version that a request reads, which depends on when it started,
+and for the slots that a program's versions take while a request holds one.
 After a program that ended with an error only the status, the error and the current weights with their version are
 comparable with the chip: it drops what was queued, and how far each unit had come is a matter of timing.
 """
@@ -14,12 +15,14 @@ import numpy as np
 
 from pymodels.check import Grants
 from pymodels.csr_map import MEMORIES, REGISTERS
-from pymodels.descriptor import FIELDS, WORDS, Error
+from pymodels.descriptor import FIELDS, WORDS, Error, UpdateOp
 from pymodels.exponents import PHYSICAL
 from pymodels.machine import Execute, Machine, Settings
 from pymodels.program import Plan, plan, plan_request
 from pymodels.ratio import Clip, Lane
 from pymodels.scan import Scan
+from pymodels.update import Optimizer
+from pymodels.weights import MOVES
 
 _M32 = 0xFFFFFFFF
 _EXPONENTS, _PROGRAM = MEMORIES["EXPONENTS"], MEMORIES["PROGRAM"]
@@ -51,10 +54,13 @@ class _Job:
     failed: bool = False
     error: dict[str, int] = field(default_factory=lambda: {"code": 0, "unit": 0, "pc": 0})
 
-    def start(self) -> None:
-        if not self.busy:
-            self.end(Error.NONE, 0, 0)
-            self.busy, self.done = True, False
+    def start(self) -> bool:
+        """Start it, unless it runs."""
+        if self.busy:
+            return False
+        self.end(Error.NONE, 0, 0)
+        self.busy, self.done = True, False
+        return True
 
     def clear(self, done: int, error: int) -> None:
         self.done, self.failed = self.done and not done, self.failed and not error
@@ -103,11 +109,6 @@ class Chip(Machine):
         return self.weights.version
 
     @property
-    def slot(self) -> int:
-        """Current slot of the weight group."""
-        return self.weights.slot
-
-    @property
     def irq(self) -> bool:
         """Level of the interrupt."""
         return bool(self._kept["IRQ_ENABLE"] and any(job.done or job.failed for job in (self._program, self._request)))
@@ -119,6 +120,8 @@ class Chip(Machine):
         self._kept = {name: value for name, (_, value) in _KEPT.items()}
         self._configured = False
         self._program, self._request = _Job(), _Job()
+        self._weights = {"op": 0, "slot": 0, "error": 0}  # of the register
+        self.weights.release()
         self.saturations = 0
         self.stats.clear()
         if power_on:
@@ -139,7 +142,12 @@ class Chip(Machine):
 
     def run_request(self) -> None:
         """Execute the request that was started, if any."""
+        self.serving = True
         self._run(self._request, self._kept["REQUEST_PC"])
+        self.serving = False
+        self.weights.release()
+
+    end_request = run_request
 
     def run_program(self) -> None:
         """Execute the program that was started, if any."""
@@ -180,6 +188,8 @@ class Chip(Machine):
             clear = REGISTERS[name].unpack(value)
             self._program.clear(clear["done"], clear["error"])
             self._request.clear(clear["request_done"], clear["request_error"])
+        elif name == "WEIGHTS":
+            self._move(value)
         elif name == "OPNUM":
             self._program.opnum = value
         elif name == "REQUEST_OPNUM":
@@ -214,12 +224,20 @@ class Chip(Machine):
         if name == "ID":
             return register.fields["value"].reset
         if name == "BUILD":
-            return register.pack(lanes=self.lanes, log2_banks=self.banks.bit_length() - 1,
+            return register.pack(lanes=self.lanes, log2_banks=self.banks.bit_length() - 1, slots=self.weights.most,
                                  version=register.fields["version"].reset)
         if name == "VERSION":
             return self.weights.version
         if name == "SLOT":
-            return register.pack(slot=self.weights.slot, kept=self.weights.kept)
+            return register.pack(slot=self.weights.slot)
+        if name == "WEIGHTS":
+            return register.pack(**self._weights)
+        if name == "SLOTS":
+            flags = {flag: self.weights.flags(flag) for flag in ("valid", "pinned", "bad")}
+            return register.pack(**flags, next=self.weights.slot_next)
+        if name.startswith("VERSIONS_"):
+            slot = int(name.removeprefix("VERSIONS_"))
+            return self.weights.table[slot].version if slot < self.weights.slots else 0
         if name == "SATURATIONS":
             return self.saturations
         if name.startswith("STAT_"):
@@ -240,8 +258,14 @@ class Chip(Machine):
             self.saturations = 0
         if start:
             self._program.start()
-        if request:
-            self._request.start()
+        if request and self._request.start():
+            self.weights.hold()
+
+    def _move(self, value: int) -> None:
+        fields = REGISTERS["WEIGHTS"].unpack(value)
+        op, self._weights["op"], self._weights["slot"] = fields["op"], fields["op"], fields["slot"]
+        if not self._program.busy:
+            self._weights["error"] = int(self.weights.move(op, fields["slot"]) if op in MOVES and op != UpdateOp.COMMIT else Error.BAD_OP)
 
     def _init_group(self, base: int, size: int, slots: int, version: int) -> None:
         if base + size * min(max(slots, 2), 4) > len(self.scratchpad):
@@ -259,9 +283,12 @@ class Chip(Machine):
             return Lane(mode[f"{name}_weight"], mode[f"{name}_above"], mode[f"{name}_below"], **fields(bounds),
                         source=mode[f"{name}_source"], aggregate=mode[f"{name}_aggregate"])
 
-        rate, mode, veto = fields("LEARNING_RATE"), fields("RATIO_MODE"), fields("VETO_BOUNDS")
+        rate, weight_decay, mode, veto = (fields(name) for name in ("LEARNING_RATE", "WEIGHT_DECAY", "RATIO_MODE", "VETO_BOUNDS"))
         vars(self.settings).update(vars(Settings(
-            seed=self._kept["SEED"], lr_mant=rate["mant"], lr_exp=rate["exp"], momentum=self._kept["MOMENTUM"],
+            seed=self._kept["SEED"],
+            optimizer=Optimizer(rate["mant"], rate["exp"], self._kept["MOMENTUM"], self._kept["BETA1"],
+                                *(fields(f"ADAM_{name}")["value"] for name in ("DECAY", "GAIN", "RATE", "EPS")),
+                                weight_decay["mant"], weight_decay["exp"]),
             ratio=Clip(lane("r", "RATIO_BOUNDS"), lane("rho", "RHO_BOUNDS"), mode["r_dual"], fields("RATIO_DUAL")["value"],
                        mode["stats_lane"], mode["veto_below"], mode["veto_above"], veto["lo"], veto["hi"]),
             entropy_coef=self._kept["ENTROPY_COEF"], value_coef=self._kept["VALUE_COEF"],

@@ -66,7 +66,8 @@ REGISTERS: dict[str, Register] = {
     }, "Identity, the letters LATH."),
     "BUILD": Register("BUILD", 0x0004, "ro", {
         "lanes": Field(0, 8, False, "ro", None, "16-bit elements of a scratchpad word"),
-        "log2_banks": Field(8, 8, False, "ro", None, "binary logarithm of the number of scratchpad banks"),
+        "log2_banks": Field(8, 4, False, "ro", None, "binary logarithm of the number of scratchpad banks"),
+        "slots": Field(12, 4, False, "ro", None, "most slots of the weight group"),
         "version": Field(16, 16, False, "ro", 5, "version of the register map"),
     }, "What was built."),
     "CONTROL": Register("CONTROL", 0x0008, "wo", {
@@ -76,7 +77,8 @@ REGISTERS: dict[str, Register] = {
         "stats_clear": Field(1, 1, False, "wo", 0, "clear the STAT registers"),
         "perf_clear": Field(2, 1, False, "wo", 0, "clear the performance counters and SATURATIONS"),
         "group_init": Field(3, 1, False, "wo", 0,
-            "latch GROUP_* into the weight group: slot 0, that version, nothing kept; write only while not busy"),
+            "latch GROUP_* into the weight group: slot 0 holds that version, the others nothing; write only while"
+            " not busy"),
         "request": Field(4, 1, False, "wo", 0,
             "start the request at REQUEST_PC; clears STATUS.request_done, STATUS.request_error and REQUEST_ERROR;"
             " ignored while a request runs"),
@@ -119,7 +121,9 @@ REGISTERS: dict[str, Register] = {
     }, "Weight group: words of a slot. Takes effect at CONTROL.group_init."),
     "GROUP_SLOTS": Register("GROUP_SLOTS", 0x002C, "rw", {
         "value": Field(0, 3, False, "rw", 0, "slots"),
-    }, "Weight group: number of slots, 2 to 4. Takes effect at CONTROL.group_init."),
+    },
+        "Weight group: number of slots, 2 to BUILD.slots; outside, the nearest of these is taken. Takes "
+        "effect at CONTROL.group_init."),
     "GROUP_VERSION": Register("GROUP_VERSION", 0x0030, "rw", {
         "value": Field(0, 32, False, "rw", 0, "version"),
     }, "Weight group: initial version. Takes effect at CONTROL.group_init."),
@@ -128,8 +132,7 @@ REGISTERS: dict[str, Register] = {
     }, "Version of the current weights. Survives rst_ni."),
     "SLOT": Register("SLOT", 0x0038, "ro", {
         "slot": Field(0, 2, False, "ro", None, "current slot"),
-        "kept": Field(8, 2, False, "ro", None, "older versions that ROLLBACK can return to"),
-    }, "Slots of the weight group. Survives rst_ni."),
+    }, "Slot of the current weights. Survives rst_ni."),
     "LEARNING_RATE": Register("LEARNING_RATE", 0x003C, "rw", {
         "mant": Field(0, 16, False, "rw", 0, "mantissa"),
         "exp": Field(16, 8, True, "rw", 0, "exponent"),
@@ -235,6 +238,31 @@ REGISTERS: dict[str, Register] = {
         "mant": Field(0, 16, False, "rw", 0, "mantissa"),
         "exp": Field(16, 8, True, "rw", 0, "exponent"),
     }, "Adam: decoupled weight decay times learning rate = mant * 2**exp."),
+    "WEIGHTS": Register("WEIGHTS", 0x00A0, "mixed", {
+        "op": Field(0, 5, False, "rw", 0, "rollback, restore, pin or unpin, see descriptors.md; bad_op otherwise"),
+        "slot": Field(8, 2, False, "rw", 0, "slot, for restore and unpin"),
+        "error": Field(16, 4, False, "ro", None, "error code of the last such move, see descriptors.md; cleared by rst_ni"),
+    },
+        "Moves between versions: a write does it at once, like the update unit's operation of that code. "
+        "Ignored while a program runs."),
+    "SLOTS": Register("SLOTS", 0x00A4, "ro", {
+        "valid": Field(0, 4, False, "ro", None, "holds a whole version"),
+        "pinned": Field(8, 4, False, "ro", None, "pinned"),
+        "bad": Field(16, 4, False, "ro", None, "an uncorrectable error was found in it"),
+        "next": Field(24, 2, False, "ro", None, "slot that updates write"),
+    }, "State of the weight group's slots, a bit each. Survives rst_ni."),
+    "VERSIONS_0": Register("VERSIONS_0", 0x00B0, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Version of slot 0, if it is valid. Survives rst_ni."),
+    "VERSIONS_1": Register("VERSIONS_1", 0x00B4, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Version of slot 1."),
+    "VERSIONS_2": Register("VERSIONS_2", 0x00B8, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Version of slot 2."),
+    "VERSIONS_3": Register("VERSIONS_3", 0x00BC, "ro", {
+        "value": Field(0, 32, False, "ro", None, ""),
+    }, "Version of slot 3."),
     "STAT_COUNT": Register("STAT_COUNT", 0x0100, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     }, "Samples."),

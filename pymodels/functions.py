@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""tanh, exp and ln by table and linear interpolation (docs/numerics.md, sections 6 and 7). Arrays are int64 unless stated."""
+"""Elementary functions by table (docs/numerics.md, sections 6, 7 and 9). Arrays are int64 unless stated."""
 
 import numpy as np
 
@@ -9,6 +9,16 @@ TANH_TABLE = np.minimum(np.rint(2.0**15 * np.tanh(np.arange(513) / 64)), 32767).
 EXP_TABLE = np.rint(2.0**16 * np.exp2(np.arange(257) / 256)).astype(np.int64)
 #: 2**16 * ln(1 + i / 256), i in 0..256.
 LN_TABLE = np.rint(2.0**16 * np.log1p(np.arange(257) / 256)).astype(np.int64)
+
+_INDEX = np.arange(1024)
+#: 2**18 * log2(1 + i / 1024), i in 0..1024: behind the documented table's end lies what `log2_q` gives for i = 1024.
+LOG_TABLE = np.rint(2.0**18 * np.log2(1 + np.arange(1025) / 1024)).astype(np.int64)
+#: 2**17 * log2(1 + 2**(-(2 * i + 1) / 128)): half the logarithm of a sum of squares over the larger one.
+HALF_TABLE = np.rint(2.0**17 * np.log1p(np.exp2(-(2 * _INDEX + 1) / 128)) / np.log(2)).astype(np.int64)
+#: 2**18 * log2(1 + 2**(-(2 * i + 1) / 128)): the logarithm of a sum over the larger one.
+SUM_TABLE = np.rint(2.0**18 * np.log1p(np.exp2(-(2 * _INDEX + 1) / 128)) / np.log(2)).astype(np.int64)
+#: 2**15 * 2**((2 * i + 1) / 2048).
+POW_TABLE = np.rint(2.0**15 * np.exp2((2 * _INDEX + 1) / 2048)).astype(np.int64)
 
 _TANH_STEP = np.diff(TANH_TABLE)
 _EXP_STEP = np.diff(EXP_TABLE)
@@ -57,3 +67,20 @@ def ln_q(s: np.ndarray) -> np.ndarray:
     f = (s << 6 - k) - (1 << 22)
     i = f >> 14
     return k * 45426 + LN_TABLE[i] + ((_LN_STEP[i] * (f & 0x3FFF) + (1 << 13)) >> 14)
+
+
+def log2_q(a: np.ndarray) -> np.ndarray:
+    """Binary logarithm of ``0 < a <= 32768``, LSB 2**-18.
+
+    Monotonic; worst error 185 units (0.0007), found by exhaustion in tests/test_models_update.py.
+    """
+    n = np.frexp(a.astype(np.float64))[1].astype(np.int64) - 1
+    return (n << 18) + LOG_TABLE[((a << 16 - n & 0xFFFF) + 32) >> 6]
+
+
+def pow2_q(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Power of 2 of `x`, LSB 2**-18: mantissa (16 bits unsigned, LSB 2**-15) and exponent.
+
+    Monotonic; worst relative error 3.5e-4, found by exhaustion in tests/test_models_update.py.
+    """
+    return POW_TABLE[x >> 8 & 1023], x >> 18

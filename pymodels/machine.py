@@ -17,7 +17,8 @@ from pymodels.numerics import Result, op_key, pack_rows, unpack_cols, unpack_row
 from pymodels.policy import Stats
 from pymodels.ratio import UNCORRECTED, Clip
 from pymodels.scan import Scan, scan
-from pymodels.weights import WeightGroup
+from pymodels.update import Optimizer
+from pymodels.weights import MOVES, WeightGroup
 
 #: A bound descriptor: takes its operation number, returns an error code.
 Execute = Callable[[int], int]
@@ -27,12 +28,10 @@ Factor = Callable[[], tuple[np.ndarray, int]]
 
 @dataclass
 class Settings:
-    """Configuration of the units; the registers of the same names, signed where they are, and those of `ratio` and `scan`."""
+    """Configuration of the units; the registers of the same names, signed where they are, and those of `optimizer`, `ratio` and `scan`."""
 
     seed: int = 0
-    lr_mant: int = 0
-    lr_exp: int = 0
-    momentum: int = 0
+    optimizer: Optimizer = Optimizer()
     ratio: Clip = UNCORRECTED
     entropy_coef: int = 0
     value_coef: int = 0
@@ -64,11 +63,11 @@ class _Tensor:
         """Return (elements, pad lanes or None, physical exponent register) as the weight group stands now."""
         if self._fixed is not None:
             return self._fixed
-        weights = self._machine.weights
-        slot = weights.slot if self._space == Space.CURRENT else weights.slot_next
+        machine = self._machine
+        slot = machine.slot if self._space == Space.CURRENT else machine.weights.slot_next
         place = self._places[slot]
         if place is None:
-            place = self._places[slot] = self._place(weights.first_word(slot), slot)
+            place = self._places[slot] = self._place(machine.weights.first_word(slot), slot)
         return place
 
 
@@ -111,6 +110,15 @@ class Machine:
         self.scratchpad = np.zeros((banks * 1024, lanes), np.int16)
         self.exponent_file, self.weights, self.stats, self.settings = ExponentFile(), WeightGroup(), Stats(), Settings()
         self.saturations = 0
+        self.serving = False  # a request's descriptors are executed, not a program's
+
+    @property
+    def slot(self) -> int:
+        """What `current` means: the current slot, or the one that the request holds while its descriptors are executed."""
+        return self.weights.held if self.serving else self.weights.slot
+
+    def end_request(self) -> None:
+        """Bring the request to its end, for which a COMMIT waits; here there are none."""
 
     def check(self, words: np.ndarray) -> Error:
         """Check a descriptor (16 words) against this machine's sizes."""
@@ -218,7 +226,7 @@ class Machine:
             def execute_sample(opnum: int) -> int:
                 y, _, register = t0.locate()
                 t2.locate()[0][...], _ = policy.sample(
-                    y, file.exp[register], greedy=greedy, key=op_key(settings.seed, opnum), version=weights.version,
+                    y, file.exp[register], greedy=greedy, key=op_key(settings.seed, opnum), version=weights.table[self.slot].version,
                     lanes=self.lanes)
                 return 0
 
@@ -263,32 +271,65 @@ class Machine:
 
     def _bind_update(self, fields: dict[str, int], used: dict[int, Operand]) -> Execute:
         file, settings, weights = self.exponent_file, self.settings, self.weights
-        if fields["op"] == UpdateOp.COMMIT:
+        if fields["op"] in MOVES:
 
-            def execute_commit(opnum: int) -> int:
-                weights.commit()
-                return 0
+            def execute_move(opnum: int) -> int:
+                if fields["op"] == UpdateOp.COMMIT and weights.must_wait:
+                    self.end_request()
+                return weights.move(fields["op"], fields["k"])
 
-            return execute_commit
-        if fields["op"] == UpdateOp.ROLLBACK:
-            return lambda opnum: 0 if weights.rollback() else Error.NO_VERSION
+            return execute_move
 
-        tensors = [_Tensor(self, fields, i, used[i]) for i in range(5)]
-        stochastic = bool(fields["stochastic"])
+        op, rows, lanes = fields["op"], fields["m"], self.lanes
+        count = rows * fields["n"]  # words; rows follow each other
+        moments = {UpdateOp.SGD: 0, UpdateOp.ADAM: 2 * count}.get(op, count)
 
-        def execute_sgd(opnum: int) -> int:
-            (w, _, rw), (g, _, rg), (w_next, _, rw_next), (m, _, rm), (m_next, _, rm_next) = (
-                tensor.locate() for tensor in tensors)
-            read = file.exp[rw], file.exp[rg], file.exp[rm]
-            w_next[0], m_next[0], w_result, m_result = update.sgd(
-                w[0], g[0], m[0], *read, file.begin(rw_next), file.begin(rm_next),
-                lr_mant=settings.lr_mant, lr_exp=settings.lr_exp, momentum=settings.momentum, stochastic=stochastic,
-                key=op_key(settings.seed, opnum) if stochastic else 0)
-            self._retire(rw_next, w_result)
-            self._retire(rm_next, m_result)
+        def bind(index: int, words: int) -> Callable[[], tuple[np.ndarray, int]]:
+            tensor = _Tensor(self, fields, index, Operand(1, words * lanes, words, False))
+
+            def locate() -> tuple[np.ndarray, int]:
+                data, _, register = tensor.locate()
+                return data[0], register
+
+            return locate
+
+        locate_w, locate_g, locate_w_next = (bind(i, count) for i in range(3))
+        locate_m, locate_m_next = (bind(i, moments) for i in (3, 4)) if moments else (None, None)
+        locate_w8 = bind(5, -(-rows // 2) * fields["n"]) if fields["int8_result"] else None
+        stochastic, elements = bool(fields["stochastic"]), count * lanes
+
+        def execute_step(opnum: int) -> int:
+            cfg = settings.optimizer
+            (w, rw), (g, rg), (w_next, rw_next) = locate_w(), locate_g(), locate_w_next()
+            places, operands_m, e_step = {"e_w": file.exp[rw], "e_g": file.exp[rg]}, (), file.exp[rg]
+            if moments:
+                (m, rm), (m_next, rm_next) = locate_m(), locate_m_next()
+                operands_m, places["e_m"] = (m[:elements], m[elements:]), file.exp[rm]
+                e_step = places["e_m_next"] = self._begin_grown(rm_next, update.moment_room(op, file.next_of(rg)))
+            places["e_w_next"] = self._begin_grown(rw_next, update.room(op, cfg, e_step))
+            made = update.step(op, w, g, *operands_m, **places, cfg=cfg, stochastic=stochastic,
+                               key=op_key(settings.seed, opnum) if stochastic else 0)
+            w_next[...] = made.w
+            self._retire(rw_next, made.w_result)
+            if moments:
+                m_next[:elements] = made.m
+                if op == UpdateOp.ADAM:
+                    m_next[elements:] = made.v
+                self._retire(rm_next, made.m_result)
+            if locate_w8:
+                w8, r8 = locate_w8()
+                stored, saturations = update.int8_copy(made.w, rows, places["e_w_next"], file.begin(r8))
+                w8[...] = stored.ravel()
+                self._retire(r8, made.w_result._replace(saturations=saturations), int8=True)
             return 0
 
-        return execute_sgd
+        return execute_step
+
+    def _begin_grown(self, register: int, room: int) -> int:
+        """As `ExponentFile.begin`, but at least `room` unless the register is static."""
+        file = self.exponent_file
+        static = file.static[file.logical(register)]
+        return file.begin(register, None if static else min(max(file.next_of(register), room, -64), 63))
 
     def _bind_dma(self, fields: dict[str, int], used: dict[int, Operand]) -> Execute:
         load = fields["op"] == DmaOp.LOAD

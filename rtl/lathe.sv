@@ -3,7 +3,8 @@
 // Holds no logic of its own but the registers of the resets; clock generation and the memory behind the AXI master are outside.
 module lathe #(
   parameter int unsigned Lanes = 8,
-  parameter int unsigned Banks = 8
+  parameter int unsigned Banks = 8,
+  parameter int unsigned Slots = 4  // of the weight group, at most: 2 to 4
 ) (
   input  logic               clk_i,
   input  logic               por_ni,  // power-on reset: also clears weight group and exponents
@@ -97,7 +98,10 @@ module lathe #(
   logic  [NumUnits-1:0] cmd_valid, cmd_ready, done_valid, stall_operand, stall_result;
   cmd_t  [NumUnits-1:0] cmd;
   done_t [NumUnits-1:0] done;
-  logic                 mac_step, gemm_free, stats_clear, commit, rollback, rollback_ok;
+  logic                 mac_step, gemm_free, stats_clear, move_valid, move_done;
+  logic [4:0]           move_op;
+  logic [1:0]           move_slot;
+  lathe_desc_pkg::error_e move_error;
   policy_cfg_t          policy_cfg;
   policy_stats_t        policy_stats;
   update_cfg_t          update_cfg;
@@ -129,7 +133,8 @@ module lathe #(
 
   lathe_ctrl #(
     .Lanes(Lanes),
-    .Banks(Banks)
+    .Banks(Banks),
+    .Slots(Slots)
   ) u_ctrl (
     .clk_i(clk_core),
     .rst_ni(rst_n),
@@ -167,9 +172,13 @@ module lathe #(
     .policy_stats_i(policy_stats),
     .stats_clear_o(stats_clear),
     .update_cfg_o(update_cfg),
-    .commit_i(commit),
-    .rollback_i(rollback),
-    .rollback_ok_o(rollback_ok),
+    .move_valid_i(move_valid),
+    .move_op_i(move_op),
+    .move_slot_i(move_slot),
+    .move_done_o(move_done),
+    .move_error_o(move_error),
+    .fault_valid_i(1'b0),
+    .fault_addr_i('0),
     .trace_o
   );
 
@@ -267,9 +276,12 @@ module lathe #(
     .done_valid_o(done_valid[Update]),
     .done_o(done[Update]),
     .cfg_i(update_cfg),
-    .commit_o(commit),
-    .rollback_o(rollback),
-    .rollback_ok_i(rollback_ok),
+    .poisoned_i(1'b0),
+    .move_valid_o(move_valid),
+    .move_op_o(move_op),
+    .move_slot_o(move_slot),
+    .move_done_i(move_done),
+    .move_error_i(move_error),
     .w_rd_valid_o(rd_valid[RdUpdateW]),
     .w_rd_ready_i(rd_ready[RdUpdateW]),
     .w_rd_addr_o(rd_addr[RdUpdateW]),
@@ -285,6 +297,11 @@ module lathe #(
     .m_rd_addr_o(rd_addr[RdUpdateM]),
     .m_rd_rvalid_i(rd_rvalid[RdUpdateM]),
     .m_rd_rdata_i(rd_rdata[RdUpdateM]),
+    .v_rd_valid_o(),
+    .v_rd_ready_i(1'b0),
+    .v_rd_addr_o(),
+    .v_rd_rvalid_i(1'b0),
+    .v_rd_rdata_i('0),
     .wn_wr_valid_o(wr_valid[WrUpdateW]),
     .wn_wr_ready_i(wr_ready[WrUpdateW]),
     .wn_wr_addr_o(wr_addr[WrUpdateW]),
@@ -293,6 +310,14 @@ module lathe #(
     .mn_wr_ready_i(wr_ready[WrUpdateM]),
     .mn_wr_addr_o(wr_addr[WrUpdateM]),
     .mn_wr_data_o(wr_data[WrUpdateM]),
+    .vn_wr_valid_o(),
+    .vn_wr_ready_i(1'b0),
+    .vn_wr_addr_o(),
+    .vn_wr_data_o(),
+    .wc_wr_valid_o(),
+    .wc_wr_ready_i(1'b0),
+    .wc_wr_addr_o(),
+    .wc_wr_data_o(),
     .stall_operand_o(stall_operand[Update]),
     .stall_result_o(stall_result[Update])
   );

@@ -128,7 +128,7 @@ def test_commit_and_rollback(device):
 def test_optimizer_settings():
     with Device("golden") as device:
         for rate, momentum, encoded in ((0.125, 0.5, (32768, -18)), (1 - 2**-20, 0.0, (32768, -15)), (65536, 0.9, (32768, 1)),
-                                        (0, 65535 / 65536, (0, 0)), (1e-300, 0, (0, 0))):
+                                        (0, 65535 / 65536, (0, -128)), (1e-300, 0, (0, -128))):
             device.set_optimizer(rate, momentum)
             register = device.registers.read("LEARNING_RATE")
             assert (register["mant"], register["exp"]) == encoded

@@ -374,8 +374,12 @@ def test_a_server_started_again_forgets_what_it_published():
     assert answers[0] == answers[1]
 
 
-def test_a_server_needs_a_copy():
-    with Device("golden") as device:
-        net = MLP(device.layout, 4, (16,), 2)
-        with pytest.raises(ProgramError, match="'W1' 4 x 16 lies in the weight group"):
-            Actor(device.layout, net, 8, "served", -12, request=True)
+def test_the_network_itself_can_serve():
+    """A request reads the weight group's current version; a sampler's copies are there for their int8 alone."""
+    with Trainer(SMALL) as trainer:
+        device = trainer.device
+        actor = Actor(device.layout, trainer.net, 8, "served", trainer.encoder.exponent, request=True)
+        for _ in range(2):
+            trainer.iteration(max_updates=2)
+            records = actor.act(device, np.full((8, 4), 1000, np.int16))
+            assert device.version and (records[:, 3] == device.version).all()

@@ -160,10 +160,13 @@ def test_what_a_request_may_hold():
                              (lambda: program.scan(records, 2), "policy scan")):
             with pytest.raises(ProgramError, match=f"a request has no {what}; record it in a program of its own"):
                 record()
-        for tensor in (w, w.next):
-            with pytest.raises(ProgramError, match="'w.*' 8 x 8 lies in the weight group, .* let it use a copy"):
-                program.matmul(x, tensor, y)
-        assert len(program.operations) == 7
+        program.matmul(x, w, y)
+        for a, b, out in ((x, w.next, y), (x, y, w.next)):
+            with pytest.raises(ProgramError, match="'w.*' 8 x 8 lies in the next slot of the weight group; .* only read"):
+                program.matmul(a, b, out)
+        with pytest.raises(ProgramError, match="'w' 8 x 8 lies in the current slot"):
+            program.load(w, layout.block_for(w))
+        assert len(program.operations) == 8
         fields = ("wait_mask", "post_mask", "overlap", "chain")
         assert not any(op.fields.get(name, 0) for op in program.operations for name in fields)
         assert not any(op.wait_mask or op.post_mask for op in program.operations) and "wait" not in program.listing()

@@ -13,10 +13,11 @@ from .errors import (
                      ProgramError,
                      SettingsError,
                      TensorError,
+    VersionError,
 )
 from .matrix import Block, Matrix
 from .program import Program
 from .tensor import Tensor
 
 __all__ = ["BackendError", "Block", "CapacityError", "Device", "DeviceError", "DeviceTimeout", "LatheError", "Layout",
-           "Matrix", "MismatchError", "Program", "ProgramError", "SettingsError", "Tensor", "TensorError", "WeightGroup"]
+           "Matrix", "MismatchError", "Program", "ProgramError", "SettingsError", "Tensor", "TensorError", "VersionError", "WeightGroup"]

@@ -239,10 +239,15 @@ class WeightGroup:
         self._registers = 0
         self._shared: dict[tuple[int, bool], int] = {}
 
-    def tensor(self, name: str, rows: int, columns: int, exponent: int, static: bool = False) -> Tensor:
-        """Reserve room in every slot. Tensors of the same static exponent share one exponent register."""
+    def tensor(self, name: str, rows: int, columns: int, exponent: int, static: bool = False, dtype: str = "int16",
+               packed: str | None = None) -> Tensor:
+        """Reserve room in every slot; `dtype` and `packed` as of `Layout.tensor`.
+
+        Tensors of the same static exponent share one exponent register.
+        """
         if self.placed:
             raise ProgramError(f"tensor '{name}' comes too late: the weight group is already placed")
+        packed = self.layout._check_packing(name, dtype, packed, raw=False)
         self.layout._check_shape(name, rows, columns, exponent)
         key = (exponent, static)
         if static and key in self._shared:
@@ -255,12 +260,21 @@ class WeightGroup:
             self._registers += 1
             if static:
                 self._shared[key] = register
-        stride = -(-columns // self.layout.lanes)
+        stored_rows, stored_columns = stored_shape(rows, columns, packed)
+        stride = -(-stored_columns // self.layout.lanes)
         tensor = Tensor(name, rows, columns, self.size, stride, self.layout.lanes, register, exponent, static, "current",
-                        self.slots, self.layout)
+                        self.slots, self.layout, packed)
         self.tensors.append(tensor)
-        self.size += rows * stride
+        self.size += stored_rows * stride
         return tensor
+
+    def moments(self, name: str, w: Tensor, exponent: int) -> Tensor:
+        """Reserve room for both moments of a weight tensor `w`, as `Program.adam` takes them.
+
+        The first w.rows rows hold the first moment, with `exponent` at the start; the others the logarithm of the second
+        one's root, LSB 2**-10 whatever the exponent. `optimizers.Adam.initial` has their first values.
+        """
+        return self.tensor(name, 2 * w.rows, w.columns, exponent)
 
     def place(self) -> None:
         """Give the group its scratchpad words; no tensor can be added afterwards."""

@@ -9,6 +9,7 @@
 
 import math
 import numbers
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
@@ -24,6 +25,7 @@ from .registers import PROGRAM_DESCRIPTORS, STATISTICS, UNITS, Registers
 from .requests import FIRST_OPNUM, arbiter_fields, check_apart
 from .runner import Runner, error_name
 from .tensor import Tensor, dequantize, fitting_exponent, quantize
+from .versions import Versions
 
 DEFAULT_MEMORY_BYTES = 1 << 20
 IDENTITY = REGISTERS["ID"].fields["value"].reset
@@ -35,9 +37,23 @@ SHORTEST_PIECE = 16
 
 #: The last descriptors of program memory: one for transfers by the device, one for whoever watches it (verify.py).
 TRANSFER_INDEX, WATCHER_INDEX = PROGRAM_DESCRIPTORS - 2, PROGRAM_DESCRIPTORS - 1
+#: Steps of an optimizer -> register and field that is 0 until somebody sets their rate.
+RATES = dict.fromkeys(("sgd", "momentum", "nesterov"), ("LEARNING_RATE", "mant")) | {"adam": ("ADAM_DECAY", "value")}
 
 
-class Device:
+def encode_rate(rate: float) -> tuple[int, int]:
+    """Return (mantissa, exponent), ``mantissa * 2**exponent``, of a rate from 0 to 65,536; what is too small is 0.
+
+    The exponent of 0 is the smallest one: a weight's exponent follows the largest step that the rate allows.
+    """
+    fraction, exponent = math.frexp(rate)
+    mantissa = round(fraction * 65536)
+    if mantissa == 65536:
+        mantissa, exponent = 32768, exponent + 1
+    return (mantissa, exponent - 16) if mantissa and exponent - 16 >= -128 else (0, -128)
+
+
+class Device(Versions):
     """One chip and its outside memory; a context manager.
 
     Parameters
@@ -90,10 +106,12 @@ class Device:
         self._programs: dict[Program, int] = {}
         self._program_end = 0
         self._prepared = self._constants = self._static_exponents = 0
-        self._group_open = self._rate_set = False
+        self._group_open = False
+        self._rates_set: set[str] = set()
         self._runner = Runner(self)
         self._running: Program | None = None  # by `start`
         self._apart: set[tuple[Program, Program]] = set()  # requests and programs that may run beside each other
+        self._snapshots = Counter()
         self._closed = False
         self.registers.set("SEED", seed & 0xFFFFFFFF)
         self.registers.set("OPNUM", 0)
@@ -130,8 +148,11 @@ class Device:
         ------
         TensorError
             They are not real, finite numbers of that shape, or do not fit the static exponent, or int16 if raw.
+        VersionError
+            It is a weight, and a snapshot holds the current version.
         """
         self._check_tensor(tensor)
+        self._check_unpinned(tensor)
         self._prepare()
         self._put(tensor, tensor.check(values))
 
@@ -190,7 +211,7 @@ class Device:
         Raises
         ------
         ProgramError
-            It holds an sgd step and nobody has set the learning rate; see `set_optimizer`.
+            It holds a step of an optimizer and nobody has set its rate; see `set_optimizer` and optimizers.py.
         DeviceError
             The chip refused or stopped it; the message names the descriptor, its tensors, the limit and the remedy.
             The current weights are unchanged and the device can be used further.
@@ -234,7 +255,7 @@ class Device:
         """Run a short program beside the one that was started, if any, and return when it has ended.
 
         `set_arbiter` says who goes first. Its random bits are of numbers of its own, so neither's results depend on the other,
-        but for the weight version in records, which is that of the moment.
+        but for the weights: it reads the version that is current at its start, to its end, whatever the program commits.
 
         Raises
         ------
@@ -297,7 +318,7 @@ class Device:
             self._runner.finish(piece, places[number % 2])
 
     def set_optimizer(self, learning_rate: float, momentum: float = 0.0) -> None:
-        """Set what sgd steps use from now on: ``m <- momentum m + g; w <- w - learning_rate m``.
+        """Set what `Program.sgd` uses from now on: ``m <- momentum m + g; w <- w - learning_rate m``.
 
         Parameters
         ----------
@@ -317,15 +338,10 @@ class Device:
         for name, value, high in (("learning_rate", learning_rate, 65536), ("momentum", momentum, 65535 / 65536)):
             if not isinstance(value, numbers.Real) or not 0 <= value <= high:
                 raise SettingsError(f"{name} is {value} and must be a number between 0 and {high}")
-        fraction, exponent = math.frexp(learning_rate)
-        mantissa = round(fraction * 65536)
-        if mantissa == 65536:
-            mantissa, exponent = 32768, exponent + 1
-        if exponent - 16 < -128:  # too small for the chip
-            mantissa = 0
-        self.registers.write("LEARNING_RATE", mant=mantissa, exp=exponent - 16 if mantissa else 0)
+        mantissa, exponent = encode_rate(learning_rate)
+        self.registers.write("LEARNING_RATE", mant=mantissa, exp=exponent)
         self.registers.set("MOMENTUM", round(momentum * 65536))
-        self._rate_set = True
+        self._rates_set.add("LEARNING_RATE")
 
     # what happened
 
@@ -346,11 +362,6 @@ class Device:
         """Values that were clamped to 16 bits so far."""
         return self.registers.value("SATURATIONS")
 
-    @property
-    def version(self) -> int:
-        """Version of the current weights."""
-        return self.registers.value("VERSION")
-
     def exponent_index(self, tensor: Tensor) -> int:
         """Return the physical exponent register that holds a tensor's exponent now."""
         self._check_tensor(tensor)
@@ -358,9 +369,7 @@ class Device:
             raise ProgramError(f"tensor {tensor} is raw and has no exponent register")
         if tensor.space == "absolute":
             return tensor.exponent
-        slot = self.registers.read("SLOT")["slot"]
-        if tensor.space == "next":
-            slot = (slot + 1) % tensor.slots
+        slot = self.registers.read("SLOT")["slot"] if tensor.space == "current" else self.registers.read("SLOTS")["next"]
         return ABSOLUTE_EXPONENTS + LOGICAL_EXPONENTS * slot + tensor.exponent
 
     def status(self) -> str:
@@ -369,7 +378,7 @@ class Device:
         errors = (f"{name} {error_name(read(register)['code'])} at descriptor {read(register)['pc']}"
                   for name, register in (("error", "ERROR"), ("error of the request", "REQUEST_ERROR")))
         lines = [f"status {read('STATUS')}  {'  '.join(errors)}",
-                 f"operation number {self.registers.value('OPNUM')}  weight version {self.version}  slot {read('SLOT')}",
+                 f"operation number {self.registers.value('OPNUM')}  weight version {self.version}  slots {read('SLOTS')}",
                  f"cycles {self.cycles}  array steps {self.registers.wide('MAC_STEPS')}  saturations {self.saturations}"]
         for unit in UNITS:
             counters = ", ".join(f"{what.lower().replace('_', ' ')} {self.registers.value(f'{unit.upper()}_{what}')}"
@@ -396,6 +405,8 @@ class Device:
         self._check_idle("no tensor or program can be moved")
         layout = self.layout
         if layout.group is not None and layout.group.placed and not self._group_open:
+            if layout.group.slots > (most := self.registers.read("BUILD")["slots"]):
+                raise CapacityError(f"the weight group has {layout.group.slots} slots and this chip was built for {most}")
             self._group_open = True
             self.registers.set("GROUP_BASE", layout.group.base)
             self.registers.set("GROUP_SIZE", layout.group.size)
@@ -429,17 +440,22 @@ class Device:
             raise ProgramError(f"program '{program.name}' was recorded for the layout of another device")
 
     def _check_rate(self, program: Program) -> None:
-        step = None if self._rate_set else next((op.label for op in program.operations if op.op == "momentum"), None)
-        if step is None:
-            return
-        if not self.registers.read("LEARNING_RATE")["mant"]:
-            raise ProgramError(f"program '{program.name}' would change no weight in '{step}': the learning rate was never set; "
-                               "call Device.set_optimizer(learning_rate, momentum) first")
-        self._rate_set = True  # by its register
+        for op in program.operations:
+            register, field = RATES.get(op.op, (None, None))
+            if register is None or register in self._rates_set:
+                continue
+            if not self.registers.read(register)[field]:
+                raise ProgramError(f"program '{program.name}' would change no weight in '{op.label}': the learning rate was never set; "
+                                   "call Device.set_optimizer(learning_rate, momentum), or apply(device) of an optimizer, first")
+            self._rates_set.add(register)
 
     def _check_open(self, refused: str) -> None:
         if self._closed:
             raise BackendError(f"{refused}: the device is closed; open a new one")
+
+    def _ready(self, refused: str) -> None:
+        self._check_idle(refused)
+        self._prepare()
 
     def _check_idle(self, refused: str) -> None:
         if self._running:

@@ -24,7 +24,9 @@ _REMEDIES = {
     "semaphore_overflow": "a semaphore was posted more than 255 times without a wait",
     "protected": "the descriptor on the chip writes words that the program was not granted, or the weight group by an absolute address; it "
                  "should write {results}: install the program anew",
-    "no_version": "no older version is kept: roll back at most (slots - 2) times after as many commits; a group of 2 slots keeps none",
+    "no_version": "no older version is kept, or an uncorrectable memory error was found in it: roll back at most (slots - 2) times after "
+                  "as many commits (a group of 2 slots keeps none); restore a slot that holds a version, see Device.versions",
+    "no_slot": "two slots must stay without a pin; unpin one, or make the weight group with more slots (3 for one pin, 4 for two)",
 }
 
 

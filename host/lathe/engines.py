@@ -31,7 +31,7 @@ class Actor:
     input_exponent : int
         Exponent of the int16 observations; int8 ones have 8 more.
     request : bool
-        Act by requests, beside whatever program was started; `net` must be a Sampler.
+        Act by requests, beside whatever program was started, even one that commits.
 
     Attributes
     ----------
@@ -240,7 +240,7 @@ class Learner:
     x, records : Block
         The minibatch in outside memory.
     rate_factor : float
-        What the learning rate is multiplied with: the chip divides the gradient by a power of two instead of the minibatch's size.
+        What the optimizer multiplies the gradient with: the chip divides it by a power of two instead of the minibatch's size.
     """
 
     def __init__(self, layout: Layout, net: MLP, settings: Settings, input_exponent: int):

@@ -44,6 +44,10 @@ class DeviceError(LatheError):
         self.code, self.index, self.label = code, index, label
 
 
+class VersionError(LatheError):
+    """A version of the weights that is not there, or cannot be kept."""
+
+
 class DeviceTimeout(LatheError):
     """A program did not end in time; the message holds the chip's state."""
 

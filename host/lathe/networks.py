@@ -7,6 +7,7 @@ import numpy as np
 
 from .allocator import Layout, WeightGroup
 from .errors import ProgramError, SettingsError
+from .optimizers import SGD, Optimizer
 from .products import TANH_EXPONENT, TANH_EXPONENT_INT8
 from .program import MAX_OUTPUTS, Program
 from .tensor import Tensor
@@ -27,16 +28,22 @@ def orthogonal(rng: np.random.Generator, rows: int, columns: int, gain: float) -
 
 @dataclass(frozen=True)
 class Layer:
-    """Weights of one layer and what the optimizer keeps for them, all in the weight group."""
+    """Weights of one layer and what the optimizer keeps for them, all in the weight group.
+
+    Attributes
+    ----------
+    weight, bias : Tensor
+    weight_momentum, bias_momentum : Tensor or None
+        What `Optimizer.moments` made.
+    copy8 : Tensor or None
+        int8 copy of `weight`, packed along columns, that every step makes.
+    """
 
     weight: Tensor
     bias: Tensor
-    weight_momentum: Tensor
-    bias_momentum: Tensor
-
-    @property
-    def tensors(self) -> tuple[Tensor, ...]:
-        return self.weight, self.bias, self.weight_momentum, self.bias_momentum
+    weight_momentum: Tensor | None
+    bias_momentum: Tensor | None
+    copy8: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -79,42 +86,54 @@ class MLP:
         Static exponent of weights and biases; first exponent of the momentum, which follows its data.
     slots : int
         Slots of the weight group.
+    optimizer : Optimizer, optional
+        What trains it, SGD with momentum unless given: it says what the weight group holds besides the weights.
+    int8_copies : bool
+        Let every step also round its weight matrix to int8, for a `CurrentSampler`.
     """
 
     observations = "int16"
 
     def __init__(self, layout: Layout, inputs: int, hidden: tuple[int, ...], actions: int, activation: str = "tanh",
-                 weight_exponent: int = -13, momentum_exponent: int = -16, slots: int = 3):
+                 weight_exponent: int = -13, momentum_exponent: int = -16, slots: int = 3, optimizer: Optimizer | None = None,
+                 int8_copies: bool = False):
         if activation not in ("tanh", "relu"):
             raise SettingsError(f"activation '{activation}' is none of: tanh, relu")
         if not 1 <= actions <= MAX_OUTPUTS - 1:
             raise SettingsError(f"{actions} actions: the policy unit takes 1 to {MAX_OUTPUTS - 1} (and one value)")
         self.layout, self.activation = layout, activation
+        self.optimizer = optimizer or SGD(momentum=0.9)
         self.inputs, self.outputs = inputs, actions + 1
         self.sizes = (inputs, *hidden, self.outputs)
         self.group = WeightGroup(layout, slots)
         self.layers = []
         for number, (rows, columns) in enumerate(zip(self.sizes, self.sizes[1:], strict=False), 1):
-            self.layers.append(Layer(
-                self.group.tensor(f"W{number}", rows, columns, weight_exponent, static=True),
-                self.group.tensor(f"b{number}", 1, columns, weight_exponent, static=True),
-                self.group.tensor(f"mW{number}", rows, columns, momentum_exponent),
-                self.group.tensor(f"mb{number}", 1, columns, momentum_exponent)))
+            weight = self.group.tensor(f"W{number}", rows, columns, weight_exponent, static=True)
+            bias = self.group.tensor(f"b{number}", 1, columns, weight_exponent, static=True)
+            moments = [self.optimizer.moments(self.group, f"m{tensor.name}", tensor, momentum_exponent) for tensor in (weight, bias)]
+            copy8 = self._copy8(weight) if int8_copies else None
+            self.layers.append(Layer(weight, bias, *moments, copy8))
         self.group.place()
+
+    def _copy8(self, weight: Tensor) -> Tensor:
+        return self.group.tensor(f"{weight.name}.int8", *weight.shape, weight.initial + 8, dtype="int8", packed="columns")
 
     def initial_values(self, rng: np.random.Generator, hidden_gain: float = 2**0.5, policy_gain: float = 0.01,
                        value_gain: float = 1.0) -> dict[Tensor, np.ndarray]:
-        """Return first values of every tensor of the group: orthogonal weights, zero biases and momentum."""
+        """Return first values of every tensor of the group: orthogonal weights, zero biases, the optimizer's own."""
         values = {}
         for number, layer in enumerate(self.layers, 1):
-            for tensor in layer.tensors:
-                values[tensor] = np.zeros(tensor.shape)
+            values[layer.bias] = np.zeros(layer.bias.shape)
+            for moments in (layer.weight_momentum, layer.bias_momentum):
+                values |= self.optimizer.initial(moments) if moments else {}
             rows, columns = layer.weight.shape
             if number < len(self.layers):
                 values[layer.weight] = orthogonal(rng, rows, columns, hidden_gain)
             else:
                 values[layer.weight] = np.hstack([orthogonal(rng, rows, columns - 1, policy_gain),
                                                   orthogonal(rng, rows, 1, value_gain)])
+            if layer.copy8:
+                values[layer.copy8] = values[layer.weight]
         return values
 
     def activations(self, batch: int, prefix: str, input_exponent: int) -> Activations:
@@ -159,7 +178,7 @@ class MLP:
         ----------
         update : bool
             Also record every tensor's step into the next slot, as soon as its gradient is there, so that the update unit
-            works while the array goes on to the layer below. The caller commits.
+            works while the array goes on to the layer below. The caller commits, and calls the optimizer's `apply` before runs.
         stochastic : bool
             Round weights and momentum stochastically.
         """
@@ -172,8 +191,9 @@ class MLP:
                 program.matmul(dy, layer.weight, grads.outputs[index - 1], trans_b=True, derivative=self.activation, y=x)
             program.matmul(x, dy, grads.weights[index], trans_a=True, colsum=grads.biases[index])
             if update:
-                program.sgd(layer.weight, grads.weights[index], layer.weight_momentum, stochastic)
-                program.sgd(layer.bias, grads.biases[index], layer.bias_momentum, stochastic)
+                step = self.optimizer.record
+                step(program, layer.weight, grads.weights[index], layer.weight_momentum, stochastic, layer.copy8)
+                step(program, layer.bias, grads.biases[index], layer.bias_momentum, stochastic)
 
 
 class Sampler:
@@ -192,9 +212,7 @@ class Sampler:
     """
 
     def __init__(self, net: MLP, observations: str = "int16"):
-        if observations not in ("int8", "int16"):
-            raise SettingsError(f"observations '{observations}' are none of: int8, int16")
-        self.net, self.observations, make = net, observations, net.layout.tensor
+        self.net, self.observations, make = net, _checked(observations), net.layout.tensor
         self.weights = [make(f"{w.name}.int8", w.columns, w.rows, w.initial + 8, dtype="int8") for w, _ in self._pairs()[self._wide:]]
         if self._wide:
             first = net.layers[0].weight
@@ -244,6 +262,40 @@ class Sampler:
         """Record all layers with the weights last published."""
         x = acts.x
         for weight, bias, out in zip(self.weights, self.biases, acts.outputs, strict=True):
-            program.matmul(x, weight, out, trans_b=bool(weight.packed), bias=bias,
+            program.matmul(x, weight, out, trans_b=weight.packed == "rows", bias=bias,
                            activation="none" if out is acts.y else self.net.activation)
             x = out
+
+
+class CurrentSampler(Sampler):
+    """The network with the int8 copies that its own updates make, to act with: always the current version, never published.
+
+    Parameters
+    ----------
+    net : MLP
+        Made with `int8_copies`.
+    observations : str
+        As of `Sampler`.
+
+    Raises
+    ------
+    SettingsError
+        The network keeps no int8 copies.
+    """
+
+    def __init__(self, net: MLP, observations: str = "int16"):
+        if any(layer.copy8 is None for layer in net.layers):
+            raise SettingsError("a CurrentSampler acts with int8 copies that updates make; make the network with int8_copies=True")
+        self.net, self.observations = net, _checked(observations)
+        self.weights = [layer.weight if number < self._wide else layer.copy8 for number, layer in enumerate(net.layers)]
+        self.biases = [layer.bias for layer in net.layers]
+
+    def publish(self, program: Program, slot: Tensor | None = None) -> None:
+        """Refused: a commit publishes."""
+        raise ProgramError("a CurrentSampler has nothing to publish: its weights are current with each commit")
+
+
+def _checked(observations: str) -> str:
+    if observations not in ("int8", "int16"):
+        raise SettingsError(f"observations '{observations}' are none of: int8, int16")
+    return observations

@@ -45,8 +45,8 @@ class Trainer(Training):
         A sampler that is the learner has recorded them. For another one the learner evaluates the samples, and their ratios,
         learner over sampler, go through the correction once, for the statistics alone.
         """
-        rollout = self.rollout
-        if self.publication is None:
+        s, rollout = self.settings, self.rollout
+        if s.sampler == "learner":
             self.old_logp, self.values = rollout.records[..., LOGP], rollout.records[..., VALUE]
             return
         sampled = rollout.records.reshape(-1, rollout.records.shape[2])

@@ -19,6 +19,7 @@ from .products import Product
 from .registers import PROGRAM_DESCRIPTORS
 from .requests import check_operation
 from .tensor import Tensor
+from .updates import WeightStep
 
 MAX_OUTPUTS = 64
 
@@ -33,8 +34,8 @@ class Program:
     layout : Layout
         Where the tensors lie: the `layout` of the device that is to run it.
     request : bool
-        Record it for `Device.request`, which runs it beside another program: operation by operation, without update, `measure`,
-        `scan` and tensors of the weight group.
+        Record it for `Device.request`, which runs it beside another program: operation by operation, without update, `measure`
+        and `scan`. Of the weight group it can only read the current weights, those of its start.
 
     No operation may write its result over one of its own operands, not even in part: which of the two the chip would read
     depends on its timing. Every method refuses that; only `evaluate` and `scan` may work in place.
@@ -260,26 +261,50 @@ class Program:
 
     # update
 
-    def sgd(self, w: Tensor, gradient: Tensor, momentum: Tensor, stochastic: bool = True, label: str | None = None) -> None:
-        """Record ``m' = momentum m + g; w' = w - learning_rate m'`` into the next slot; all of w's shape."""
-        label = label or f"{w.name}' = sgd({w.name}, {gradient.name}, {momentum.name})"
-        for tensor in (gradient, momentum):
-            if tensor.shape != w.shape:
-                raise ProgramError(f"'{label}': tensor {tensor} should be {w.rows} x {w.columns} like {w}")
-        for tensor in (w, momentum):
-            if tensor.space != "current":
-                raise ProgramError(f"'{label}': tensor {tensor} is not in the weight group; make it with WeightGroup.tensor")
-        for tensor in (w, gradient, momentum):
-            if not tensor.contiguous:
-                raise ProgramError(f"'{label}': rows of tensor {tensor} are not contiguous")
-            if tensor.packed:
-                raise ProgramError(f"'{label}': tensor {tensor} is int8; an update takes int16")
-        op = self._operation(label, "update", "momentum", {0: w, 1: gradient, 2: w.next, 3: momentum, 4: momentum.next},
-                             results=(2, 4))
-        for operand in range(5):
-            op.fields.pop(f"t{operand}_stride")  # one row
-        op.fields |= {"stochastic": int(stochastic), "m": 1, "n": w.words}
-        op.words = 10 * w.words
+    def sgd(self, w: Tensor, gradient: Tensor, momentum: Tensor | None = None, stochastic: bool = True, label: str | None = None, *,
+            nesterov: bool = False, copy8: Tensor | None = None) -> None:
+        """Record ``w' = w - learning_rate d`` into the next slot; `optimizers.SGD` sets the rates.
+
+        Parameters
+        ----------
+        w, gradient : Tensor
+            Of one shape; `w` in the weight group.
+        momentum : Tensor, optional
+            Of the weight group and w's shape: ``m' = momentum m + g`` goes into the next slot too, and ``d = m'``; else ``d = g``.
+        stochastic : bool
+            Round the results stochastically instead of half to even.
+        nesterov : bool
+            ``d = momentum m' + g``.
+        copy8 : Tensor, optional
+            int8 of w's shape, packed along columns, in the weight group or not: w' is also rounded into it, half to even. A
+            product takes it as its right operand.
+        """
+        if nesterov and momentum is None:
+            raise ProgramError(f"'{label or w.name}': nesterov needs momentum; pass the tensor that holds it")
+        op = "sgd" if momentum is None else "nesterov" if nesterov else "momentum"
+        self._step(WeightStep(op, w, gradient, momentum, copy8), stochastic, label)
+
+    def adam(self, w: Tensor, gradient: Tensor, moments: Tensor, stochastic: bool = True, label: str | None = None, *,
+             copy8: Tensor | None = None) -> None:
+        """Record a step of Adam or AdamW into the next slot; `optimizers.Adam` sets the rates before each run.
+
+        Parameters
+        ----------
+        w, gradient, stochastic, copy8
+            As of `sgd`.
+        moments : Tensor
+            What `WeightGroup.moments` makes: both moments of w.
+        """
+        self._step(WeightStep("adam", w, gradient, moments, copy8), stochastic, label)
+
+    def _step(self, step: WeightStep, stochastic: bool, label: str | None) -> None:
+        label = label or step.label
+        step.check(label)
+        op = self._operation(label, "update", step.op, step.operands, results=(2, 4, 5))
+        for operand in step.operands:
+            op.fields.pop(f"t{operand}_stride", None)  # rows follow each other
+        op.fields |= step.fields() | {"stochastic": int(stochastic)}
+        op.words = 10 * step.w.words
 
     def commit(self, label: str = "commit", *, partial: bool = False) -> None:
         """Record the switch to the weights just written, as one step for everyone who reads them.
@@ -305,8 +330,14 @@ class Program:
         self._operation(label, "update", "commit", {}).writes.append(POINTER)
 
     def rollback(self, label: str = "rollback") -> None:
-        """Record the return to the version before the current one."""
+        """Record the return to the version from which the current one was made."""
         self._operation(label, "update", "rollback", {}).writes.append(POINTER)
+
+    def restore(self, slot: int, label: str | None = None) -> None:
+        """Record the return to the version in a slot of the weight group (`Device.versions`)."""
+        op = self._operation(label or f"restore slot {slot}", "update", "restore", {})
+        op.fields["k"] = slot
+        op.writes.append(POINTER)
 
     def _unwritten(self) -> list[Tensor]:
         """Return the tensors of the weight group whose next version is not complete at this point of the program."""

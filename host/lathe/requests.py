@@ -22,22 +22,22 @@ def check_operation(op: Operation) -> None:
     Raises
     ------
     ProgramError
-        It is none of gemm, sample, evaluate, loss, load and store, or touches the weight group.
+        It is none of gemm, sample, evaluate, loss, load and store, or writes into the weight group or reads its next slot.
     """
     if op.op == "raw":
         return
     if op.op not in _OPERATIONS.get(op.unit, ()):
         raise ProgramError(f"'{op.label}': a request has no {op.unit} {op.op}; record it in a program of its own, without request=True")
-    for tensor in op.operands.values():
-        if tensor.space != "absolute":
-            raise ProgramError(f"'{op.label}': tensor {tensor} lies in the weight group, which a program may change while the request "
-                               "runs; let it use a copy outside the group, such as a Sampler's")
+    for number, tensor in op.operands.items():
+        if tensor.space == "next" or (tensor.space == "current" and number in op.results):
+            raise ProgramError(f"'{op.label}': tensor {tensor} lies in the {tensor.space} slot of the weight group; of the group a request "
+                               "can only read the current weights, let it write a tensor outside the group")
 
 
 def check_apart(request, program) -> None:
     """Refuse a request that touches words or exponent registers that a program beside it writes, or the reverse.
 
-    Outside memory is not compared, and weight versions in records are allowed to depend on when the request runs.
+    Outside memory is not compared. The request may read the current weights that the program replaces: it holds those of its start.
 
     Parameters
     ----------

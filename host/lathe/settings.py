@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, fields
 from .advantages import Advantages
 from .corrections import CORRECTIONS, Correction, correction, parameters
 from .errors import SettingsError
+from .optimizers import OPTIMIZERS, Optimizer
 
 #: How a rollout is learned from.
 ALGORITHMS = ("ppo", "vtrace")
 #: Who may act.
-SAMPLERS = ("learner", "int8")
+SAMPLERS = ("learner", "int8", "int8_current")
 #: Parameter of a correction -> the setting that holds it.
 CORRECTION_SETTINGS = {"clip": "clip", "clip_high": "clip_high", "c": "dual_clip", "cap": "cap", "lo": "ratio_low", "hi": "ratio_high",
                        "threshold": "threshold"}
@@ -63,7 +64,8 @@ class Settings:
     ratio_high: float | None = _setting(None, "the same: largest ratio (2, 2, 2, 1 / smallest, 5)")
     threshold: float | None = _setting(None, "reject_k1, reject_k2, reject_k3: largest k")
     # two policies
-    sampler: str = _setting("learner", "who acts: the learner itself, or an int8 copy of its network: " + ", ".join(SAMPLERS))
+    sampler: str = _setting("learner", "who acts: the learner itself, an int8 copy of its network, or the int8 copy that every update "
+                                        "makes: " + ", ".join(SAMPLERS))
     sampler_observations: str = _setting("int16", "operands of the int8 sampler's first layer: int16 or int8")
     publication_lag: int = _setting(0, "iterations that published weights wait before the int8 sampler acts with them")
     evaluate_every: int = _setting(0, "iterations between evaluations of the learner itself; 0: none")
@@ -72,10 +74,16 @@ class Settings:
     value_weight: float = _setting(0.5, "weight of the value loss")
     reward_scale: float = _setting(0.05, "factor on rewards before advantages")
     normalize: bool = _setting(False, "normalize observations by their running mean and deviation")
-    # SGD with momentum
-    learning_rate: float = _setting(0.05, "learning rate at the start")
+    # the optimizer
+    optimizer: str = _setting("sgd", "how weights follow gradients: " + ", ".join(OPTIMIZERS))
+    learning_rate: float | None = _setting(None, "learning rate at the start (sgd 0.05; adam, adamw 0.003)")
     anneal_steps: int = _setting(150_000, "environment steps in which the learning rate falls linearly to 0")
-    momentum: float = _setting(0.9, "momentum: m <- momentum m + g; w <- w - learning_rate m")
+    momentum: float = _setting(0.9, "sgd: m <- momentum m + g; w <- w - learning_rate m; 0: none is kept")
+    nesterov: bool = _setting(False, "sgd: w <- w - learning_rate (g + momentum m)")
+    beta1: float = _setting(0.9, "adam, adamw: decay of the mean gradient")
+    beta2: float = _setting(0.999, "adam, adamw: decay of the mean squared gradient")
+    adam_eps: float = _setting(1e-8, "adam, adamw: what is added to the root of the mean squared gradient")
+    weight_decay: float | None = _setting(None, "adamw: weight decay (0.01)")
     stochastic: bool = _setting(True, "round weights and momentum stochastically")
     warmup: int = _setting(8, "runs of the update without commit at the start, by which delayed scaling finds its exponents")
 
@@ -91,7 +99,7 @@ class Settings:
                 raise SettingsError(f"{name} is {getattr(self, name)} and must be at least 1")
         for name, low, high in (("gamma", 0, 1), ("gae_lambda", 0, 1), ("clip", 0, 0.999), ("entropy", 0, 3.99),
                                 ("value_weight", 0, 3.99), ("momentum", 0, 65535 / 65536), ("seed", 0, 2**32 - 1),
-                                ("warmup", 0, 1000), ("weight_exponent", -30, 0), ("learning_rate", 0, 1000)):
+                                ("warmup", 0, 1000), ("weight_exponent", -30, 0), ("initial_rate", 0, 1000)):
             if not low <= getattr(self, name) <= high:
                 raise SettingsError(f"{name} is {getattr(self, name)} and must lie between {low} and {high}")
         if any(width < 1 for width in self.hidden):
@@ -99,12 +107,18 @@ class Settings:
         self._check_algorithm()
         self._check_sampler()
         self.made_correction()
+        self.made_optimizer()
         samples = self.environments * self.rollout
         if self.steps < samples:
             raise SettingsError(f"steps is {self.steps}, fewer than one rollout of environments x rollout = {samples}")
         if samples % self.minibatch:
             raise SettingsError(f"a rollout has environments x rollout = {samples} samples, which minibatch = {self.minibatch} "
                                 "does not divide; choose a divisor")
+
+    @property
+    def initial_rate(self) -> float:
+        """The learning rate at the start."""
+        return (0.05 if self.optimizer == "sgd" else 0.003) if self.learning_rate is None else self.learning_rate
 
     @property
     def sampler_rows(self) -> int:
@@ -142,9 +156,24 @@ class Settings:
         for name in ("publication_lag", "evaluate_every", "environment_workers", "inference_timeout"):
             if getattr(self, name) < 0:
                 raise SettingsError(f"{name} is {getattr(self, name)} and must be at least 0")
-        if self.publication_lag and self.sampler == "learner":
-            raise SettingsError(f"publication_lag is {self.publication_lag}, but the learner always acts with its current weights; "
-                                "set sampler to int8")
+        if self.publication_lag and self.sampler != "int8":
+            who = "the learner" if self.sampler == "learner" else f"sampler '{self.sampler}'"
+            raise SettingsError(f"publication_lag is {self.publication_lag}, but {who} always acts with its current weights; set sampler "
+                                "to int8")
+
+    def made_optimizer(self) -> Optimizer:
+        """Return the optimizer of these settings; SettingsError if there is none."""
+        if self.optimizer not in OPTIMIZERS:
+            raise SettingsError(f"optimizer '{self.optimizer}' is none of: {', '.join(OPTIMIZERS)}")
+        if self.nesterov and self.optimizer != "sgd":
+            raise SettingsError(f"nesterov is set, but optimizer '{self.optimizer}' does not take it; set optimizer to sgd")
+        if self.weight_decay is not None and self.optimizer != "adamw":
+            raise SettingsError(f"weight_decay is {self.weight_decay}, but optimizer '{self.optimizer}' does not take it; set optimizer to "
+                                "adamw")
+        if self.optimizer == "sgd":
+            return OPTIMIZERS["sgd"](self.initial_rate, self.momentum, nesterov=self.nesterov)
+        decay = {} if self.weight_decay is None else {"weight_decay": self.weight_decay}
+        return OPTIMIZERS[self.optimizer](self.initial_rate, (self.beta1, self.beta2), self.adam_eps, **decay)
 
     def made_correction(self) -> Correction:
         """Return the correction of these settings; SettingsError if there is none."""

@@ -21,7 +21,7 @@ from .environments import ObservationEncoder, make_environments
 from .errors import SettingsError
 from .evaluation import Evaluation
 from .metrics import Progress, RatioMetrics
-from .networks import MLP, Sampler
+from .networks import MLP, CurrentSampler, Sampler
 from .program import Program
 from .records import EVALUATED_VALUE, SAMPLED_VERSION, VALUE, as_values
 from .rollout import AsynchronousRollout, Rollout
@@ -43,6 +43,8 @@ class Training(ABC):
         What is trained on, and every finished episode.
     history : list of Progress
         One entry an iteration.
+    optimizer : Optimizer
+        Its learning rate follows the settings, its step the updates.
     """
 
     algorithm: str  #: its name in the settings
@@ -60,6 +62,7 @@ class Training(ABC):
             self.encoder = ObservationEncoder(self.envs.single_observation_space, s.normalize)
             self.device = Device(backend or s.backend, s.lanes, s.banks, s.memory_bytes, s.seed)
             self.rng = np.random.default_rng(s.seed)
+            self.optimizer = s.made_optimizer()
             self._record_programs()
             self._configure()
             self._start()
@@ -86,11 +89,12 @@ class Training(ABC):
     def _record_programs(self) -> None:
         s, layout, exponent = self.settings, self.device.layout, self.encoder.exponent
         self.net = net = MLP(layout, self.encoder.width, s.hidden, int(self.envs.single_action_space.n), s.activation,
-                             s.weight_exponent, slots=s.slots)
-        sampler = Sampler(net, s.sampler_observations) if s.sampler == "int8" else None
+                             s.weight_exponent, slots=s.slots, optimizer=self.optimizer, int8_copies=s.sampler == "int8_current")
+        samplers = {"int8": Sampler, "int8_current": CurrentSampler}
+        sampler = samplers[s.sampler](net, s.sampler_observations) if s.sampler in samplers else None
         self.actor = Actor(layout, sampler or net, s.sampler_rows, "rollout", exponent)
         self.learner = Learner(layout, net, s, exponent)
-        self.publication = Publication(layout, [sampler], s.publication_lag) if sampler else None
+        self.publication = Publication(layout, [sampler], s.publication_lag) if s.sampler == "int8" else None
         if s.evaluate_every:
             self.evaluation = Evaluation(self.device, net, self.encoder, s)
 
@@ -102,7 +106,6 @@ class Training(ABC):
 
     def _configure(self) -> None:
         s, registers = self.settings, self.device.registers
-        self._set_learning_rate(s.learning_rate)
         self.correction = s.made_correction()
         self.correction.write(registers)
         registers.set("ENTROPY_COEF", round(s.entropy * 65536))
@@ -113,9 +116,6 @@ class Training(ABC):
             self.device.install(program)
         if self.publication:
             self.publication.start(self.device)
-
-    def _set_learning_rate(self, rate: float) -> None:
-        self.device.set_optimizer(rate * self.learner.rate_factor, self.settings.momentum)
 
     # ---- what the host does
 
@@ -168,6 +168,7 @@ class Training(ABC):
 
     def warm_up(self) -> None:
         """Run the update a few times without commit, so that no tensor's first write meets an exponent that was a guess."""
+        self.optimizer.apply(self.device, self.learner.rate_factor, step=1)
         for _ in range(self.settings.warmup):
             self.device.run(self.learner.warmup)
             self._count(self.learner.warmup)
@@ -176,14 +177,14 @@ class Training(ABC):
     def iteration(self, max_updates: int | None = None) -> Progress:
         """Collect a rollout, update on it, and return the new state; ends early after `max_updates` updates in total."""
         s, p = self.settings, self.progress
-        p.learning_rate = s.learning_rate * max(0.0, 1.0 - p.env_steps / s.anneal_steps)
+        p.learning_rate = self.optimizer.lr = s.initial_rate * max(0.0, 1.0 - p.env_steps / s.anneal_steps)
         self.rollout.collect()
         p.env_steps = self.rollout.env_steps
-        self._set_learning_rate(p.learning_rate)
         for _ in self.minibatches():
             if p.updates == 0:
                 self.warm_up()
                 self.device.clear_statistics()
+            self.optimizer.apply(self.device, self.learner.rate_factor)
             self.device.run(self.learner.update)
             self._count(self.learner.update)
             p.updates += 1

@@ -126,5 +126,5 @@ class Trainer(Training):
 
     def _note(self) -> None:
         super()._note()
-        if self.publication:
+        if self.settings.sampler != "learner":
             self.progress.mismatch = self.progress.ratio  # the lane of V-trace's correction is learner over sampler

@@ -6,7 +6,8 @@ module lathe_csr
   import lathe_ctrl_pkg::*;
 #(
   parameter int unsigned Lanes = 8,
-  parameter int unsigned Banks = 8
+  parameter int unsigned Banks = 8,
+  parameter int unsigned Slots = 4
 ) (
   input  logic           clk_i,
   input  logic           rst_ni,
@@ -48,6 +49,11 @@ module lathe_csr
   output logic [4:0]     arbiter_slice_o,
   output group_t         group_o,
   output grants_t        grants_o,
+  output logic           move_valid_o,        // pulse: the host moves between versions; never while a program runs
+  output logic [4:0]     move_op_o,           // steady from the pulse on
+  output logic [1:0]     move_slot_o,
+  input  logic           move_done_i,         // pulse, with move_error_i; not that of a program's move
+  input  lathe_desc_pkg::error_e move_error_i,
   output policy_cfg_t    policy_cfg_o,
   output update_cfg_t    update_cfg_o,
 
@@ -61,9 +67,8 @@ module lathe_csr
   input  logic           request_done_i,
   input  logic           request_error_i,
   input  report_t        request_report_i,
-  input  logic [31:0]    version_i,
-  input  logic [1:0]     slot_i,
-  input  logic [1:0]     kept_i,
+  input  weights_t       weights_i,
+  input  logic [15:0]    policy_version_i,    // for a command of the policy unit that would start now
   input  logic [31:0]    saturations_i,
   output logic           count_valid_o,       // one of the counters, held until ready
   input  logic           count_ready_i,
@@ -143,7 +148,7 @@ module lathe_csr
                           veto_below: out.RATIO_MODE.veto_below.value, veto_above: out.RATIO_MODE.veto_above.value,
                           veto_lo: out.VETO_BOUNDS.lo.value, veto_hi: out.VETO_BOUNDS.hi.value,
                           entropy_coef: out.ENTROPY_COEF.value.value, value_coef: out.VALUE_COEF.value.value,
-                          version: version_i[15:0],
+                          version: policy_version_i,
                           scan: '{delta_weight: out.SCAN_MODE.delta_weight.value, trace_weight: out.SCAN_MODE.trace_weight.value,
                                   trace_next: out.SCAN_MODE.trace_next.value, td_advantage: out.SCAN_MODE.td_advantage.value,
                                   gamma: out.SCAN_GAMMA.value.value, decay: out.SCAN_DECAY.value.value,
@@ -183,7 +188,8 @@ module lathe_csr
   end
   assign irq_o = irq_q && !started_i && !requested_i;  // down in the cycle in which the host learns that its start was taken
   assign in.BUILD.lanes.next = 8'(Lanes);
-  assign in.BUILD.log2_banks.next = 8'($clog2(Banks));
+  assign in.BUILD.log2_banks.next = 4'($clog2(Banks));
+  assign in.BUILD.slots.next = 4'(Slots);
   assign in.STATUS.busy.next = busy_i;
   assign in.STATUS.done.hwset = done_i;
   assign in.STATUS.done.hwclr = started_i;
@@ -206,9 +212,27 @@ module lathe_csr
   assign in.REQUEST_ERROR.code.we = request_error_i || requested_i;
   assign in.REQUEST_ERROR.unit.we = request_error_i || requested_i;
   assign in.REQUEST_ERROR.pc.we = request_error_i || requested_i;
-  assign in.VERSION.value.next = version_i;
-  assign in.SLOT.slot.next = slot_i;
-  assign in.SLOT.kept.next = kept_i;
+
+  // ---- Versions ----
+  lathe_desc_pkg::error_e move_error_q;
+  always_ff @(posedge clk_i) begin
+    move_valid_o <= rst_ni && out.WEIGHTS.op.swmod && !busy_i;
+    if (!rst_ni) move_error_q <= lathe_desc_pkg::ErrNone;
+    else if (move_done_i) move_error_q <= move_error_i;
+  end
+  assign move_op_o = (out.WEIGHTS.op.value == lathe_desc_pkg::UpdateCommit) ? '1 : out.WEIGHTS.op.value;  // a program's alone
+  assign move_slot_o = out.WEIGHTS.slot.value;
+  assign in.WEIGHTS.error.next = move_error_q;
+  assign in.VERSION.value.next = weights_i.version;
+  assign in.SLOT.slot.next = weights_i.slot;
+  assign in.SLOTS.valid.next = weights_i.valid;
+  assign in.SLOTS.pinned.next = weights_i.pinned;
+  assign in.SLOTS.bad.next = weights_i.bad;
+  assign in.SLOTS.next.next = weights_i.next;
+  assign in.VERSIONS_0.value.next = weights_i.versions[0];
+  assign in.VERSIONS_1.value.next = weights_i.versions[1];
+  assign in.VERSIONS_2.value.next = weights_i.versions[2];
+  assign in.VERSIONS_3.value.next = weights_i.versions[3];
 
   // ---- Counters ----
   assign in.SATURATIONS.value.next = saturations_i;

@@ -8,7 +8,8 @@ module lathe_ctrl
   import lathe_desc_pkg::ArbCommand;
 #(
   parameter int unsigned Lanes = 8,
-  parameter int unsigned Banks = 8
+  parameter int unsigned Banks = 8,
+  parameter int unsigned Slots = 4  // of the weight group, at most
 ) (
   input  logic                 clk_i,
   input  logic                 rst_ni,
@@ -49,9 +50,13 @@ module lathe_ctrl
   input  policy_stats_t        policy_stats_i,
   output logic                 stats_clear_o,
   output update_cfg_t          update_cfg_o,
-  input  logic                 commit_i,
-  input  logic                 rollback_i,
-  output logic                 rollback_ok_o,
+  input  logic                 move_valid_i,  // of the update unit: see lathe_weights
+  input  logic [4:0]           move_op_i,
+  input  logic [1:0]           move_slot_i,
+  output logic                 move_done_o,
+  output lathe_desc_pkg::error_e move_error_o,
+  input  logic                 fault_valid_i,  // pulse: an uncorrectable error was found at that address
+  input  logic [AddrW-1:0]     fault_addr_i,
 
   output unit_trace_t [NumUnits-1:0] trace_o
 );
@@ -64,13 +69,17 @@ module lathe_ctrl
   report_t        request_report;
   arbitration_e   arbiter_policy;
   logic [4:0]     arbiter_slice;
-  logic [31:0]    seed, opnum, version;
-  logic [1:0]     slot_current, slot_next, kept;
-  logic [15:0]    base_current, base_next, group_size;
+  logic [31:0]    seed, opnum;
   group_t         group;
   grants_t        grants;
   logic [15:0]    group_first;
   logic [16:0]    group_end;
+  weights_t       weights;
+  logic           host_move_valid;
+  logic [4:0]     host_move_op;
+  logic [1:0]     host_move_slot;
+  logic [15:0]    base_current, base_next, base_held, group_size, version_held, policy_version;
+  logic [1:0]     slot_held;
   report_t        report;
   logic           counting, count_valid, count_ready;
   logic [4:0]     count_index;
@@ -83,7 +92,8 @@ module lathe_ctrl
 
   lathe_csr #(
     .Lanes(Lanes),
-    .Banks(Banks)
+    .Banks(Banks),
+    .Slots(Slots)
   ) u_csr (
     .clk_i,
     .rst_ni,
@@ -123,6 +133,11 @@ module lathe_ctrl
     .arbiter_slice_o(arbiter_slice),
     .group_o(group),
     .grants_o(grants),
+    .move_valid_o(host_move_valid),
+    .move_op_o(host_move_op),
+    .move_slot_o(host_move_slot),
+    .move_done_i(move_done_o && !busy),
+    .move_error_i(move_error_o),
     .policy_cfg_o,
     .update_cfg_o,
     .started_i(start),
@@ -135,9 +150,8 @@ module lathe_ctrl
     .request_done_i(request_done),
     .request_error_i(request_error),
     .request_report_i(request_report),
-    .version_i(version),
-    .slot_i(slot_current),
-    .kept_i(kept),
+    .weights_i(weights),
+    .policy_version_i(policy_version),
     .saturations_i(saturations_sum),
     .count_valid_o(count_valid),
     .count_ready_i(count_ready),
@@ -340,7 +354,15 @@ module lathe_ctrl
   info_t                start_info, finish_info;
 
   assign cmd_o = {NumUnits{cmd}};
-  assign rollback_ok_o = kept != 2'd0;
+
+  // `current` is for a request the slot that it holds.
+  logic        of_request;
+  logic [15:0] base_read;
+  assign of_request = queue == QueueW'(RequestQueue);
+  always_ff @(posedge clk_i) begin
+    base_read <= of_request ? base_held : base_current;
+    policy_version <= of_request ? version_held : weights.version[15:0];
+  end
 
   lathe_semaphores u_semaphores (
     .clk_i(clk),
@@ -387,10 +409,10 @@ module lathe_ctrl
     .check_o(check),
     .conflict_i(conflict),
     .unblock_i(finish || retired),
-    .base_current_i(base_current),
+    .base_current_i(base_read),
     .base_next_i(base_next),
-    .slot_current_i(slot_current),
-    .slot_next_i(slot_next),
+    .slot_current_i(of_request ? slot_held : weights.slot),
+    .slot_next_i(weights.next),
     .exponents_ready_i(exponents_ready),
     .lookup_o(lookup),
     .source_o(source_index),
@@ -477,26 +499,35 @@ module lathe_ctrl
     .host_rdata_o(host_exp_rdata)
   );
 
-  lathe_weights u_weights (
+  lathe_weights #(
+    .Slots(Slots)
+  ) u_weights (
     .clk_i,
+    .rst_ni,
     .por_ni,
     .init_i(group_init),
-    .init_base_i(group.base),
-    .init_size_i(group.size),
-    .init_slots_i(group.slots),
-    .init_version_i(group.version),
-    .commit_i,
-    .rollback_i,
+    .init_group_i(group),
+    .move_valid_i(move_valid_i || host_move_valid),
+    .move_op_i(busy ? move_op_i : host_move_op),
+    .move_slot_i(busy ? move_slot_i : host_move_slot),
+    .move_done_o,
+    .move_error_o,
+    .request_start_i(request_start),
+    .request_busy_i(request_busy),
+    .fault_valid_i,
+    .fault_addr_i,
     .base_current_o(base_current),
     .base_next_o(base_next),
+    .base_held_o(base_held),
     .size_o(group_size),
-    .slot_current_o(slot_current),
-    .slot_next_o(slot_next),
-    .version_o(version),
-    .kept_o(kept)
+    .slot_held_o(slot_held),
+    .version_held_o(version_held),
+    .weights_o(weights)
   );
 
-  lathe_group_extent u_group_extent (
+  lathe_group_extent #(
+    .Slots(Slots)
+  ) u_group_extent (
     .clk_i,
     .por_ni,
     .init_i(group_init),

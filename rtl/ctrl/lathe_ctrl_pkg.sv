@@ -71,6 +71,17 @@ package lathe_ctrl_pkg;
     window_t [1:0] request_windows;
     window_t [3:0] windows;
   } grants_t;
+  // Slots of the weight group as they stand.
+  localparam int unsigned MaxSlots = 4;
+  typedef struct packed {
+    logic [31:0]               version;   // of the current slot
+    logic [1:0]                slot;      // current
+    logic [1:0]                next;
+    logic [MaxSlots-1:0]       valid;
+    logic [MaxSlots-1:0]       pinned;
+    logic [MaxSlots-1:0]       bad;
+    logic [MaxSlots-1:0][31:0] versions;
+  } weights_t;
 
   function automatic operand_t unresolved(logic [AddrW-1:0] addr, logic [AddrW-1:0] stride, logic [1:0] space,
                                           logic [5:0] exp);

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Update unit (numerics.md, section 9): reads weights, gradient and momentum, writes new weights and momentum, `Lanes`
-// elements per cycle; COMMIT and ROLLBACK are pulses to lathe_weights. Never writes what it was not given as a result,
-// so a reset at any time leaves the current slot whole.
+// Update unit (numerics.md, section 9): reads weights, gradient and moments, writes new weights and moments, `Lanes` elements
+// per cycle or two; operations that move pointers go to lathe_weights. Never writes what it was not given as a result, so a
+// reset at any time leaves the current slot whole.
 //
-// A word of elements starts when w, g and m are there and both results have a place to wait in; then it runs through
-// lathe_update_sgd without a stop. w is taken only where it is needed. Further optimizers: another datapath beside it,
-// selected by `op`.
+// A word of elements starts when its operands are there and its results have a place to wait in; then it runs through
+// lathe_update_step without a stop. What is needed later is taken later.
 module lathe_update #(
   parameter int unsigned Lanes = 8
 ) (
@@ -17,9 +16,14 @@ module lathe_update #(
   output logic                        done_valid_o,
   output lathe_pkg::done_t            done_o,
   input  lathe_pkg::update_cfg_t      cfg_i,          // taken with the command
-  output logic                        commit_o,
-  output logic                        rollback_o,
-  input  logic                        rollback_ok_i,  // an older version is kept
+  input  logic                        poisoned_i,     // a word read by this program was wrong: nothing is committed
+
+  // COMMIT and the like: a pulse, answered by one at least a cycle later
+  output logic                        move_valid_o,
+  output logic [4:0]                  move_op_o,
+  output logic [1:0]                  move_slot_o,
+  input  logic                        move_done_i,
+  input  lathe_desc_pkg::error_e      move_error_i,
 
   output logic                        w_rd_valid_o,
   input  logic                        w_rd_ready_i,
@@ -36,6 +40,11 @@ module lathe_update #(
   output logic [lathe_pkg::AddrW-1:0] m_rd_addr_o,
   input  logic                        m_rd_rvalid_i,
   input  logic [Lanes*16-1:0]         m_rd_rdata_i,
+  output logic                        v_rd_valid_o,   // l
+  input  logic                        v_rd_ready_i,
+  output logic [lathe_pkg::AddrW-1:0] v_rd_addr_o,
+  input  logic                        v_rd_rvalid_i,
+  input  logic [Lanes*16-1:0]         v_rd_rdata_i,
 
   output logic                        wn_wr_valid_o,
   input  logic                        wn_wr_ready_i,
@@ -45,12 +54,21 @@ module lathe_update #(
   input  logic                        mn_wr_ready_i,
   output logic [lathe_pkg::AddrW-1:0] mn_wr_addr_o,
   output logic [Lanes*16-1:0]         mn_wr_data_o,
+  output logic                        vn_wr_valid_o,  // l'
+  input  logic                        vn_wr_ready_i,
+  output logic [lathe_pkg::AddrW-1:0] vn_wr_addr_o,
+  output logic [Lanes*16-1:0]         vn_wr_data_o,
+  output logic                        wc_wr_valid_o,  // w8
+  input  logic                        wc_wr_ready_i,
+  output logic [lathe_pkg::AddrW-1:0] wc_wr_addr_o,
+  output logic [Lanes*16-1:0]         wc_wr_data_o,
 
   output logic                        stall_operand_o,
   output logic                        stall_result_o
 );
   import lathe_pkg::*;
   import lathe_desc_pkg::*;
+  import lathe_update_pkg::*;
 
   localparam int unsigned WordW = Lanes * 16;
   localparam int unsigned Depth = 16;  // words of an operand that are asked for or wait, of a result that are inside or wait
@@ -60,26 +78,30 @@ module lathe_update #(
   end
 
   // ---- Control ----
-  typedef enum logic [2:0] {Idle, Decode, Setup, Run, Done} state_e;
+  typedef enum logic [2:0] {Idle, Decode, Prepare, Setup, Run, Move, Done} state_e;
   state_e      state_q, state_d;
   // verilator lint_off UNUSEDSIGNAL
   cmd_t        cmd_q;  // has fields of other units too
   // verilator lint_on UNUSEDSIGNAL
   update_cfg_t cfg_q;
+  kind_t       kind_q;
   error_e      error_q;
-  logic        accept, written, sgd_q;  // sgd: not a pointer's command
+  logic        accept, refused, written, prepared, step_q;  // step: not a pointer's command
   logic        open_q, open2_q;         // Idle or Done; its copy lets commands in
-  logic        setup_q, done_q;         // these states
+  logic        setup_q, run_q, done_q;  // these states
 
   assign cmd_ready_o = open_q;
   assign accept = cmd_valid_i && open_q;
+  assign refused = cmd_i.op == UpdateCommit && poisoned_i;
 
   always_comb begin
     state_d = state_q;
     unique case (state_q)
-      Decode: state_d = sgd_q ? Setup : Done;
+      Decode: state_d = !step_q ? (move_valid_o ? Move : Done) : kind_q.adam || cfg_q.clip_log != '0 ? Prepare : Setup;
+      Prepare: if (prepared) state_d = Setup;
       Setup: state_d = Run;
       Run: if (written) state_d = Done;
+      Move: if (move_done_i) state_d = Done;
       default: state_d = cmd_valid_i ? Decode : Idle;  // Idle, Done
     endcase
   end
@@ -88,6 +110,7 @@ module lathe_update #(
     if (!rst_ni) state_q <= Idle;
     else state_q <= state_d;
     setup_q <= rst_ni && state_d == Setup;
+    run_q <= rst_ni && state_d == Run;
     done_q <= rst_ni && state_d == Done;
   end
 
@@ -99,230 +122,201 @@ module lathe_update #(
   always_ff @(posedge clk_i) begin
     if (open2_q) begin
       cmd_q <= cmd_i;
-      sgd_q <= cmd_i.op == UpdateMomentum;
+      step_q <= cmd_i.op inside {UpdateSgd, UpdateMomentum, UpdateNesterov, UpdateAdam};
+      kind_q.sgd <= cmd_i.op == UpdateSgd;
+      kind_q.nesterov <= cmd_i.op == UpdateNesterov;
+      kind_q.adam <= cmd_i.op == UpdateAdam;
+      kind_q.half <= cmd_i.clip || cmd_i.op inside {UpdateNesterov, UpdateAdam};
+      kind_q.int8 <= cmd_i.int8_result;
       cfg_q <= cfg_i;
-      error_q <= ErrNone;
+      if (!cmd_i.clip) cfg_q.clip_log <= '0;
+      error_q <= refused ? ErrUncorrectable : ErrNone;
     end
-    if (state_q == Decode) begin
-      unique case (cmd_q.op)
-        UpdateMomentum, UpdateCommit: error_q <= ErrNone;
-        UpdateRollback:          error_q <= rollback_ok_i ? ErrNone : ErrNoVersion;
-        default:                 error_q <= ErrBadOp;
-      endcase
-    end
+    if (state_q == Decode && !step_q && !move_valid_o && error_q == ErrNone) error_q <= ErrBadOp;
+    if (state_q == Move && move_done_i) error_q <= move_error_i;
   end
-
-  // The pointers move one cycle before the command is done
-  logic commit_q, rollback_q;
 
   always_ff @(posedge clk_i) begin
-    commit_q <= rst_ni && accept && cmd_i.op == UpdateCommit;
-    rollback_q <= rst_ni && accept && cmd_i.op == UpdateRollback;
+    move_valid_o <= rst_ni && accept && !refused &&
+                    cmd_i.op inside {UpdateCommit, UpdateRollback, UpdateRestore, UpdatePin, UpdateUnpin};
   end
+  assign move_op_o = cmd_q.op;
+  assign move_slot_o = cmd_q.k[1:0];
 
-  assign commit_o = commit_q;
-  assign rollback_o = rollback_q && rollback_ok_i;
+  // ---- What the step multiplies before its words ----
+  logic [15:0]       k, pow;
+  logic signed [5:0] n;
+  logic              halved;
+  logic [9:0]        pow_index;
+  logic [DimW-1:0]   size;  // of the tensors, for adam
 
-  // ---- Operands ----
-  localparam int unsigned W = 0, G = 1, M = 2;
-  logic [2:0]            in_valid, in_busy, rd_valid, rd_ready, rvalid_q, take;
-  logic [2:0][AddrW-1:0] rd_addr;
-  logic [WordW-1:0]      in_data [3], rdata_q [3];
-  logic [1:0]            operand [3];
-  logic [2:0]            any_q;      // words came, of elements not yet started
-  logic                  start, operands_there;
-
-  assign operand = '{2'd0, 2'd1, 2'd3};
-  assign {m_rd_valid_o, g_rd_valid_o, w_rd_valid_o} = rd_valid;
-  assign {m_rd_addr_o, g_rd_addr_o, w_rd_addr_o} = rd_addr;
-  assign rd_ready = {m_rd_ready_i, g_rd_ready_i, w_rd_ready_i};
-
-  always_ff @(posedge clk_i) begin
-    rvalid_q <= {3{rst_ni}} & {m_rd_rvalid_i, g_rd_rvalid_i, w_rd_rvalid_i};
-    rdata_q <= '{w_rd_rdata_i, g_rd_rdata_i, m_rd_rdata_i};
-  end
-
-  for (genvar i = 0; i < 3; i++) begin : g_read
-    logic             walk_q, last_q, ask_ready, ask, words_busy;
-    logic [AddrW-1:0] addr_q;
-    logic [DimW-1:0]  left_q;  // words not yet asked for; last: one
-
-    assign ask = walk_q && ask_ready;
-    assign in_busy[i] = walk_q || words_busy;
-
-    always_ff @(posedge clk_i) begin
-      if (!rst_ni) walk_q <= 1'b0;
-      else walk_q <= setup_q || (walk_q && !(ask && last_q));
-      if (!walk_q || ask) begin
-        addr_q <= walk_q ? addr_q + AddrW'(1) : cmd_q.t[operand[i]].addr;
-        left_q <= walk_q ? left_q - DimW'(1) : cmd_q.n;
-        last_q <= walk_q ? left_q == DimW'(2) : cmd_q.n == DimW'(1);
-      end
-    end
-
-    lathe_word_reader #(
-      .Lanes(Lanes),
-      .Depth(Depth),
-      .Counted(1'b1)
-    ) u_words (
-      .clk_i,
-      .rst_ni,
-      .req_valid_i(walk_q),
-      .req_ready_o(ask_ready),
-      .req_addr_i(addr_q),
-      .rd_valid_o(rd_valid[i]),
-      .rd_ready_i(rd_ready[i]),
-      .rd_addr_o(rd_addr[i]),
-      .rd_rvalid_i(rvalid_q[i]),
-      .rd_rdata_i(rdata_q[i]),
-      .word_valid_o(in_valid[i]),
-      .word_ready_i(take[i]),
-      .word_data_o(in_data[i]),
-      .busy_o(words_busy)
-    );
-  end
-
-  // Counted here, where it is decided, so that the decision waits for nothing that is far away.
-  for (genvar i = 0; i < 3; i++) begin : g_there
-    logic [4:0] there_q;
-
-    always_ff @(posedge clk_i) begin
-      if (!rst_ni) begin
-        there_q <= '0;
-        any_q[i] <= 1'b0;
-      end else if (rvalid_q[i] != start) begin
-        there_q <= there_q + {{4{!rvalid_q[i]}}, 1'b1};
-        any_q[i] <= rvalid_q[i] || there_q[4:1] != '0;
-      end
-    end
-  end
-
-  // ---- Datapath ----
-  logic             ready, mn_valid, wn_valid, running, w_take;
-  logic [WordW-1:0] mn_word, wn_word;
-  logic [31:0]      saturations;
-  result_t          mn_result, wn_result;
-  // Of the results: a place for one more, not all words written yet. Of the operands: not all words taken yet
-  logic [1:0]       room, owing_q;
-  logic             reading_q;
-
-  assign operands_there = &any_q;
-  assign start = ready && (&room) && operands_there;
-  assign take = {start, start, w_take};  // M, G, W
-  assign running = state_q == Run && reading_q;
-
-  always_ff @(posedge clk_i) begin  // a cycle late
-    stall_operand_o <= running && ready && (&room) && !operands_there;
-    stall_result_o <= running && !(&room);
-  end
-
-  lathe_update_sgd #(
-    .Lanes(Lanes)
-  ) u_sgd (
+  lathe_update_prepare u_prepare (
     .clk_i,
     .rst_ni,
-    .exp_i({cmd_q.t[4].exp, cmd_q.t[3].exp, cmd_q.t[2].exp, cmd_q.t[1].exp, cmd_q.t[0].exp}),
+    .begin_i(state_q == Decode),
+    .adam_i(kind_q.adam),
+    .clip_i(cfg_q.clip_log),
+    .beta1_i(cfg_q.beta1),
+    .m_i(cmd_q.m),
+    .n_i(cmd_q.n),
+    .done_o(prepared),
+    .pow_index_o(pow_index),
+    .pow_i(pow),
+    .k_o(k),
+    .halved_o(halved),
+    .n_o(n),
+    .size_o(size)
+  );
+
+  // ---- Operands: w, g, m, l; results: w', m', l', w8 ----
+  localparam int unsigned Streams = 4;
+  localparam int unsigned W = 0, G = 1, M = 2, V = 3;
+  logic [Streams-1:0]            use_in, use_out, take, out_valid, rd_valid, wr_valid;
+  logic [Streams-1:0][AddrW-1:0] rd_addr, wr_addr;
+  logic [AddrW-1:0]              in_base [Streams], out_base [Streams], moments_q, new_moments_q;
+  logic [WordW-1:0]              in_word [Streams], out_word [Streams], wr_data [Streams];
+  logic                          start, there, room, ready, turn, w_soon, reading, owing, word_valid, lower, ends;
+  logic [AddrW-1:0]              word;
+
+  always_ff @(posedge clk_i) begin
+    moments_q <= cmd_q.t[3].addr + size;
+    new_moments_q <= cmd_q.t[4].addr + size;
+  end
+
+  assign use_in = {kind_q.adam, !kind_q.sgd, 2'b11};
+  assign use_out = {kind_q.int8, kind_q.adam, !kind_q.sgd, 1'b1};
+  assign in_base = '{cmd_q.t[0].addr, cmd_q.t[1].addr, cmd_q.t[3].addr, moments_q};
+  assign out_base = '{cmd_q.t[2].addr, cmd_q.t[4].addr, new_moments_q, cmd_q.t5.addr};
+  assign {v_rd_valid_o, m_rd_valid_o, g_rd_valid_o, w_rd_valid_o} = rd_valid;
+  assign {v_rd_addr_o, m_rd_addr_o, g_rd_addr_o, w_rd_addr_o} = rd_addr;
+  assign {wc_wr_valid_o, vn_wr_valid_o, mn_wr_valid_o, wn_wr_valid_o} = wr_valid;
+  assign {wc_wr_addr_o, vn_wr_addr_o, mn_wr_addr_o, wn_wr_addr_o} = wr_addr;
+  assign {wc_wr_data_o, vn_wr_data_o, mn_wr_data_o, wn_wr_data_o} = {wr_data[3], wr_data[2], wr_data[1], wr_data[0]};
+
+  lathe_update_read #(
+    .Lanes(Lanes),
+    .Depth(Depth)
+  ) u_read (
+    .clk_i,
+    .rst_ni,
+    .begin_i(setup_q),
+    .rows_i(cmd_q.m),
+    .cols_i(cmd_q.n),
+    .use_i(use_in),
+    .base_i(in_base),
+    .busy_o(reading),
+    .rd_valid_o(rd_valid),
+    .rd_ready_i({v_rd_ready_i, m_rd_ready_i, g_rd_ready_i, w_rd_ready_i}),
+    .rd_addr_o(rd_addr),
+    .rd_rvalid_i({v_rd_rvalid_i, m_rd_rvalid_i, g_rd_rvalid_i, w_rd_rvalid_i}),
+    .rd_rdata_i('{w_rd_rdata_i, g_rd_rdata_i, m_rd_rdata_i, v_rd_rdata_i}),
+    .there_o(there),
+    .start_i(start),
+    .give_back_i(w_soon),
+    .take_i(take),
+    .word_o(in_word)
+  );
+
+  lathe_update_walk u_walk (
+    .clk_i,
+    .rst_ni,
+    .begin_i(setup_q),
+    .m_i(cmd_q.m),
+    .n_i(cmd_q.n),
+    .step_i(start),
+    .valid_o(word_valid),
+    .offset_o(word),
+    .lower_o(lower),
+    .ends_o(ends)
+  );
+
+  lathe_update_write #(
+    .Lanes(Lanes),
+    .Depth(Depth)
+  ) u_write (
+    .clk_i,
+    .rst_ni,
+    .begin_i(setup_q),
+    .use_i(use_out),
+    .base_i(out_base),
+    .busy_o(owing),
+    .room_o(room),
+    .start_i(start),
+    .offset_i(word),
+    .ends_i(ends),
+    .valid_i(out_valid),
+    .word_i(out_word),
+    .wr_valid_o(wr_valid),
+    .wr_ready_i({wc_wr_ready_i, vn_wr_ready_i, mn_wr_ready_i, wn_wr_ready_i}),
+    .wr_addr_o(wr_addr),
+    .wr_data_o(wr_data)
+  );
+
+  // ---- Datapath ----
+  logic        reading_q;  // not all words given back yet
+  logic [31:0] saturations;
+  result_t     mn_result, wn_result;
+
+  assign start = ready && turn && room && there;
+
+  lathe_update_step #(
+    .Lanes(Lanes)
+  ) u_step (
+    .clk_i,
+    .rst_ni,
+    .kind_i(kind_q),
+    .exp_i({cmd_q.t5.exp, cmd_q.t[4].exp, cmd_q.t[3].exp, cmd_q.t[2].exp, cmd_q.t[1].exp, cmd_q.t[0].exp}),
     .stochastic_i(cmd_q.stochastic),
     .key_i(cmd_q.key),
     .cfg_i(cfg_q),
+    .k_i(k),
+    .halved_i(halved),
+    .n_i(n),
     .setup_i(setup_q),
+    .pow_turn_i(!run_q),
+    .pow_index_i(pow_index),
+    .pow_o(pow),
+    .word_valid_i(word_valid),
+    .word_i(word),
+    .lower_i(lower),
+    .ends_i(ends),
     .ready_o(ready),
-    .in_valid_i(start),
-    .g_i(in_data[G]),
-    .m_i(in_data[M]),
-    .w_take_o(w_take),
-    .w_i(in_data[W]),
-    .mn_valid_o(mn_valid),
-    .mn_o(mn_word),
-    .wn_valid_o(wn_valid),
-    .wn_o(wn_word),
+    .turn_o(turn),
+    .start_i(start),
+    .w_soon_o(w_soon),
+    .take_o(take),
+    .w_i(in_word[W]),
+    .g_i(in_word[G]),
+    .m_i(in_word[M]),
+    .l_i(in_word[V]),
+    .valid_o(out_valid),
+    .wn_o(out_word[0]),
+    .mn_o(out_word[1]),
+    .ln_o(out_word[2]),
+    .w8_o(out_word[3]),
     .saturations_o(saturations),
     .mn_result_o(mn_result),
     .wn_result_o(wn_result)
   );
 
+  always_ff @(posedge clk_i) begin  // a cycle late
+    stall_operand_o <= run_q && reading_q && ready && room && !there;
+    stall_result_o <= run_q && reading_q && !room;
+  end
+
+  // Both a cycle late: a word that moves from one of them to the next is never missed
+  always_ff @(posedge clk_i) reading_q <= setup_q || reading;
+  assign written = !reading_q && !owing;
+
   assign done_valid_o = done_q;
   always_comb begin
     done_o = '0;
     done_o.error = error_q;
-    if (sgd_q) begin
+    if (step_q) begin
       done_o.saturations = saturations;
       done_o.result = {mn_result, wn_result};
     end
   end
-
-  // ---- Results: w' is result 0, m' result 1 ----
-  logic [1:0]       out_valid, fits, kept_valid, kept_ready, wr_valid, wr_ready, pop;
-  logic [AddrW-1:0] addr_q [2], wr_addr [2];
-  logic [WordW-1:0] out_data [2], kept_data [2], wr_data [2];
-
-  assign out_valid = {mn_valid, wn_valid};
-  assign out_data = '{wn_word, mn_word};
-  assign wr_ready = {mn_wr_ready_i, wn_wr_ready_i};
-  assign pop = kept_valid & kept_ready;
-  assign {mn_wr_valid_o, wn_wr_valid_o} = wr_valid;
-  assign {mn_wr_addr_o, wn_wr_addr_o} = {wr_addr[1], wr_addr[0]};
-  assign {mn_wr_data_o, wn_wr_data_o} = {wr_data[1], wr_data[0]};
-
-  for (genvar i = 0; i < 2; i++) begin : g_write
-    logic [4:0] room_q;  // places for words that have not started
-    logic       some_q;  // it is not 0
-
-    assign room[i] = some_q;
-
-    // verilator lint_off PINCONNECTEMPTY
-    lathe_fifo #(
-      .Width(WordW),
-      .Depth(Depth),
-      .NeverFull(1'b1)
-    ) u_fifo (
-      .clk_i,
-      .rst_ni,
-      .in_valid_i (out_valid[i]),
-      .in_ready_o (fits[i]),
-      .in_data_i  (out_data[i]),
-      .out_valid_o(kept_valid[i]),
-      .out_ready_i(kept_ready[i]),
-      .out_data_o (kept_data[i]),
-      .level_o    ()
-    );
-    // verilator lint_on PINCONNECTEMPTY
-
-    always_ff @(posedge clk_i) begin
-      if (!rst_ni) begin
-        room_q <= 5'(Depth);
-        some_q <= 1'b1;
-      end else begin
-        if (start != pop[i]) room_q <= room_q + {{4{start}}, 1'b1};
-        some_q <= pop[i] || (some_q && (!start || room_q[4:1] != '0));
-      end
-    end
-
-    always_ff @(posedge clk_i) begin
-      if (setup_q) addr_q[i] <= cmd_q.t[i == 0 ? 2 : 4].addr;
-      else if (pop[i]) addr_q[i] <= addr_q[i] + AddrW'(1);
-    end
-
-    lathe_spill_wide #(
-      .Width(AddrW + WordW),
-      .WideW(WordW)
-    ) u_out (
-      .clk_i,
-      .rst_ni,
-      .in_valid_i (kept_valid[i]),
-      .in_ready_o (kept_ready[i]),
-      .in_data_i  ({addr_q[i], kept_data[i]}),
-      .out_valid_o(wr_valid[i]),
-      .out_ready_i(wr_ready[i]),
-      .out_data_o ({wr_addr[i], wr_data[i]})
-    );
-
-    always_ff @(posedge clk_i) owing_q[i] <= room_q != 5'(Depth) || wr_valid[i];
-  end
-
-  // All a cycle late: a word that moves from one of them to the next is never missed
-  always_ff @(posedge clk_i) reading_q <= setup_q || in_busy != '0;
-  assign written = !reading_q && owing_q == '0;
 
 `ifndef SYNTHESIS
   logic checking_q;  // false before the first reset, when registers hold anything
@@ -330,10 +324,9 @@ module lathe_update #(
   always @(posedge clk_i) if (!rst_ni) checking_q <= 1'b1;
 
   always_ff @(posedge clk_i) begin
-    if (checking_q && rst_ni && w_take) assert (in_valid[W]) else $error("w is not there");
-    if (checking_q && rst_ni && start) assert (in_valid[G] && in_valid[M]) else $error("g or m is not there");
-    if (checking_q && rst_ni) assert ((out_valid & ~fits) == '0) else $error("a result came without room for it");
-    if (checking_q && rst_ni && setup_q) assert (cmd_q.m == 16'd1 && cmd_q.n != '0) else $error("shape");
+    if (checking_q && rst_ni && setup_q) begin
+      assert (cmd_q.m != '0 && cmd_q.n != '0 && (cmd_q.int8_result || cmd_q.m == 16'd1)) else $error("shape");
+    end
   end
 `endif
 endmodule

@@ -27,7 +27,7 @@ module lathe_update_align
   assign sign = x_i[Width+2];
   always_comb begin
     over = 1'b0;
-    for (int unsigned i = 0; i < 3; i++) over |= cfg_i.over[i] && x_i[Width+1-4*i-:4] != {4{sign}};
+    for (int unsigned i = 0; i < (Width == 32 ? 4 : 3); i++) over |= cfg_i.over[i] && x_i[Width+1-4*i-:4] != {4{sign}};
     folded = x_i[Width-1:0];  // what was shifted out at the top comes in at the bottom
     for (int unsigned i = 0; i < 3; i++) if (cfg_i.pre > 2'(i)) folded[i] = x_i[Width+i];
     turned = cfg_i.rot[0] ? rotate(folded, 4) : folded;

@@ -1,114 +1,223 @@
 // SPDX-License-Identifier: Apache-2.0
-// The weight group: a ring of equal slots in the scratchpad, which of them is current, its version, and how
-// many older versions can be returned to. Moves pointers only, in two cycles; never touches the weights.
-// Only por_ni resets it, so that the current version survives a reset in the middle of an update.
-module lathe_weights (
+// The weight group: equal slots in the scratchpad, which version each holds, which is current, which is written next, which
+// a request holds. Moves pointers only, in one cycle; never touches the weights. First words follow their slots a cycle later.
+// Only por_ni resets the table, so that the versions survive a reset in the middle of an update.
+module lathe_weights
+  import lathe_desc_pkg::*;
+  import lathe_ctrl_pkg::*;
+#(
+  parameter int unsigned Slots = 4      // most slots, 2 to 4
+) (
   input  logic        clk_i,
+  input  logic        rst_ni,           // forgets a move that waits, nothing else
   input  logic        por_ni,
 
-  input  logic        init_i,          // pulse: slot 0, nothing kept, and the following
-  input  logic [15:0] init_base_i,     // first word of slot 0
-  input  logic [15:0] init_size_i,     // words of a slot
-  input  logic [2:0]  init_slots_i,    // 2 to 4; outside, the nearest of these is taken
-  input  logic [31:0] init_version_i,
+  input  logic        init_i,           // pulse: slot 0 holds init_i's version, the others nothing; no move in the 6 cycles after it
+  input  group_t      init_group_i,     // slots: outside 2 to Slots, the nearest of these is taken
 
-  input  logic        commit_i,        // pulse: the next slot becomes the current one
-  input  logic        rollback_i,      // pulse: back to the previous version; ignored if none is kept
+  // One move at a time: it is done in the cycle of the pulse and answered in the one after it, unless a COMMIT has to wait
+  // for the request's end, or a COMMIT or ROLLBACK two cycles for the request that starts.
+  input  logic        move_valid_i,     // pulse
+  input  logic [4:0]  move_op_i,        // steady from the pulse to the answer, like the slot
+  input  logic [1:0]  move_slot_i,
+  output logic        move_done_o,      // pulse
+  output error_e      move_error_o,     // with it
 
-  output logic [15:0] base_current_o,  // first word of the current slot
-  output logic [15:0] base_next_o,     // first word of the slot that updates write
+  input  logic        request_start_i,  // pulse: from now on the request holds the slot that is current
+  input  logic        request_busy_i,   // level, from the cycle after the pulse to its end
+
+  input  logic        fault_valid_i,    // pulse: an uncorrectable error at that address
+  input  logic [15:0] fault_addr_i,
+
+  output logic [15:0] base_current_o,   // first words of these slots
+  output logic [15:0] base_next_o,
+  output logic [15:0] base_held_o,
   output logic [15:0] size_o,
-  output logic [1:0]  slot_current_o,
-  output logic [1:0]  slot_next_o,
-  output logic [31:0] version_o,
-  output logic [1:0]  kept_o
+  output logic [1:0]  slot_held_o,      // of the request that runs or ran last
+  output logic [15:0] version_held_o,   // low bits
+  output weights_t    weights_o
 );
-  logic [15:0] base_q, size_q, last_base_q, current_q, next_q;  // last_base: known once the ring has gone around
-  logic [1:0]  last_q, slot_q, slot_next_q, kept_q;   // last: slots - 1
-  logic [31:0] version_q;
+  if (Slots < 2 || Slots > MaxSlots) begin : gen_check
+    $fatal(1, "lathe_weights: Slots must be 2 to 4");
+  end
 
-  // One adder serves the pointers, another the version
-  logic        init_q, commit_q, rollback_q, back;
-  logic [1:0]  init_last;
-  logic [15:0] left_q, right_q, moved;
-  assign back = rollback_q && kept_q != 2'd0;
-  assign moved = left_q + right_q + 16'(rollback_q);
+  typedef logic [$clog2(Slots)-1:0] slot_t;
+  typedef logic [Slots-1:0] flags_t;
+  slot_t              last_q, slot_q, next_q, held_q;  // last: slots - 1
+  logic [31:0]        version_q, fresh_q;              // fresh: what the next COMMIT gives
+  flags_t             valid_q, pinned_q, bad_q;
+  slot_t [Slots-1:0]  parent_q;    // slot that was current when this one was committed
+  flags_t             orphan_q;    // it holds that version no longer
+  logic [31:0]        number_q [Slots];
+
+  // ---- What comes next after each slot, if it becomes current: known a cycle after pins or the request have changed ----
+  slot_t [Slots-1:0]  after_q;
+  flags_t             after_there_q;  // there is one
+  flags_t             free;           // neither pinned nor held
+  logic               pin_left_q;     // one more may be pinned
+  logic               started_q;
   always_comb begin
-    if (init_slots_i <= 3'd2) init_last = 2'd1;
-    else if (init_slots_i >= 3'd4) init_last = 2'd3;
-    else init_last = 2'd2;
+    free = ~pinned_q;
+    if (request_busy_i) free[held_q] = 1'b0;
   end
   always_ff @(posedge clk_i) begin
-    {init_q, commit_q, rollback_q} <= por_ni ? {init_i, commit_i, rollback_i} : '0;
-    if (init_i || commit_i || rollback_i) begin
-      left_q <= init_i ? init_base_i : commit_i ? next_q : current_q;
-      right_q <= init_i ? init_size_i : commit_i ? size_q : ~size_q;
+    started_q <= request_start_i;
+    after_there_q <= '0;
+    for (int unsigned s = 0; s < Slots; s++) begin
+      for (int unsigned step = Slots - 1; step > 0; step--) begin  // the nearest comes last and wins
+        automatic slot_t other = (s + step <= 32'(last_q)) ? slot_t'(s + step) : slot_t'(s + step) - last_q - slot_t'(1);
+        if (slot_t'(step) <= last_q && free[other]) begin
+          after_q[s] <= other;
+          after_there_q[s] <= 1'b1;
+        end
+      end
     end
+    pin_left_q <= 32'($countones(pinned_q)) + 32'd1 < 32'(last_q);
   end
 
+  // ---- The move ----
+  logic   waiting_q, go, wait_on, commit, rollback, restore, choose, move, refused;
+  slot_t  target, parent, successor;
+  error_e error;
+  assign go = move_valid_i || waiting_q;
+  assign parent = parent_q[slot_q];
+  assign choose = move_op_i == UpdateCommit || move_op_i == UpdateRollback;
+  assign target = (move_op_i == UpdateCommit) ? next_q : (move_op_i == UpdateRollback) ? parent : slot_t'(move_slot_i);
+  assign successor = after_q[target];
+  assign wait_on = choose && (request_start_i || started_q || (move_op_i == UpdateCommit && !after_there_q[next_q]));
+  always_comb begin
+    error = ErrNone;
+    unique case (move_op_i)
+      UpdateCommit:   ;
+      UpdateRollback: if (orphan_q[slot_q] || bad_q[parent]) error = ErrNoVersion;
+      UpdateRestore:  if (32'(move_slot_i) >= Slots || !valid_q[target] || bad_q[target]) error = ErrNoVersion;
+      UpdatePin:      if (!pin_left_q && !pinned_q[slot_q]) error = ErrNoSlot;
+      UpdateUnpin:    ;
+      default:        error = ErrBadOp;
+    endcase
+  end
+  assign refused = error != ErrNone;
+  assign commit = go && !wait_on && move_op_i == UpdateCommit;
+  assign rollback = go && !wait_on && move_op_i == UpdateRollback && !refused;
+  assign restore = go && move_op_i == UpdateRestore && !refused;
+  assign move = commit || rollback || restore;
+  always_ff @(posedge clk_i) begin
+    waiting_q <= rst_ni && go && wait_on;
+    move_done_o <= rst_ni && go && !wait_on;
+    move_error_o <= error;
+  end
+
+  logic [Slots:0] fault_in;  // at or behind the first word of each slot, or the last one's end
+  logic           fault_q;
   always_ff @(posedge clk_i) begin
     if (!por_ni) begin
-      base_q <= '0;
-      size_q <= '0;
-      last_base_q <= '0;
-      current_q <= '0;
-      next_q <= '0;
-      last_q <= 2'd1;
+      last_q <= slot_t'(1);
       slot_q <= '0;
-      slot_next_q <= 2'd1;
-      kept_q <= '0;
+      next_q <= slot_t'(1);
+      valid_q <= flags_t'(1);
+      {pinned_q, bad_q, parent_q} <= '0;
+      orphan_q <= '1;
     end else if (init_i) begin
-      base_q <= init_base_i;
-      size_q <= init_size_i;
-      current_q <= init_base_i;
-      last_q <= init_last;
+      if (init_group_i.slots <= 3'd2) last_q <= slot_t'(1);
+      else last_q <= (32'(init_group_i.slots) >= Slots) ? slot_t'(Slots - 1) : slot_t'(init_group_i.slots - 3'd1);
       slot_q <= '0;
-      slot_next_q <= 2'd1;
-      kept_q <= '0;
-    end else if (init_q) begin
-      next_q <= moved;
-    end else if (commit_q) begin
-      current_q <= next_q;
-      slot_q <= slot_next_q;
-      if (slot_next_q == '0) last_base_q <= current_q;
-      next_q <= (slot_next_q == last_q) ? base_q : moved;
-      slot_next_q <= (slot_next_q == last_q) ? 2'd0 : slot_next_q + 2'd1;
-      if (kept_q != last_q - 2'd1) kept_q <= kept_q + 2'd1;
-    end else if (back) begin
-      next_q <= current_q;
-      slot_next_q <= slot_q;
-      current_q <= (slot_q == 2'd0) ? last_base_q : moved;
-      slot_q <= (slot_q == 2'd0) ? last_q : slot_q - 2'd1;
-      kept_q <= kept_q - 2'd1;
+      next_q <= slot_t'(1);
+      valid_q <= flags_t'(1);
+      {pinned_q, bad_q, parent_q} <= '0;
+      orphan_q <= '1;
+    end else begin
+      if (move) slot_q <= target;
+      if (commit) begin
+        valid_q[next_q] <= 1'b1;
+        bad_q[next_q] <= 1'b0;  // what an update did not write anew is found again
+        parent_q[next_q] <= slot_q;
+        orphan_q[next_q] <= 1'b0;
+      end
+      if (commit || rollback) begin
+        next_q <= successor;
+        valid_q[successor] <= 1'b0;
+        for (int unsigned s = 0; s < Slots; s++) begin
+          if (((commit && next_q == slot_t'(s)) ? slot_q : parent_q[s]) == successor) orphan_q[s] <= 1'b1;
+        end
+      end
+      if (go && move_op_i == UpdatePin && !refused) pinned_q[slot_q] <= 1'b1;
+      if (go && move_op_i == UpdateUnpin && 32'(move_slot_i) < Slots) pinned_q[target] <= 1'b0;
+      for (int unsigned s = 0; s < Slots; s++) begin
+        if (fault_q && fault_in[s] && !fault_in[s+1] && slot_t'(s) <= last_q) bad_q[s] <= 1'b1;
+      end
     end
   end
 
+  // ---- Version numbers ----
+  logic raise_q;  // fresh is the number that was given last
   always_ff @(posedge clk_i) begin
-    if (!por_ni) version_q <= '0;
-    else if (init_i) version_q <= init_version_i;
-    else if (commit_q || back) version_q <= version_q + {{31{!commit_q}}, 1'b1};
+    raise_q <= por_ni && (init_i || commit);
+    if (!por_ni) begin
+      version_q <= '0;
+      fresh_q <= 32'd1;
+      for (int unsigned s = 0; s < Slots; s++) number_q[s] <= '0;
+    end else begin
+      if (init_i) begin
+        version_q <= init_group_i.version;
+        fresh_q <= init_group_i.version;
+        number_q[0] <= init_group_i.version;
+      end else if (move) begin
+        version_q <= commit ? fresh_q : number_q[target];
+        if (commit) number_q[next_q] <= fresh_q;
+      end
+      if (raise_q) fresh_q <= fresh_q + 32'd1;
+    end
+    if (request_start_i) begin
+      held_q <= slot_q;
+      version_held_o <= version_q[15:0];
+    end
   end
 
-  assign base_current_o = current_q;
-  assign base_next_o = next_q;
+  // ---- Where the slots lie: one adder, a slot a cycle ----
+  logic [16:0] first_q [Slots];  // top bit: beyond any scratchpad
+  logic [16:0] sum_q;            // first word of the slot whose turn it is; in the end that behind the last one
+  logic [15:0] size_q;
+  flags_t      turn_q;
+  always_ff @(posedge clk_i) begin
+    if (!por_ni) begin
+      {turn_q, sum_q, size_q} <= '0;
+      for (int unsigned s = 0; s < Slots; s++) first_q[s] <= '0;
+    end else begin
+      turn_q <= init_i ? flags_t'(1) : turn_q << 1;
+      if (init_i) size_q <= init_group_i.size;
+      if (init_i) sum_q <= {1'b0, init_group_i.base};
+      else if (turn_q != '0) sum_q <= {1'b0, sum_q[15:0]} + {1'b0, size_q} | {sum_q[16], 16'd0};
+      for (int unsigned s = 0; s < Slots; s++) if (turn_q[s]) first_q[s] <= sum_q;
+    end
+    base_current_o <= first_q[slot_q][15:0];
+    base_next_o <= first_q[next_q][15:0];
+    base_held_o <= first_q[held_q][15:0];
+  end
+
+  always_ff @(posedge clk_i) begin
+    fault_q <= por_ni && fault_valid_i;
+    for (int unsigned s = 0; s < Slots; s++) fault_in[s] <= {1'b0, fault_addr_i} >= first_q[s];
+    fault_in[Slots] <= {1'b0, fault_addr_i} >= sum_q;
+  end
+
   assign size_o = size_q;
-  assign slot_current_o = slot_q;
-  assign slot_next_o = slot_next_q;
-  assign version_o = version_q;
-  assign kept_o = kept_q;
+  assign slot_held_o = 2'(held_q);
+  always_comb begin
+    weights_o = '{version: version_q, slot: 2'(slot_q), next: 2'(next_q), valid: MaxSlots'(valid_q), pinned: MaxSlots'(pinned_q),
+                  bad: MaxSlots'(bad_q), default: '0};
+    for (int unsigned s = 0; s < Slots; s++) weights_o.versions[s] = number_q[s];
+  end
 
 `ifndef SYNTHESIS
   logic checking_q;  // false before the first reset, when registers hold anything
   initial checking_q = 1'b0;
   always @(posedge clk_i) if (!por_ni) checking_q <= 1'b1;
 
-  // The plain formulas behind the pointers that are moved by sums
   always_ff @(posedge clk_i) begin
-    if (checking_q && por_ni && (init_i || commit_i || rollback_i)) begin
-      assert (current_q == base_q + 16'(slot_q) * size_q) else $error("base of the current slot");
-      assert (next_q == base_q + 16'(slot_next_q) * size_q) else $error("base of the next slot");
-      assert (slot_q <= last_q && slot_next_q <= last_q && slot_q != slot_next_q) else $error("slots");
-      assert (kept_q < last_q) else $error("kept");
+    if (checking_q && por_ni) begin
+      assert (valid_q[slot_q] && !valid_q[next_q] && !pinned_q[next_q]) else $error("current or next slot");
+      assert (!(request_busy_i && next_q == held_q)) else $error("the slot that the request holds is written next");
+      if (rollback) assert (after_there_q[target] && valid_q[target]) else $error("rollback");
     end
   end
 `endif

@@ -205,7 +205,7 @@ class Generator:
             self.kept -= 1
             return Step({"unit": 3, "op": 2}, "rollback", writes={"pointer"})
         n = self._dimension(40)
-        step = Step({"unit": 3, "op": 0, "m": 1, "n": n, "stochastic": int(rng.integers(0, 2))}, f"sgd {n} words")
+        step = Step({"unit": 3, "op": 0, "m": 1, "n": n, "stochastic": int(rng.integers(0, 2))}, f"momentum {n} words")
         for index, write, spaces in ((0, False, (ABSOLUTE, CURRENT)), (1, False, (ABSOLUTE,)), (3, False, (ABSOLUTE, CURRENT)),
                                      (2, True, (ABSOLUTE, NEXT)), (4, True, (ABSOLUTE, NEXT))):
             self._operand(step, index, 1, n, write, spaces)

@@ -44,13 +44,28 @@ class RequestGenerator(Generator):
         return steps
 
 
+class ProgramGenerator(Generator):
+    """Draws programs of at most one commit: which slots further versions take depends on when a request holds one."""
+
+    def program(self, length: int) -> list[Step]:
+        self.committed = False
+        return super().program(length)
+
+    def update(self) -> Step:
+        step = super().update()
+        while step.label == "rollback" or (step.label == "commit" and self.committed):
+            step = super().update()
+        self.committed |= step.label == "commit"
+        return step
+
+
 class Beside(ChipTest):
     """Requests beside random programs under every arbitration; everything is compared after each."""
 
     async def body(self) -> None:
         whole = self.space
         words, memory = int(whole.words * PROGRAM_SHARE), int(whole.memory_bytes * PROGRAM_SHARE) // 64 * 64
-        programs = Generator(self.rng, Space(whole.lanes, words, whole.slot_words, memory))
+        programs = ProgramGenerator(self.rng, Space(whole.lanes, words, whole.slot_words, memory))
         programs.registers = 48
         requests = RequestGenerator(self.rng, Space(whole.lanes, whole.words - words, 0, whole.memory_bytes - memory), words, memory)
         coverage, beside = Coverage(), dict.fromkeys(Arbitration, 0)

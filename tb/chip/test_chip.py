@@ -31,7 +31,7 @@ def test_a_planted_error_in_pieces_is_caught():
 
 
 def test_a_planted_error_is_caught():
-    """The commit forgets to advance the version."""
+    """A rollback gives a number away."""
     with pytest.raises(BenchFailed):
         chip(4, 2, testcase="RandomProgramsFreely", mutate=(
-            "rtl/update/lathe_weights.sv", "(commit_q || back) version_q", "(back) version_q"))
+            "rtl/update/lathe_weights.sv", "(init_i || commit);", "(init_i || commit || rollback);"))

@@ -79,14 +79,14 @@ class Bench:
         self.dut, self.board = dut, Scoreboard("registers")
         self.host, self.memories = Host(dut), Memories(dut)
         self.expected = {name: sum((f.reset or 0) << f.lsb for f in r.fields.values()) for name, r in REGISTERS.items()}
-        self.expected["BUILD"] = REGISTERS["BUILD"].pack(lanes=LANES, log2_banks=BANKS.bit_length() - 1, version=5)
+        self.expected["BUILD"] = REGISTERS["BUILD"].pack(lanes=LANES, log2_banks=BANKS.bit_length() - 1, slots=4, version=5)
         self.pulses = Counter()
         cocotb.start_soon(self._count_pulses())
 
     async def _count_pulses(self):
         dut = self.dut
         pins = {"start": dut.start_o, "stats_clear": dut.stats_clear_o, "perf_clear": dut.perf_clear_o, "group_init": dut.group_init_o,
-                "request": dut.request_o}
+                "request": dut.request_o, "move": dut.move_valid_o}
         while True:
             await cycle(dut)
             for name, pin in pins.items():
@@ -102,9 +102,12 @@ class Bench:
 
         dut, expected = self.dut, self.expected
         expected["VERSION"] = draw(32)
-        slot, kept = draw(2), draw(2)
-        expected["SLOT"] = REGISTERS["SLOT"].pack(slot=slot, kept=kept)
-        dut.version_i.value, dut.slot_i.value, dut.kept_i.value = expected["VERSION"], slot, kept
+        flags = {name: draw(4) for name in ("valid", "pinned", "bad")} | {"next": draw(2)}
+        weights = flags | {"version": expected["VERSION"], "slot": draw(2), "versions": [draw(32) for _ in range(4)]}
+        expected["SLOT"], expected["SLOTS"] = REGISTERS["SLOT"].pack(slot=weights["slot"]), REGISTERS["SLOTS"].pack(**flags)
+        expected |= {f"VERSIONS_{slot}": number for slot, number in enumerate(weights["versions"])}
+        dut.weights_i.value = struct("weights_t").pack(weights)
+        dut.policy_version_i.value = self.policy_version = draw(16)
 
         dut.saturations_i.value = expected["SATURATIONS"] = draw(32)
         totals = {f"{name}_{half}": draw(32) for name in ("CYCLES", "MAC_STEPS") for half in ("LO", "HI")}
@@ -175,7 +178,8 @@ async def test_access(dut):
             await bench.compare([name])
         bench.host.pause(0)
         await bench.compare()
-    assert not any(bench.pulses.values()), bench.pulses
+    moves = bench.pulses.pop("move")
+    assert moves > 2 and not any(bench.pulses.values()), bench.pulses
     bench.board.finish()
 
 
@@ -219,7 +223,7 @@ async def test_outputs(dut):
                           **{f"veto_{side}": mode[f"veto_{side}"] for side in ("below", "above")},
                           **{f"veto_{side}": code for side, code in field["VETO_BOUNDS"].items()},
                           "entropy_coef": field["ENTROPY_COEF"]["value"], "value_coef": field["VALUE_COEF"]["value"],
-                          "version": bench.expected["VERSION"] & 0xFFFF,
+                          "version": bench.policy_version,
                           "scan": field["SCAN_MODE"] | {"gamma": field["SCAN_GAMMA"]["value"], "decay": field["SCAN_DECAY"]["value"],
                                                         "rho_cap": field["SCAN_CAPS"]["rho"], "c_cap": field["SCAN_CAPS"]["c"]}}),
              dut.policy_cfg_o),
@@ -243,6 +247,45 @@ async def test_pulses(dut):
         assert +bench.pulses == +expected, (mask, bench.pulses)
     await bench.compare()
     bench.board.finish()
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def test_moves(dut):
+    """A write to WEIGHTS is one pulse with its operation and slot, none while a program runs; the error that comes back is read."""
+    bench = await start(dut)
+    generator, host = rng(6), bench.host
+    for error in (0, 11, 14, 2):
+        for busy in (0, 1):
+            op, slot = int(generator.integers(2, 6)), int(generator.integers(0, 4))
+            dut.busy_i.value = busy
+            before, seen = bench.pulses["move"], []
+            task = cocotb.start_soon(watch_move(dut, seen))
+            await host.write("WEIGHTS", op=op, slot=slot)
+            await cycle(dut, 3)
+            task.cancel()
+            assert bench.pulses["move"] - before == 1 - busy and seen == [(op, slot)] * (1 - busy), seen
+            bench.expected["WEIGHTS"] = bench.expected["WEIGHTS"] & ~0xFFFF | REGISTERS["WEIGHTS"].pack(op=op, slot=slot)
+            if not busy:
+                dut.move_error_i.value, dut.move_done_i.value = error, 1
+                await cycle(dut)
+                dut.move_error_i.value, dut.move_done_i.value = 15, 0
+                bench.expected["WEIGHTS"] = REGISTERS["WEIGHTS"].pack(op=op, slot=slot, error=error)
+            await bench.compare(["WEIGHTS"])
+    dut.busy_i.value = 0
+    seen = []
+    cocotb.start_soon(watch_move(dut, seen))
+    await host.write("WEIGHTS", op=1, slot=0)  # a commit is a program's alone
+    await cycle(dut, 3)
+    assert len(seen) == 1 and not 1 <= seen[0][0] <= 5
+    bench.board.finish()
+
+
+async def watch_move(dut, seen: list) -> None:
+    """Note what the pulses ask for."""
+    while True:
+        await cycle(dut)
+        if int(dut.move_valid_o.value):
+            seen.append((int(dut.move_op_o.value), int(dut.move_slot_o.value)))
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")

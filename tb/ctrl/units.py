@@ -16,7 +16,7 @@ from pymodels.weights import WeightGroup
 from tb.common.actors import rng, stalls
 from tb.common.pieces import Piece, cuttable, pieces, whole
 from tb.common.structs import struct
-from tb.ctrl.programs import COMMIT, MOVES, RAW, ROLLBACK, Program
+from tb.ctrl.programs import MOVES, RAW, Program
 from tb.desc_check.descriptors import ADAM, NESTEROV, STEPS
 
 CMD, DONE = struct("cmd_t"), struct("done_t")
@@ -265,7 +265,8 @@ class Units:
         dut, model, edge = self.dut, self.model, RisingEdge(self.dut.clk_i)
         held = 0  # gemm's record stands for two cycles
         dut.gemm_free_i.value = 1
-        for name in ("cmd_ready", "done_valid", "commit", "rollback", "stall_operand", "stall_result", "mac_step"):
+        for name in ("cmd_ready", "done_valid", "move_valid", "move_op", "move_slot", "fault_valid", "fault_addr", "stall_operand",
+                     "stall_result", "mac_step"):
             getattr(dut, f"{name}_i").value = 0
         while True:
             await edge
@@ -275,11 +276,11 @@ class Units:
                     unit.commands, unit.ready = [], False
                 self.completed = [[] for _ in range(NUM_UNITS)]
                 self.accepted = [[] for _ in range(NUM_UNITS)]
-                dut.cmd_ready_i.value = dut.done_valid_i.value = dut.commit_i.value = dut.rollback_i.value = 0
+                dut.cmd_ready_i.value = dut.done_valid_i.value = dut.move_valid_i.value = 0
                 continue
             self.counts["busy"] += int(dut.busy.value)
             self._watch_trace()
-            valid, done_valid, records, commit, rollback = int(dut.cmd_valid_o.value), 0, 0, 0, 0
+            valid, done_valid, records, move = int(dut.cmd_valid_o.value), 0, 0, None
             ready = 0
             for u, unit in enumerate(self.units):
                 unit.finishing = False
@@ -289,13 +290,9 @@ class Units:
                     unit.ready = False
                 if unit.commands and unit.commands[0].end == self.now + 1:
                     command = unit.commands[0]
-                    kind = (command.descriptor["unit"], command.descriptor["op"])
-                    commit |= kind == COMMIT
-                    if kind == ROLLBACK:
-                        assert int(dut.rollback_ok_o.value) == int(model.weights.kept > 0)
-                        rollback = int(dut.rollback_ok_o.value)
-                        if not rollback:
-                            command.done["error"] = int(Error.NO_VERSION)
+                    if (command.descriptor["unit"], command.descriptor["op"]) in MOVES:
+                        move = command.descriptor
+                        command.done["error"] = int(model.weights.move(move["op"], move["k"]))
                 elif unit.commands and unit.commands[0].end <= self.now and not (u == 0 and held):
                     done_valid |= 1 << u
                     records |= self._finish(u) << u * DONE.width
@@ -306,11 +303,9 @@ class Units:
             dut.cmd_ready_i.value, dut.done_valid_i.value = ready, done_valid
             reads = self.now < self.gemm_frees and (self.units[0].commands or self.now == self.gemm_taken)
             dut.gemm_free_i.value = int(not reads)
-            dut.commit_i.value, dut.rollback_i.value = commit, rollback
-            if commit:
-                model.weights.commit()
-            if rollback:
-                model.weights.rollback()
+            dut.move_valid_i.value = int(move is not None)
+            if move:
+                dut.move_op_i.value, dut.move_slot_i.value = move["op"], move["k"]
             if done_valid:
                 dut.done_i.value = records | held
             held = records & ((1 << DONE.width) - 1) if done_valid & 1 else 0

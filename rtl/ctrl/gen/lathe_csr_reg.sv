@@ -147,6 +147,12 @@ module lathe_csr_reg (
         logic ADAM_RATE;
         logic ADAM_EPS;
         logic WEIGHT_DECAY;
+        logic WEIGHTS;
+        logic SLOTS;
+        logic VERSIONS_0;
+        logic VERSIONS_1;
+        logic VERSIONS_2;
+        logic VERSIONS_3;
         logic STAT_COUNT;
         logic STAT_HIGH;
         logic STAT_LOW;
@@ -278,6 +284,18 @@ module lathe_csr_reg (
         is_valid_addr |= cpuif_req_masked & word[37];
         decoded_reg_strb.WEIGHT_DECAY = cpuif_req_masked & word[38];
         is_valid_addr |= cpuif_req_masked & word[38];
+        decoded_reg_strb.WEIGHTS = cpuif_req_masked & word[40];
+        is_valid_addr |= cpuif_req_masked & word[40];
+        decoded_reg_strb.SLOTS = cpuif_req_masked & word[41] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[41];
+        decoded_reg_strb.VERSIONS_0 = cpuif_req_masked & word[44] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[44];
+        decoded_reg_strb.VERSIONS_1 = cpuif_req_masked & word[45] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[45];
+        decoded_reg_strb.VERSIONS_2 = cpuif_req_masked & word[46] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[46];
+        decoded_reg_strb.VERSIONS_3 = cpuif_req_masked & word[47] & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & word[47];
         decoded_reg_strb.STAT_COUNT = cpuif_req_masked & word[64] & !cpuif_req_is_wr;
         is_valid_addr |= cpuif_req_masked & word[64];
         decoded_reg_strb.STAT_HIGH = cpuif_req_masked & word[65] & !cpuif_req_is_wr;
@@ -725,6 +743,16 @@ module lathe_csr_reg (
         } WEIGHT_DECAY;
         struct {
             struct {
+                logic [4:0] next;
+                logic load_next;
+            } op;
+            struct {
+                logic [1:0] next;
+                logic load_next;
+            } slot;
+        } WEIGHTS;
+        struct {
+            struct {
                 logic [15:0] next;
                 logic load_next;
             } first;
@@ -1073,6 +1101,14 @@ module lathe_csr_reg (
                 logic [7:0] value;
             } exp;
         } WEIGHT_DECAY;
+        struct {
+            struct {
+                logic [4:0] value;
+            } op;
+            struct {
+                logic [1:0] value;
+            } slot;
+        } WEIGHTS;
         struct {
             struct {
                 logic [15:0] value;
@@ -2738,6 +2774,53 @@ module lathe_csr_reg (
         end
     end
     assign hwif_out.WEIGHT_DECAY.exp.value = field_storage.WEIGHT_DECAY.exp.value;
+    // Field: lathe_csr_reg.WEIGHTS.op
+    always_comb begin
+        automatic logic [4:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.WEIGHTS.op.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.WEIGHTS && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.WEIGHTS.op.value & ~decoded_wr_biten[4:0]) | (decoded_wr_data[4:0] & decoded_wr_biten[4:0]);
+            load_next_c = '1;
+        end
+        field_combo.WEIGHTS.op.next = next_c;
+        field_combo.WEIGHTS.op.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.WEIGHTS.op.value <= 5'h0;
+        end else begin
+            if(field_combo.WEIGHTS.op.load_next) begin
+                field_storage.WEIGHTS.op.value <= field_combo.WEIGHTS.op.next;
+            end
+        end
+    end
+    assign hwif_out.WEIGHTS.op.value = field_storage.WEIGHTS.op.value;
+    assign hwif_out.WEIGHTS.op.swmod = decoded_reg_strb.WEIGHTS && decoded_req_is_wr && |(decoded_wr_biten[4:0]);
+    // Field: lathe_csr_reg.WEIGHTS.slot
+    always_comb begin
+        automatic logic [1:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.WEIGHTS.slot.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.WEIGHTS && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.WEIGHTS.slot.value & ~decoded_wr_biten[9:8]) | (decoded_wr_data[9:8] & decoded_wr_biten[9:8]);
+            load_next_c = '1;
+        end
+        field_combo.WEIGHTS.slot.next = next_c;
+        field_combo.WEIGHTS.slot.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(~rst_n) begin
+            field_storage.WEIGHTS.slot.value <= 2'h0;
+        end else begin
+            if(field_combo.WEIGHTS.slot.load_next) begin
+                field_storage.WEIGHTS.slot.value <= field_combo.WEIGHTS.slot.next;
+            end
+        end
+    end
+    assign hwif_out.WEIGHTS.slot.value = field_storage.WEIGHTS.slot.value;
     // External region: lathe_csr_reg.COUNTERS
     assign hwif_out.COUNTERS.req = decoded_reg_strb.COUNTERS;
     assign hwif_out.COUNTERS.addr = decoded_addr[6:0];
@@ -3140,11 +3223,11 @@ module lathe_csr_reg (
     logic [31:0] readback_data;
     always_comb begin
         automatic logic [31:0] readback_data_var;
-                automatic logic [31:0] leaf[70];
+                automatic logic [31:0] leaf[76];
 readback_data_var = '0;
         if(decoded_req) begin
             leaf[0] = {32{word[0]}} & {32'h4c415448};
-            leaf[1] = {32{word[1]}} & {16'h5, hwif_in.BUILD.log2_banks.next, hwif_in.BUILD.lanes.next};
+            leaf[1] = {32{word[1]}} & {16'h5, hwif_in.BUILD.slots.next, hwif_in.BUILD.log2_banks.next, hwif_in.BUILD.lanes.next};
             leaf[2] = {32{word[3]}} & {24'd0, field_storage.START_PC.value.value};
             leaf[3] = {32{word[4]}} & {31'd0, field_storage.IRQ_ENABLE.enable.value};
             leaf[4] = {32{word[5]}} & {25'd0, field_storage.STATUS.request_error.value, field_storage.STATUS.request_done.value, hwif_in.STATUS.request_busy.next, 1'd0, field_storage.STATUS.error.value, field_storage.STATUS.done.value, hwif_in.STATUS.busy.next};
@@ -3156,7 +3239,7 @@ readback_data_var = '0;
             leaf[10] = {32{word[11]}} & {29'd0, field_storage.GROUP_SLOTS.value.value};
             leaf[11] = {32{word[12]}} & {field_storage.GROUP_VERSION.value.value};
             leaf[12] = {32{word[13]}} & {hwif_in.VERSION.value.next};
-            leaf[13] = {32{word[14]}} & {22'd0, hwif_in.SLOT.kept.next, 6'd0, hwif_in.SLOT.slot.next};
+            leaf[13] = {32{word[14]}} & {30'd0, hwif_in.SLOT.slot.next};
             leaf[14] = {32{word[15]}} & {8'd0, field_storage.LEARNING_RATE.exp.value, field_storage.LEARNING_RATE.mant.value};
             leaf[15] = {32{word[16]}} & {16'd0, field_storage.MOMENTUM.value.value};
             leaf[16] = {32{word[17]}} & {9'd0, field_storage.RATIO_MODE.veto_above.value, field_storage.RATIO_MODE.veto_below.value, field_storage.RATIO_MODE.rho_aggregate.value, field_storage.RATIO_MODE.r_aggregate.value, field_storage.RATIO_MODE.stats_lane.value, 1'd0, field_storage.RATIO_MODE.rho_source.value, field_storage.RATIO_MODE.rho_below.value, field_storage.RATIO_MODE.rho_above.value, field_storage.RATIO_MODE.rho_weight.value, field_storage.RATIO_MODE.r_source.value, field_storage.RATIO_MODE.r_dual.value, field_storage.RATIO_MODE.r_below.value, field_storage.RATIO_MODE.r_above.value, field_storage.RATIO_MODE.r_weight.value};
@@ -3181,39 +3264,45 @@ readback_data_var = '0;
             leaf[35] = {32{word[36]}} & {8'd0, field_storage.ADAM_RATE.value.value};
             leaf[36] = {32{word[37]}} & {8'd0, field_storage.ADAM_EPS.value.value};
             leaf[37] = {32{word[38]}} & {8'd0, field_storage.WEIGHT_DECAY.exp.value, field_storage.WEIGHT_DECAY.mant.value};
-            leaf[38] = {32{word[64]}} & {hwif_in.STAT_COUNT.value.next};
-            leaf[39] = {32{word[65]}} & {hwif_in.STAT_HIGH.value.next};
-            leaf[40] = {32{word[66]}} & {hwif_in.STAT_LOW.value.next};
-            leaf[41] = {32{word[67]}} & {hwif_in.STAT_CLIPPED.value.next};
-            leaf[42] = {32{word[68]}} & {hwif_in.STAT_SUM_X_LO.value.next};
-            leaf[43] = {32{word[69]}} & {hwif_in.STAT_SUM_X_HI.value.next};
-            leaf[44] = {32{word[70]}} & {hwif_in.STAT_SUM_RATIO_LO.value.next};
-            leaf[45] = {32{word[71]}} & {hwif_in.STAT_SUM_RATIO_HI.value.next};
-            leaf[46] = {32{word[72]}} & {hwif_in.STAT_SUM_RATIO2_LO.value.next};
-            leaf[47] = {32{word[73]}} & {hwif_in.STAT_SUM_RATIO2_HI.value.next};
-            leaf[48] = {32{word[74]}} & {hwif_in.STAT_SUM_K3_LO.value.next};
-            leaf[49] = {32{word[75]}} & {hwif_in.STAT_SUM_K3_HI.value.next};
-            leaf[50] = {32{word[76]}} & {hwif_in.STAT_SUM_ENTROPY_LO.value.next};
-            leaf[51] = {32{word[77]}} & {hwif_in.STAT_SUM_ENTROPY_HI.value.next};
-            leaf[52] = {32{word[78]}} & {hwif_in.STAT_SUM_VERR2_LO.value.next};
-            leaf[53] = {32{word[79]}} & {hwif_in.STAT_SUM_VERR2_HI.value.next};
-            leaf[54] = {32{word[80]}} & {hwif_in.STAT_MAX_X.value.next};
-            leaf[55] = {32{word[81]}} & {hwif_in.STAT_MIN_X.value.next};
-            leaf[56] = {32{word[82]}} & {hwif_in.STAT_RHO_HIGH.value.next};
-            leaf[57] = {32{word[83]}} & {hwif_in.STAT_RHO_LOW.value.next};
-            leaf[58] = {32{word[84]}} & {hwif_in.STAT_MASKED.value.next};
-            leaf[59] = {32{word[85]}} & {hwif_in.STAT_SEQ_MASKED.value.next};
-            leaf[60] = {32{word[86]}} & {hwif_in.STAT_VETOED.value.next};
-            leaf[61] = {32{word[88]}} & {hwif_in.STAT_SUM_X2_LO.value.next};
-            leaf[62] = {32{word[89]}} & {hwif_in.STAT_SUM_X2_HI.value.next};
-            leaf[63] = {32{word[192]}} & {field_storage.GRANTS_0.last.value, field_storage.GRANTS_0.first.value};
-            leaf[64] = {32{word[193]}} & {field_storage.GRANTS_1.last.value, field_storage.GRANTS_1.first.value};
-            leaf[65] = {32{word[194]}} & {field_storage.GRANTS_2.last.value, field_storage.GRANTS_2.first.value};
-            leaf[66] = {32{word[195]}} & {field_storage.GRANTS_3.last.value, field_storage.GRANTS_3.first.value};
-            leaf[67] = {32{word[196]}} & {field_storage.REQUEST_GRANTS_0.last.value, field_storage.REQUEST_GRANTS_0.first.value};
-            leaf[68] = {32{word[197]}} & {field_storage.REQUEST_GRANTS_1.last.value, field_storage.REQUEST_GRANTS_1.first.value};
-            leaf[69] = {32{word[198]}} & {29'd0, field_storage.GRANT_ENABLE.install.value, field_storage.GRANT_ENABLE.requests.value, field_storage.GRANT_ENABLE.programs.value};
-            for(int step=1; step<70; step*=2) for(int i=0; i+step<70; i+=2*step) leaf[i] |= leaf[i+step];
+            leaf[38] = {32{word[40]}} & {12'd0, hwif_in.WEIGHTS.error.next, 6'd0, field_storage.WEIGHTS.slot.value, 3'd0, field_storage.WEIGHTS.op.value};
+            leaf[39] = {32{word[41]}} & {6'd0, hwif_in.SLOTS.next.next, 4'd0, hwif_in.SLOTS.bad.next, 4'd0, hwif_in.SLOTS.pinned.next, 4'd0, hwif_in.SLOTS.valid.next};
+            leaf[40] = {32{word[44]}} & {hwif_in.VERSIONS_0.value.next};
+            leaf[41] = {32{word[45]}} & {hwif_in.VERSIONS_1.value.next};
+            leaf[42] = {32{word[46]}} & {hwif_in.VERSIONS_2.value.next};
+            leaf[43] = {32{word[47]}} & {hwif_in.VERSIONS_3.value.next};
+            leaf[44] = {32{word[64]}} & {hwif_in.STAT_COUNT.value.next};
+            leaf[45] = {32{word[65]}} & {hwif_in.STAT_HIGH.value.next};
+            leaf[46] = {32{word[66]}} & {hwif_in.STAT_LOW.value.next};
+            leaf[47] = {32{word[67]}} & {hwif_in.STAT_CLIPPED.value.next};
+            leaf[48] = {32{word[68]}} & {hwif_in.STAT_SUM_X_LO.value.next};
+            leaf[49] = {32{word[69]}} & {hwif_in.STAT_SUM_X_HI.value.next};
+            leaf[50] = {32{word[70]}} & {hwif_in.STAT_SUM_RATIO_LO.value.next};
+            leaf[51] = {32{word[71]}} & {hwif_in.STAT_SUM_RATIO_HI.value.next};
+            leaf[52] = {32{word[72]}} & {hwif_in.STAT_SUM_RATIO2_LO.value.next};
+            leaf[53] = {32{word[73]}} & {hwif_in.STAT_SUM_RATIO2_HI.value.next};
+            leaf[54] = {32{word[74]}} & {hwif_in.STAT_SUM_K3_LO.value.next};
+            leaf[55] = {32{word[75]}} & {hwif_in.STAT_SUM_K3_HI.value.next};
+            leaf[56] = {32{word[76]}} & {hwif_in.STAT_SUM_ENTROPY_LO.value.next};
+            leaf[57] = {32{word[77]}} & {hwif_in.STAT_SUM_ENTROPY_HI.value.next};
+            leaf[58] = {32{word[78]}} & {hwif_in.STAT_SUM_VERR2_LO.value.next};
+            leaf[59] = {32{word[79]}} & {hwif_in.STAT_SUM_VERR2_HI.value.next};
+            leaf[60] = {32{word[80]}} & {hwif_in.STAT_MAX_X.value.next};
+            leaf[61] = {32{word[81]}} & {hwif_in.STAT_MIN_X.value.next};
+            leaf[62] = {32{word[82]}} & {hwif_in.STAT_RHO_HIGH.value.next};
+            leaf[63] = {32{word[83]}} & {hwif_in.STAT_RHO_LOW.value.next};
+            leaf[64] = {32{word[84]}} & {hwif_in.STAT_MASKED.value.next};
+            leaf[65] = {32{word[85]}} & {hwif_in.STAT_SEQ_MASKED.value.next};
+            leaf[66] = {32{word[86]}} & {hwif_in.STAT_VETOED.value.next};
+            leaf[67] = {32{word[88]}} & {hwif_in.STAT_SUM_X2_LO.value.next};
+            leaf[68] = {32{word[89]}} & {hwif_in.STAT_SUM_X2_HI.value.next};
+            leaf[69] = {32{word[192]}} & {field_storage.GRANTS_0.last.value, field_storage.GRANTS_0.first.value};
+            leaf[70] = {32{word[193]}} & {field_storage.GRANTS_1.last.value, field_storage.GRANTS_1.first.value};
+            leaf[71] = {32{word[194]}} & {field_storage.GRANTS_2.last.value, field_storage.GRANTS_2.first.value};
+            leaf[72] = {32{word[195]}} & {field_storage.GRANTS_3.last.value, field_storage.GRANTS_3.first.value};
+            leaf[73] = {32{word[196]}} & {field_storage.REQUEST_GRANTS_0.last.value, field_storage.REQUEST_GRANTS_0.first.value};
+            leaf[74] = {32{word[197]}} & {field_storage.REQUEST_GRANTS_1.last.value, field_storage.REQUEST_GRANTS_1.first.value};
+            leaf[75] = {32{word[198]}} & {29'd0, field_storage.GRANT_ENABLE.install.value, field_storage.GRANT_ENABLE.requests.value, field_storage.GRANT_ENABLE.programs.value};
+            for(int step=1; step<76; step*=2) for(int i=0; i+step<76; i+=2*step) leaf[i] |= leaf[i+step];
             readback_data_var = leaf[0];
         end
         readback_data_var |= {32{counters}} & hwif_in.COUNTERS.rd_data;

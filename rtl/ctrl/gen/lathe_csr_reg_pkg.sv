@@ -18,12 +18,17 @@ package lathe_csr_reg_pkg;
     } lathe_csr_reg__BUILD__lanes__in_t;
 
     typedef struct {
-        logic [7:0] next;
+        logic [3:0] next;
     } lathe_csr_reg__BUILD__log2_banks__in_t;
+
+    typedef struct {
+        logic [3:0] next;
+    } lathe_csr_reg__BUILD__slots__in_t;
 
     typedef struct {
         lathe_csr_reg__BUILD__lanes__in_t lanes;
         lathe_csr_reg__BUILD__log2_banks__in_t log2_banks;
+        lathe_csr_reg__BUILD__slots__in_t slots;
     } lathe_csr_reg__BUILD__in_t;
 
     typedef struct {
@@ -106,12 +111,7 @@ package lathe_csr_reg_pkg;
     } lathe_csr_reg__SLOT__slot__in_t;
 
     typedef struct {
-        logic [1:0] next;
-    } lathe_csr_reg__SLOT__kept__in_t;
-
-    typedef struct {
         lathe_csr_reg__SLOT__slot__in_t slot;
-        lathe_csr_reg__SLOT__kept__in_t kept;
     } lathe_csr_reg__SLOT__in_t;
 
     typedef struct {
@@ -151,6 +151,69 @@ package lathe_csr_reg_pkg;
     typedef struct {
         lathe_csr_reg__SATURATIONS__value__in_t value;
     } lathe_csr_reg__SATURATIONS__in_t;
+
+    typedef struct {
+        logic [3:0] next;
+    } lathe_csr_reg__WEIGHTS__error__in_t;
+
+    typedef struct {
+        lathe_csr_reg__WEIGHTS__error__in_t error;
+    } lathe_csr_reg__WEIGHTS__in_t;
+
+    typedef struct {
+        logic [3:0] next;
+    } lathe_csr_reg__SLOTS__valid__in_t;
+
+    typedef struct {
+        logic [3:0] next;
+    } lathe_csr_reg__SLOTS__pinned__in_t;
+
+    typedef struct {
+        logic [3:0] next;
+    } lathe_csr_reg__SLOTS__bad__in_t;
+
+    typedef struct {
+        logic [1:0] next;
+    } lathe_csr_reg__SLOTS__next__in_t;
+
+    typedef struct {
+        lathe_csr_reg__SLOTS__valid__in_t valid;
+        lathe_csr_reg__SLOTS__pinned__in_t pinned;
+        lathe_csr_reg__SLOTS__bad__in_t bad;
+        lathe_csr_reg__SLOTS__next__in_t next;
+    } lathe_csr_reg__SLOTS__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } lathe_csr_reg__VERSIONS_0__value__in_t;
+
+    typedef struct {
+        lathe_csr_reg__VERSIONS_0__value__in_t value;
+    } lathe_csr_reg__VERSIONS_0__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } lathe_csr_reg__VERSIONS_1__value__in_t;
+
+    typedef struct {
+        lathe_csr_reg__VERSIONS_1__value__in_t value;
+    } lathe_csr_reg__VERSIONS_1__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } lathe_csr_reg__VERSIONS_2__value__in_t;
+
+    typedef struct {
+        lathe_csr_reg__VERSIONS_2__value__in_t value;
+    } lathe_csr_reg__VERSIONS_2__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } lathe_csr_reg__VERSIONS_3__value__in_t;
+
+    typedef struct {
+        lathe_csr_reg__VERSIONS_3__value__in_t value;
+    } lathe_csr_reg__VERSIONS_3__in_t;
 
     typedef struct {
         logic [31:0] next;
@@ -380,6 +443,12 @@ package lathe_csr_reg_pkg;
         lathe_csr_reg__REQUEST_ERROR__in_t REQUEST_ERROR;
         lathe_csr_reg__REQUEST_OPNUM__in_t REQUEST_OPNUM;
         lathe_csr_reg__SATURATIONS__in_t SATURATIONS;
+        lathe_csr_reg__WEIGHTS__in_t WEIGHTS;
+        lathe_csr_reg__SLOTS__in_t SLOTS;
+        lathe_csr_reg__VERSIONS_0__in_t VERSIONS_0;
+        lathe_csr_reg__VERSIONS_1__in_t VERSIONS_1;
+        lathe_csr_reg__VERSIONS_2__in_t VERSIONS_2;
+        lathe_csr_reg__VERSIONS_3__in_t VERSIONS_3;
         lathe_csr_reg__STAT_COUNT__in_t STAT_COUNT;
         lathe_csr_reg__STAT_HIGH__in_t STAT_HIGH;
         lathe_csr_reg__STAT_LOW__in_t STAT_LOW;
@@ -817,6 +886,20 @@ package lathe_csr_reg_pkg;
     } lathe_csr_reg__WEIGHT_DECAY__out_t;
 
     typedef struct {
+        logic [4:0] value;
+        logic swmod;
+    } lathe_csr_reg__WEIGHTS__op__out_t;
+
+    typedef struct {
+        logic [1:0] value;
+    } lathe_csr_reg__WEIGHTS__slot__out_t;
+
+    typedef struct {
+        lathe_csr_reg__WEIGHTS__op__out_t op;
+        lathe_csr_reg__WEIGHTS__slot__out_t slot;
+    } lathe_csr_reg__WEIGHTS__out_t;
+
+    typedef struct {
         logic req;
         logic [6:0] addr;
         logic req_is_wr;
@@ -969,6 +1052,7 @@ package lathe_csr_reg_pkg;
         lathe_csr_reg__ADAM_RATE__out_t ADAM_RATE;
         lathe_csr_reg__ADAM_EPS__out_t ADAM_EPS;
         lathe_csr_reg__WEIGHT_DECAY__out_t WEIGHT_DECAY;
+        lathe_csr_reg__WEIGHTS__out_t WEIGHTS;
         lathe_csr_reg__COUNTERS__out_t COUNTERS;
         lathe_csr_reg__GRANTS_0__out_t GRANTS_0;
         lathe_csr_reg__GRANTS_1__out_t GRANTS_1;

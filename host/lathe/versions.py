@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Versions of the weights: what the slots hold, and moves between them, which take a cycle whatever the size."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from pymodels.descriptor import Error, UpdateOp
+
+from .errors import VersionError
+from .registers import Registers
+from .tensor import Tensor
+
+_SLOTS = 4  # registers of the largest chip
+
+
+class Version(NamedTuple):
+    """A version that the chip holds."""
+
+    number: int
+    slot: int
+    current: bool
+    pinned: bool
+    bad: bool  #: an uncorrectable memory error was found in it
+
+    def __str__(self) -> str:
+        marks = [name for name in ("current", "pinned", "bad") if getattr(self, name)]
+        return f"{self.number} ({', '.join(marks)})" if marks else str(self.number)
+
+
+class Versions:
+    """What `Device` offers about versions; only while no program runs.
+
+    A version is what a commit made of the weight group: all its tensors and their exponents. Its number never names another one,
+    but `Device.load` changes the current version in place.
+    """
+
+    registers: Registers
+    _snapshots: Counter  # version -> snapshots not yet released
+
+    @property
+    def version(self) -> int:
+        """Version of the current weights."""
+        return self.registers.value("VERSION")
+
+    def versions(self) -> list[Version]:
+        """Return the versions that the chip holds, the oldest first."""
+        current, flags = self.registers.read("SLOT")["slot"], self.registers.read("SLOTS")
+        held = [Version(self.registers.value(f"VERSIONS_{slot}"), slot, slot == current, bool(flags["pinned"] >> slot & 1),
+                        bool(flags["bad"] >> slot & 1)) for slot in range(_SLOTS) if flags["valid"] >> slot & 1]
+        return sorted(held)
+
+    def snapshot(self) -> int:
+        """Pin the current version, so that no update writes over it, and return its number.
+
+        It takes a slot of the weight group until as many calls of `release` as of `snapshot` have named it. Two slots must stay
+        without a pin: a group of 3 slots keeps one snapshot, one of 4 two.
+
+        Raises
+        ------
+        VersionError
+            Too many versions are pinned.
+        """
+        self._ready("a version cannot be pinned")
+        if self._move(UpdateOp.PIN) == Error.NO_SLOT:
+            raise VersionError(f"version {self.version} cannot be pinned: updates need two slots, and of the others too few are left "
+                               f"without a pin; the chip holds {self._list()}. Release one of them, or make the weight group with more "
+                               "slots (3 for one snapshot, 4 for two)")
+        self._snapshots[self.version] += 1
+        return self.version
+
+    def restore(self, version: int) -> None:
+        """Return to a version that the chip still holds. The one that is left stays too, until updates need its slot.
+
+        Raises
+        ------
+        VersionError
+            It is gone, or an uncorrectable memory error was found in it.
+        """
+        self._ready("the version cannot be changed")
+        if self._move(UpdateOp.RESTORE, self._slot(version)) != Error.NONE:
+            raise VersionError(f"version {version} cannot be restored: an uncorrectable memory error was found in it; the chip holds "
+                               f"{self._list()}")
+
+    def rollback(self, version: int | None = None) -> None:
+        """Return to the version from which the current one was made, or to `version`, as `restore` does.
+
+        Without `version` the version that is left is given up, unless it is pinned.
+
+        Raises
+        ------
+        VersionError
+            It is gone, or an uncorrectable memory error was found in it.
+        """
+        if version is not None:
+            self.restore(version)
+            return
+        self._ready("the version cannot be changed")
+        if self._move(UpdateOp.ROLLBACK) != Error.NONE:
+            raise VersionError(f"the version from which {self.version} was made is gone, or bad; the chip holds {self._list()}. Pin a "
+                               "version with Device.snapshot, or make the weight group with more slots: all but two keep older versions")
+
+    def release(self, version: int) -> None:
+        """Give up a snapshot; its version stays until updates need its slot.
+
+        Raises
+        ------
+        VersionError
+            There is no such snapshot.
+        """
+        self._ready("a version cannot be released")
+        if not self._snapshots[version]:
+            raise VersionError(f"no snapshot holds version {version}; snapshots: {', '.join(map(str, +self._snapshots)) or 'none'}")
+        if self._snapshots[version] == 1:  # the last one
+            self._move(UpdateOp.UNPIN, self._slot(version))
+        self._snapshots[version] -= 1
+
+    @contextmanager
+    def adapt(self) -> Iterator[int]:
+        """Return to the weights of now at the end of a ``with`` block, whatever was committed in it, also after an error.
+
+        >>> with device.adapt() as base:        # doctest: +SKIP
+        ...     device.run(update)              # commits
+        ...     device.run(evaluate)
+        """
+        base = self.snapshot()
+        try:
+            yield base
+        finally:
+            self.restore(base)
+            self.release(base)
+
+    def _move(self, op: UpdateOp, slot: int = 0) -> Error:
+        self.registers.write("WEIGHTS", op=op, slot=slot)
+        return Error(self.registers.read("WEIGHTS")["error"])
+
+    def _slot(self, version: int) -> int:
+        slot = next((held.slot for held in self.versions() if held.number == version), None)
+        if slot is None:
+            raise VersionError(f"version {version} is no longer there; the chip holds {self._list()}. Pin a version with Device.snapshot "
+                               "before it is updated further")
+        return slot
+
+    def _list(self) -> str:
+        return f"the version{'s' * (len(self.versions()) > 1)} {', '.join(map(str, self.versions()))}"
+
+    def _check_unpinned(self, tensor: Tensor) -> None:
+        if tensor.space == "current" and self._snapshots[self.version]:
+            raise VersionError(f"tensor {tensor} cannot be loaded: that would change version {self.version}, which a snapshot holds; "
+                               "release it first, or load before the snapshot")
+
+    def _ready(self, refused: str) -> None:
+        """Refuse while a program runs or the device is closed; place what was made last."""
+        raise NotImplementedError

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Versions of the weights: snapshots and what is left of them, requests beside commits, and a reset in the middle of an update."""
+
+import numpy as np
+import pytest
+
+from lathe import CapacityError, Device, DeviceError, Program, ProgramError, VersionError, WeightGroup
+
+BOTH = pytest.mark.parametrize("backend", ["golden", "verilator"])
+
+
+class Net:
+    """A weight matrix and its momentum; one update takes 1 from every weight, so that the content says which version it is."""
+
+    def __init__(self, backend="golden", rows=8, slots=3, updates=1, seed=1, **settings):
+        self.device = device = Device(backend, seed=seed, **settings)
+        layout = device.layout
+        group = WeightGroup(layout, slots)
+        self.w, self.m = (group.tensor(name, rows, 8, 0, static=True) for name in "wm")
+        group.place()
+        self.g = layout.tensor("g", rows, 8, 0, static=True)
+        self.records = layout.records("records", rows)
+        self.out, self.out_records = layout.block_for(self.w), layout.block_for(self.records)
+        self.update, self.reader = Program("update", layout), Program("reader", layout, request=True)
+        for _ in range(updates):
+            self.update.sgd(self.w, self.g, self.m)
+            self.update.commit()
+        self.reader.store(self.w, self.out)
+        self.reader.sample(self.w, self.records)
+        self.reader.store(self.records, self.out_records)
+        device.load(self.w, np.zeros(self.w.shape))
+        device.load(self.m, np.zeros(self.m.shape))
+        device.load(self.g, np.ones(self.g.shape))
+        device.set_optimizer(1)
+        device.install(self.update)
+        device.install(self.reader)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.device.close()
+
+    def steps(self):
+        """Return how many updates every weight has seen; all of them the same number."""
+        values = np.unique(self.device.store(self.w))
+        assert len(values) == 1, values
+        return -int(values[0])
+
+
+def test_snapshot_restore_and_rollback():
+    with Net(slots=4) as net:
+        device = net.device
+        device.run(net.update)
+        base = device.snapshot()
+        assert base == device.version == 1
+        device.run(net.update)
+        device.run(net.update)
+        assert (device.version, net.steps()) == (3, 3)
+        device.rollback()
+        assert (device.version, net.steps()) == (2, 2)
+        device.run(net.update)
+        assert (device.version, net.steps()) == (4, 3)  # 3 was another one
+        device.restore(base)
+        assert (device.version, net.steps()) == (1, 1)
+        device.restore(4)
+        device.rollback(base)
+        for _ in range(5):
+            device.run(net.update)
+        assert [str(version) for version in device.versions()] == ["1 (pinned)", "8", "9 (current)"]
+        device.restore(base)
+        device.release(base)
+        for _ in range(4):
+            device.run(net.update)
+        assert [version.number for version in device.versions()] == [11, 12, 13]
+        with pytest.raises(VersionError, match=r"version 1 is no longer there; the chip holds the versions 11, 12, 13 \(current\)\. Pin"):
+            device.restore(base)
+
+
+def test_what_cannot_be_kept():
+    with Net(slots=3) as net:
+        device = net.device
+        with pytest.raises(VersionError, match=r"from which 0 was made is gone, or bad; the chip holds the version 0 \(current\)"):
+            device.rollback()
+        assert device.snapshot() == device.snapshot() == 0
+        with pytest.raises(VersionError, match="'w' 8 x 8 cannot be loaded: that would change version 0"):
+            device.load(net.w, np.zeros(net.w.shape))
+        device.load(net.g, np.ones(net.g.shape))
+        device.run(net.update)
+        with pytest.raises(VersionError, match=r"version 1 cannot be pinned: .* holds the versions 0 \(pinned\), 1 \(current\)\. Release"):
+            device.snapshot()
+        with pytest.raises(VersionError, match="no snapshot holds version 1; snapshots: 0"):
+            device.release(1)
+        device.release(0)
+        device.run(net.update)
+        device.restore(0)  # held twice
+        device.release(0)
+        with pytest.raises(VersionError, match="snapshots: none"):
+            device.release(0)
+        device.load(net.w, np.zeros(net.w.shape))
+        device.start(net.update)
+        for refused in (device.snapshot, device.rollback, lambda: device.restore(0), lambda: device.release(0)):
+            with pytest.raises(ProgramError, match="'update' was started; call Device.finish first"):
+                refused()
+        device.finish()
+    with Device("golden") as device:
+        device.backend.weights.most = 3
+        group = WeightGroup(device.layout, 4)
+        w = group.tensor("w", 8, 8, 0)
+        group.place()
+        with pytest.raises(CapacityError, match="has 4 slots and this chip was built for 3"):
+            device.load(w, np.zeros(w.shape))
+
+
+@BOTH
+def test_moves_in_a_program(backend):
+    with Net(backend, slots=4) as net:
+        device = net.device
+        for _ in range(2):
+            device.run(net.update)
+        back = Program("back", device.layout)
+        back.restore(next(version.slot for version in device.versions() if version.number == 0))
+        for move in (None, None, back.rollback):
+            if move:
+                move()
+            back.sgd(net.w, net.g, net.m)
+            back.commit()
+        device.run(back)
+        assert (device.version, net.steps()) == (5, 2)  # 0, 3, 4, back to 3, 5
+        nowhere = Program("nowhere", device.layout)
+        nowhere.restore(device.registers.read("SLOTS")["next"])
+        with pytest.raises(DeviceError, match="no_version: no older version is kept"):
+            device.run(nowhere)
+        assert (device.version, net.steps()) == (5, 2)
+
+
+def adapt_and_return(backend, rounds):
+    """Adaptations of random weights by up to three updates, of which nothing is left."""
+    generator = np.random.default_rng(3)
+    with Net(backend) as net:
+        device, w, m = net.device, net.w, net.m
+        device.load(w, generator.integers(-30000, 30000, w.shape))
+        device.load(net.g, generator.integers(-100, 100, net.g.shape))
+        device.set_optimizer(0.37, 0.9)
+        before = [device.store_mantissas(tensor) for tensor in (w, m)]
+        for number in range(rounds):
+            with device.adapt() as base:
+                for _ in range(1 + number % 3):
+                    device.run(net.update)
+                assert device.version != base
+                if number % 50 == 0:
+                    assert not np.array_equal(device.store_mantissas(w)[0], before[0][0])
+            assert device.version == base == 0
+            for tensor, (mantissas, exponent) in zip((w, m), before, strict=True):
+                now = device.store_mantissas(tensor)
+                assert now[1] == exponent and np.array_equal(now[0], mantissas)
+        with pytest.raises(ZeroDivisionError):
+            with device.adapt():
+                device.run(net.update)
+                raise ZeroDivisionError
+        assert (device.version, len(device.versions())) == (0, 2)
+
+
+@BOTH
+def test_adaptations_leave_nothing(backend):
+    adapt_and_return(backend, 1000)
+
+
+def whole_versions(slots, updates, policy="command"):
+    """Requests that read the weights all the time, at random moments of a program that replaces them as often as it can."""
+    generator = np.random.default_rng(slots)
+    with Net("verilator", rows=16, slots=slots, updates=20, seed=slots) as net:
+        device, backend, seen, passed = net.device, net.device.backend, set(), 0
+        device.set_arbiter(policy, 64)
+        for first in range(0, updates, 20):
+            device.start(net.update)
+            while device.registers.read("STATUS")["busy"]:
+                backend.advance(int(generator.integers(0, 60)))
+                before = device.version
+                device.request(net.reader)
+                after = device.version
+                versions = np.unique(-net.out.data)
+                assert len(versions) == 1, f"weights of versions {versions} at once"
+                assert before <= versions[0] <= after  # whatever was current at its start
+                assert (net.out_records.data[:, 3] == versions[0]).all(), "the records' version is not that of the weights"
+                seen.add(int(versions[0]))
+                passed += after - before
+            device.finish()
+            assert device.version == first + 20 == net.steps()
+        return len(seen), passed
+
+
+@pytest.mark.parametrize("slots", [2, 3, 4])
+def test_requests_see_whole_versions(slots):
+    seen, passed = whole_versions(slots, 1000)
+    assert seen > 100
+    print(f"{slots} slots: 1,000 commits, {seen} versions seen by requests, {passed} commits while one read")
+    if slots > 2:
+        assert passed > seen // 2  # commits that no request kept waiting
+
+
+@pytest.mark.parametrize("policy", ["priority", "round_robin", "time_slice"])
+def test_requests_see_whole_versions_under_every_arbiter(policy):
+    seen, _ = whole_versions(3, 200, policy)
+    assert seen > 20
+
+
+def crash(net, version, cycles):
+    """Reset `cycles` after the start of the update; returns the version then, whose content must be whole."""
+    device = net.device
+    device.registers.set("START_PC", device._programs[net.update])
+    device.registers.write("CONTROL", start=1)
+    device.backend.advance(cycles)
+    device.backend.reset()
+    device.registers.write("IRQ_ENABLE", enable=1)
+    device.set_optimizer(1)
+    assert device.version in (version, version + 1)
+    steps = net.steps()
+    assert [held.number for held in device.versions() if held.current] == [device.version]
+    return device.version, steps
+
+
+def test_a_reset_in_any_cycle_leaves_whole_weights():
+    """Every cycle of a small update; the chip goes on with what was current."""
+    with Net("verilator", rows=4) as net:
+        device, cycles, committed = net.device, 0, 0
+        steps = {0: 0}  # version -> updates
+        while committed < 12:  # well behind the end
+            assert cycles < 500, "no commit"
+            version, before = device.version, steps[device.version]
+            after, content = crash(net, version, cycles)
+            steps.setdefault(after, before + 1)
+            assert content == steps[after]
+            committed += after != version
+            assert committed == 0 or after != version, "a commit is undone by a later reset"
+            cycles += 1
+            if cycles % 10 == 0:  # it is usable
+                version = device.version
+                device.run(net.update)
+                assert (device.version, net.steps()) == (version + 1, steps[version] + 1)
+                steps[version + 1] = steps[version] + 1
+        assert cycles > 40
+        print(f"reset in each of {cycles} cycles of an update")
+
+
+def test_a_reset_in_a_larger_update_leaves_whole_weights():
+    generator = np.random.default_rng(4)
+    with Net("verilator", rows=64) as net:
+        device, outcomes = net.device, []
+        steps = {0: 0}
+        for _ in range(60):
+            version = device.version
+            after, content = crash(net, version, int(generator.integers(0, 400)))
+            steps.setdefault(after, steps[version] + 1)
+            assert content == steps[after]
+            outcomes.append(after != version)
+        assert 5 < sum(outcomes) < 55
+        device.run(net.update)
+        assert net.steps() == steps[after] + 1
