@@ -36,11 +36,12 @@ class Twins:
         self.chip = VerilatorBackend(lanes, banks, self.memory, seed)
         self.dump = MEMORY_BYTES - self.words * 2 * lanes
         base = self.words - 4 * SLOT_WORDS
-        self.set(SEED=self.draw(0, 1 << 32), IRQ_ENABLE=1, GROUP_BASE=base, GROUP_SIZE=SLOT_WORDS, GROUP_SLOTS=4, GROUP_VERSION=3,
+        self.set(IRQ_ENABLE=1)
+        self.transfer("t2", 0)  # before the weight group is placed, which nobody may write by absolute addresses then
+        self.set(SEED=self.draw(0, 1 << 32), OPNUM=0, GROUP_BASE=base, GROUP_SIZE=SLOT_WORDS, GROUP_SLOTS=4, GROUP_VERSION=3,
                  CONTROL=14)
         for i in range(MEMORIES["EXPONENTS"].words):
             self.write(MEMORIES["EXPONENTS"].offset + 4 * i, (self.draw(-20, 3) & 0xFF) * 0x101 | int(self.rng.random() < 0.2) << 16)
-        self.transfer("t2", 0)
         self.generator = Generator(self.rng, Space(lanes, base, SLOT_WORDS, self.dump))
 
     def draw(self, low: int, high: int) -> int:

@@ -576,7 +576,9 @@ module lathe_ctrl
     .weights_o(weights)
   );
 
-  lathe_group_extent u_group_extent (
+  lathe_group_extent #(
+    .Slots(Slots)
+  ) u_group_extent (
     .clk_i,
     .por_ni,
     .init_i(group_init),

@@ -3,7 +3,9 @@
 // after that. Knows nothing of versions. Only por_ni resets it.
 module lathe_group_extent
   import lathe_ctrl_pkg::*;
-(
+#(
+  parameter int unsigned Slots = 4  // most of them, 2 to 4
+) (
   input  logic        clk_i,
   input  logic        por_ni,
   input  logic        init_i,        // pulse
@@ -22,7 +24,7 @@ module lathe_group_extent
       first_o <= init_group_i.base;
       end_o <= (init_group_i.size == '0) ? '0 : {1'b0, init_group_i.base};
       size_q <= init_group_i.size;
-      left_q <= (init_group_i.slots <= 3'd2) ? 2'd1 : (init_group_i.slots >= 3'd4) ? 2'd3 : 2'd2;
+      left_q <= (init_group_i.slots <= 3'd2) ? 2'd1 : (init_group_i.slots >= 3'(Slots)) ? 2'(Slots - 1) : 2'd2;
       adding_q <= 1'b1;
     end else if (adding_q) begin
       end_o <= end_o + {1'b0, size_q};

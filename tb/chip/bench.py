@@ -109,13 +109,20 @@ class ChipTest(uvm_test):
         """Random scratchpad, exponents, coefficients; the weight group at the top of the scratchpad."""
         words = BANKS * 1024
         self.space = Space(LANES, words - 4 * SLOT_WORDS, SLOT_WORDS, MEMORY - words * 2 * LANES)
-        await self.host.write_registers(SEED=int(self.rng.integers(0, 2**32)), IRQ_ENABLE=1, GROUP_BASE=words - 4 * SLOT_WORDS,
-                                        GROUP_SIZE=SLOT_WORDS, GROUP_SLOTS=4, GROUP_VERSION=7, CONTROL=8 | 4 | 2)
+        await self.host.write_registers(SEED=int(self.rng.integers(0, 2**32)), IRQ_ENABLE=1)
+        await self.fill_scratchpad()
+        await self.host.write_registers(CONTROL=4 | 2)
         await self.configure()
         base, count = MEMORIES["EXPONENTS"].offset, MEMORIES["EXPONENTS"].words
         await self.host.write([(base + 4 * i, (int(self.rng.integers(-20, 3)) & 0xFF) * 0x101 | int(self.rng.random() < 0.2) << 16)
                                for i in range(count)])
+
+    async def fill_scratchpad(self) -> None:
+        """Load all of it, then place the weight group at its top: from then on nobody may write there by absolute addresses."""
+        await self.host.write_registers(GROUP_SIZE=0, CONTROL=8)
         await self.host.transfer_scratchpad(False, DUMP_AT)
+        await self.host.write_registers(GROUP_BASE=BANKS * 1024 - 4 * SLOT_WORDS, GROUP_SIZE=SLOT_WORDS, GROUP_SLOTS=4, GROUP_VERSION=7,
+                                        CONTROL=8)
 
     async def configure(self) -> None:
         await self.host.write_registers(**coefficients(lambda low, high: int(self.rng.integers(low, high))))
@@ -234,7 +241,7 @@ class IllegalDescriptors(ChipTest):
         self.chip_memory[:] = self.rng.integers(0, 256, len(self.chip_memory))
         self.host.golden.memory[:] = self.chip_memory
         assert DUMP_AT + size == MEMORY
-        await self.host.transfer_scratchpad(False, DUMP_AT)
+        await self.fill_scratchpad()
         await self.host.write([(base + 4 * i, (int(self.rng.integers(-20, 3)) & 0xFF) * 0x101) for i in range(count)])
         await self.host.write_registers(OPNUM=0, CONTROL=2 | 4)
         await self.host.compare_everything("after illegal programs", DUMP_AT)

@@ -263,7 +263,7 @@ class Units:
 
     async def _run(self) -> None:
         dut, model, edge = self.dut, self.model, RisingEdge(self.dut.clk_i)
-        held = 0  # gemm's record stands for two cycles
+        held, stands = 0, False  # gemm's record stands for two cycles
         dut.gemm_free_i.value = 1
         for name in ("cmd_ready", "done_valid", "move_valid", "move_op", "move_slot", "fault_valid", "fault", "bad", "inject_busy", "norm",
                      "norm_zero", "stall_operand", "stall_result", "mac_step"):
@@ -293,7 +293,7 @@ class Units:
                     if (command.descriptor["unit"], command.descriptor["op"]) in MOVES:
                         move = command.descriptor
                         command.done["error"] = int(model.weights.move(move["op"], move["k"]))
-                elif unit.commands and unit.commands[0].end <= self.now and not (u == 0 and held):
+                elif unit.commands and unit.commands[0].end <= self.now and not (u == 0 and stands):
                     done_valid |= 1 << u
                     records |= self._finish(u) << u * DONE.width
                     unit.finishing = True
@@ -308,6 +308,7 @@ class Units:
                 dut.move_op_i.value, dut.move_slot_i.value = move["op"], move["k"]
             if done_valid:
                 dut.done_i.value = records | held
+            stands = bool(done_valid & 1)
             held = records & ((1 << DONE.width) - 1) if done_valid & 1 else 0
             self._noise()
 
