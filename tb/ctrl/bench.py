@@ -23,7 +23,7 @@ START_LATENCY = 18  # cycles from START to the first command of a plain program
 OPERAND_FIELDS = ("addr", "stride", "exp", "space")
 UNIT_NAMES = ("GEMM", "POLICY", "UPDATE", "DMA")
 COUNTERS = {f"{unit}_{state}" for unit in UNIT_NAMES for state in STATES}
-NO_REQUEST = {"request_busy": 0, "request_done": 0, "request_error": 0}
+NO_REQUEST = {"request_busy": 0, "request_done": 0, "request_error": 0, "fault": 0}
 CARRIES = 2**32 - 64  # a count that soon needs its high word
 COUNTERS |= {"SATURATIONS", "CYCLES_LO", "CYCLES_HI", "MAC_STEPS_LO", "MAC_STEPS_HI"}
 

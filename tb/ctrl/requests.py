@@ -42,7 +42,7 @@ def request(bench: Bench, length: int) -> Program:
         d = legal(bench.generator, bench.limits, kind, spaces=(0,) if kind == LOAD else (0, 0, 1))
         if d["sequence_words"]:
             d |= {"sequence_words": 0, "t4_addr": 0, "t4_stride": 0, "t4_exp": 0, "t4_space": 0}
-        d |= {"wait_mask": 0, "post_mask": 0, "chain": 0, "overlap": 0, "last": int(index == length - 1)}
+        d |= {"wait_mask": 0, "post_mask": 0, "chain": 0, "overlap": 0, "norm": 0, "last": int(index == length - 1)}
         registers(d, True)
         made.append(d)
     return made

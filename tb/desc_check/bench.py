@@ -195,7 +195,8 @@ async def test_grants(dut):
     await start_clock_and_reset(dut)
     bench, generator = Bench(dut), rng(6)
     for kind in KINDS * 3:
-        fields = legal(generator, bench.limits, kind, spaces=(0,)) | dict.fromkeys(("wait_mask", "post_mask", "chain", "overlap"), 0)
+        only = ("wait_mask", "post_mask", "chain", "overlap", "norm")
+        fields = legal(generator, bench.limits, kind, spaces=(0,)) | dict.fromkeys(only, 0)
         results = absolute_results(fields, bench.lanes)
         for request in (False, True) if kind in REQUESTED else (False,):
             windows = bench.request_windows if request else bench.windows
