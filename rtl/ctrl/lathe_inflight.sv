@@ -48,6 +48,7 @@ module lathe_inflight
 
   for (genvar u = 0; u < NumUnits; u++) begin : gen_unit
     localparam int unsigned Depth = (u == 0) ? FlightDepth : 1;
+    localparam int unsigned Results = (u == 2) ? NumResults : (u == 3) ? 0 : (u == 1) ? 1 : 2;  // with an exponent: update, dma, policy, gemm
     logic [Depth-1:0] valid_q, request_q;
     logic             push, pop;
     assign push = push_i && push_unit_i == UnitW'(u);
@@ -71,12 +72,16 @@ module lathe_inflight
           if (!rst_ni) valid_q[s] <= 1'b0;
           else if (push && wptr_q[u] == PtrW'(s)) valid_q[s] <= 1'b1;
           else if (pop && rptr_q[u] == PtrW'(s)) valid_q[s] <= 1'b0;
-          if (push && wptr_q[u] == PtrW'(s)) begin
-            ref_q[u][s] <= push_info_i.result;
-            request_q[s] <= push_info_i.request;
-          end
+          if (push && wptr_q[u] == PtrW'(s)) request_q[s] <= push_info_i.request;
         end
         assign valid[u][s] = valid_q[s];
+        for (genvar i = 0; i < NumResults; i++) begin : gen_result
+          if (i < Results) begin : gen_kept
+            always_ff @(posedge clk_i) if (push && wptr_q[u] == PtrW'(s)) ref_q[u][s][i] <= push_info_i.result[i];
+          end else begin : gen_not
+            assign ref_q[u][s][i] = '0;
+          end
+        end
       end else begin : gen_none
         assign valid[u][s] = 1'b0;
         assign ref_q[u][s] = '0;
