@@ -72,8 +72,8 @@ def move_cycles(lanes: int, rows: int) -> dict[str, int]:
         return {"commit": cycles_of(device, commit), "rollback": cycles_of(device, rollback)}
 
 
-def measure(lanes: int, out: Path) -> list[dict]:
-    """Measure every optimizer; write update.json and return its rows.
+def steps(lanes: int) -> list[dict]:
+    """Return a row for each optimizer.
 
     `words_per_cycle` is sustained: the words of a large tensor less those of a small one, by the cycles that they take more; the
     worst of PLACES arrangements in the scratchpad.
@@ -83,16 +83,24 @@ def measure(lanes: int, out: Path) -> list[dict]:
         small = step_cycles(lanes, optimizer, 2, lanes, 0)
         large = [step_cycles(lanes, optimizer, ROWS, COLUMNS, place) for place in range(PLACES)]
         rates = [(words - 2) / (cycles - small) for cycles in large]
-        limit = 0.5 if name not in ("sgd", "momentum") else 1.0
         rows.append({"name": name, "lanes": lanes, "weights": ROWS * COLUMNS, "words_per_cycle": min(rates),
-                     "mean_words_per_cycle": sum(rates) / len(rates), "limit_words_per_cycle": limit, "cycles": max(large),
-                     "start_and_end_cycles": small, "int8_copy": True})
-    sizes = {size: move_cycles(lanes, size) for size in (1, ROWS)}
-    for name in ("commit", "rollback"):
-        cycles = {f"{size * COLUMNS} weights": moved[name] for size, moved in sizes.items()}
-        rows.append({"name": name, "lanes": lanes, "command_cycles": cycles})
-    meta = {"words_per_cycle": "sustained, with the int8 copy; worst of several arrangements", "limit": "two uses of each of the lanes' "
-            "multipliers a word for all but sgd and momentum without clip",
-            "command_cycles": "the whole command; the pointers themselves move in one cycle (tb/weights asserts it every cycle)"}
+                     "mean_words_per_cycle": sum(rates) / len(rates), "limit_words_per_cycle": 1.0 if name in ("sgd", "momentum") else 0.5,
+                     "cycles": max(large), "start_and_end_cycles": small, "int8_copy": True})
+    return rows
+
+
+def moves(lanes: int) -> list[dict]:
+    """Return a row for each move between versions, with its command's cycles by the size of the group."""
+    sizes = {f"{rows * COLUMNS} weights": move_cycles(lanes, rows) for rows in (1, ROWS)}
+    return [{"name": name, "lanes": lanes, "command_cycles": {size: moved[name] for size, moved in sizes.items()}}
+            for name in ("commit", "rollback")]
+
+
+def measure(lanes: int, out: Path) -> list[dict]:
+    """Measure optimizers and moves; write update.json and return its rows."""
+    rows = steps(lanes) + moves(lanes)
+    meta = {"words_per_cycle": "sustained, with the int8 copy; worst of several arrangements in the scratchpad",
+            "limit": "each multiplier of a lane is used twice a word, but for sgd and momentum without clip",
+            "command_cycles": "the whole command; the pointers themselves move in one cycle, which tb/weights asserts in every cycle"}
     (out / "update.json").write_text(json.dumps({"meta": meta, "rows": rows}, indent=1) + "\n")
     return rows

@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 import bench_engines
 import bench_gemm
 import bench_ratio
+import bench_update
 
 from lathe import Device
 from lathe.backends.golden import GoldenBackend
@@ -50,6 +51,15 @@ def test_rates_of_corrections():
     for row in bench_ratio.rates(open_device, 8):
         assert row["passes"] == (2 if row["mode"] == "sequence" else 1)
         assert row["cycles"] <= row["passes"] * (row["samples"] * (row["actions"] + 1) + 150), row["name"]
+
+
+@pytest.mark.xdist_group("verilated")
+def test_rates_of_optimizers():
+    """Words a cycle with the int8 copy, wherever the tensors lie; moves between versions take what they take for any size."""
+    for row in bench_update.steps(8):
+        assert row["words_per_cycle"] >= (0.95 if row["name"] in ("sgd", "momentum") else 0.45), row
+    for row in bench_update.moves(8):
+        assert len(set(row["command_cycles"].values())) == 1, row
 
 
 def test_worst_errors_of_the_ratio_functions():
