@@ -190,7 +190,7 @@ module lathe_scratchpad #(
       assign addr[i] = wr_addr_i[C];
       assign data[i] = wr_data_i[C];
       if (C inside {2, 3, WrLent}) begin : g_lent
-        localparam int unsigned L = C == WrLent ? 0 : C - 1;
+        localparam int unsigned L = C == WrLent ? 2 : C - 2;
         logic goes;  // it asks at port 0
         assign goes = wr_lent_q && (C == WrLent || !wr_room[p+1]);
         assign lent_wr_addr[L] = wr_addr_i[C];
