@@ -71,7 +71,7 @@ module lathe_update #(
   import lathe_update_pkg::*;
 
   localparam int unsigned WordW = Lanes * 16;
-  localparam int unsigned Depth = 32;  // words of an operand that are asked for or wait, of a result that are inside or wait
+  localparam int unsigned Depth = 16;  // words of an operand that are asked for or wait, of a result that are inside or wait
 
   if (Lanes != 4 && Lanes != 8 && Lanes != 16) begin : g_check
     $fatal(1, "lathe_update: Lanes must be 4, 8 or 16");

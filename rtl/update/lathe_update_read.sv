@@ -30,7 +30,7 @@ module lathe_update_read #(
   output logic                        ends_o,
   output logic                        there_o,            // and it is there, of all of them
   input  logic                        start_i,            // it will be taken
-  input  logic                        give_back_i,        // its places are free lathe_pkg::RdLatency cycles later at the latest
+  input  logic                        give_back_i,        // its places are free RdLatency + 2 cycles later at the latest
   input  logic [Streams-1:0]          take_i,
   output logic [Lanes*16-1:0]         word_o  [Streams]
 );

@@ -11,7 +11,7 @@ from tb.scratchpad.clients import powered
 READS, WRITES = (4, 5, 6, 8), (2, 3)  # w, g, m's words in turn; w', m'
 COPY = 5                           # w8, every second word
 DEPTH = 16                         # words that a stream may be ahead
-RATES = {4: 0.79, 8: 0.92, 16: 0.94}  # words a cycle by banks: w and m, and two results, meet in one now and then
+RATES = {4: 0.89, 8: 0.98, 16: 0.98}  # words a cycle by banks: results meet in one now and then
 
 
 class Update:
