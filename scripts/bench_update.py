@@ -89,7 +89,8 @@ def measure(lanes: int, out: Path) -> list[dict]:
                      "start_and_end_cycles": small, "int8_copy": True})
     sizes = {size: move_cycles(lanes, size) for size in (1, ROWS)}
     for name in ("commit", "rollback"):
-        rows.append({"name": name, "lanes": lanes, "command_cycles": {f"{size * COLUMNS} weights": moved[name] for size, moved in sizes.items()}})
+        rows.append({"name": name, "lanes": lanes,
+                     "command_cycles": {f"{size * COLUMNS} weights": moved[name] for size, moved in sizes.items()}})
     meta = {"words_per_cycle": "sustained, with the int8 copy; worst of several arrangements", "limit": "two uses of each of the lanes' "
             "multipliers a word for all but sgd and momentum without clip",
             "command_cycles": "the whole command; the pointers themselves move in one cycle (tb/weights asserts it every cycle)"}

@@ -40,7 +40,7 @@ module lathe_update #(
   output logic [lathe_pkg::AddrW-1:0] m_rd_addr_o,
   input  logic                        m_rd_rvalid_i,
   input  logic [Lanes*16-1:0]         m_rd_rdata_i,
-  output logic                        v_rd_valid_o,   // l
+  output logic                        v_rd_valid_o,   // l, or every second word of m
   input  logic                        v_rd_ready_i,
   output logic [lathe_pkg::AddrW-1:0] v_rd_addr_o,
   input  logic                        v_rd_rvalid_i,
