@@ -2,8 +2,8 @@
 // The scratchpad: Banks of 1,024 words in true dual-port RAM, two accesses a cycle each (lathe_banks, lathe_bank_arb). Read
 // clients 0 and 1 and write client 0, the array's, have ports into the banks for themselves. The others share (lathe_share_read,
 // lathe_share_write): at two more read ports and two more write ports they take turns, and what is taken waits in a register of its
-// port for its grant. While the array is idle, its ports of number 0 serve read client 6 and write client 5, and the write clients
-// 2 and 3 where their own ports have no room.
+// port for its grant. While the array is idle, its read ports serve the read clients 4 and 5, and its write port serves write
+// client 5, and the write clients 2 and 3 where their own ports have no room.
 // A read is answered RdLatency cycles after its grant, in the order in which its client was taken. A write is in its bank WriteDelay
 // cycles after it was taken at the latest.
 // Words have check bits beside them, by which every read port corrects what it gives (lathe_secded_decode); lathe_scrub looks
@@ -59,7 +59,7 @@ module lathe_scratchpad #(
   localparam int unsigned PlaceW = RowW + BankW;
   localparam int unsigned Bits = WordW + lathe_secded_pkg::checks_of(WordW);  // of a word in a bank: check bits, data
   // Clients of the shared ports, and those that the array's ports are lent to.
-  localparam int unsigned RdLent = 6;
+  localparam int unsigned RdLent [2] = '{4, 5};
   localparam int unsigned WrLent = 5;
   localparam int unsigned RdClients [2] = '{3, 4};
   localparam int unsigned WrClients [2] = '{4, 2};
@@ -101,21 +101,26 @@ module lathe_scratchpad #(
   logic [WrPorts-1:0][BankW-1:0] wr_bank;
   logic [WrPorts-1:0]            wr_side_a;
   logic [WrPorts-1:1]            wr_room;  // of a shared port
-  logic                          rd_may_q, rd_lent_q, wr_lent_q;  // client RdLent may ask; asks at port 0; so does client WrLent
-  logic                          lent_rd_ready, lent_rd_req, lent_wr_req, lent_wr_urgent, unused_room;
+  logic [1:0]                    rd_may_q, rd_lent_q;  // client RdLent[p] may ask; asks at port p
+  logic [1:0]                    lent_rd_ready, lent_rd_req;
+  logic                          wr_lent_q;            // client WrLent asks at port 0
+  logic                          lent_wr_req, lent_wr_urgent, unused_room;
   logic [2:0]                    lent_wr_ask, lent_wr_ready;
   logic [2:0][AddrW-1:0]         lent_wr_addr;
   logic [2:0][WordW-1:0]         lent_wr_word;
-  logic [AddrW-1:0]              lent_rd_place, lent_wr_place;
+  logic [1:0][AddrW-1:0]         lent_rd_place;
+  logic [AddrW-1:0]              lent_wr_place;
   logic [WordW-1:0]              lent_wr_data;
 
   assign rd_shared[1:0] = '0;
   assign rd_free = rd_grant & {RdPorts{live}};
   assign wr_free = wr_grant & {WrPorts{live}};
 
-  assign rd_req[1:0] = {rd_valid_i[1], rd_valid_i[0] || lent_rd_req};
-  assign rd_place[1:0] = {rd_addr_i[1], lent_rd_req ? lent_rd_place : rd_addr_i[0]};
-  assign rd_ready_o[1:0] = {rd_free[1], rd_free[0] && !lent_rd_req};
+  assign rd_req[1:0] = rd_valid_i[1:0] | lent_rd_req;
+  assign rd_ready_o[1:0] = rd_free[1:0] & ~lent_rd_req;
+  for (genvar p = 0; p < 2; p++) begin : g_rd_array
+    assign rd_place[p] = lent_rd_req[p] ? lent_rd_place[p] : rd_addr_i[p];
+  end
 
   for (genvar p = 0; p < 2; p++) begin : g_rd_shared
     logic [RdClients[p]-1:0] ask, ready, whose;
@@ -140,9 +145,9 @@ module lathe_scratchpad #(
       localparam int unsigned C = rd_client(p, i);
       assign addr[i] = rd_addr_i[C];
       assign rd_shared[C] = rd_req[p+2] && rd_free[p+2] && whose[i];
-      if (C == RdLent) begin : g_lent
-        assign ask[i] = rd_valid_i[C] && rd_may_q && !rd_lent_q;
-        assign rd_ready_o[C] = rd_may_q && (rd_lent_q ? lent_rd_ready : ready[i]);
+      if (C == RdLent[p]) begin : g_lent
+        assign ask[i] = rd_valid_i[C] && rd_may_q[p] && !rd_lent_q[p];
+        assign rd_ready_o[C] = rd_may_q[p] && (rd_lent_q[p] ? lent_rd_ready[p] : ready[i]);
       end else begin : g_own
         assign ask[i] = rd_valid_i[C];
         assign rd_ready_o[C] = ready[i];
@@ -185,7 +190,7 @@ module lathe_scratchpad #(
       assign addr[i] = wr_addr_i[C];
       assign data[i] = wr_data_i[C];
       if (C inside {2, 3, WrLent}) begin : g_lent
-        localparam int unsigned L = C == WrLent ? 0 : C - 1;
+        localparam int unsigned L = C == WrLent ? 2 : C - 2;
         logic goes;  // it asks at port 0
         assign goes = wr_lent_q && (C == WrLent || !wr_room[p+1]);
         assign lent_wr_addr[L] = wr_addr_i[C];
@@ -201,38 +206,49 @@ module lathe_scratchpad #(
   end
 
   // ---- What the array lends ----
-  // Client RdLent changes its port when it has all its answers.
   logic [3:0] idle_q;    // cycles for which the array has been idle, up to 15
-  logic [4:0] owed_q;    // answers
   logic       lend_q;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       idle_q <= '0;
-      {lend_q, owed_q, rd_lent_q, wr_lent_q} <= '0;
-      rd_may_q <= 1'b1;
+      {lend_q, wr_lent_q} <= '0;
     end else begin
       idle_q <= !lend_i ? '0 : idle_q == '1 ? idle_q : idle_q + 1'b1;
       lend_q <= lend_i && idle_q == '1;
-      owed_q <= owed_q + 5'(rd_valid_i[RdLent] && rd_ready_o[RdLent]) - 5'(rd_rvalid_o[RdLent]);
-      rd_may_q <= rd_lent_q == lend_q || (!rd_may_q && owed_q == '0);
-      if (!rd_may_q && owed_q == '0) rd_lent_q <= lend_q;
       wr_lent_q <= lend_q;
     end
   end
 
-  lathe_spill #(
-    .Width(AddrW)
-  ) u_lent_read (
-    .clk_i,
-    .rst_ni,
-    .in_valid_i (rd_valid_i[RdLent] && rd_may_q && rd_lent_q),
-    .in_ready_o (lent_rd_ready),
-    .in_data_i  (place_of(rd_addr_i[RdLent], BankW)),
-    .out_valid_o(lent_rd_req),
-    .out_ready_i(rd_free[0]),
-    .out_data_o (lent_rd_place)
-  );
+  // A read client changes its port when it has all its answers.
+  for (genvar p = 0; p < 2; p++) begin : g_lent_read
+    localparam int unsigned C = RdLent[p];
+    logic [4:0] owed_q;  // answers
+
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) begin
+        {owed_q, rd_lent_q[p]} <= '0;
+        rd_may_q[p] <= 1'b1;
+      end else begin
+        owed_q <= owed_q + 5'(rd_valid_i[C] && rd_ready_o[C]) - 5'(rd_rvalid_o[C]);
+        rd_may_q[p] <= rd_lent_q[p] == lend_q || (!rd_may_q[p] && owed_q == '0);
+        if (!rd_may_q[p] && owed_q == '0) rd_lent_q[p] <= lend_q;
+      end
+    end
+
+    lathe_spill #(
+      .Width(AddrW)
+    ) u_ask (
+      .clk_i,
+      .rst_ni,
+      .in_valid_i (rd_valid_i[C] && rd_may_q[p] && rd_lent_q[p]),
+      .in_ready_o (lent_rd_ready[p]),
+      .in_data_i  (place_of(rd_addr_i[C], BankW)),
+      .out_valid_o(lent_rd_req[p]),
+      .out_ready_i(rd_free[p]),
+      .out_data_o (lent_rd_place[p])
+    );
+  end
 
   lathe_share_write #(
     .Clients(3),
@@ -257,7 +273,7 @@ module lathe_scratchpad #(
   always_comb begin
     rd_granted = rd_shared;
     rd_granted[1:0] = rd_valid_i[1:0] & rd_ready_o[1:0];
-    if (lent_rd_req && rd_free[0]) rd_granted[RdLent] = 1'b1;
+    for (int unsigned p = 0; p < 2; p++) if (lent_rd_req[p] && rd_free[p]) rd_granted[RdLent[p]] = 1'b1;
   end
 
   lathe_bank_arb #(
@@ -412,16 +428,20 @@ module lathe_scratchpad #(
                               addr: place_of(AddrW'(place_q[p][RdLatency-2]), BankW)};
   end
 
-  assign answers = {|{rd_rvalid_o[8], rd_rvalid_o[7], rd_rvalid_o[5], rd_rvalid_o[3]},
-                    rd_taken_q[RdLatency-1][NumRd] || rd_rvalid_o[4] || rd_rvalid_o[2] || (rd_rvalid_o[RdLent] && !rd_lent_q),
-                    rd_rvalid_o[1], rd_rvalid_o[0] || (rd_rvalid_o[RdLent] && rd_lent_q)};
+  logic [1:0] lent_answers, own_answers;  // of the clients RdLent
+  assign lent_answers = {rd_rvalid_o[RdLent[1]], rd_rvalid_o[RdLent[0]]} & rd_lent_q;
+  assign own_answers = {rd_rvalid_o[RdLent[1]], rd_rvalid_o[RdLent[0]]} & ~rd_lent_q;
+  assign answers = {own_answers[1] || |{rd_rvalid_o[8], rd_rvalid_o[7], rd_rvalid_o[3]},
+                    own_answers[0] || |{rd_taken_q[RdLatency-1][NumRd], rd_rvalid_o[6], rd_rvalid_o[2]},
+                    rd_rvalid_o[1:0] | lent_answers};
 
   for (genvar c = 0; c < NumRd; c++) begin : g_client
     localparam int unsigned P = c < 2 ? c : c % 2 == 0 && c != 8 ? 2 : 3;
+    localparam int unsigned L = c == RdLent[1] ? 1 : 0;  // the port that it may be lent
     logic lent;
-    assign lent = c == RdLent && rd_lent_q;  // it has no answers to come when that changes
-    assign rd_rdata_o[c] = lent ? corrected[0][WordW-1:0] : corrected[P][WordW-1:0];
-    assign rd_bad_o[c] = rd_rvalid_o[c] && (lent ? two_bits[0] : two_bits[P]);
+    assign lent = c == RdLent[L] && rd_lent_q[L];  // it has no answers to come when that changes
+    assign rd_rdata_o[c] = lent ? corrected[L][WordW-1:0] : corrected[P][WordW-1:0];
+    assign rd_bad_o[c] = rd_rvalid_o[c] && (lent ? two_bits[L] : two_bits[P]);
   end
 
   lathe_fault_collect #(

@@ -40,7 +40,7 @@ module lathe_update #(
   output logic [lathe_pkg::AddrW-1:0] m_rd_addr_o,
   input  logic                        m_rd_rvalid_i,
   input  logic [Lanes*16-1:0]         m_rd_rdata_i,
-  output logic                        v_rd_valid_o,   // l
+  output logic                        v_rd_valid_o,   // l, or every second word of m
   input  logic                        v_rd_ready_i,
   output logic [lathe_pkg::AddrW-1:0] v_rd_addr_o,
   input  logic                        v_rd_rvalid_i,
@@ -175,15 +175,17 @@ module lathe_update #(
   logic [Streams-1:0][AddrW-1:0] rd_addr, wr_addr;
   logic [AddrW-1:0]              in_base [Streams], out_base [Streams], moments_q, new_moments_q;
   logic [WordW-1:0]              in_word [Streams], out_word [Streams], wr_data [Streams];
+  logic                          alternate;  // m at the full rate: M has the even words, V the odd ones
   logic                          start, there, room, ready, turn, w_soon, reading, owing, word_valid, lower, ends;
   logic [AddrW-1:0]              word;
 
   always_ff @(posedge clk_i) begin
-    moments_q <= cmd_q.t[3].addr + size;
+    moments_q <= kind_q.adam ? cmd_q.t[3].addr + size : cmd_q.t[3].addr;
     new_moments_q <= cmd_q.t[4].addr + size;
   end
 
-  assign use_in = {kind_q.adam, !kind_q.sgd, 2'b11};
+  assign alternate = !kind_q.sgd && !kind_q.half;
+  assign use_in = {kind_q.adam || alternate, !kind_q.sgd, 2'b11};
   assign use_out = {kind_q.int8, kind_q.adam, !kind_q.sgd, 1'b1};
   assign in_base = '{cmd_q.t[0].addr, cmd_q.t[1].addr, cmd_q.t[3].addr, moments_q};
   assign out_base = '{cmd_q.t[2].addr, cmd_q.t[4].addr, new_moments_q, cmd_q.t5.addr};
@@ -203,6 +205,7 @@ module lathe_update #(
     .rows_i(cmd_q.m),
     .cols_i(cmd_q.n),
     .use_i(use_in),
+    .alternate_i(alternate),
     .base_i(in_base),
     .busy_o(reading),
     .rd_valid_o(rd_valid),

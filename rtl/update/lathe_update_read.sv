@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Operand streams of an update: w, g, m and l (the logarithms of adam), up to `Depth` words ahead of the datapath. All that an
 // operation has are asked for together, so one count of the room serves them: it is given back when w, which is taken last,
-// is about to be taken. Does not know what the words are for.
+// is about to be taken. With `alternate_i` the streams 2 and 3 have one operand together, words in turn, so that two ports read
+// it at half the rate each. Does not know what the words are for.
 module lathe_update_read #(
   parameter int unsigned Lanes = 8,
   parameter int unsigned Depth = 16,
@@ -13,6 +14,7 @@ module lathe_update_read #(
   input  logic [lathe_pkg::DimW-1:0]  rows_i,             // as for lathe_update_walk
   input  logic [lathe_pkg::DimW-1:0]  cols_i,
   input  logic [Streams-1:0]          use_i,
+  input  logic                        alternate_i,        // both in use, with the same first word; taken and given as stream 2
   input  logic [lathe_pkg::AddrW-1:0] base_i  [Streams],  // first words
   output logic                        busy_o,             // words are still to come
 
@@ -28,7 +30,7 @@ module lathe_update_read #(
   output logic                        ends_o,
   output logic                        there_o,            // and it is there, of all of them
   input  logic                        start_i,            // it will be taken
-  input  logic                        give_back_i,        // its places are free lathe_pkg::RdLatency cycles later at the latest
+  input  logic                        give_back_i,        // its places are free RdLatency + 2 cycles later at the latest
   input  logic [Streams-1:0]          take_i,
   output logic [Lanes*16-1:0]         word_o  [Streams]
 );
@@ -41,11 +43,26 @@ module lathe_update_read #(
   logic [AddrW-1:0]   offset;
   logic [CountW-1:0]  credits_q;
   logic [Streams-1:0] free, any_q, rvalid_q;
-  logic [WordW-1:0]   rdata_q [Streams];
+  logic [WordW-1:0]   rdata_q [Streams], words [Streams];
 
-  assign ask = walking && credit_q && &(free | ~use_i);
+  // Streams that the next word has something of: when it is asked for, when it starts, when it is taken
+  logic [2:0]                 odd_q;
+  logic [2:0][Streams-1:0]    has;
+  logic [Streams-1:0]         take;
+  for (genvar i = 0; i < 3; i++) begin : g_has
+    assign has[i] = alternate_i ? {odd_q[i], !odd_q[i], 2'b11} & use_i : use_i;
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (begin_i) odd_q <= '0;
+    else odd_q <= odd_q ^ {take_i[2], start_i, ask};
+  end
+
+  assign ask = walking && credit_q && &(free | ~has[0]);
   assign busy_o = walking || credits_q != CountW'(Depth);
-  assign there_o = &(any_q | ~use_i);
+  assign there_o = &(any_q | ~has[1]);
+  assign take = alternate_i ? {{2{take_i[2]}} & has[2][3:2], take_i[1:0]} : take_i;
+  assign word_o = '{words[0], words[1], alternate_i && odd_q[2] ? words[3] : words[2], words[3]};
 
   lathe_update_walk u_walk (
     .clk_i,
@@ -103,7 +120,7 @@ module lathe_update_read #(
     ) u_ask (
       .clk_i,
       .rst_ni,
-      .in_valid_i (ask && use_i[i]),
+      .in_valid_i (ask && has[0][i]),
       .in_ready_o (free[i]),
       .in_data_i  (base_i[i] + offset),
       .out_valid_o(rd_valid_o[i]),
@@ -124,8 +141,8 @@ module lathe_update_read #(
       .in_ready_o (fits),
       .in_data_i  (rdata_q[i]),
       .out_valid_o(some),
-      .out_ready_i(take_i[i]),
-      .out_data_o (word_o[i]),
+      .out_ready_i(take[i]),
+      .out_data_o (words[i]),
       .level_o    ()
     );
     // verilator lint_on PINCONNECTEMPTY
@@ -135,7 +152,7 @@ module lathe_update_read #(
       if (!rst_ni) begin
         there_q <= '0;
         any_q[i] <= 1'b0;
-      end else if (use_i[i] && rvalid_q[i] != start_i) begin
+      end else if (use_i[i] && rvalid_q[i] != (start_i && has[1][i])) begin
         there_q <= rvalid_q[i] ? there_q + 1'b1 : there_q - 1'b1;
         any_q[i] <= rvalid_q[i] || there_q[CountW-1:1] != '0;
       end
@@ -147,7 +164,7 @@ module lathe_update_read #(
     always @(posedge clk_i) if (!rst_ni) checking_q <= 1'b1;
 
     always_ff @(posedge clk_i) begin
-      if (checking_q && rst_ni && take_i[i]) assert (some) else $error("a word is not there");
+      if (checking_q && rst_ni && take[i]) assert (some) else $error("a word is not there");
       if (checking_q && rst_ni && rvalid_q[i]) assert (fits) else $error("a word came back without room for it");
     end
 `endif

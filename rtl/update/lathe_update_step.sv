@@ -33,7 +33,7 @@ module lathe_update_step
   output logic                   turn_o,         // but only now
   input  logic                   start_i,        // with both
 
-  output logic                   w_soon_o,       // w is taken in three cycles
+  output logic                   w_soon_o,       // w is taken in six cycles
   output logic [3:0]             take_o,         // w, g, m, l
   input  logic [Lanes*16-1:0]    w_i,
   input  logic [Lanes*16-1:0]    g_i,
@@ -63,7 +63,7 @@ module lathe_update_step
   localparam int unsigned Late = 9;
   // w follows m' a pass through the lane later, or when adam's two other terms have been added
   localparam int unsigned AfterNesterov = 7, AfterAdam = 4;
-  localparam int unsigned SoonStage = OutStage[0] - 3;
+  localparam int unsigned SoonStage = OutStage[0] - 6;
   localparam int unsigned LogStage = 11;            // l' after the start
 
   function automatic result_t report(logic signed [ExpW-1:0] exponent, logic [6:0] bits);

@@ -99,30 +99,19 @@ module lathe_update_write #(
     );
     // verilator lint_on PINCONNECTEMPTY
 
-    if (i < 2) begin : g_full
-      lathe_spill_wide #(
-        .Width(AddrW + WordW),
-        .WideW(WordW)
-      ) u_out (
-        .clk_i,
-        .rst_ni,
-        .in_valid_i (kept_valid),
-        .in_ready_o (kept_ready),
-        .in_data_i  ({addr, kept}),
-        .out_valid_o(wr_valid_o[i]),
-        .out_ready_i(wr_ready_i[i]),
-        .out_data_o ({wr_addr_o[i], wr_data_o[i]})
-      );
-    end else begin : g_half  // a word in two cycles at most
-      logic valid_q;
-      assign kept_ready = !valid_q;
-      assign wr_valid_o[i] = valid_q;
-      always_ff @(posedge clk_i) begin
-        if (!rst_ni) valid_q <= 1'b0;
-        else valid_q <= valid_q ? !wr_ready_i[i] : kept_valid;
-        if (!valid_q) {wr_addr_o[i], wr_data_o[i]} <= {addr, kept};
-      end
-    end
+    lathe_spill_wide #(
+      .Width(AddrW + WordW),
+      .WideW(WordW)
+    ) u_out (
+      .clk_i,
+      .rst_ni,
+      .in_valid_i (kept_valid),
+      .in_ready_o (kept_ready),
+      .in_data_i  ({addr, kept}),
+      .out_valid_o(wr_valid_o[i]),
+      .out_ready_i(wr_ready_i[i]),
+      .out_data_o ({wr_addr_o[i], wr_data_o[i]})
+    );
 
 `ifndef SYNTHESIS
     logic checking_q;  // false before the first reset, when registers hold anything

@@ -27,7 +27,10 @@ def test_faults(lanes, banks):
 @pytest.mark.parametrize("bench, file, old, new", [
     ("bench", ARBITER, "if (wr_req_i[v] && wr_bank_i[v] == wr_bank_i[w] && after", "if (1'b0 && after"),  # two writes in one bank
     ("faults", SCRUB, "written_q <= state_q != Read && (written_q || written_i)", "written_q <= 1'b0"),  # overwrites what was written
-    ("lending", RTL, "rd_may_q <= rd_lent_q == lend_q || (!rd_may_q && owed_q == '0)", "rd_may_q <= 1'b1"),  # answers change places
+    ("lending", RTL, "rd_lent_q[p] == lend_q || (!rd_may_q[p] && owed_q == '0)", "1'b1"),  # answers change places
+    ("lending", RTL, "if (!rd_may_q[p] && owed_q == '0)", "if (p == 0 && !rd_may_q[p] && owed_q == '0)"),  # lends one read port
+    ("lending", RTL, "c == RdLent[1] ? 1 : 0", "0"),  # the word of the other lent port
+    ("lending", RTL, "C == WrLent ? 2 : C - 2", "C == WrLent ? 0 : C - 1"),  # the int8 copy first
     ("bench", ARBITER, "wr_urgent_i[v] : older_q", "wr_urgent_i[v] : 1'b0"),  # always the same write first
     ("bench", ARBITER, "wr_urgent_i[w] != wr_urgent_i[v] ?", "1'b0 ?"),  # urgent writes wait like the others
     ("bench", ARBITER, "if (rd_bank_i[2] == wr_bank_i[w] && meets[w][1])", "if (1'b0)"),  # write and read on side A
