@@ -46,23 +46,21 @@ module lathe_update_read #(
   logic [WordW-1:0]   rdata_q [Streams], words [Streams];
 
   // Streams that the next word has something of: when it is asked for, when it starts, when it is taken
-  logic [2:0]                 odd_q;
-  logic [2:0][Streams-1:0]    has;
-  logic [Streams-1:0]         take;
-  for (genvar i = 0; i < 3; i++) begin : g_has
-    assign has[i] = alternate_i ? {odd_q[i], !odd_q[i], 2'b11} & use_i : use_i;
-  end
+  logic [2:0][Streams-1:0] has_q;
+  logic [Streams-1:0]      take;
 
   always_ff @(posedge clk_i) begin
-    if (begin_i) odd_q <= '0;
-    else odd_q <= odd_q ^ {take_i[2], start_i, ask};
+    for (int unsigned i = 0; i < 3; i++) begin
+      if (begin_i) has_q[i] <= use_i & {!alternate_i, 3'b111};
+      else if (alternate_i && (i == 0 ? ask : i == 1 ? start_i : take_i[2])) has_q[i][3:2] <= ~has_q[i][3:2];
+    end
   end
 
-  assign ask = walking && credit_q && &(free | ~has[0]);
+  assign ask = walking && credit_q && &(free | ~has_q[0]);
   assign busy_o = walking || credits_q != CountW'(Depth);
-  assign there_o = &(any_q | ~has[1]);
-  assign take = alternate_i ? {{2{take_i[2]}} & has[2][3:2], take_i[1:0]} : take_i;
-  assign word_o = '{words[0], words[1], alternate_i && odd_q[2] ? words[3] : words[2], words[3]};
+  assign there_o = &(any_q | ~has_q[1]);
+  assign take = {alternate_i ? take_i[2] && has_q[2][3] : take_i[3], take_i[2] && has_q[2][2], take_i[1:0]};
+  assign word_o = '{words[0], words[1], has_q[2][2] ? words[2] : words[3], words[3]};
 
   lathe_update_walk u_walk (
     .clk_i,
@@ -120,7 +118,7 @@ module lathe_update_read #(
     ) u_ask (
       .clk_i,
       .rst_ni,
-      .in_valid_i (ask && has[0][i]),
+      .in_valid_i (ask && has_q[0][i]),
       .in_ready_o (free[i]),
       .in_data_i  (base_i[i] + offset),
       .out_valid_o(rd_valid_o[i]),
@@ -152,7 +150,7 @@ module lathe_update_read #(
       if (!rst_ni) begin
         there_q <= '0;
         any_q[i] <= 1'b0;
-      end else if (use_i[i] && rvalid_q[i] != (start_i && has[1][i])) begin
+      end else if (use_i[i] && rvalid_q[i] != (start_i && has_q[1][i])) begin
         there_q <= rvalid_q[i] ? there_q + 1'b1 : there_q - 1'b1;
         any_q[i] <= rvalid_q[i] || there_q[CountW-1:1] != '0;
       end

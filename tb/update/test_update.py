@@ -34,7 +34,7 @@ def test_update(lanes):
     (PREPARE, "{sum, product_q[16:1]}", "{sum, product_q[16:2], 1'b0}", "test_random"),  # a wrong factor
     (SETUP, "6'd47 + 6'(halved)", "6'd47", "test_shifts"),                          # half the gradient
     (WALK, "rows_q == DimW'(3)", "1'b0", "test_every_form"),                        # an odd last row is half a pair
-    (READ, "alternate_i && odd_q[2] ? words[3]", "1'b0 ? words[3]", "test_random"),  # the even words of m for the odd ones
+    (READ, "has_q[2][2] ? words[2]", "1'b1 ? words[2]", "test_random"),  # the even words of m for the odd ones
     (READ, "|| there_q[CountW-1:1] != '0", "", "test_rate"),                        # waits for what is there
     (WRITE, "assign room_o = &some_q;", "assign room_o = |some_q;", "test_rate"),   # results are lost while one may not be written
     (UNIT, "cmd_i.op == UpdateCommit && poisoned_i", "1'b0", "test_pointers"),      # commits what is wrong
