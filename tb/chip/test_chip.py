@@ -24,14 +24,14 @@ def test_requests_beside_programs(lanes, banks):
 
 
 def test_a_planted_error_in_pieces_is_caught():
-    """A source whose exponent register is also the result's: later pieces would find the result's new exponent."""
+    """The rows of a piece are counted from its own: other random bits."""
     with pytest.raises(BenchFailed):
         chip(8, 8, module="requests", testcase="BesideFreely", mutate=(
-            "rtl/ctrl/lathe_issue.sv", "exp_q[found_q] <= again ? piece_exp_q :", "exp_q[found_q] <= 1'b0 ? piece_exp_q :"))
+            "rtl/ctrl/lathe_issue.sv", "cmd_o.first_row = piece_row;", "cmd_o.first_row = '0;"))
 
 
 def test_a_planted_error_is_caught():
-    """A rollback gives a number away."""
+    """COMMIT gives the number of the version before."""
     with pytest.raises(BenchFailed):
         chip(4, 2, testcase="RandomProgramsFreely", mutate=(
-            "rtl/update/lathe_weights.sv", "(init_i || commit);", "(init_i || commit || rollback);"))
+            "rtl/update/lathe_weights.sv", "version_q <= commit ? fresh_q :", "version_q <= commit ? version_q :"))
