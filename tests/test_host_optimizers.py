@@ -14,6 +14,7 @@ from lathe.ppo import Trainer
 from lathe.program import Program
 from lathe.settings import Settings
 from lathe.tensor import quantize
+from lathe.verify import verify
 
 MAKERS = [lambda: SGD(0.01), lambda: SGD(0.01, momentum=0.9), lambda: SGD(0.01, momentum=0.9, nesterov=True), lambda: Adam(0.01),
           lambda: AdamW(0.01, weight_decay=0.1)]
@@ -305,3 +306,13 @@ def test_settings_that_cannot_work_are_refused(changes, message):
 def test_adam_learns_cartpole():
     with Trainer(Settings(optimizer="adam", steps=24_000)) as trainer:
         assert trainer.train().mean_return_100 > 100
+
+
+@pytest.mark.xdist_group("verilated")
+@pytest.mark.parametrize("changes", [
+    {"optimizer": "adamw", "sampler": "int8_current", "max_grad_norm": 0.5}, {"nesterov": True, "max_grad_norm": 0.5},
+    {"momentum": 0.0, "sampler": "int8_current"}], ids=lambda changes: "-".join(map(str, changes.values())))
+def test_training_is_the_same_on_the_rtl(changes):
+    """Every word of the scratchpad, every register and statistic, after every program."""
+    done = verify(["golden", "verilator"], 3, Settings(rollout=16, **changes))
+    assert done.version == 3 and done.words > 0
