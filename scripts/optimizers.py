@@ -226,12 +226,16 @@ def on_chip(problem: Problem, optimizer: Optimizer, steps: int, seed: int = SEED
             optimizer.apply(device)
             device.run(program)
             before, weights = weights, [device.store(w) for w in tensors]
-            for i, w in enumerate(weights):
-                exact = before[i] - change(device, optimizer, before[i], device.store(gradients[i]), moments[i])
-                errors.append((w - exact).ravel() * 2.0**-WEIGHT_EXPONENT)
+            errors += rounding(device, optimizer, before, weights, gradients, moments)
             if (t + 1) % EVERY == 0:
                 losses.append(problem.loss(weights))
         return Curve(losses, np.concatenate(errors), device.saturations)
+
+
+def rounding(device: Device, optimizer: Optimizer, before: list[np.ndarray], after: list[np.ndarray], gradients: list, moments: list):
+    """Return the rounding errors of the step just made, in units of the weights' last place: one array a tensor."""
+    return [(w - (old - change(device, optimizer, old, device.store(g), m))).ravel() * 2.0**-WEIGHT_EXPONENT
+            for w, old, g, m in zip(after, before, gradients, moments, strict=True)]
 
 
 def change(device: Device, optimizer: Optimizer, w: np.ndarray, g: np.ndarray, moments) -> np.ndarray:
@@ -269,12 +273,14 @@ def network_on_chip(demonstration: Demonstration, start: list[np.ndarray], optim
             net.backward(program, acts, grads, update=True)
         update.commit()
         tensors = [tensor for layer in net.layers for tensor in (layer.weight, layer.bias)]
+        moments = [tensor for layer in net.layers for tensor in (layer.weight_momentum, layer.bias_momentum)]
+        gradients = [tensor for pair in zip(grads.weights, grads.biases, strict=True) for tensor in pair]
         for tensor, values in (net.initial_values(demonstration.rng) | dict(zip(tensors, start, strict=True))).items():
             device.load(tensor, values)
         correction("none").write(device.registers)
         device.registers.set("ENTROPY_COEF", round(65536 * demonstration.entropy))
         device.registers.set("VALUE_COEF", round(65536 * demonstration.value_weight))
-        losses = []
+        losses, errors, weights = [], [], [device.store(tensor) for tensor in tensors]
         for t in range(steps):
             rows = demonstration.batches[t]
             x_block.data[:, :4] = quantize(demonstration.x[rows], -12)
@@ -288,9 +294,11 @@ def network_on_chip(demonstration: Demonstration, start: list[np.ndarray], optim
                 device.registers.write("CONTROL", perf_clear=1)
             optimizer.apply(device)
             device.run(update)
+            before, weights = weights, [device.store(tensor) for tensor in tensors]
+            errors += rounding(device, optimizer, before, weights, gradients, moments)
             if (t + 1) % EVERY == 0:
-                losses.append(demonstration.loss([device.store(tensor) for tensor in tensors]))
-        return Curve(losses, saturations=device.saturations)
+                losses.append(demonstration.loss(weights))
+        return Curve(losses, np.concatenate(errors), device.saturations)
 
 
 def network_start(demonstration: Demonstration) -> list[np.ndarray]:

@@ -76,7 +76,7 @@ class Settings:
     normalize: bool = _setting(False, "normalize observations by their running mean and deviation")
     # the optimizer
     optimizer: str = _setting("sgd", "how weights follow gradients: " + ", ".join(OPTIMIZERS))
-    learning_rate: float | None = _setting(None, "learning rate at the start (sgd 0.05; adam, adamw 0.003)")
+    learning_rate: float | None = _setting(None, "learning rate at the start (sgd 0.03; adam, adamw 0.003)")
     anneal_steps: int = _setting(150_000, "environment steps in which the learning rate falls linearly to 0")
     momentum: float = _setting(0.9, "sgd: m <- momentum m + g; w <- w - learning_rate m; 0: none is kept")
     nesterov: bool = _setting(False, "sgd: w <- w - learning_rate (g + momentum m)")
@@ -119,7 +119,7 @@ class Settings:
     @property
     def initial_rate(self) -> float:
         """The learning rate at the start."""
-        return (0.05 if self.optimizer == "sgd" else 0.003) if self.learning_rate is None else self.learning_rate
+        return (0.03 if self.optimizer == "sgd" else 0.003) if self.learning_rate is None else self.learning_rate
 
     @property
     def sampler_rows(self) -> int:
