@@ -11,11 +11,14 @@ from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles
 from pyuvm import ConfigDB, uvm_env, uvm_subscriber, uvm_test
 
+from pymodels import machine
 from pymodels.chip import Chip
 from pymodels.csr_map import MEMORIES, REGISTERS
+from pymodels.numerics import op_key
+from pymodels.weights import WeightGroup
 from tb.chip.agents import CsrAgent, IrqAgent, MemoryAgent, Pauses
 from tb.chip.host import AFTER_ERROR, ERRORS, Access, ChipScoreboard, TwinHost
-from tb.chip.programs import ILLEGAL, POLICY, Generator, Space, coefficients, independent
+from tb.chip.programs import ILLEGAL, POLICY, STEPS, Generator, Space, coefficients, independent
 from tb.common.actors import Coverage, quiet, rng
 
 LANES = int(os.environ.get("CHIP_LANES", "8"))
@@ -24,6 +27,7 @@ PROGRAMS = int(os.environ.get("CHIP_PROGRAMS", "4"))
 MEMORY = 1 << 18
 DUMP_AT = MEMORY - BANKS * 1024 * 2 * LANES
 SLOT_WORDS = 200
+PLANTED = os.environ.get("CHIP_PLANTED", "")  # an error that the golden model makes
 
 
 class RegisterCoverage(uvm_subscriber):
@@ -67,6 +71,15 @@ class ChipEnv(uvm_env):
         self.csr.monitor.ap.connect(self.registers.analysis_export)
 
 
+def plant(error: str) -> None:
+    """Make the golden model wrong: COMMIT gives the number of the version before, or rounding draws other random bits."""
+    if error == "version":
+        WeightGroup.version = property(lambda self: self.table[self.slot].version - 1)
+    else:
+        assert error == "random bits"
+        machine.op_key = lambda seed, number: op_key(seed, number + 1)
+
+
 class ChipTest(uvm_test):
     """Common ground: clock, reset, both chips with the same random contents."""
 
@@ -96,6 +109,8 @@ class ChipTest(uvm_test):
         cocotb.start_soon(Clock(cocotb.top.clk_i, 10, unit="ns").start(start_high=False))
         await self.reset(True)
         golden = Chip(lanes=LANES, banks=BANKS, memory=self.chip_memory.copy())
+        if PLANTED:
+            plant(PLANTED)
         self.host = TwinHost(self.env.csr.sequencer, self.env.irq, golden, self.chip_memory, self.env.scoreboard, self.pauses,
                              LANES, BANKS * 1024)
         await self.fill()
@@ -165,9 +180,9 @@ class RandomPrograms(ChipTest):
         self.env.registers.coverage.require({"write PROGRAM", "write EXPONENTS", "read EXPONENTS", "write CONTROL", "read STATUS"})
 
 
-OPTIONS = ("bias", "int8", "int8_result", "accumulate", "colsum", "chain")
-OPERATIONS = {"gemm", *(f"policy {kind}" for kind in POLICY), "sequence words", "momentum", "dma load", "dma store", "commit", "waits",
-              "free", *(f"gemm {form}" for form in ("NN", "NT", "TN", "TT")),
+OPTIONS = ("bias", "int8", "int8_result", "accumulate", "colsum", "chain", "norm")
+OPERATIONS = {"gemm", *(f"policy {kind}" for kind in POLICY), "sequence words", *STEPS, "int8 copy", "clip", "dma load", "dma store",
+              "commit", "waits", "free", *(f"gemm {form}" for form in ("NN", "NT", "TN", "TT")),
               *(f"act {act}" for act in range(3)), "dact 1", "dact 2", *OPTIONS,
               "ragged m", "ragged n", "ragged k", "whole m", "stochastic", "nearest"}
 
@@ -178,6 +193,9 @@ def cover(coverage: Coverage, step) -> None:
     coverage.hit(" ".join(words[:2]) if words[0] in ("policy", "dma") else words[0])
     coverage.hit("sequence words", fields.get("sequence_words", 0))
     coverage.hit("waits" if fields.get("wait_mask") else "free")
+    coverage.hit("clip", fields.get("clip", 0))
+    if words[0] in STEPS:
+        coverage.hit("int8 copy", fields["int8_result"])
     if words[0] == "gemm":
         coverage.hit("gemm " + "NT"[fields["trans_a"]] + "NT"[fields["trans_b"]])
         coverage.hit(f"act {fields['act']}")

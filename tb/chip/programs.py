@@ -12,6 +12,7 @@ import numpy as np
 UNITS = {"gemm": 1, "policy": 2, "update": 3, "dma": 4}
 ABSOLUTE, CURRENT, NEXT = 0, 1, 2
 POLICY = ("sample", "loss", "evaluate", "measure", "scan")
+STEPS = {"momentum": 0, "sgd": 6, "nesterov": 7, "adam": 8}  # of update: operation codes
 RECORD = 8  # elements of a record that LOSS and EVALUATE read
 
 
@@ -20,10 +21,16 @@ def coefficients(draw) -> dict[str, int]:
     def bounds() -> int:
         return (draw(-2000, 1) & 0xFFFF) | draw(0, 2000) << 16
 
+    def logarithm(low: int, high: int) -> int:
+        return draw(low << 18, high << 18) & 0xFFFFFF
+
     return {"LEARNING_RATE": draw(0, 65536) | (draw(-24, 0) & 0xFF) << 16, "MOMENTUM": draw(0, 65536), "RATIO_MODE": draw(0, 1 << 23),
             "RATIO_BOUNDS": bounds(), "RHO_BOUNDS": bounds(), "VETO_BOUNDS": bounds(), "RATIO_DUAL": draw(0, 2000),
             "ENTROPY_COEF": draw(0, 1 << 18), "VALUE_COEF": draw(0, 1 << 18), "SCAN_MODE": draw(0, 16),
-            "SCAN_GAMMA": draw(50000, 70000), "SCAN_DECAY": draw(50000, 70000), "SCAN_CAPS": draw(0, 1 << 16) | draw(0, 1 << 16) << 16}
+            "SCAN_GAMMA": draw(50000, 70000), "SCAN_DECAY": draw(50000, 70000), "SCAN_CAPS": draw(0, 1 << 16) | draw(0, 1 << 16) << 16,
+            "BETA1": draw(0, 65536), "ADAM_DECAY": draw(-(1 << 17), 1) & 0x3FFFF, "ADAM_GAIN": logarithm(-16, 1),
+            "ADAM_RATE": logarithm(-20, 2), "ADAM_EPS": logarithm(-30, 2), "WEIGHT_DECAY": draw(0, 65536) | (draw(-40, -16) & 0xFF) << 16,
+            "CLIP_NORM": logarithm(-16, 16)}
 
 
 @dataclass
@@ -152,6 +159,9 @@ class Generator:
         step.result = set(step.writes)
         if fourth == "colsum":
             self._operand(step, 4, 1, self._words(n), write=True, spaces=results)
+        if fourth != "int8_result" and flip(0.4):
+            step.fields["norm"] = 1
+            step.reads.add("norm")  # additions commute: they need no order among each other, but with what takes or clears the sum
         return step
 
     def policy(self) -> Step:
@@ -197,18 +207,29 @@ class Generator:
 
     def update(self) -> Step:
         rng = self.rng
-        kind = rng.choice(["momentum", "momentum", "momentum", "commit", "rollback"])
+        kind = str(rng.choice([*STEPS, *STEPS, "commit", "rollback"]))
         if kind == "commit":
             self.kept = min(self.kept + 1, self.slots - 2)
-            return Step({"unit": 3, "op": 1}, "commit", writes={"pointer"})
-        if kind == "rollback" and self.kept:
-            self.kept -= 1
-            return Step({"unit": 3, "op": 2}, "rollback", writes={"pointer"})
-        n = self._dimension(40)
-        step = Step({"unit": 3, "op": 0, "m": 1, "n": n, "stochastic": int(rng.integers(0, 2))}, f"momentum {n} words")
-        for index, write, spaces in ((0, False, (ABSOLUTE, CURRENT)), (1, False, (ABSOLUTE,)), (3, False, (ABSOLUTE, CURRENT)),
-                                     (2, True, (ABSOLUTE, NEXT)), (4, True, (ABSOLUTE, NEXT))):
-            self._operand(step, index, 1, n, write, spaces)
+            return Step({"unit": 3, "op": 1}, "commit", writes={"pointer", "norm"})
+        if kind == "rollback":
+            if self.kept:
+                self.kept -= 1
+                return Step({"unit": 3, "op": 2}, "rollback", writes={"pointer"})
+            kind = "momentum"
+        rows, copies = (self._dimension(6), 1) if rng.random() < 0.4 else (1, 0)
+        words = self._dimension(40) if rows == 1 else self._dimension(8)
+        count, clips = rows * words, int(rng.random() < 0.4)
+        step = Step({"unit": 3, "op": STEPS[kind], "m": rows, "n": words, "stochastic": int(rng.integers(0, 2)), "clip": clips,
+                     "int8_result": copies}, f"{kind} {rows}x{words} words{' with int8' * copies}{' clipped' * clips}")
+        if clips:
+            step.writes.add("norm")
+        moments = {"sgd": 0, "adam": 2 * count}.get(kind, count)
+        for index, size, write, spaces in ((0, count, False, (ABSOLUTE, CURRENT)), (1, count, False, (ABSOLUTE,)),
+                                           (3, moments, False, (ABSOLUTE, CURRENT)), (2, count, True, (ABSOLUTE, NEXT)),
+                                           (4, moments, True, (ABSOLUTE, NEXT)),
+                                           (5, copies * -(-rows // 2) * words, True, (ABSOLUTE, NEXT))):
+            if size:
+                self._operand(step, index, 1, size, write, spaces)
         return step
 
     def dma(self) -> Step:

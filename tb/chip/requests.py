@@ -39,6 +39,7 @@ class RequestGenerator(Generator):
                         fields[f"t{i}_exp"] += 48 * (i != 4 or not fields.get("dact"))
             if fields["unit"] == 4:
                 fields["mem_addr"] += self.first_byte
+            fields.pop("norm", 0)  # only a program adds to the norm
             steps.append(step)
         steps[-1].fields["last"] = 1
         return steps

@@ -8,9 +8,9 @@ from tb.common.runner import BenchFailed, run
 CONFIGURATIONS = [(8, 8), (4, 2), (16, 2)]
 
 
-def chip(lanes: int, banks: int, module: str = "bench", **options):
+def chip(lanes: int, banks: int, module: str = "bench", planted: str = "", **options):
     return run("lathe", f"tb.chip.{module}", parameters={"Lanes": lanes, "Banks": banks},
-               extra_env={"CHIP_LANES": lanes, "CHIP_BANKS": banks}, **options)
+               extra_env={"CHIP_LANES": lanes, "CHIP_BANKS": banks, "CHIP_PLANTED": planted}, **options)
 
 
 @pytest.mark.parametrize(("lanes", "banks"), CONFIGURATIONS)
@@ -23,6 +23,15 @@ def test_requests_beside_programs(lanes, banks):
     chip(lanes, banks, module="requests")
 
 
+@pytest.mark.parametrize(("module", "testcase", "error"), [("bench", "RandomProgramsFreely", "version"),
+                                                           ("requests", "BesideFreely", "random bits")])
+def test_a_planted_error_of_the_model_is_caught(module, testcase, error):
+    """What differs is compared, whichever side is wrong; no chip needs to be compiled for it."""
+    with pytest.raises(BenchFailed):
+        chip(8, 8, module=module, testcase=testcase, planted=error)
+
+
+@pytest.mark.regress
 def test_a_planted_error_in_pieces_is_caught():
     """The rows of a piece are counted from its own: other random bits."""
     with pytest.raises(BenchFailed):
@@ -30,6 +39,7 @@ def test_a_planted_error_in_pieces_is_caught():
             "rtl/ctrl/lathe_issue.sv", "cmd_o.first_row = piece_row;", "cmd_o.first_row = '0;"))
 
 
+@pytest.mark.regress
 def test_a_planted_error_is_caught():
     """COMMIT gives the number of the version before."""
     with pytest.raises(BenchFailed):
