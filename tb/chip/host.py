@@ -13,7 +13,7 @@ from pymodels.descriptor import Error, encode
 from tb.chip.agents import CsrItem
 
 STATISTICS = [name for name in REGISTERS if name.startswith("STAT_")]
-COMPARED = ["STATUS", "OPNUM", "REQUEST_OPNUM", "REQUEST_ERROR", "VERSION", "SLOT", "SATURATIONS", "NORM", *STATISTICS]
+COMPARED = ["STATUS", "OPNUM", "REQUEST_OPNUM", "REQUEST_ERROR", "VERSION", "SLOT", "SATURATIONS", *STATISTICS]
 CYCLES = ["CYCLES_LO", "CYCLES_HI", "MAC_STEPS_LO", "MAC_STEPS_HI"]
 STATES = {unit: [name for name in REGISTERS if name.startswith(f"{unit}_")] for unit in ("GEMM", "POLICY", "UPDATE", "DMA")}
 AFTER_ERROR = ["STATUS", "ERROR", "VERSION", "SLOT"]  # what is defined when a program was stopped

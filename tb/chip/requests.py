@@ -87,6 +87,7 @@ class Beside(ChipTest):
             beside[policy] += await self.host.run_beside(firsts, lambda: int(self.rng.integers(1, 60)))
             coverage.hit(policy.name)
             context = f"program {number}, {policy.name}: " + "; ".join(step.label for step in steps) + " | " + " | ".join(labels)
+            await self.host.compare_registers(["NORM"], context)
             await self.host.compare_everything(context, DUMP_AT)
         coverage.require([policy.name for policy in Arbitration])
         assert all(beside.values()), f"requests that ended before their program: {beside}"
