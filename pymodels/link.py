@@ -167,7 +167,7 @@ class Bridge:
                 self._session, self._nonce, self._expected = session, body, 1
                 self._decoder.errors = self._last_failure = 0
             return head + struct.pack("<4sBHB", body, VERSION, self.buffer_bytes, MOST_WORDS)
-        if session != self._session:
+        if not self._session or session != self._session:
             return self._refuse(session, sequence, Reason.SESSION)
         behind = (self._expected - sequence) % 256
         if behind > 128:

@@ -67,6 +67,7 @@ def test_frames():
 def test_sessions():
     host = Host()
     assert host.read(1, BOARD) == bytes([7, 1, 0xFF, 0, 2])  # none is open
+    assert host.read(0, BOARD, session=0) == bytes([0, 0, 0xFF, 0, 2])
     assert host.hello() == b"\x07\x00\x81abcd\x01\x00\x08\x40"
     assert host.write(1, 0x10, 9, 8) == bytes([7, 1, 0x83, 0])
     assert host.hello() == b"\x07\x00\x81abcd\x01\x00\x08\x40"  # again: changes nothing
