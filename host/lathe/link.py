@@ -25,7 +25,7 @@ STATUS = {1: "no register or memory at this address", 2: "slave error", 3: "deco
 REPETITIONS, HELLOS = 20, 6
 #: Frames answered in a row after which they get longer again, and more of them go out at a time.
 CLEAN_FRAMES = 8
-_HEAD, _FLAGS_AND_FCS = 3, 4
+_HEAD, _FLAGS_AND_FCS, _STORED = 3, 6, 6  # stored: FCS, and 2 more
 _FEWEST_FRAMES, _MOST_FRAMES = 2, 64  # on the way at a time; the board takes 128 sequences for repetitions
 _ANSWER_BYTES = 4096  # of answers under way at a time, for the buffers of the operating system
 
@@ -279,7 +279,7 @@ class Link:
         if not flight:
             return True
         count = min(span.count, self._words)
-        waiting = sum(frame.stored for frame in flight) + (9 if op == READ else 8 + 4 * count) + 4
+        waiting = sum(frame.stored for frame in flight) + (8 if op == READ else 7 + 4 * count) + _STORED
         answers = sum(frame.answer for frame in flight) + (4 * count if op == READ else 0)
         return waiting <= self._buffer and answers <= _ANSWER_BYTES and len(flight) < self._frames
 
@@ -295,7 +295,7 @@ class Link:
         answer = _HEAD + 1 + _FLAGS_AND_FCS + (4 * count if op == READ else 0)
         ahead = len(frame) + answer + sum(other.stored + other.answer for other in flight)
         self.channel.write(frame)
-        flight.append(_Frame(self._next, span, len(content) + 4, answer, self.channel.time(), ahead))
+        flight.append(_Frame(self._next, span, len(content) + _STORED, answer, self.channel.time(), ahead))
         self._next = (self._next + 1) % 256
         self.statistics.sent += 1
         self.statistics.repeated += span.tries > 0
