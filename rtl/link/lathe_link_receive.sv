@@ -60,7 +60,7 @@ module lathe_link_receive
       start_q <= '0;
     end else begin
       dropped_o <= ends && !right;
-      if (ends && right) start_q <= start_q + (AddrW + 1)'(count_q) - (AddrW + 1)'(1);
+      if (ends && right) start_q <= start_q + (AddrW + 1)'(count_q) - (AddrW + 1)'(FcsBytes - 1);
     end
   end
 

@@ -49,6 +49,8 @@ class Board {
 
   uint64_t cycles() const { return cycles_; }
 
+  unsigned leds() const { return top_->led_o; }
+
   // A program runs or a byte is on its way.
   bool busy() const { return !to_send_.empty() || sending_ || receiving_ || (top_->led_o & kRunsLed); }
 
@@ -126,5 +128,6 @@ uint64_t lathe_board_read(void* board, uint8_t* data, uint64_t room, uint64_t ma
   return board_of(board)->read(data, room, max_cycles);
 }
 uint64_t lathe_board_cycles(void* board) { return board_of(board)->cycles(); }
+unsigned lathe_board_leds(void* board) { return board_of(board)->leds(); }
 int lathe_board_busy(void* board) { return board_of(board)->busy(); }
 }

@@ -51,7 +51,7 @@ class SimulatedBoard:
         self._lib = lib = ctypes.CDLL(str(library))
         lib.lathe_board_new.restype = ctypes.c_void_p
         lib.lathe_board_new.argtypes = [ctypes.c_uint32, ctypes.c_uint32, ctypes.c_uint32]
-        for name in ("free", "power_on", "cycles", "busy"):
+        for name in ("free", "power_on", "cycles", "leds", "busy"):
             getattr(lib, f"lathe_board_{name}").argtypes = [ctypes.c_void_p]
         lib.lathe_board_write.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint64]
         lib.lathe_board_read.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint64, ctypes.c_uint64]
@@ -63,6 +63,11 @@ class SimulatedBoard:
     def cycles(self) -> int:
         """Clock cycles since the board was made."""
         return self._lib.lathe_board_cycles(self._board)
+
+    @property
+    def leds(self) -> int:
+        """The board's LEDs, lowest first."""
+        return self._lib.lathe_board_leds(self._board)
 
     @property
     def busy(self) -> bool:
