@@ -204,7 +204,8 @@ def _info(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
     print(f"back ends: {', '.join(BACKENDS)}")
     if not arguments.programs:
-        with Device(settings.backend, settings.lanes, settings.banks, settings.memory_bytes, settings.seed) as device:
+        with Device(settings.backend, settings.lanes, settings.banks, settings.memory_bytes, settings.seed,
+                    **settings.backend_options) as device:
             _print_chip(device)
         return 0
     with make_trainer(settings) as trainer:

@@ -10,7 +10,8 @@
 import math
 import numbers
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -28,7 +29,7 @@ from .runner import Runner, error_name
 from .tensor import Tensor, dequantize, fitting_exponent, quantize
 from .versions import Versions
 
-DEFAULT_MEMORY_BYTES = 1 << 20
+DEFAULT_MEMORY_BYTES, LEAST_MEMORY_BYTES = 1 << 20, 1 << 12
 IDENTITY = REGISTERS["ID"].fields["value"].reset
 LANES = (4, 8, 16)
 #: What a unit does in a cycle; one register counts each.
@@ -60,13 +61,16 @@ class Device(Versions):
     Parameters
     ----------
     backend : str or callable
-        ``golden``, ``verilator``, or a callable (lanes, banks, memory, seed) that returns a back end.
+        ``golden``, ``verilator``, ``serial``, or a callable (lanes, banks, memory, seed) that returns a back end.
     lanes, banks : int
         Parameters of the chip.
-    memory_bytes : int
-        Size of outside memory; its end, as large as the scratchpad, is kept for `load` and `store`.
+    memory_bytes : int, optional
+        Size of outside memory, unless set 1 MiB, or what the board has if that is less. Its end, as large as the scratchpad or a
+        quarter of it, is kept for `load` and `store`.
     seed : int
         Seed of all random bits on the chip.
+    options
+        Of the back end; ``serial`` takes `port` and `baud`.
 
     Attributes
     ----------
@@ -82,26 +86,32 @@ class Device(Versions):
     """
 
     def __init__(self, backend: str | Callable[..., Backend] = "golden", lanes: int = 8, banks: int = 8,
-                 memory_bytes: int = DEFAULT_MEMORY_BYTES, seed: int = 1):
+                 memory_bytes: int | None = None, seed: int = 1, **options):
         if lanes not in LANES:
             raise CapacityError(f"a chip has 4, 8 or 16 lanes, not {lanes}")
         if not 2 <= banks <= 64 or banks & (banks - 1):
             raise CapacityError(f"the number of banks is a power of two from 2 to 64, not {banks}")
-        staging = banks * BANK_WORDS * 2 * lanes
-        if memory_bytes < 2 * staging or memory_bytes % (2 * lanes):
-            raise CapacityError(f"memory_bytes is {memory_bytes}; this chip needs a multiple of {2 * lanes} and at least {2 * staging} "
+        if memory_bytes is not None and (memory_bytes < LEAST_MEMORY_BYTES or memory_bytes % 256):
+            raise CapacityError(f"memory_bytes is {memory_bytes}; it must be a multiple of 256 and at least {LEAST_MEMORY_BYTES} "
                                 "(--memory-bytes)")
-        self.memory = np.zeros(memory_bytes, np.uint8)
+        memory = np.zeros(memory_bytes or DEFAULT_MEMORY_BYTES, np.uint8)
         self.name = backend if isinstance(backend, str) else getattr(backend, "name", "custom")
-        self.backend = (open_backend(backend, lanes, banks, self.memory, seed) if isinstance(backend, str)
-                        else backend(lanes, banks, self.memory, seed))
+        self.backend = (open_backend(backend, lanes, banks, memory, seed, **options) if isinstance(backend, str)
+                        else backend(lanes, banks, memory, seed))
+        self.memory = self.backend.memory
+        if memory_bytes is not None and self.memory.nbytes < memory_bytes:
+            self.backend.close()
+            raise CapacityError(f"memory_bytes is {memory_bytes}, but the board has {self.memory.nbytes} bytes of outside memory; leave it "
+                                "out (--memory-bytes) or use a board with more")
         self.registers = Registers(self.backend)
-        identity, build = self.registers.value("ID"), self.registers.read("BUILD")
-        if identity != IDENTITY or build["lanes"] != lanes or 1 << build["log2_banks"] != banks:
-            raise BackendError(f"back end '{self.name}' answers with ID {identity:#010x}, {build['lanes']} lanes and "
-                               f"{1 << build['log2_banks']} banks; expected {IDENTITY:#010x}, {lanes} and {banks}")
+        identity, build, version = self.registers.value("ID"), self.registers.read("BUILD"), REGISTERS["BUILD"].fields["version"].reset
+        if (identity, build["lanes"], 1 << build["log2_banks"], build["version"]) != (IDENTITY, lanes, banks, version):
+            raise BackendError(f"back end '{self.name}' answers with ID {identity:#010x}, {build['lanes']} lanes, "
+                               f"{1 << build['log2_banks']} banks and register map {build['version']}; expected {IDENTITY:#010x}, {lanes}, "
+                               f"{banks} and {version}")
         self.layout = Layout(lanes, banks, self.memory)
-        self.layout.memory_limit = self._staging = memory_bytes - staging
+        staging = min(banks * BANK_WORDS * 2 * lanes, self.memory.nbytes // 4)
+        self.layout.memory_limit = self._staging = self.memory.nbytes - staging
         if hasattr(self.backend, "layout"):  # a back end that names tensors in its messages
             self.backend.layout = self.layout
         self._programs: dict[Program, int] = {}
@@ -132,6 +142,26 @@ class Device(Versions):
             self.backend.close()
             self.backend = Closed()
             self.registers = Registers(self.backend)
+
+    def reconnect(self) -> None:
+        """Go on after a LinkError: open the connection again and reset the chip.
+
+        The current weights, their version and the exponents are those of the last commit, and programs stay installed. What ran
+        has been ended; tensors outside the weight group hold anything.
+
+        Raises
+        ------
+        LinkError
+            The board cannot be reached, or has lost its power and the weights with it.
+        BackendError
+            The back end has no connection that could be lost.
+        """
+        self._check_open("the device cannot be connected again")
+        if not hasattr(self.backend, "reconnect"):
+            raise BackendError(f"back end '{self.name}' has no connection that could be lost")
+        self.backend.reconnect()
+        self._running = None
+        self._runner.forget()
 
     # the four verbs
 
@@ -180,11 +210,14 @@ class Device(Versions):
         """Read a tensor as it is stored: int16 (stored rows, row_words * lanes)."""
         self._check_tensor(tensor)
         self._prepare()
-        program = Program(f"store {tensor.name}", self.layout)
-        block = self._staging_block(tensor)
-        program.store(tensor, block)
-        self._transfer(program)
-        return block.data.copy()
+        words = np.empty((tensor.stored[0], tensor.row_words * tensor.lanes), np.int16)
+        for part, place in self._staged(tensor):
+            program = Program(f"store {tensor.name}", self.layout)
+            block = self._staging_block(part)
+            program.store(part, block)
+            self._transfer(program)
+            words[place] = block.data
+        return words
 
     def write_words(self, tensor: Tensor, words: np.ndarray) -> None:
         """Write a tensor as it is stored; its exponent register stays as it is."""
@@ -193,11 +226,12 @@ class Device(Versions):
         self._move_in(tensor, words)
 
     def _move_in(self, tensor: Tensor, words: np.ndarray) -> None:
-        program = Program(f"load {tensor.name}", self.layout)
-        block = self._staging_block(tensor)
-        block.data[:] = words
-        program.load(tensor, block)
-        self._transfer(program)
+        for part, place in self._staged(tensor):
+            program = Program(f"load {tensor.name}", self.layout)
+            block = self._staging_block(part)
+            block.data[:] = words[place]
+            program.load(part, block)
+            self._transfer(program)
 
     def set_version(self, version: int) -> None:
         """Give the current weights, which must be loaded again afterwards, this version; all others are gone."""
@@ -428,6 +462,26 @@ class Device(Versions):
 
     # inside
 
+    def _staged(self, tensor: Tensor) -> Iterator[tuple[Tensor, slice]]:
+        """Yield the tensor, or raw parts of it that fit into what is kept for transfers, each with its place among the rows.
+
+        However many parts there are, they count as one operation: no result depends on the size of outside memory.
+        """
+        rows, row_bytes = tensor.stored[0], 2 * tensor.lanes * tensor.row_words
+        at_a_time = (self.memory.nbytes - self._staging) // row_bytes
+        if rows <= at_a_time:
+            yield tensor, slice(None)
+            return
+        if not at_a_time:
+            raise CapacityError(f"a row of tensor {tensor} takes {row_bytes} bytes, and a quarter of outside memory is kept for transfers: "
+                                f"{self.memory.nbytes - self._staging}; open the device with a larger memory_bytes (--memory-bytes)")
+        number = self.registers.value("OPNUM")
+        for first in range(0, rows, at_a_time):
+            place = slice(first, min(first + at_a_time, rows))
+            yield replace(tensor, rows=place.stop - first, columns=tensor.stored[1], address=tensor.address + first * tensor.stride,
+                          packed=None, exponent=None), place
+        self.registers.set("OPNUM", number + 1 & 0xFFFFFFFF)
+
     def _staging_block(self, tensor: Tensor) -> Block:
         rows = tensor.stored[0]
         size = rows * tensor.row_words * 2 * tensor.lanes
@@ -460,14 +514,15 @@ class Device(Versions):
             self._static_exponents += 1
             self.registers.write_exponent(index, exponent, True)
         for tensor, values in list(layout.constants.items())[self._constants:]:
-            self._constants += 1
             self._put(tensor, values)
+            self._constants += 1
 
     def _open_group(self, version: int) -> None:
-        group, self._group_open = self.layout.group, True
+        group = self.layout.group
         for name, value in (("BASE", group.base), ("SIZE", group.size), ("SLOTS", group.slots), ("VERSION", version)):
             self.registers.set(f"GROUP_{name}", value)
         self.registers.write("CONTROL", group_init=1)
+        self._group_open = True
 
     def _check_tensor(self, tensor: Tensor) -> None:
         if not isinstance(tensor, Tensor):

@@ -17,7 +17,7 @@ def test_link_fuzz():
 
 
 @pytest.mark.parametrize("file, old, new, testcase", [
-    (RECEIVE, "fcs_q == FcsGood", "fcs_q[15:1] == 15'h785C", "test_disturbed"),
+    (RECEIVE, "fcs_q == FcsGood", "fcs_q[31:1] == 31'h6F5D_9071", "test_disturbed"),
     (EXECUTE, "behind_q > 8'd128", "behind_q >= 8'd128", "test_lost_and_repeated"),
     (RECEIVE, "!escaped_q && !lost_q", "!lost_q", "test_disturbed"),
     (RECEIVE, "count_q <= 9'(MaxFrame) && fcs", "fcs", "test_disturbed"),
