@@ -4,9 +4,6 @@
 import errno
 import os
 import pty
-import re
-import subprocess
-import sys
 import threading
 import tty
 from dataclasses import replace
@@ -21,7 +18,6 @@ from lathe.backends.serial import SerialBackend, SerialChannel
 from lathe.boards import BOARDS, board
 from lathe.cli import main
 from lathe.errors import BackendError, CapacityError, LinkError, SettingsError
-from lathe.link import BOARD, MEMORY, Link
 from lathe.ppo import Trainer
 from lathe.program import Program
 from lathe.settings import Settings
@@ -138,18 +134,12 @@ def test_side_by_side_with_golden():
     chips = []
 
     def lockstep(*chip):
-        chips.append(Lockstep(["golden", "golden"], *chip))
+        chips.append(Lockstep(["golden", on(GoldenBoard())], *chip))
         return chips[0]
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lathe.verify.open_backend", lambda name, *chip, **_: (
-            SerialBackend(*chip, channel=GoldenBoard()) if chips_open.append(name) or len(chips_open) == 2 else real(name, *chip)))
-        from lathe.backends import open_backend as real
-
-        chips_open: list[str] = []
-        with Trainer(SHORT, lockstep) as trainer:
-            trainer.iteration(max_updates=1)
-            assert chips[0].words == chips[0].programs * 8192 > 0 and trainer.device.memory.nbytes == 1 << 16
+    with Trainer(replace(SHORT, environments=4, rollout=4, minibatch=16, warmup=1), lockstep) as trainer:
+        trainer.iteration(max_updates=1)
+        assert chips[0].words == chips[0].programs * 8192 > 0 and trainer.device.memory.nbytes == 1 << 16
 
 
 # what can go wrong

@@ -35,8 +35,8 @@ class Lockstep:
 
     Parameters
     ----------
-    names : list of str
-        Back ends; the host talks to the first.
+    names : list of str or callable
+        Back ends, as for `Device`; the host talks to the first.
     lanes, banks, memory, seed
         As for every back end; each other one gets a copy of the memory. All use as much of it as each has.
     options
@@ -50,15 +50,16 @@ class Lockstep:
         Programs and scratchpad words compared so far.
     """
 
-    def __init__(self, names: list[str], lanes: int, banks: int, memory: np.ndarray, seed: int, **options):
-        self.names = names
+    def __init__(self, names: list[str | Callable], lanes: int, banks: int, memory: np.ndarray, seed: int, **options):
+        self.names = [name if isinstance(name, str) else f"back end {index}" for index, name in enumerate(names)]
         self.lanes, self.scratchpad_words = lanes, banks * 1024
         self.layout: Layout | None = None
         self.programs = self.words = 0
         self._chips = []
         for index, name in enumerate(names):
-            taken = {option: options[option] for option in options_of(name) if option in options}
-            self._chips.append(open_backend(name, lanes, banks, memory if index == 0 else memory.copy(), seed + index, **taken))
+            chip = lanes, banks, memory if index == 0 else memory.copy(), seed + index
+            self._chips.append(open_backend(name, *chip, **{option: options[option] for option in options_of(name) if option in options})
+                               if isinstance(name, str) else name(*chip))
         self._bytes = min(chip.memory.nbytes for chip in self._chips)
         self.memory = self._memory(self._chips[0])
         self._registers = [Registers(chip) for chip in self._chips]

@@ -97,7 +97,7 @@ async def settled(bench, requests):
     await bench.send(b"\x7e" + requests.hello())
     for address in range(MEMORY, MEMORY + bench.memory.size, 256):
         await bench.send(requests.read(address, 64))
-    await bench.send(requests.read(BOARD, 5))
+    await bench.send(requests.read(BOARD, 5) + requests.read(LINK_ERRORS, 2))
     bench.finish()
 
 
@@ -138,7 +138,7 @@ async def test_lost_and_repeated(dut):
                 frames.append(requests.hello(requests.session, requests.nonce))
                 requests.sequence = bench.bridge._expected
             case 6:
-                frames.append(requests.hello(int(bench.rng.choice([0, requests.session])), requests.nonce))
+                frames.append(requests.hello(int(bench.rng.choice([0, requests.session]))))  # another nonce
                 if requests.session == 0:
                     frames.append(requests.hello())
         await bench.send(b"".join(frames[:8])[:BUFFER])
