@@ -7,7 +7,7 @@ import struct
 import cocotb
 import numpy as np
 
-from pymodels.link import BOARD, LONGEST, MEMORY, Decoder, Op, encode
+from pymodels.link import BOARD, FCS_BYTES, LONGEST, MEMORY, Decoder, Op, encode
 from tb.common.actors import Coverage, cycle, reset, start_clock_and_reset
 from tb.link.agents import Bench
 
@@ -167,9 +167,9 @@ async def test_disturbed(dut):
             case 3:
                 frame[-1:] = b"\x7d\x7e"
             case 4:
-                frame = bytearray(b"\x7d\x7e\x7e12\x7d\x7e1234\x7e")  # all too short to count
+                frame = bytearray(b"\x7d\x7e\x7e12\x7d\x7e123456\x7e")  # all too short to count
             case 5 | 6:
-                frame = bytearray(encode(bench.rng.bytes(LONGEST - 2 + kind % 11 - 5)))  # the longest, one longer
+                frame = bytearray(encode(bench.rng.bytes(LONGEST - FCS_BYTES + kind % 11 - 5)))  # the longest, one longer
             case 7:
                 frame = bytearray(encode(bench.rng.bytes(int(bench.rng.integers(500, 3000)))))
             case 8:
@@ -216,7 +216,7 @@ async def test_overrun(dut):
     done = [a[1] for a in answers if a[2] == 0x83]
     assert answers[0][1:4] == bytes([slow[2], 0x82, 0]) and len(answers[0]) == 260
     first = slow[2] + 1
-    assert done == list(range(first, first + len(done))) and 7 <= len(done) < 10, done  # 267 bytes each, so 7 fit into 2,048
+    assert done == list(range(first, first + len(done))) and 7 <= len(done) < 10, done  # 264 entries each, so 7 fit into 2,048
     bench.slave.stall = 0
     lost = 10 - len(done)
     requests.sequence = first + len(done)
