@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The back end `serial`: training on a golden board and on the Verilated one is that of `golden`, and what can go wrong with a cable."""
+"""The back end `serial` on a golden board: training is that of `golden`, and whatever can go wrong with a cable is told."""
 
 import errno
 import os
@@ -7,45 +7,21 @@ import pty
 import threading
 import tty
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
 
 from lathe import Device
-from lathe.backends.board import SimulatedBoard
-from lathe.backends.serial import SerialBackend, SerialChannel
-from lathe.boards import BOARDS, board
+from lathe.backends.serial import SerialChannel
+from lathe.boards import board
 from lathe.cli import main
 from lathe.errors import BackendError, CapacityError, LinkError, SettingsError
 from lathe.ppo import Trainer
 from lathe.program import Program
-from lathe.settings import Settings
 from lathe.verify import Lockstep
 from pymodels.csr_map import REGISTERS
 from tb.common.lines import GoldenBoard, Noise
-
-SHORT = Settings(environments=8, rollout=16, minibatch=32, epochs=1, warmup=2, steps=128, hidden=(16,))
-
-
-def on(channel, **options):
-    return partial(SerialBackend, channel=channel, **options)
-
-
-def weights(trainer: Trainer) -> list[np.ndarray]:
-    return [trainer.device.read_words(tensor) for tensor in trainer.device.layout.tensors]
-
-
-def trained(updates: int, backend=None, settings: Settings = SHORT):
-    with Trainer(settings, backend) as trainer:
-        while trainer.progress.updates < updates:
-            trainer.iteration(max_updates=updates)
-        return weights(trainer), trainer.device.version, trainer.device.registers.value("OPNUM"), trainer.rollout.records.copy()
-
-
-def same(first, second) -> None:
-    assert all(np.array_equal(a, b) for a, b in zip(first[0], second[0], strict=True))
-    assert first[1:3] == second[1:3] and np.array_equal(first[3], second[3])
+from tb.common.training import SHORT, on, same, trained, weights
 
 
 def test_training_over_a_golden_board():
@@ -134,12 +110,12 @@ def test_side_by_side_with_golden():
     chips = []
 
     def lockstep(*chip):
-        chips.append(Lockstep(["golden", on(GoldenBoard())], *chip))
+        chips.append(Lockstep(["golden", on(GoldenBoard(4, 2, 8192))], *chip))
         return chips[0]
 
-    with Trainer(replace(SHORT, environments=4, rollout=4, minibatch=16, warmup=1), lockstep) as trainer:
+    with Trainer(replace(SHORT, lanes=4, banks=2, slots=2, environments=4, rollout=4, minibatch=16, warmup=1), lockstep) as trainer:
         trainer.iteration(max_updates=1)
-        assert chips[0].words == chips[0].programs * 8192 > 0 and trainer.device.memory.nbytes == 1 << 16
+        assert chips[0].words == chips[0].programs * 2048 > 0 and trainer.device.memory.nbytes == 8192
 
 
 # what can go wrong
@@ -272,20 +248,3 @@ def test_a_real_port():
             device.registers.value("ID")
         with pytest.raises(LinkError, match="cannot be opened"):
             device.reconnect()
-
-
-# the Verilated board
-
-SIMULATED = replace(BOARDS["ulx3s-85f"], name="test board", memory_bytes=1 << 14)
-verilated = pytest.mark.xdist_group("verilated board")
-
-
-def simulated(seed: int = 1) -> SimulatedBoard:
-    return SimulatedBoard(SIMULATED, clocks_per_bit=4, seed=seed)
-
-
-@verilated
-def test_training_on_the_board():
-    small = replace(SHORT, environments=4, rollout=8, minibatch=16, warmup=1)
-    channel = simulated()
-    same(trained(2, settings=small), trained(2, on(channel, timeout=1e-4), small))
