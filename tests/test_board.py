@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from lathe import Device
+from lathe.allocator import WeightGroup
 from lathe.backends.board import SimulatedBoard
 from lathe.boards import BOARDS
 from lathe.cli import main
 from lathe.errors import BackendError
 from lathe.framing import encode
 from lathe.link import BOARD, MEMORY
+from lathe.program import Program
 from lathe.settings import Settings
 from lathe.verify import Lockstep
 from pymodels.csr_map import REGISTERS
@@ -76,6 +78,8 @@ def check_fuzz(simulated, total: int) -> None:
             frame = encode(rng.randbytes(rng.randrange(1, 300)))
             data += rng.choice((frame, frame[:rng.randrange(len(frame))], rng.randbytes(rng.randrange(40)), b"~}", 9 * b"~", b"}"))
         simulated.write(data)
+        while simulated.busy:
+            simulated.advance(1_000_000)
         sent += len(data)
         link = opened(simulated, sent, TIMEOUT)
         link.write(seed, sent)
@@ -107,18 +111,28 @@ def test_training(simulated, seed):
     same(trained(2, settings=settings), trained(2, on(simulated, timeout=TIMEOUT), settings))
 
 
-def test_reconnecting_after_a_cut_in_a_program(simulated):
-    """The chip is reset in the middle of whatever it does; its weights and their version stay."""
+def test_reconnecting_in_a_program(simulated):
+    """The chip is reset in the middle of a program of many commits: the weights are those of one of them, and whole."""
     with Device(on(simulated, timeout=TIMEOUT), SMALL.lanes, SMALL.banks) as device:
-        layout = device.layout
-        w = layout.weight_group(slots=2).tensor("w", 4, 8) if hasattr(layout, "weight_group") else layout.tensor("w", 4, 8)
-        values = np.arange(32.0).reshape(4, 8)
-        device.load(w, values)
-        version = device.version
+        group = WeightGroup(device.layout, 2)
+        w, m = (group.tensor(name, 32, 16, 0, static=True) for name in "wm")
+        group.place()
+        g = device.layout.tensor("g", 32, 16, 0, static=True)
+        update = Program("update", device.layout)
+        for _ in range(60):
+            update.sgd(w, g, m)
+            update.commit()
+        for tensor, value in ((w, 0.0), (m, 0.0), (g, 1.0)):
+            device.load(tensor, np.full(tensor.shape, value))
+        device.set_optimizer(1)
+        device.start(update)
         device.reconnect()
-        assert device.version == version
-        device.load(w, values + 1)
-        assert np.array_equal(device.store(w), values + 1)
+        version = device.version
+        assert 0 < version < 60 and not device.registers.read("STATUS")["busy"]
+        assert (device.store(w) == -version).all()
+        device.load(g, np.ones(g.shape))
+        device.run(update)
+        assert device.version == version + 60 and (device.store(w) == -version - 60).all()
 
 
 def test_too_few_clocks_per_bit():
@@ -128,15 +142,14 @@ def test_too_few_clocks_per_bit():
 
 @pytest.mark.regress
 def test_side_by_side(simulated):
-    with pytest.MonkeyPatch.context():
-        chips = []
+    chips = []
 
-        def lockstep(*chip):
-            chips.append(Lockstep(["golden", on(simulated, timeout=TIMEOUT)], *chip))
-            return chips[0]
+    def lockstep(*chip):
+        chips.append(Lockstep(["golden", on(simulated, timeout=TIMEOUT)], *chip))
+        return chips[0]
 
-        trained(1, lockstep, replace(SHORT, **CHIP, environments=4, rollout=8, minibatch=16, warmup=1))
-        assert chips[0].words == chips[0].programs * 1024 * SMALL.banks > 0
+    trained(1, lockstep, replace(SHORT, **CHIP, environments=4, rollout=8, minibatch=16, warmup=1))
+    assert chips[0].words == chips[0].programs * 1024 * SMALL.banks > 0
 
 
 @pytest.fixture
