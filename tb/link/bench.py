@@ -13,6 +13,7 @@ from tb.link.agents import Bench
 
 BUFFER = 2048
 LINK_ERRORS, CYCLES = BOARD + 0x20, BOARD + 0x14
+USED = [*range(MEMORY, MEMORY + 0x400, 256), MEMORY + 0x2000]  # blocks of the memory that random requests read
 FUZZ = int(os.environ.get("FUZZ_BYTES", "20000"))
 
 
@@ -47,7 +48,7 @@ class Requests:
         kinds = [
             4 * int(rng.integers(0, 0x100)),                                # registers of the chip
             int(rng.choice([0x400, 0x1000, 0x7FFC, 0x8000, 0x3FC, 0xFFC])),  # and where they end
-            MEMORY + 4 * int(rng.integers(0, 0x840)),
+            MEMORY + 4 * int(rng.integers(0, 0xC0)),
             MEMORY + int(rng.choice([0, 0x20FC, 0x2100, 0x7FFFC, 0x80000])),
             BOARD + int(rng.choice([0, 0x18, 0x1C, 0x24, 0x28, 0x100, 0x104, 0x1FC, 0xFC, 0x200, 0x10])),
             int(rng.integers(0, 1 << 32)),
@@ -86,8 +87,8 @@ async def started(dut):
 
 
 async def fill(bench, requests):
-    """Make the memory known."""
-    for address in range(MEMORY, MEMORY + bench.memory.size, 256):
+    """Make known what is read of the memory."""
+    for address in USED:
         await bench.send(requests.write(address, bench.rng.integers(0, 1 << 32, 64).tolist()))
 
 
@@ -95,7 +96,7 @@ async def settled(bench, requests):
     """After anything: a new session works, memory is as the golden bridge has it, errors and failures were counted right."""
     await bench.send(requests.read(LINK_ERRORS) + requests.read(BOARD + 0x24))
     await bench.send(b"\x7e" + requests.hello())
-    for address in range(MEMORY, MEMORY + bench.memory.size, 256):
+    for address in USED:
         await bench.send(requests.read(address, 64))
     await bench.send(requests.read(BOARD, 5) + requests.read(LINK_ERRORS, 2))
     bench.finish()
