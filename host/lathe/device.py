@@ -10,8 +10,7 @@
 import math
 import numbers
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 
 import numpy as np
 
@@ -21,12 +20,12 @@ from .allocator import ABSOLUTE_EXPONENTS, BANK_WORDS, LOGICAL_EXPONENTS, Layout
 from .backends import Backend, Closed, open_backend
 from .errors import BackendError, CapacityError, ProgramError, SettingsError
 from .faults import Faults, inject_fault, read_faults
-from .matrix import Block
 from .program import Program
-from .registers import PROGRAM_DESCRIPTORS, STATISTICS, UNITS, Registers
+from .registers import STATISTICS, TRANSFER_INDEX, UNITS, Registers
 from .requests import FIRST_OPNUM, arbiter_fields, check_apart
 from .runner import Runner, error_name
-from .tensor import Tensor, dequantize, fitting_exponent, quantize
+from .tensor import Tensor
+from .transfers import Transfers
 from .versions import Versions
 
 DEFAULT_MEMORY_BYTES, LEAST_MEMORY_BYTES = 1 << 20, 1 << 12
@@ -37,8 +36,6 @@ COUNTERS = ("BUSY", "OVERHEAD", "STALL_OPERAND", "STALL_RESULT", "WAIT", "FETCH"
 #: Fewest descriptors of a piece of a program that is longer than program memory.
 SHORTEST_PIECE = 16
 
-#: The last descriptors of program memory: one for transfers by the device, one for whoever watches it (verify.py).
-TRANSFER_INDEX, WATCHER_INDEX = PROGRAM_DESCRIPTORS - 2, PROGRAM_DESCRIPTORS - 1
 #: Steps of an optimizer -> register and field that is 0 until somebody sets their rate.
 RATES = dict.fromkeys(("sgd", "momentum", "nesterov"), ("LEARNING_RATE", "mant")) | {"adam": ("ADAM_DECAY", "value")}
 
@@ -55,7 +52,7 @@ def encode_rate(rate: float) -> tuple[int, int]:
     return (mantissa, exponent - 16) if mantissa and exponent - 16 >= -128 else (0, -128)
 
 
-class Device(Versions):
+class Device(Versions, Transfers):
     """One chip and its outside memory; a context manager.
 
     Parameters
@@ -163,75 +160,7 @@ class Device(Versions):
         self._running = None
         self._runner.forget()
 
-    # the four verbs
-
-    def load(self, tensor: Tensor, values) -> None:
-        """Write a tensor. Weights are installed into the current version.
-
-        Parameters
-        ----------
-        tensor : Tensor
-        values : array_like, shape (rows, columns)
-            Numbers, which are rounded to the tensor's static exponent or else to the smallest exponent that holds them (its
-            initial one if all are 0); int16 mantissas for a raw tensor.
-
-        Raises
-        ------
-        TensorError
-            They are not real, finite numbers of that shape, or do not fit the static exponent, or int16 if raw.
-        VersionError
-            It is a weight, and a snapshot holds the current version.
-        """
-        self._check_tensor(tensor)
-        self._check_unpinned(tensor)
-        self._prepare()
-        self._put(tensor, tensor.check(values))
-
-    def _put(self, tensor: Tensor, values: np.ndarray) -> None:
-        mantissas = values
-        if tensor.exponent is not None:
-            exponent = tensor.initial if tensor.static or not np.any(values) else fitting_exponent(values, tensor.bits)
-            self.registers.write_exponent(self.exponent_index(tensor), exponent, tensor.static)
-            mantissas = quantize(values, exponent, tensor.bits)
-        self._move_in(tensor, tensor.pack(mantissas))
-
-    def store(self, tensor: Tensor) -> np.ndarray:
-        """Read a tensor: float64 values (rows, columns); int16 mantissas of a raw tensor."""
-        mantissas, exponent = self.store_mantissas(tensor)
-        return mantissas if exponent is None else dequantize(mantissas, exponent)
-
-    def store_mantissas(self, tensor: Tensor) -> tuple[np.ndarray, int | None]:
-        """Read a tensor as (int16 mantissas (rows, columns), exponent or None)."""
-        words = self.read_words(tensor)
-        exponent = None if tensor.exponent is None else self.registers.read_exponent(self.exponent_index(tensor))[0]
-        return tensor.unpack(words), exponent
-
-    def read_words(self, tensor: Tensor) -> np.ndarray:
-        """Read a tensor as it is stored: int16 (stored rows, row_words * lanes)."""
-        self._check_tensor(tensor)
-        self._prepare()
-        words = np.empty((tensor.stored[0], tensor.row_words * tensor.lanes), np.int16)
-        for part, place in self._staged(tensor):
-            program = Program(f"store {tensor.name}", self.layout)
-            block = self._staging_block(part)
-            program.store(part, block)
-            self._transfer(program)
-            words[place] = block.data
-        return words
-
-    def write_words(self, tensor: Tensor, words: np.ndarray) -> None:
-        """Write a tensor as it is stored; its exponent register stays as it is."""
-        self._check_tensor(tensor)
-        self._prepare()
-        self._move_in(tensor, words)
-
-    def _move_in(self, tensor: Tensor, words: np.ndarray) -> None:
-        for part, place in self._staged(tensor):
-            program = Program(f"load {tensor.name}", self.layout)
-            block = self._staging_block(part)
-            block.data[:] = words[place]
-            program.load(part, block)
-            self._transfer(program)
+    # programs (tensors: transfers.py)
 
     def set_version(self, version: int) -> None:
         """Give the current weights, which must be loaded again afterwards, this version; all others are gone."""
@@ -461,37 +390,6 @@ class Device(Versions):
         return "\n".join(lines)
 
     # inside
-
-    def _staged(self, tensor: Tensor) -> Iterator[tuple[Tensor, slice]]:
-        """Yield the tensor, or raw parts of it that fit into what is kept for transfers, each with its place among the rows.
-
-        However many parts there are, they count as one operation: no result depends on the size of outside memory.
-        """
-        rows, row_bytes = tensor.stored[0], 2 * tensor.lanes * tensor.row_words
-        at_a_time = (self.memory.nbytes - self._staging) // row_bytes
-        if rows <= at_a_time:
-            yield tensor, slice(None)
-            return
-        if not at_a_time:
-            raise CapacityError(f"a row of tensor {tensor} takes {row_bytes} bytes, and a quarter of outside memory is kept for transfers: "
-                                f"{self.memory.nbytes - self._staging}; open the device with a larger memory_bytes (--memory-bytes)")
-        number = self.registers.value("OPNUM")
-        for first in range(0, rows, at_a_time):
-            place = slice(first, min(first + at_a_time, rows))
-            yield replace(tensor, rows=place.stop - first, columns=tensor.stored[1], address=tensor.address + first * tensor.stride,
-                          packed=None, exponent=None), place
-        self.registers.set("OPNUM", number + 1 & 0xFFFFFFFF)
-
-    def _staging_block(self, tensor: Tensor) -> Block:
-        rows = tensor.stored[0]
-        size = rows * tensor.row_words * 2 * tensor.lanes
-        data = self.memory[self._staging:self._staging + size].view(np.int16).reshape(rows, -1)
-        return Block(f"transfer of {tensor.name}", self._staging, data)
-
-    def _transfer(self, program: Program) -> None:
-        self.registers.write_program(TRANSFER_INDEX, program.descriptors())
-        self._runner.start(program, TRANSFER_INDEX)
-        self._runner.finish(program, TRANSFER_INDEX)
 
     def _prepare(self) -> None:
         """Set what was placed since the last time: registers of the weight group, exponents, constants."""

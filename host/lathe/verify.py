@@ -15,9 +15,8 @@ from pymodels.descriptor import encode
 from .algorithms import make_trainer
 from .allocator import Layout
 from .backends import open_backend, options_of
-from .device import WATCHER_INDEX
 from .errors import LatheError, MismatchError
-from .registers import STATISTICS, UNITS, Registers
+from .registers import STATISTICS, UNITS, WATCHER_INDEX, Registers
 from .settings import Settings
 
 EXPONENT_REGISTERS = 128
