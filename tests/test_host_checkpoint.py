@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from lathe import CheckpointError, Device, ProgramError, checkpoint, resume
+from lathe import CheckpointError, Device, ProgramError, VersionError, WeightGroup, checkpoint, resume
 from lathe.algorithms import make_trainer
 from lathe.cli import main
 from lathe.engines import Server
@@ -169,6 +169,45 @@ def test_a_device_without_training(tmp_path):
     assert np.array_equal(*states)
     assert back["name"] == "mine" and back["scalar"] == 7 and back["list"][:3] == [1, 2.5, None]
     assert np.array_equal(back["list"][3]["deep"], np.arange(6).reshape(2, 3).T)
+
+
+@pytest.mark.parametrize("state", [
+    {"a.b": np.array([1]), "a": {"b": np.array([2]), "b'": np.array([3])}},
+    {"a": {"array": 5}, "b": {"array": "state.c"}, "c": np.arange(3)},
+    {"a": {"array": {"array": np.arange(2)}}}, {"a": np.arange(3, dtype=">i4"), "b": np.arange(2.0).astype(">f8")}, {"array": [1, None]},
+])
+def test_state_of_the_caller_comes_back(state, tmp_path):
+    with Device() as device:
+        checkpoint.save(device, tmp_path / "x.safetensors", state)
+        np.testing.assert_equal(checkpoint.load(device, tmp_path / "x.safetensors"), state)
+
+
+@pytest.mark.parametrize("state,message", [
+    ({"a": {1: 2}}, "'state.a' has keys that are no texts"), ({"a": [b"x"]}, "'state.a.0' is of type bytes"),
+    ({"a": {1, 2}}, "has|'state.a' is of type set"), ({"a": np.zeros(2, complex)}, "'state.a' is an array of type complex128"),
+    ({"a": np.array([None])}, "array of type object"), ({"a": np.array(["x"])}, "array of type <U1"),
+])
+def test_state_that_would_not_come_back_is_refused(state, message, tmp_path):
+    with Device() as device, pytest.raises(CheckpointError, match=message):
+        checkpoint.save(device, tmp_path / "x.safetensors", state)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_load_gives_snapshots_up(tmp_path):
+    """Or a version of the same number would be taken for the one that was pinned."""
+    with Device() as device:
+        group = WeightGroup(device.layout, 4)
+        w = group.tensor("w", 2, 8, -10)
+        group.place()
+        device.load(w, np.ones(w.shape))
+        checkpoint.save(device, tmp_path / "x.safetensors")
+        base = device.snapshot()
+        checkpoint.load(device, tmp_path / "x.safetensors")
+        device.load(w, np.zeros(w.shape))
+        with pytest.raises(VersionError, match="no snapshot holds version 0"):
+            device.release(base)
+        device.release(device.snapshot())
+        assert [str(version) for version in device.versions()] == ["0 (current)"]
 
 
 def test_no_checkpoint_of_a_running_program(tmp_path):
@@ -389,11 +428,14 @@ def test_a_failed_write_leaves_the_last_checkpoint(file, trainer, tmp_path, monk
     (["train", "--resume", "FILE", "--seed", "1", "--lanes", "4"], "lanes is 4, but the run in 'FILE' has 8"),
     (["train", "--resume", "FILE", "--backend", "gold"], "unknown back end 'gold'"),
     (["train", "--resume", "FILE", "--steps", "3"], "steps is 3, fewer than one rollout"),
+    (["train", "--save", "."], "'.' is a folder; name a file in it to save to"),
+    (["train", "--save", "FOLDER"], "is a folder; name a file in it to save to"),
+    (["train", "--learning-rate", "-1"], "learning_rate is -1.0 and must lie between 0 and 1000"),
     (["info", "nothing"], "'nothing' cannot be read"),
 ])
 def test_mistakes_end_with_one_line(arguments, message, file, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert main([str(file) if part == "FILE" else part for part in arguments]) == 2
+    assert main([{"FILE": str(file), "FOLDER": str(file.parent)}.get(part, part) for part in arguments]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and error.startswith("lathe: error: ") and message.replace("FILE", str(file)) in error
     assert not list(tmp_path.iterdir())

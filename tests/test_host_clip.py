@@ -75,3 +75,19 @@ def test_bad_limits_are_refused():
         make = device.layout.tensor
         with pytest.raises(ProgramError, match="request cannot add to the gradient norm"):
             Program("r", device.layout, request=True).matmul(make("a", 4, 4), make("b", 4, 4), make("c", 4, 4), norm=True)
+
+
+def test_a_limit_between_steps_is_checked():
+    """Whether there is a limit cannot change once steps are recorded: they would go on without, or with the last one."""
+    for limit in (1.0, None):
+        optimizer = SGD(max_grad_norm=limit)
+        for value in (0, -1.0, np.nan, np.inf, "1"):
+            with pytest.raises(SettingsError, match="max_grad_norm is"):
+                optimizer.max_grad_norm = value
+        optimizer.max_grad_norm = None if limit else 1.0  # nothing is recorded yet
+        optimizer.max_grad_norm = limit
+        with Device("golden") as device:
+            train(device, optimizer, commits=1)
+            with pytest.raises(SettingsError, match="were recorded with a limit; set 2.14748e.09" if limit else "recorded without a limit"):
+                optimizer.max_grad_norm = None if limit else 1.0
+            assert optimizer.max_grad_norm == limit

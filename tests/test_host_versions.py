@@ -257,3 +257,52 @@ def test_a_reset_in_a_larger_update_leaves_whole_weights():
         assert 5 < sum(outcomes) < 55
         device.run(net.update)
         assert net.steps() == steps[after] + 1
+
+
+def test_without_weights_there_are_no_versions():
+    with Device("golden") as device:
+        for move in (device.snapshot, device.rollback, lambda: device.restore(0), lambda: device.release(0)):
+            with pytest.raises(VersionError, match="there is no weight group; make one with WeightGroup"):
+                move()
+
+
+@BOTH
+def test_a_bad_version_is_no_base(backend):
+    """Loading it again does not clear the mark; it is refused before an adaptation, not after it."""
+    with Net(backend) as net:
+        device = net.device
+        device.inject(device.layout.group.base, 3, 77)
+        with pytest.raises(DeviceError, match="uncorrectable"):
+            device.run(net.update)
+        for tensor in (net.w, net.m):
+            device.load(tensor, np.zeros(tensor.shape))
+        with pytest.raises(VersionError, match="version 0 cannot be pinned: an uncorrectable memory error .* run an update"):
+            with device.adapt():
+                raise AssertionError("entered")
+        device.run(net.update)
+        with device.adapt():
+            device.run(net.update)
+        assert (device.version, net.steps()) == (1, 1)
+
+
+def test_an_adaptation_that_cannot_return_keeps_no_pin():
+    with Net() as net:
+        device = net.device
+        with pytest.raises(VersionError, match="version 0 cannot be restored"), device.adapt():
+            device.run(net.update)
+            device.backend.weights.fault(device.layout.group.base)  # as the scrubber would
+        assert not any(version.pinned for version in device.versions())
+        with device.adapt():
+            device.run(net.update)
+
+
+@BOTH
+def test_an_adaptation_that_is_left_while_a_program_runs_returns(backend):
+    with Net(backend) as net:
+        device = net.device
+        with pytest.raises(ValueError, match="mine"), device.adapt():
+            device.start(net.update)
+            raise ValueError("mine")
+        assert (device.version, net.steps()) == (0, 0) and not device.versions()[0].pinned
+        with pytest.raises(ProgramError, match="no program runs"):
+            device.finish()

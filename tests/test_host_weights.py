@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Weights in and out under PyTorch's names: what a network computes with them, files, and what does not fit."""
 
+import json
+
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
 from lathe import CheckpointError, Device, Program, TensorError, weights
 from lathe.networks import MLP
+from lathe.optimizers import Adam
 
 SIZES = (5, 12, 9, 4)
 
@@ -140,3 +143,30 @@ def test_a_flipped_byte_of_our_file_is_noticed(tmp_path):
         path.write_bytes(data)
         with pytest.raises(CheckpointError, match="is damaged"):
             weights.load(net, device, path)
+
+
+def test_moments_begin_anew_with_the_number_of_the_step():
+    with Device() as device:
+        net = network(device, optimizer=Adam())
+        net.optimizer.t = 500
+        net.load_state_dict(device, made_state())
+        assert net.optimizer.t == 0
+
+
+@pytest.mark.parametrize("state", [None, [("0.weight", np.zeros((12, 5)))], {0: np.zeros(3)}, made_state])
+def test_what_is_no_state_dict_is_refused(state):
+    with Device() as device, pytest.raises(TensorError, match="a mapping of names to arrays is expected"):
+        network(device).load_state_dict(device, state)
+
+
+def test_a_file_of_a_type_that_numpy_lacks(tmp_path):
+    header, data = {}, b""
+    for name, array in made_state().items():
+        part = (array.view(np.uint32) >> 16).astype(np.uint16).tobytes()
+        header[name] = {"dtype": "BF16", "shape": array.shape, "data_offsets": [len(data), len(data) + len(part)]}
+        data += part
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    (tmp_path / "theirs.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + data)
+    with Device() as device, pytest.raises(CheckpointError, match="tensors of type BF16, which numpy lacks; convert them to float32"):
+        weights.load(network(device), device, tmp_path / "theirs.safetensors")

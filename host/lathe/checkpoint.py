@@ -53,10 +53,12 @@ def save(device: Device, path: str | os.PathLike, state: Mapping[str, Any] | Non
     path : path
         It is replaced when the new file is complete on disk, so that at any time there is a whole one.
     state : mapping, optional
-        More to keep: nested dicts with names as keys, lists, numbers, texts, None and numpy arrays.
+        More to keep: nested dicts with names as keys, lists, numbers, texts, None and numpy arrays of real numbers.
 
     Raises
     ------
+    CheckpointError
+        `state` holds something else, or `path` names no file; nothing has been written.
     ProgramError
         A program runs.
     OSError
@@ -69,6 +71,8 @@ def save(device: Device, path: str | os.PathLike, state: Mapping[str, Any] | Non
 
 def load(device: Device, path: str | os.PathLike) -> dict[str, Any]:
     """Bring a device to a checkpoint's state; returns the `state` that was given to `save`, tuples as lists.
+
+    Other versions of the weights are gone, and so are snapshots.
 
     Raises
     ------
@@ -190,22 +194,36 @@ def _name(index: int, tensor: Tensor) -> str:
 
 
 def _take_apart(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
-    """Return `value` as JSON; arrays in it go into `arrays` and leave their name."""
+    """Return `value` as JSON; arrays in it go into `arrays` and leave their name. A dict of theirs that looks so keeps a list."""
     if isinstance(value, np.ndarray):
-        arrays[name] = np.ascontiguousarray(value).reshape(value.shape)
+        if value.dtype.kind not in "biuf" or value.dtype.itemsize > 8:
+            raise CheckpointError(f"'{name}' is an array of type {value.dtype}, which a checkpoint does not take; give real numbers of at "
+                                  "most 64 bits")
+        while name in arrays:  # of keys with dots in them
+            name += "'"
+        arrays[name] = np.ascontiguousarray(value, value.dtype.newbyteorder("=")).reshape(value.shape)
         return {"array": name}
     if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            raise CheckpointError(f"'{name}' has keys that are no texts, which JSON does not keep; convert them with str()")
+        if value.keys() == {"array"}:
+            return {"array": [_take_apart(value["array"], f"{name}.array", arrays)]}
         return {key: _take_apart(item, f"{name}.{key}", arrays) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_take_apart(item, f"{name}.{index}", arrays) for index, item in enumerate(value)]
-    return value.item() if isinstance(value, np.generic) else value
+    value = value.item() if isinstance(value, np.generic) else value
+    if value is not None and not isinstance(value, str | int | float):
+        raise CheckpointError(f"'{name}' is of type {type(value).__name__}, which a checkpoint does not take; give dicts, lists, numbers, "
+                              "texts, None or numpy arrays")
+    return value
 
 
 def _put_together(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     """The reverse of `_take_apart`."""
     if isinstance(value, dict):
         if value.keys() == {"array"}:
-            return arrays[value["array"]]
+            inner = value["array"]
+            return {"array": _put_together(inner[0], arrays)} if isinstance(inner, list) else arrays[inner]
         return {key: _put_together(item, arrays) for key, item in value.items()}
     return [_put_together(item, arrays) for item in value] if isinstance(value, list) else value
 
@@ -214,7 +232,7 @@ def _put_together(value: Any, arrays: dict[str, np.ndarray]) -> Any:
 
 def write(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
     """Write a safetensors file with a checksum, by way of a temporary file in the same folder."""
-    path = Path(path)
+    path = check_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     data = serialize(dict(arrays), {**metadata, "checksum": _checksum(arrays, metadata)})
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -233,6 +251,14 @@ def write(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: M
         os.close(folder)
 
 
+def check_file(path: str | os.PathLike) -> Path:
+    """Return `path`; CheckpointError if it can be no file's."""
+    path = Path(path)
+    if not path.name or path.is_dir():
+        raise CheckpointError(f"'{path}' is a folder; name a file in it to save to")
+    return path
+
+
 def read_file(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Return the arrays and the metadata of a safetensors file; CheckpointError if it is none."""
     try:
@@ -241,7 +267,9 @@ def read_file(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str,
         header = json.loads(data[8:8 + int.from_bytes(data[:8], "little")])
     except OSError as error:
         raise CheckpointError(f"'{path}' cannot be read: {error.strerror or error}") from None
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+    except KeyError as error:  # numpy's table of types lacks one
+        raise CheckpointError(f"'{path}' has tensors of type {error.args[0]}, which numpy lacks; convert them to float32 first") from None
+    except (SafetensorError, ValueError, TypeError) as error:
         raise CheckpointError(f"'{path}' is no whole safetensors file ({' '.join(str(error).split())}); it was cut off, damaged or "
                               "made by something else") from None
     return arrays, header.get("__metadata__") or {}

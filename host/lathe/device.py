@@ -18,7 +18,7 @@ from pymodels.csr_map import REGISTERS
 
 from .allocator import ABSOLUTE_EXPONENTS, BANK_WORDS, LOGICAL_EXPONENTS, Layout
 from .backends import Backend, Closed, open_backend
-from .errors import BackendError, CapacityError, ProgramError, SettingsError
+from .errors import BackendError, CapacityError, ProgramError, SettingsError, VersionError
 from .faults import Faults, inject_fault, read_faults
 from .program import Program
 from .registers import STATISTICS, TRANSFER_INDEX, UNITS, Registers
@@ -163,7 +163,7 @@ class Device(Versions, Transfers):
     # programs (tensors: transfers.py)
 
     def set_version(self, version: int) -> None:
-        """Give the current weights, which must be loaded again afterwards, this version; all others are gone."""
+        """Give the current weights, which must be loaded again afterwards, this version; all others, and snapshots, are gone."""
         self._prepare()
         if self._group_open:
             self._open_group(version)
@@ -421,6 +421,7 @@ class Device(Versions, Transfers):
             self.registers.set(f"GROUP_{name}", value)
         self.registers.write("CONTROL", group_init=1)
         self._group_open = True
+        self._snapshots.clear()  # the chip's pins are gone
 
     def _check_tensor(self, tensor: Tensor) -> None:
         if not isinstance(tensor, Tensor):
@@ -450,6 +451,12 @@ class Device(Versions, Transfers):
     def _ready(self, refused: str) -> None:
         self._check_idle(refused)
         self._prepare()
+        if not self._group_open:
+            raise VersionError(f"{refused}: there is no weight group; make one with WeightGroup(layout) and place it")
+
+    def _end_program(self) -> None:
+        if self._running:
+            self.finish()
 
     def _check_idle(self, refused: str) -> None:
         if self._running:

@@ -25,6 +25,7 @@ BETA2 = (0.5, 0.9999)
 #: Mantissa that stands for a second moment of 0.
 NO_MOMENT = -32768
 _MAX_RATE = 65536
+_MAX_NORM = 2.0**31
 
 
 class Optimizer(ABC):
@@ -43,7 +44,8 @@ class Optimizer(ABC):
 
     def __init__(self, lr: float, max_grad_norm: float | None = None):
         self.lr, self.t = lr, 0
-        self.max_grad_norm = None if max_grad_norm is None else _within("max_grad_norm", max_grad_norm, 2.0**-31, 2.0**31)
+        self._recorded: bool | None = None  # whether steps that were recorded limit their gradient
+        self.max_grad_norm = max_grad_norm
 
     @property
     def lr(self) -> float:
@@ -52,6 +54,23 @@ class Optimizer(ABC):
     @lr.setter
     def lr(self, value: float) -> None:
         self._lr = _within("lr", value, 0, _MAX_RATE)
+
+    @property
+    def max_grad_norm(self) -> float | None:
+        return self._max_grad_norm
+
+    @max_grad_norm.setter
+    def max_grad_norm(self, value: float | None) -> None:
+        if self._recorded not in (None, value is not None):
+            raise SettingsError(f"max_grad_norm is {value}, but steps were recorded with{'' if self._recorded else 'out'} a limit; "
+                                + (f"set {_MAX_NORM:g}, which hardly limits" if self._recorded else
+                                   f"make the optimizer with max_grad_norm={_MAX_NORM:g} and set a smaller one between steps"))
+        self._max_grad_norm = None if value is None else _within("max_grad_norm", value, 1 / _MAX_NORM, _MAX_NORM)
+
+    def _clip(self) -> bool:
+        """Whether a step that is recorded now limits its gradient."""
+        self._recorded = self.max_grad_norm is not None
+        return self._recorded
 
     @abstractmethod
     def moments(self, group: WeightGroup, name: str, w: Tensor, exponent: int) -> Tensor | None:
@@ -75,12 +94,22 @@ class Optimizer(ABC):
             What the chip's gradients have to be multiplied with: it divides a loss by a power of two in place of the batch.
         step : int, optional
             Number of the step, from 1, in place of the next one: for a run that is not to count.
+
+        Raises
+        ------
+        SettingsError
+            One of them, or `t`, is out of range; `t` does not count on then.
         """
-        if step is None:
-            self.t = step = self.t + 1
+        scale = _within("gradient_scale", gradient_scale, 2.0**-64, 2.0**64)
+        number = _within("t, the number of steps taken," if step is None else "step", self.t if step is None else step,
+                         step is not None, 2**53)
+        if number != int(number):
+            raise SettingsError(f"the number of a step is {number} and must be an integer")
         if self.max_grad_norm is not None:
-            device.registers.set("CLIP_NORM", _log2(self.max_grad_norm / gradient_scale))
-        self._write(device, gradient_scale, step)
+            device.registers.set("CLIP_NORM", _log2(self.max_grad_norm / scale))
+        self._write(device, scale, int(number) + (step is None))
+        if step is None:
+            self.t = int(number) + 1
 
     @abstractmethod
     def _write(self, device: Device, gradient_scale: float, step: int) -> None:
@@ -125,7 +154,7 @@ class SGD(Optimizer):
 
     def record(self, program: Program, w: Tensor, gradient: Tensor, moments: Tensor | None, stochastic: bool = True,
                copy8: Tensor | None = None) -> None:
-        program.sgd(w, gradient, moments, stochastic, nesterov=self.nesterov, copy8=copy8, clip=self.max_grad_norm is not None)
+        program.sgd(w, gradient, moments, stochastic, nesterov=self.nesterov, copy8=copy8, clip=self._clip())
 
     def _write(self, device: Device, gradient_scale: float, step: int) -> None:
         device.set_optimizer(self.lr * gradient_scale, self.momentum)
@@ -157,9 +186,11 @@ class Adam(Optimizer):
     def __init__(self, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.0,
                  amsgrad: bool = False, max_grad_norm: float | None = None):
         super().__init__(lr, max_grad_norm)
-        if len(betas) != 2:
-            raise SettingsError(f"betas are {betas} and should be two numbers")
-        self.betas = _within("beta1", betas[0], 0, BELOW_ONE), _within("beta2", betas[1], *BETA2)
+        try:
+            beta1, beta2 = betas
+        except (TypeError, ValueError):
+            raise SettingsError(f"betas are {betas} and should be two numbers") from None
+        self.betas = _within("beta1", beta1, 0, BELOW_ONE), _within("beta2", beta2, *BETA2)
         self.eps = _within("eps", eps, 2.0**-64, _MAX_RATE)
         if amsgrad:
             raise SettingsError("Adam has no amsgrad here; leave it out")
@@ -175,7 +206,7 @@ class Adam(Optimizer):
 
     def record(self, program: Program, w: Tensor, gradient: Tensor, moments: Tensor | None, stochastic: bool = True,
                copy8: Tensor | None = None) -> None:
-        program.adam(w, gradient, moments, stochastic, copy8=copy8, clip=self.max_grad_norm is not None)
+        program.adam(w, gradient, moments, stochastic, copy8=copy8, clip=self._clip())
 
     def _write(self, device: Device, gradient_scale: float, step: int) -> None:
         registers = device.registers

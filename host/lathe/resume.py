@@ -122,6 +122,7 @@ class Saver:
         if every < 0:
             raise SettingsError(f"save_every is {every} and must be at least 0")
         check_savable(trainer)
+        checkpoint.check_file(path)
         self._trainer, self._path, self._every, self._saved = trainer, path, every, -1
 
     def step(self) -> None:

@@ -106,7 +106,7 @@ class Settings:
                                 ("value_weight", 0, 3.99), ("momentum", 0, 65535 / 65536), ("seed", 0, 2**32 - 1),
                                 ("warmup", 0, 1000), ("weight_exponent", -30, 0), ("initial_rate", 0, 1000)):
             if not low <= getattr(self, name) <= high:
-                raise SettingsError(f"{name} is {getattr(self, name)} and must lie between {low} and {high}")
+                raise SettingsError(f"{name.replace('initial', 'learning')} is {getattr(self, name)} and must lie between {low} and {high}")
         if any(width < 1 for width in self.hidden):
             raise SettingsError(f"hidden is {self.hidden}; every layer needs at least one unit")
         self._check_algorithm()

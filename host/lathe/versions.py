@@ -60,9 +60,11 @@ class Versions:
         Raises
         ------
         VersionError
-            Too many versions are pinned.
+            Too many versions are pinned, there is no weight group, or an uncorrectable memory error was found in the version, which
+            therefore could not be restored.
         """
         self._ready("a version cannot be pinned")
+        self._check_whole()
         if self._move(UpdateOp.PIN) == Error.NO_SLOT:
             raise VersionError(f"version {self.version} cannot be pinned: updates need two slots, and of the others too few are left "
                                f"without a pin; the chip holds {self._list()}. Release one of them, or make the weight group with more "
@@ -120,6 +122,8 @@ class Versions:
     def adapt(self) -> Iterator[int]:
         """Return to the weights of now at the end of a ``with`` block, whatever was committed in it, also after an error.
 
+        A program that was started in the block and not waited for ends first.
+
         >>> with device.adapt() as base:        # doctest: +SKIP
         ...     device.run(update)              # commits
         ...     device.run(evaluate)
@@ -128,8 +132,13 @@ class Versions:
         try:
             yield base
         finally:
-            self.restore(base)
-            self.release(base)
+            try:
+                self._end_program()
+            finally:
+                try:
+                    self.restore(base)
+                finally:
+                    self.release(base)
 
     def _move(self, op: UpdateOp, slot: int = 0) -> Error:
         self.registers.write("WEIGHTS", op=op, slot=slot)
@@ -145,6 +154,12 @@ class Versions:
     def _list(self) -> str:
         return f"the version{'s' * (len(self.versions()) > 1)} {', '.join(map(str, self.versions()))}"
 
+    def _check_whole(self) -> None:
+        flags = self.registers.read("SLOTS")
+        if flags["bad"] >> self.registers.read("SLOT")["slot"] & 1:
+            raise VersionError(f"version {self.version} cannot be pinned: an uncorrectable memory error was found in it, so that it could "
+                               "not be restored; load its tensors again and run an update, whose version is whole, or restore another one")
+
     def _check_unpinned(self, tensor: Tensor) -> None:
         if tensor.space == "current" and self._snapshots[self.version]:
             raise VersionError(f"tensor {tensor} cannot be loaded: that would change version {self.version}, which a snapshot holds; "
@@ -152,4 +167,8 @@ class Versions:
 
     def _ready(self, refused: str) -> None:
         """Refuse while a program runs or the device is closed; place what was made last."""
+        raise NotImplementedError
+
+    def _end_program(self) -> None:
+        """Wait for the program that was started, if any."""
         raise NotImplementedError

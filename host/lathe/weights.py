@@ -36,7 +36,7 @@ def state_dict(net: "MLP", device: Device) -> dict[str, np.ndarray]:
 
 
 def load_state_dict(net: "MLP", device: Device, state: Mapping[str, Any]) -> None:
-    """Load weights and biases, rounded to the network's exponent, into the current version; moments begin anew.
+    """Load weights and biases, rounded to the network's exponent, into the current version; moments and `Optimizer.t` begin anew.
 
     Parameters
     ----------
@@ -53,6 +53,7 @@ def load_state_dict(net: "MLP", device: Device, state: Mapping[str, Any]) -> Non
     loaded = {id(initial[tensor]): value for tensor, value in fitted.items()}
     for tensor, value in initial.items():  # what begins as a copy of a weight follows it
         device.load(tensor, loaded.get(id(value), value))
+    net.optimizer.t = 0
 
 
 def save(net: "MLP", device: Device, path: str | os.PathLike) -> None:
@@ -75,6 +76,9 @@ def load(net: "MLP", device: Device, path: str | os.PathLike) -> None:
 
 def _fitted(net: "MLP", state: Mapping[str, Any]) -> dict[Tensor, np.ndarray]:
     """Return what is to be loaded into the weights' tensors."""
+    if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
+        raise TensorError(f"a mapping of names to arrays is expected, not {type(state).__name__!r} with other keys or items; give "
+                          "state_dict() of a module, or a dict of numpy arrays")
     arrays = {name: _array(name, value) for name, value in state.items()}
     layers: dict[str, dict[str, str]] = {}  # in front of weight and bias -> which -> whole name
     for name in arrays:
@@ -136,4 +140,4 @@ def _array(name: str, value: Any) -> np.ndarray:
 
 def _natural(name: str) -> list[tuple[int, str]]:
     """Key by which '10.weight' comes after '2.weight'."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]

@@ -51,7 +51,8 @@ module lathe_update_read #(
 
   always_ff @(posedge clk_i) begin
     for (int unsigned i = 0; i < 3; i++) begin
-      if (begin_i) has_q[i] <= use_i & {!alternate_i, 3'b111};
+      if (!rst_ni) has_q[i] <= '1;  // none are there, so nothing starts before the first command
+      else if (begin_i) has_q[i] <= use_i & {!alternate_i, 3'b111};
       else if (alternate_i && (i == 0 ? ask : i == 1 ? start_i : take_i[2])) has_q[i][3:2] <= ~has_q[i][3:2];
     end
   end
