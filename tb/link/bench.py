@@ -142,7 +142,8 @@ async def test_lost_and_repeated(dut):
                 frames.append(requests.hello(int(bench.rng.choice([0, requests.session]))))  # another nonce
                 if requests.session == 0:
                     frames.append(requests.hello())
-        await bench.send(b"".join(frames[:8])[:BUFFER])
+                frames.append(requests.write(BOARD + 0x28, [0]))  # the first of the new session fails; a repeated one would not
+        await bench.send(b"".join(frames[-8:])[-BUFFER:])
         await bench.send(b"\x7e" + requests.hello())
     for behind in (0, 1, 2, 127, 128, 129, 130, 255):
         for request in (requests.write(MEMORY, [behind], sequence=(1 - behind) % 256), requests.read(MEMORY, sequence=(2 - behind) % 256)):
