@@ -104,6 +104,36 @@ def test_the_status_of_a_failed_write_is_told_though_its_answer_was_lost():
     assert link.read(SEED)[0] == 7
 
 
+class Lossy(GoldenBoard):
+    """Loses the answers that come next: all that have come when somebody reads, or the first of them."""
+
+    lose = ""
+
+    def read(self, timeout):
+        data = super().read(timeout)
+        lose, self.lose = (self.lose, "") if data else ("", self.lose)
+        return {"": data, "all": b"", "first": data[data.index(b"~", 1) + 1:]}[lose] if data else data
+
+
+def test_a_failure_is_told_though_only_the_next_write_was_answered():
+    board = Lossy()
+    link = opened(board)
+    board.lose = "first"
+    with pytest.raises(OSError, match="slave error"):
+        link.write_many([(0x0F00, [1]), (SEED, [7])])
+    assert link.read(SEED)[0] == 7
+
+
+def test_a_repetition_does_not_overtake_what_was_carried_out():
+    """All answers to many short frames are lost; those that follow get longer, but not beyond the words of the same sequence before."""
+    board = Lossy()
+    link = opened(board)
+    link._words, board.lose = 10.0, "all"
+    words = np.arange(1, 1001, dtype=np.uint32)
+    link.write(MEMORY, words)
+    assert link.statistics.timeouts == 1 and np.array_equal(board.memory[:4000].view(np.uint32), words)
+
+
 def test_frames_get_shorter_and_longer_again():
     line = Noise(GoldenBoard(), 0.03, 1)
     link = soak(line, 4_000, 1 << 13, 1)
