@@ -83,25 +83,50 @@ def test_what_acts_by_being_written_acts_once(seed):
     assert len(started) == 100 and link.statistics.repeated > 10
 
 
+class Lossy(GoldenBoard):
+    """Loses answers: `lose` times all that have come when somebody reads, or the first of them once."""
+
+    lose, lose_first = 0, False
+
+    def read(self, timeout):
+        data = super().read(timeout)
+        if data and self.lose:
+            self.lose -= 1
+            return b""
+        if data and self.lose_first:
+            self.lose_first = False
+            return data[data.index(b"~", 1) + 1:]
+        return data
+
+
 def test_the_status_of_a_failed_write_is_told_though_its_answer_was_lost():
-    class Deaf(GoldenBoard):
-        lose = False
-
-        def read(self, timeout):
-            data = super().read(timeout)
-            if data and self.lose:
-                self.lose = False
-                return b""
-            return data
-
-    board = Deaf()
+    board = Lossy()
     link = opened(board)
-    board.lose = True
+    board.lose = 1
     with pytest.raises(OSError, match="slave error"):
         link.write(0x0F00, 1)
-    board.lose = True
+    board.lose = 1
     link.write(SEED, 7)  # that failure is not told again
     assert link.read(SEED)[0] == 7
+
+
+def test_a_failure_is_told_though_only_the_next_write_was_answered():
+    board = Lossy()
+    link = opened(board)
+    board.lose_first = True
+    with pytest.raises(OSError, match="slave error"):
+        link.write_many([(0x0F00, [1]), (SEED, [7])])
+    assert link.read(SEED)[0] == 7
+
+
+def test_a_repetition_does_not_overtake_what_was_carried_out():
+    """All answers to many short frames are lost; those that follow get longer, but not beyond the words of the same sequence before."""
+    board = Lossy()
+    link = opened(board)
+    link._words, board.lose = 10.0, 4
+    words = np.arange(1, 1001, dtype=np.uint32)
+    link.write(MEMORY, words)
+    assert link.statistics.timeouts == 4 and np.array_equal(board.memory[:4000].view(np.uint32), words)
 
 
 def test_frames_get_shorter_and_longer_again():

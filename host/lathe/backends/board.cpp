@@ -11,6 +11,7 @@
 namespace {
 
 constexpr uint8_t kFlag = 0x7e, kRunsLed = 1 << 4;
+constexpr uint64_t kQuiet = 10000;  // cycles
 
 class Board {
  public:
@@ -51,12 +52,13 @@ class Board {
 
   unsigned leds() const { return top_->led_o; }
 
-  // A program runs or a byte is on its way.
-  bool busy() const { return !to_send_.empty() || sending_ || receiving_ || (top_->led_o & kRunsLed); }
+  // A program runs, or a byte is on its way or was so lately that the answer may be to come.
+  bool busy() const { return !to_send_.empty() || (top_->led_o & kRunsLed) || cycles_ < moved_ + kQuiet; }
 
  private:
   void cycle() {
     drive();
+    if (sending_ || receiving_) moved_ = cycles_;
     top_->clk_i = !top_->clk_i;
     top_->eval();
     ++cycles_;
@@ -108,7 +110,7 @@ class Board {
   VerilatedContext context_;
   std::unique_ptr<Vlathe_board> top_;
   const uint64_t clock_hz_, baud_;
-  uint64_t cycles_ = 0;
+  uint64_t cycles_ = 0, moved_ = 0;  // moved: when a byte was on its way last
   std::deque<uint8_t> to_send_, received_;
   bool sending_ = false, receiving_ = false;
   unsigned out_ = 0, out_bits_ = 0, in_ = 0, in_bits_ = 0;

@@ -71,7 +71,7 @@ class SimulatedBoard:
 
     @property
     def busy(self) -> bool:
-        """Whether a program runs or a byte is on its way."""
+        """Whether a program runs, or a byte is on its way or was lately."""
         return bool(self._lib.lathe_board_busy(self._board))
 
     def power_on(self) -> None:
