@@ -120,7 +120,7 @@ def test_a_failure_is_told_though_only_the_next_write_was_answered():
 
 
 def test_a_repetition_does_not_overtake_what_was_carried_out():
-    """All answers to many short frames are lost; those that follow get longer, but not beyond the words of the same sequence before."""
+    """All answers to many frames are lost several times: the parts of them that follow do not pass what has been carried out."""
     board = Lossy()
     link = opened(board)
     link._words, board.lose = 10.0, 4

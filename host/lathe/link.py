@@ -218,21 +218,18 @@ class Link:
         """Move words until all of `queue` has been answered; returns whether the status of a write was lost."""
         flight: deque[_Frame] = deque()
         again: list[_Span] = []         # lost, in order; sent again when nothing is on the way any more
-        shortened: dict[int, int] = {}  # sequences that the board may have carried out with so many words
         refused_at: int | None = None
         failure = None
         doubtful, idle = False, 0
         while queue or flight:
             while queue and not again and refused_at is None and self._room(op, flight, queue[0]):
-                self._send(op, flight, queue, words, shortened)
+                self._send(op, flight, queue, words)
             answer = self._receive(flight)
             if answer is None:  # silence: nothing is on the way any more, whatever has been carried out
                 idle += 1
                 if idle > REPETITIONS:
                     raise LinkError(f"{self.channel.name} does not answer any more, after {REPETITIONS} repetitions: check cable and "
                                     "power, then call Device.reconnect()")
-                if op == WRITE and refused_at is None:
-                    shortened |= {frame.sequence: frame.span.count for frame in flight}
                 again += [frame.span for frame in flight]
                 self._next = flight[0].sequence if refused_at is None else refused_at
                 doubtful = True
@@ -250,7 +247,6 @@ class Link:
                     if done > place:
                         continue
                     refused_at = body[0]
-                    shortened.clear()  # nothing from there on has been carried out
                 else:
                     done = place
                 carried, lost = [flight.popleft() for _ in range(done)], [flight.popleft() for _ in range(place - done)]
@@ -284,9 +280,10 @@ class Link:
         answers = sum(frame.answer for frame in flight) + (4 * count if op == READ else 0)
         return waiting <= self._buffer and answers <= _ANSWER_BYTES and len(flight) < self._frames
 
-    def _send(self, op: int, flight: deque[_Frame], queue: deque[_Span], words: np.ndarray, shortened: dict[int, int]) -> None:
+    def _send(self, op: int, flight: deque[_Frame], queue: deque[_Span], words: np.ndarray) -> None:
+        """Send the next span, or the first of several equal parts of it; what was sent is never put together with others again."""
         span = queue.popleft()
-        count = min(span.count, int(self._words), shortened.pop(self._next, self._most_words))
+        count = -(-span.count // -(-span.count // int(self._words)))
         if count < span.count:
             queue.appendleft(_Span(span.address + 4 * count, span.count - count, span.at + count, span.tries))
             span = _Span(span.address, count, span.at, span.tries)
