@@ -44,6 +44,16 @@ def _run(command: list[str], env: dict, log: Path, cwd: Path) -> None:
         raise BuildError(f"'{command[0]}' failed while compiling the chip; the log is {log}\n" + "\n".join(errors))
 
 
+def link(folder: Path, env: dict, log: Path) -> None:
+    """Make liblathe.so of the harness and what Verilator and the compiler left in `folder`/obj."""
+    root = subprocess.run(["verilator", "--getenv", "VERILATOR_ROOT"], env=env, capture_output=True, text=True, check=True).stdout.strip()
+    compiler = ["ccache", "g++"] if "OBJCACHE" in env else ["g++"]
+    _run([*compiler, *COMPILER_FLAGS, "-Iobj", f"-I{root}/include", f"-I{root}/include/vltstd", "-c",
+          str(Path("../../..") / HARNESS.relative_to(ROOT)), "-o", "sim.o"], env, log, folder)
+    _run(["g++", "-o", "liblathe.so.new", "sim.o", "obj/libVlathe.a", "obj/libverilated.a", *LINKER_FLAGS], env, log, folder)
+    (folder / "liblathe.so.new").rename(folder / "liblathe.so")
+
+
 def build(lanes: int, banks: int) -> Path:
     """Return the shared library of the chip with this many lanes and banks, compiling it when needed.
 
@@ -79,12 +89,6 @@ def build(lanes: int, banks: int) -> Path:
               "-CFLAGS", " ".join(COMPILER_FLAGS), *relative], env, log, folder)
         _run(["make", "-C", "obj", "-f", "Vlathe.mk", "-j", "2", "OPT_FAST=-O3", "OPT_SLOW=-O1", "OPT_GLOBAL=-O2",
               "libVlathe.a", "libverilated.a"], env, log, folder)
-        root = subprocess.run(["verilator", "--getenv", "VERILATOR_ROOT"], env=env, capture_output=True, text=True,
-                              check=True).stdout.strip()
-        compiler = ["ccache", "g++"] if "OBJCACHE" in env else ["g++"]
-        _run([*compiler, *COMPILER_FLAGS, "-Iobj", f"-I{root}/include", f"-I{root}/include/vltstd", "-c",
-              str(Path("../../..") / HARNESS.relative_to(ROOT)), "-o", "sim.o"], env, log, folder)
-        _run(["g++", "-o", "liblathe.so.new", "sim.o", "obj/libVlathe.a", "obj/libverilated.a", *LINKER_FLAGS], env, log, folder)
-        (folder / "liblathe.so.new").rename(library)
+        link(folder, env, log)
         stamp.write_text(digest.hexdigest())
     return library

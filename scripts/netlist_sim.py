@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs random programs on the chip's netlist of ECP5 cells and on the golden model, and compares every bit.
+
+The netlist is the one that a bitstream is made of (netlist.py), with yosys's simulation models of the cells; those that yosys
+has not (block RAM, multiplier, global buffer) are in fpga/cells.
+"""
+
+import argparse
+import fcntl
+import hashlib
+import json
+import shutil
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import netlist
+import toolchain
+from sources import ROOT, RTL, rtl_sources
+from synth import UNITS, Synthesis
+
+from lathe.backends import build as verilated
+from lathe.backends.verilator import VerilatorBackend
+from tb.chip.twins import compare_programs
+
+FOLDER = ROOT / "build/netlist"
+CELLS = sorted((ROOT / "fpga/cells").glob("*.v"))
+MAKERS = [ROOT / f"scripts/{name}" for name in ("synth.py", "wide_muxes.v", "netlist.py", "controls.py", "floorplan.py", "netlist_sim.py")]
+COMPILER_FLAGS = [flag for flag in verilated.COMPILER_FLAGS if flag != "-O3"] + ["-O1"]
+
+
+def yosys_cells() -> list[Path]:
+    """Return the files in which yosys models the ECP5's cells."""
+    import pyosys
+
+    folder = Path(pyosys.__file__).parent / "share/lattice"
+    return [folder / "common_sim.vh", folder / "ccu2c_sim.vh"]
+
+
+def wrapper(ports: dict) -> str:
+    """Return Verilog of a module `lathe` that gives the netlist the in-process model's clock (lathe_clock)."""
+    declared = [f"  {port['direction']} [{len(port['bits']) - 1}:0] {name}" for name, port in ports.items()]
+    joins = [f"    .{name}({'clk' if name == 'clk_i' else name})" for name in ports]
+    return "\n".join(["module lathe (", ",\n".join(declared), ");", "  wire clk;", "  lathe_clock u_clock (.clk_i(clk_i), .clk_o(clk));",
+                      "  lathe_netlist u_netlist (", ",\n".join(joins), "  );", "endmodule", ""])
+
+
+def synthesize(lanes: int, banks: int, folder: Path) -> None:
+    """Write the netlist (lathe_netlist.v) and what surrounds it (lathe.v) into `folder`."""
+    from pyosys import libyosys as ys
+
+    synthesis = Synthesis("lathe", {"Lanes": lanes, "Banks": banks})
+    cells = synthesis.instances()
+    file = folder / "lathe.json"
+    netlist.write(synthesis, "lathe", [cells[instance] for instance in UNITS], file, planned=lanes == banks == 8)
+    (folder / "lathe.v").write_text(wrapper(json.loads(file.read_text())["modules"]["lathe"]["ports"]))
+    design = ys.Design()
+    for command in (f"read_json {file}", "rename lathe lathe_netlist", f"write_verilog -noattr {folder / 'lathe_netlist.v'}"):
+        ys.run_pass(f"tee -q {command}", design)
+
+
+def compile_netlist(folder: Path) -> None:
+    """Compile what `synthesize` wrote into liblathe.so."""
+    env, log = toolchain.environment(), folder / "build.log"
+    log.write_text("")
+    shutil.rmtree(folder / "obj", ignore_errors=True)
+    sources = [str(path) for path in [*yosys_cells(), *CELLS, RTL / "prim/lathe_clock.sv"]] + ["lathe_netlist.v", "lathe.v"]
+    verilated._run(["verilator", *verilated.VERILATOR_FLAGS, "+define+NO_INCLUDES", "-Mdir", "obj", "-CFLAGS", " ".join(COMPILER_FLAGS),
+                    *sources], env, log, folder)
+    verilated._run(["make", "-C", "obj", "-f", "Vlathe.mk", "-j", "2", "OPT_FAST=-O1", "OPT_SLOW=-O0", "libVlathe.a", "libverilated.a"],
+                   env, log, folder)
+    verilated.link(folder, env, log)
+
+
+def library(lanes: int, banks: int) -> Path:
+    """Return the shared library of the netlist with this many lanes and banks, making it when needed."""
+    toolchain.require("g++", "make", "perl", "verilator")
+    digest = hashlib.sha256(repr((lanes, banks, version("pyosys"), version("verilator"))).encode())
+    for path in [*rtl_sources(), *CELLS, *MAKERS, verilated.HARNESS]:
+        digest.update(path.read_bytes())
+    folder = FOLDER / f"lanes{lanes}_banks{banks}"
+    folder.mkdir(parents=True, exist_ok=True)
+    stamp = folder / "digest"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not stamp.exists() or stamp.read_text() != digest.hexdigest():
+            stamp.unlink(missing_ok=True)
+            print(f"lathe: synthesizing and compiling the netlist for {lanes} lanes and {banks} banks, some minutes",
+                  file=sys.stderr, flush=True)
+            synthesize(lanes, banks, folder)
+            compile_netlist(folder)
+            stamp.write_text(digest.hexdigest())
+    return folder / "liblathe.so"
+
+
+class NetlistBackend(VerilatorBackend):
+    """The chip's netlist of ECP5 cells, simulated cycle by cycle in compiled code."""
+
+    name = "netlist"
+    library = staticmethod(library)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--lanes", type=int, default=4, choices=(4, 8, 16))
+    parser.add_argument("--banks", type=int, default=2)
+    parser.add_argument("--programs", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    library(args.lanes, args.banks)
+    start = time.monotonic()
+    try:
+        twins = compare_programs(args.lanes, args.banks, args.seed, args.programs, NetlistBackend)
+    except AssertionError as difference:
+        print(f"netlist and golden model differ: {difference}", file=sys.stderr)
+        return 1
+    print(f"{args.programs} random programs, {twins.chip.cycles:,} cycles, Lanes {args.lanes}, Banks {args.banks}, seed {args.seed}: "
+          f"no bit differs ({time.monotonic() - start:.0f} s)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
