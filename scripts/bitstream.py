@@ -143,7 +143,7 @@ def implement(target: Board, has: Part, seed: int, folder: Path) -> None:
 
 
 def worst_paths(report: dict) -> list[dict]:
-    """Return the slowest register inputs: when their data come (ns after the clock), whose they are and whose the last net before them is."""
+    """Return the slowest register inputs: when data come (ns after the clock), whose they are, and whose the last net is."""
     ends = [{"delay_ns": round(end["delay"][1], 2), "through": fmax.owner(net["net"]), "to": fmax.owner(end["cell"])}
             for net in report["detailed_net_timings"] if net["event"] != "<async>"
             for end in net["endpoints"] if end["event"] != "<async>"]
