@@ -9,6 +9,7 @@ import argparse
 import fcntl
 import hashlib
 import json
+import re
 import shutil
 import sys
 import time
@@ -28,11 +29,11 @@ FOLDER = ROOT / "build/netlist"
 CELLS = sorted((ROOT / "fpga/cells").glob("*.v"))
 MAKERS = [ROOT / f"scripts/{name}" for name in ("synth.py", "wide_muxes.v", "netlist.py", "controls.py", "floorplan.py", "netlist_sim.py")]
 FIRST_VALUE = "initial Q = srval;"  # in TRELLIS_FF; tens of thousands of these also take Verilator hours
-COMPILER_FLAGS = [flag for flag in verilated.COMPILER_FLAGS if flag != "-O3"] + ["-O1"]
+COMPILER_FLAGS = [flag for flag in verilated.COMPILER_FLAGS if flag != "-O3"]
 
 
 def yosys_cells(folder: Path) -> list[Path]:
-    """Copy yosys's models of the ECP5's cells into `folder`; registers come up with random values there, which must not matter."""
+    """Copy yosys's models of the ECP5's cells into `folder`, without delays; registers come up at random there: it must not matter."""
     import pyosys
 
     copies = []
@@ -41,40 +42,49 @@ def yosys_cells(folder: Path) -> list[Path]:
         if name == "common_sim.vh" and FIRST_VALUE not in text:
             raise RuntimeError(f"pyosys's {name} has no '{FIRST_VALUE}' any more; look how its TRELLIS_FF starts now")
         copies.append(folder / name)
-        copies[-1].write_text(text.replace(FIRST_VALUE, ""))
+        copies[-1].write_text("`define NO_INCLUDES\n" + re.sub(r"(?s)\bspecify\b.*?\bendspecify\b", "", text.replace(FIRST_VALUE, "")))
     return copies
 
 
-def wrapper(ports: dict) -> str:
-    """Return Verilog of a module `lathe` that gives the netlist the in-process model's clock (lathe_clock)."""
+def wrapper(top: str, ports: dict, parameters: dict[str, int]) -> str:
+    """Return Verilog of a module like `top`, which gives its netlist the in-process model's clock (lathe_clock)."""
     declared = [f"  {port['direction']} [{len(port['bits']) - 1}:0] {name}" for name, port in ports.items()]
     joins = [f"    .{name}({'clk' if name == 'clk_i' else name})" for name in ports]
-    return "\n".join(["module lathe (", ",\n".join(declared), ");", "  wire clk;", "  lathe_clock u_clock (.clk_i(clk_i), .clk_o(clk));",
-                      "  lathe_netlist u_netlist (", ",\n".join(joins), "  );", "endmodule", ""])
+    named = ", ".join(f"{name} = {value}" for name, value in parameters.items())
+    return "\n".join([f"module {top} #(parameter {named}) (", ",\n".join(declared), ");", "  wire clk;",
+                      "  lathe_clock u_clock (.clk_i(clk_i), .clk_o(clk));", f"  {top}_netlist u_netlist (", ",\n".join(joins), "  );",
+                      "endmodule", ""])
 
 
-def synthesize(lanes: int, banks: int, folder: Path) -> None:
-    """Write the netlist (lathe_netlist.v) and what surrounds it (lathe.v) into `folder`."""
+def write_verilog(file: Path, top: str, parameters: dict[str, int]) -> list[Path]:
+    """Write the netlist `file` as Verilog beside it; return all that is to be simulated: cells, netlist, and `top` around it."""
     from pyosys import libyosys as ys
 
-    synthesis = Synthesis("lathe", {"Lanes": lanes, "Banks": banks})
-    cells = synthesis.instances()
-    file = folder / "lathe.json"
-    netlist.write(synthesis, "lathe", [cells[instance] for instance in UNITS], file, planned=lanes == banks == 8)
-    (folder / "lathe.v").write_text(wrapper(json.loads(file.read_text())["modules"]["lathe"]["ports"]))
+    file.with_name("netlist.vlt").write_text("`verilator_config\nlint_off -file \"*\"\n")  # nobody reads a netlist
+    inside, outside = file.with_name(f"{top}_netlist.v"), file.with_name(f"{top}.v")
+    outside.write_text(wrapper(top, json.loads(file.read_text())["modules"][top]["ports"], parameters))
     design = ys.Design()
-    for command in (f"read_json {file}", "rename lathe lathe_netlist", f"write_verilog -noattr {folder / 'lathe_netlist.v'}"):
+    for command in (f"read_json {file}", f"rename {top} {top}_netlist", "rename -hide w:* c:*", f"write_verilog -noattr {inside}"):
         ys.run_pass(f"tee -q {command}", design)
+    return [*yosys_cells(file.parent), *CELLS, RTL / "prim/lathe_clock.sv", inside, outside]
 
 
-def compile_netlist(folder: Path) -> None:
-    """Compile what `synthesize` wrote into liblathe.so."""
+def synthesize(lanes: int, banks: int, folder: Path) -> list[Path]:
+    """Write the chip's netlist into `folder`; return what is to be simulated."""
+    parameters, file = {"Lanes": lanes, "Banks": banks}, folder / "lathe.json"
+    synthesis = Synthesis("lathe", parameters)
+    cells = synthesis.instances()
+    netlist.write(synthesis, "lathe", [cells[instance] for instance in UNITS], file, planned=lanes == banks == 8)
+    return write_verilog(file, "lathe", parameters)
+
+
+def compile_netlist(folder: Path, sources: list[Path]) -> None:
+    """Compile what `synthesize` returned into liblathe.so."""
     env, log = toolchain.environment(), folder / "build.log"
     log.write_text("")
     shutil.rmtree(folder / "obj", ignore_errors=True)
-    sources = [str(path) for path in [*yosys_cells(folder), *CELLS, RTL / "prim/lathe_clock.sv"]] + ["lathe_netlist.v", "lathe.v"]
-    verilated._run(["verilator", *verilated.VERILATOR_FLAGS, "+define+NO_INCLUDES", "-Mdir", "obj", "-CFLAGS", " ".join(COMPILER_FLAGS),
-                    *sources], env, log, folder)
+    verilated._run(["verilator", *verilated.VERILATOR_FLAGS, "-Mdir", "obj", "-CFLAGS", " ".join(COMPILER_FLAGS),
+                    *map(str, sources)], env, log, folder)
     verilated._run(["make", "-C", "obj", "-f", "Vlathe.mk", "-j", "2", "OPT_FAST=-O1", "OPT_SLOW=-O0", "libVlathe.a", "libverilated.a"],
                    env, log, folder)
     verilated.link(folder, env, log)
@@ -95,8 +105,7 @@ def library(lanes: int, banks: int) -> Path:
             stamp.unlink(missing_ok=True)
             print(f"lathe: synthesizing and compiling the netlist for {lanes} lanes and {banks} banks, some minutes",
                   file=sys.stderr, flush=True)
-            synthesize(lanes, banks, folder)
-            compile_netlist(folder)
+            compile_netlist(folder, synthesize(lanes, banks, folder))
             stamp.write_text(digest.hexdigest())
     return folder / "liblathe.so"
 
