@@ -12,8 +12,9 @@ from enum import IntEnum
 import numpy as np
 
 FLAG, ESCAPE, FLIP = 0x7E, 0x7D, 0x20
-SHORTEST, LONGEST = 5, 270  #: bytes of a frame, unescaped, FCS included
-GOOD_FCS = 0xF0B8           #: of a whole frame, before the complement
+SHORTEST, LONGEST = 7, 272  #: bytes of a frame, unescaped, FCS included
+FCS_BYTES = 4
+GOOD_FCS = 0xDEBB20E3       #: of a whole frame, before the complement
 MOST_WORDS = 64
 VERSION = 1
 ID = 0x4548544C
@@ -51,23 +52,23 @@ class Reason(IntEnum):
 
 
 def _fcs(data: bytes) -> int:
-    fcs = 0xFFFF
+    fcs = 0xFFFFFFFF
     for byte in data:
         fcs ^= byte
         for _ in range(8):
-            fcs = fcs >> 1 ^ (0x8408 if fcs & 1 else 0)
+            fcs = fcs >> 1 ^ (0xEDB88320 if fcs & 1 else 0)
     return fcs
 
 
-def fcs16(data: bytes) -> int:
-    """Return the FCS-16 of RFC 1662 of `data`: complemented, as it is sent (low byte first)."""
-    return _fcs(data) ^ 0xFFFF
+def fcs32(data: bytes) -> int:
+    """Return the FCS-32 of RFC 1662 of `data`: complemented, as it is sent (low byte first)."""
+    return _fcs(data) ^ _M32
 
 
 def encode(content: bytes) -> bytes:
     """Return the frame of `content` as it is sent: flag, content and FCS escaped, flag."""
     frame = bytearray([FLAG])
-    for byte in content + fcs16(content).to_bytes(2, "little"):
+    for byte in content + fcs32(content).to_bytes(FCS_BYTES, "little"):
         frame += bytes([ESCAPE, byte ^ FLIP]) if byte in (FLAG, ESCAPE) else bytes([byte])
     frame.append(FLAG)
     return bytes(frame)
@@ -99,7 +100,7 @@ class Decoder:
                 if aborted or len(frame) > LONGEST or _fcs(frame) != GOOD_FCS:
                     self.errors += 1
                 else:
-                    yield frame[:-2]
+                    yield frame[:-FCS_BYTES]
             elif byte == ESCAPE and not self._escaped:
                 self._escaped = True
             else:

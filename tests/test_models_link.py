@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 
-from pymodels.link import BOARD, MEMORY, Bridge, Decoder, encode, fcs16
+from pymodels.link import BOARD, MEMORY, Bridge, Decoder, encode, fcs32
 
 
 class Host:
@@ -45,7 +45,7 @@ class Host:
 
 
 def test_fcs():
-    assert fcs16(b"123456789") == 0x906E
+    assert fcs32(b"123456789") == 0xCBF43926
     assert encode(b"\x7e") == bytes([0x7E, 0x7D, 0x5E, *encode(b"\x7e")[3:-1], 0x7E])
 
 
@@ -54,7 +54,7 @@ def test_frames():
     assert list(decoder.feed(encode(content))) == [content]
     assert list(decoder.feed(encode(b"abc")[:-1] + encode(b"def"))) == [b"abc", b"def"]  # one flag between them
     assert list(decoder.feed(encode(bytes(268)))) == [bytes(268)]
-    assert list(decoder.feed(b"\x7e1234\x7e\x7e\x7d\x7e")) == []  # short ones
+    assert list(decoder.feed(b"\x7e123456\x7e\x7e\x7d\x7e")) == []  # short ones
     assert decoder.errors == 0
     wrong = bytearray(encode(b"abcdef"))
     wrong[3] ^= 1
@@ -115,7 +115,7 @@ def test_registers():
     for sequence, value in enumerate((1, 2, 0, 4), 1):
         assert host.write(sequence, BOARD + 0x10, value)[3] == 0
     assert host.resets == [False, True]
-    host.bridge.receive(b"\x7e12345\x7e")
+    host.bridge.receive(b"\x7e1234567\x7e")
     assert host.register(5, 0x20) == 1
 
 

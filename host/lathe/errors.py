@@ -10,6 +10,10 @@ class BackendError(LatheError):
     """The back end does not exist, could not be built, or does not answer."""
 
 
+class LinkError(BackendError):
+    """The board cannot be reached, or not any more; the chip keeps its current weights (`Device.reconnect`)."""
+
+
 class CapacityError(LatheError):
     """Something does not fit on the chip or in outside memory."""
 

@@ -24,7 +24,7 @@ module lathe_link_receive
   // ---- From the line: a byte is looked at, then entered ----
   logic        flag_q, enter_q, escaped_q;
   logic [7:0]  data_q;
-  logic [15:0] fcs_q;
+  logic [31:0] fcs_q;
   logic [8:0]  count_q;          // bytes of the frame, up to one more than it may have
   logic        full_q, lost_q;   // no room for the next byte; a byte was lost
   logic        right, ends;
@@ -94,7 +94,7 @@ module lathe_link_receive
     .clk_i,
     .wr_en_i  (flag_q ? ends && right : enter_q && !full_q),
     .wr_addr_i(flag_q ? start_q[AddrW-1:0] : write_q[AddrW-1:0]),
-    .wr_data_i(flag_q ? count_q - 9'd2 : {1'b0, data_q}),
+    .wr_data_i(flag_q ? count_q - 9'(FcsBytes) : {1'b0, data_q}),
     .rd_en_i  (read),
     .rd_addr_i(read_q[AddrW-1:0]),
     .rd_data_o(out_data_o)

@@ -13,9 +13,10 @@ module lathe_link_send
   input  logic       out_ready_i,
   output logic [7:0] out_data_o
 );
-  typedef enum logic [2:0] {Begin, Take, Give, FcsLow, FcsHigh, End} state_e;
+  typedef enum logic [2:0] {Begin, Take, Give, Fcs, End} state_e;
   state_e      state_q, after_q;  // after: the state after the byte that Give gives
-  logic [15:0] fcs_q;
+  logic [31:0] fcs_q;
+  logic [1:0]  left_q;            // bytes of the FCS behind the next one
   logic [7:0]  data_q;
   logic        valid_q, flip_q;   // flip: the escape is out, the byte follows
   logic        free;              // the byte that is out is taken
@@ -46,7 +47,7 @@ module lathe_link_send
             if (flip_q || (data_q != Flag && data_q != Escape)) state_q <= after_q;
           end
         end
-        FcsLow, FcsHigh: state_q <= Give;
+        Fcs: state_q <= Give;
         default: begin
           if (free) begin
             state_q <= Begin;
@@ -62,16 +63,15 @@ module lathe_link_send
       Begin: fcs_q <= FcsFirst;
       Take: begin
         data_q <= in_data_i;
-        after_q <= in_last_i ? FcsLow : Take;
+        after_q <= in_last_i ? Fcs : Take;
+        left_q <= 2'(FcsBytes - 1);
         if (in_valid_i) fcs_q <= fcs_step(fcs_q, in_data_i);
       end
-      FcsLow: begin
+      Fcs: begin
         data_q <= ~fcs_q[7:0];
-        after_q <= FcsHigh;
-      end
-      FcsHigh: begin
-        data_q <= ~fcs_q[15:8];
-        after_q <= End;
+        fcs_q <= {8'd0, fcs_q[31:8]};
+        left_q <= left_q - 2'd1;
+        after_q <= left_q == '0 ? End : Fcs;
       end
       default: ;
     endcase
