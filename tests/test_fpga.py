@@ -128,7 +128,7 @@ def test_a_word_that_the_device_leaves_open_is_not_the_old_one():
 @pytest.mark.parametrize(("old", "new"), [("enable_b && !(write_b", "!(write_b"), ("new_a[9*i +: 9];", "new_a[0 +: 9];")])
 def test_the_bench_of_the_ram_sees_a_wrong_model(old, new):
     with pytest.raises(BenchFailed, match="expected"):
-        run("lathe_ram", "tb.ram.bench", sources=mapped_ram(), mutate=("fpga/cells/dp16kd.v", old, new))
+        run("lathe_ram", "tb.ram.bench", sources=mapped_ram(), mutate=("fpga/cells/DP16KD.v", old, new))
 
 
 @pytest.mark.regress
