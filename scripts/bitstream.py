@@ -117,7 +117,7 @@ def synthesize(target: Board, dividers: Pll, file: Path) -> dict[str, dict[str, 
     design = json.loads(file.read_text())
     design["modules"][TOP].setdefault("settings", {}).update(fmax.MARGIN)
     file.write_text(json.dumps(design))
-    return {name: used[module] for name, module in modules.items()} | {"all": used[TOP]}
+    return {name: used[module] for name, module in modules.items() if any(used[module].values())} | {"all": used[TOP]}
 
 
 def fits(used: dict[str, int], has: Part, target: Board) -> None:
