@@ -25,7 +25,7 @@ def slang(lanes: int) -> bool:
     driver.addStandardArgs()
     generated = ROOT / "rtl/ctrl/gen/..."  # not our style to judge
     names = " ".join(str(path) for path in rtl_sources())
-    options = f"--top lathe -GLanes={lanes} -Werror --suppress-warnings {generated}"
+    options = f"--top lathe_board -GLanes={lanes} -Werror --suppress-warnings {generated}"
     ok = driver.parseCommandLine(f"slang {options} {names}") and driver.processOptions()
     ok = ok and driver.parseAllSources() and driver.runFullCompilation(quiet=True)
     print(f"{'ok  ' if ok else 'FAIL'} slang, Lanes = {lanes}", flush=True)
@@ -38,7 +38,7 @@ def main() -> int:
     ok &= run("ruff", [sys.executable, "-m", "ruff", "check", "--quiet", "."])
     for lanes in LANES:
         ok &= run(f"verilator -Wall, Lanes = {lanes}",
-                  ["verilator", "--lint-only", "-Wall", "--no-timing", "--top-module", "lathe", f"-GLanes={lanes}", *files])
+                  ["verilator", "--lint-only", "-Wall", "--no-timing", "--top-module", "lathe_board", f"-GLanes={lanes}", *files])
         ok &= slang(lanes)
     fpga = [str(path) for path in [ROOT / "fpga/fpga.vlt", *sorted((ROOT / "fpga").glob("*/*.*v"))]]
     ok &= run("verilator -Wall, the board's top and the cells' models",

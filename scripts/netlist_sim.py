@@ -28,6 +28,7 @@ from tb.chip.twins import compare_programs
 FOLDER = ROOT / "build/netlist"
 CELLS = sorted((ROOT / "fpga/cells").glob("*.v"))
 MAKERS = [ROOT / f"scripts/{name}" for name in ("synth.py", "wide_muxes.v", "netlist.py", "controls.py", "floorplan.py", "netlist_sim.py")]
+HARNESS = "sim.cpp"
 FIRST_VALUE = "initial Q = srval;"  # in TRELLIS_FF; tens of thousands of these also take Verilator hours
 COMPILER_FLAGS = [flag for flag in verilated.COMPILER_FLAGS if flag != "-O3"]
 
@@ -83,11 +84,11 @@ def compile_netlist(folder: Path, sources: list[Path]) -> None:
     env, log = toolchain.environment(), folder / "build.log"
     log.write_text("")
     shutil.rmtree(folder / "obj", ignore_errors=True)
-    verilated._run(["verilator", *verilated.VERILATOR_FLAGS, "-Mdir", "obj", "-CFLAGS", " ".join(COMPILER_FLAGS),
-                    *map(str, sources)], env, log, folder)
+    verilated._run(["verilator", *verilated.VERILATOR_FLAGS, "--top-module", "lathe", "--prefix", "Vlathe", "-Mdir", "obj", "-CFLAGS",
+                    " ".join(COMPILER_FLAGS), *map(str, sources)], env, log, folder)
     verilated._run(["make", "-C", "obj", "-f", "Vlathe.mk", "-j", "2", "OPT_FAST=-O1", "OPT_SLOW=-O0", "libVlathe.a", "libverilated.a"],
                    env, log, folder)
-    verilated.link(folder, env, log)
+    verilated.link("lathe", HARNESS, folder, env, log)
 
 
 def library(lanes: int, banks: int) -> Path:
@@ -95,7 +96,7 @@ def library(lanes: int, banks: int) -> Path:
     toolchain.require("g++", "make", "perl", "verilator")
     digest = hashlib.sha256(repr((lanes, banks, version("pyosys"), version("verilator"))).encode())
     chip = [path for path in rtl_sources() if path.parent.name not in ("link", "board")]
-    for path in [*chip, *CELLS, *MAKERS, verilated.HARNESS]:
+    for path in [*chip, *CELLS, *MAKERS, verilated.HERE / HARNESS]:
         digest.update(path.read_bytes())
     folder = FOLDER / f"lanes{lanes}_banks{banks}"
     folder.mkdir(parents=True, exist_ok=True)

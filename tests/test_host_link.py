@@ -8,18 +8,12 @@ import pytest
 
 from lathe.errors import LinkError
 from lathe.framing import Decoder, encode
-from lathe.link import BOARD, MEMORY, Link
+from lathe.link import BOARD, MEMORY
 from pymodels import link as model
 from pymodels.csr_map import REGISTERS
-from tb.common.lines import GoldenBoard, Noise
+from tb.common.lines import GoldenBoard, Noise, opened, soak
 
 SEED, OPNUM = REGISTERS["SEED"].offset, REGISTERS["OPNUM"].offset
-
-
-def opened(channel=None, seed: int = 1) -> Link:
-    link = Link(channel or GoldenBoard(), seed=seed)
-    link.open()
-    return link
 
 
 def test_fcs_of_the_standard():
@@ -60,29 +54,13 @@ def test_words_and_registers():
 
 
 def test_failed_accesses():
-    link = opened()
+    link = opened(GoldenBoard())
     for address, message in ((0x1000_0000, "no register"), (0x0F00, "slave error"), (MEMORY + (1 << 16), "no register")):
         with pytest.raises(OSError, match=message):
             link.read(address)
         with pytest.raises(OSError, match=f"{address:#010x} failed: {message}"):
             link.write(address, 1)
     assert link.read(BOARD)[0] == model.ID
-
-
-def soak(channel, total: int, span: int, seed: int) -> Link:
-    """Write `total` bytes to random places and read them back; returns the link."""
-    link, rng, moved = opened(channel), np.random.default_rng(seed), 0
-    shadow = np.zeros(span // 4, np.uint32)
-    link.write(MEMORY, shadow)
-    while moved < total:
-        count = int(rng.integers(1, 1024))
-        first = int(rng.integers(0, span // 4 - count))
-        shadow[first:first + count] = rng.integers(0, 1 << 32, count, np.uint32)
-        link.write(MEMORY + 4 * first, shadow[first:first + count])
-        assert np.array_equal(link.read(MEMORY + 4 * first, count), shadow[first:first + count])
-        moved += 4 * count
-    assert np.array_equal(link.read(MEMORY, span // 4), shadow)
-    return link
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -165,7 +143,7 @@ def test_garbage_before_an_answer():
 def test_another_version_of_the_protocol(monkeypatch):
     monkeypatch.setattr(model, "VERSION", 2)
     with pytest.raises(LinkError, match="speaks version 2 of the link and this host version 1: load a bitstream"):
-        opened()
+        opened(GoldenBoard())
 
 
 def test_two_hosts_at_once():

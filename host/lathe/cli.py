@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command `lathe`: train, info, verify, trace, experiment. A mistake of the user's ends with one line and exit code 2."""
+"""The command `lathe`: train, info, verify, trace, board-sim, experiment. A mistake of the user's ends with one line and exit code 2."""
 
 import argparse
 import json
@@ -13,6 +13,7 @@ from pathlib import Path
 from . import checkpoint, resume
 from .algorithms import make_trainer
 from .backends import BACKENDS, backend_class
+from .boards import BOARDS, board
 from .display import Display
 from .errors import LatheError, MismatchError, SettingsError
 from .experiment import CORRECTIONS, LAGS, RECIPE, Run, collect, differences, load, plan
@@ -80,6 +81,13 @@ def _parser(defaults: bool = True) -> argparse.ArgumentParser:
     trace.add_argument("--out", type=Path, default=Path("build/trace/trace.json"),
                        help="timeline for ui.perfetto.dev; the picture gets the same name with .png")
     trace.set_defaults(command=_trace)
+
+    board_sim = commands.add_parser("board-sim", help="simulate a board, with its serial port on a pseudo-terminal, until Ctrl-C",
+                                    formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    board_sim.add_argument("board", metavar="BOARD", help="one of: " + ", ".join(BOARDS))
+    board_sim.add_argument("--clocks-per-bit", type=int, help="clock cycles of a bit, 4 or more, in place of the board's baud rate; fewer "
+                                                              "are simulated faster")
+    board_sim.set_defaults(command=_board_sim)
 
     experiment = commands.add_parser("experiment", help="train many times and compare",
                                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)
@@ -204,7 +212,8 @@ def _info(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
     print(f"back ends: {', '.join(BACKENDS)}")
     if not arguments.programs:
-        with Device(settings.backend, settings.lanes, settings.banks, settings.memory_bytes, settings.seed) as device:
+        with Device(settings.backend, settings.lanes, settings.banks, settings.memory_bytes, settings.seed,
+                    **settings.backend_options) as device:
             _print_chip(device)
         return 0
     with make_trainer(settings) as trainer:
@@ -276,6 +285,23 @@ def _verify(arguments: argparse.Namespace) -> int:
     print(f"{' and '.join(names)} agree in every bit, seed {settings.seed}: {done.updates} updates, {done.programs} programs, "
           f"{done.words:,} scratchpad words, weight version {done.version}")
     return 0
+
+
+def _board_sim(arguments: argparse.Namespace) -> int:
+    from .backends.board import SimulatedBoard, serve
+
+    chosen = board(arguments.board)
+    simulated = SimulatedBoard(chosen, arguments.clocks_per_bit)
+
+    def ready(port: str) -> None:
+        print(port, flush=True)
+        print(f"lathe: {chosen.name} is simulated at this port, {simulated.baud} baud, until Ctrl-C; for example: lathe train --backend "
+              f"serial --port {port} --lanes {chosen.lanes} --banks {chosen.banks}", file=sys.stderr, flush=True)
+
+    try:
+        serve(simulated, ready)
+    finally:
+        simulated.close()
 
 
 def _trace(arguments: argparse.Namespace) -> int:

@@ -20,15 +20,15 @@ from .allocator import ABSOLUTE_EXPONENTS, BANK_WORDS, LOGICAL_EXPONENTS, Layout
 from .backends import Backend, Closed, open_backend
 from .errors import BackendError, CapacityError, ProgramError, SettingsError
 from .faults import Faults, inject_fault, read_faults
-from .matrix import Block
 from .program import Program
-from .registers import PROGRAM_DESCRIPTORS, STATISTICS, UNITS, Registers
+from .registers import STATISTICS, TRANSFER_INDEX, UNITS, Registers
 from .requests import FIRST_OPNUM, arbiter_fields, check_apart
 from .runner import Runner, error_name
-from .tensor import Tensor, dequantize, fitting_exponent, quantize
+from .tensor import Tensor
+from .transfers import Transfers
 from .versions import Versions
 
-DEFAULT_MEMORY_BYTES = 1 << 20
+DEFAULT_MEMORY_BYTES, LEAST_MEMORY_BYTES = 1 << 20, 1 << 12
 IDENTITY = REGISTERS["ID"].fields["value"].reset
 LANES = (4, 8, 16)
 #: What a unit does in a cycle; one register counts each.
@@ -36,8 +36,6 @@ COUNTERS = ("BUSY", "OVERHEAD", "STALL_OPERAND", "STALL_RESULT", "WAIT", "FETCH"
 #: Fewest descriptors of a piece of a program that is longer than program memory.
 SHORTEST_PIECE = 16
 
-#: The last descriptors of program memory: one for transfers by the device, one for whoever watches it (verify.py).
-TRANSFER_INDEX, WATCHER_INDEX = PROGRAM_DESCRIPTORS - 2, PROGRAM_DESCRIPTORS - 1
 #: Steps of an optimizer -> register and field that is 0 until somebody sets their rate.
 RATES = dict.fromkeys(("sgd", "momentum", "nesterov"), ("LEARNING_RATE", "mant")) | {"adam": ("ADAM_DECAY", "value")}
 
@@ -54,19 +52,22 @@ def encode_rate(rate: float) -> tuple[int, int]:
     return (mantissa, exponent - 16) if mantissa and exponent - 16 >= -128 else (0, -128)
 
 
-class Device(Versions):
+class Device(Versions, Transfers):
     """One chip and its outside memory; a context manager.
 
     Parameters
     ----------
     backend : str or callable
-        ``golden``, ``verilator``, or a callable (lanes, banks, memory, seed) that returns a back end.
+        ``golden``, ``verilator``, ``serial``, or a callable (lanes, banks, memory, seed) that returns a back end.
     lanes, banks : int
         Parameters of the chip.
-    memory_bytes : int
-        Size of outside memory; its end, as large as the scratchpad, is kept for `load` and `store`.
+    memory_bytes : int, optional
+        Size of outside memory, unless set 1 MiB, or what the board has if that is less. Its end, as large as the scratchpad or a
+        quarter of it, is kept for `load` and `store`.
     seed : int
         Seed of all random bits on the chip.
+    options
+        Of the back end; ``serial`` takes `port` and `baud`.
 
     Attributes
     ----------
@@ -82,26 +83,32 @@ class Device(Versions):
     """
 
     def __init__(self, backend: str | Callable[..., Backend] = "golden", lanes: int = 8, banks: int = 8,
-                 memory_bytes: int = DEFAULT_MEMORY_BYTES, seed: int = 1):
+                 memory_bytes: int | None = None, seed: int = 1, **options):
         if lanes not in LANES:
             raise CapacityError(f"a chip has 4, 8 or 16 lanes, not {lanes}")
         if not 2 <= banks <= 64 or banks & (banks - 1):
             raise CapacityError(f"the number of banks is a power of two from 2 to 64, not {banks}")
-        staging = banks * BANK_WORDS * 2 * lanes
-        if memory_bytes < 2 * staging or memory_bytes % (2 * lanes):
-            raise CapacityError(f"memory_bytes is {memory_bytes}; this chip needs a multiple of {2 * lanes} and at least {2 * staging} "
+        if memory_bytes is not None and (memory_bytes < LEAST_MEMORY_BYTES or memory_bytes % 256):
+            raise CapacityError(f"memory_bytes is {memory_bytes}; it must be a multiple of 256 and at least {LEAST_MEMORY_BYTES} "
                                 "(--memory-bytes)")
-        self.memory = np.zeros(memory_bytes, np.uint8)
+        memory = np.zeros(memory_bytes or DEFAULT_MEMORY_BYTES, np.uint8)
         self.name = backend if isinstance(backend, str) else getattr(backend, "name", "custom")
-        self.backend = (open_backend(backend, lanes, banks, self.memory, seed) if isinstance(backend, str)
-                        else backend(lanes, banks, self.memory, seed))
+        self.backend = (open_backend(backend, lanes, banks, memory, seed, **options) if isinstance(backend, str)
+                        else backend(lanes, banks, memory, seed))
+        self.memory = self.backend.memory
+        if memory_bytes is not None and self.memory.nbytes < memory_bytes:
+            self.backend.close()
+            raise CapacityError(f"memory_bytes is {memory_bytes}, but the board has {self.memory.nbytes} bytes of outside memory; leave it "
+                                "out (--memory-bytes) or use a board with more")
         self.registers = Registers(self.backend)
-        identity, build = self.registers.value("ID"), self.registers.read("BUILD")
-        if identity != IDENTITY or build["lanes"] != lanes or 1 << build["log2_banks"] != banks:
-            raise BackendError(f"back end '{self.name}' answers with ID {identity:#010x}, {build['lanes']} lanes and "
-                               f"{1 << build['log2_banks']} banks; expected {IDENTITY:#010x}, {lanes} and {banks}")
+        identity, build, version = self.registers.value("ID"), self.registers.read("BUILD"), REGISTERS["BUILD"].fields["version"].reset
+        if (identity, build["lanes"], 1 << build["log2_banks"], build["version"]) != (IDENTITY, lanes, banks, version):
+            raise BackendError(f"back end '{self.name}' answers with ID {identity:#010x}, {build['lanes']} lanes, "
+                               f"{1 << build['log2_banks']} banks and register map {build['version']}; expected {IDENTITY:#010x}, {lanes}, "
+                               f"{banks} and {version}")
         self.layout = Layout(lanes, banks, self.memory)
-        self.layout.memory_limit = self._staging = memory_bytes - staging
+        staging = min(banks * BANK_WORDS * 2 * lanes, self.memory.nbytes // 4)
+        self.layout.memory_limit = self._staging = self.memory.nbytes - staging
         if hasattr(self.backend, "layout"):  # a back end that names tensors in its messages
             self.backend.layout = self.layout
         self._programs: dict[Program, int] = {}
@@ -133,71 +140,27 @@ class Device(Versions):
             self.backend = Closed()
             self.registers = Registers(self.backend)
 
-    # the four verbs
+    def reconnect(self) -> None:
+        """Go on after a LinkError: open the connection again and reset the chip.
 
-    def load(self, tensor: Tensor, values) -> None:
-        """Write a tensor. Weights are installed into the current version.
-
-        Parameters
-        ----------
-        tensor : Tensor
-        values : array_like, shape (rows, columns)
-            Numbers, which are rounded to the tensor's static exponent or else to the smallest exponent that holds them (its
-            initial one if all are 0); int16 mantissas for a raw tensor.
+        The current weights, their version and the exponents are those of the last commit, and programs stay installed. What ran
+        has been ended; tensors outside the weight group hold anything.
 
         Raises
         ------
-        TensorError
-            They are not real, finite numbers of that shape, or do not fit the static exponent, or int16 if raw.
-        VersionError
-            It is a weight, and a snapshot holds the current version.
+        LinkError
+            The board cannot be reached, or has lost its power and the weights with it.
+        BackendError
+            The back end has no connection that could be lost.
         """
-        self._check_tensor(tensor)
-        self._check_unpinned(tensor)
-        self._prepare()
-        self._put(tensor, tensor.check(values))
+        self._check_open("the device cannot be connected again")
+        if not hasattr(self.backend, "reconnect"):
+            raise BackendError(f"back end '{self.name}' has no connection that could be lost")
+        self.backend.reconnect()
+        self._running = None
+        self._runner.forget()
 
-    def _put(self, tensor: Tensor, values: np.ndarray) -> None:
-        mantissas = values
-        if tensor.exponent is not None:
-            exponent = tensor.initial if tensor.static or not np.any(values) else fitting_exponent(values, tensor.bits)
-            self.registers.write_exponent(self.exponent_index(tensor), exponent, tensor.static)
-            mantissas = quantize(values, exponent, tensor.bits)
-        self._move_in(tensor, tensor.pack(mantissas))
-
-    def store(self, tensor: Tensor) -> np.ndarray:
-        """Read a tensor: float64 values (rows, columns); int16 mantissas of a raw tensor."""
-        mantissas, exponent = self.store_mantissas(tensor)
-        return mantissas if exponent is None else dequantize(mantissas, exponent)
-
-    def store_mantissas(self, tensor: Tensor) -> tuple[np.ndarray, int | None]:
-        """Read a tensor as (int16 mantissas (rows, columns), exponent or None)."""
-        words = self.read_words(tensor)
-        exponent = None if tensor.exponent is None else self.registers.read_exponent(self.exponent_index(tensor))[0]
-        return tensor.unpack(words), exponent
-
-    def read_words(self, tensor: Tensor) -> np.ndarray:
-        """Read a tensor as it is stored: int16 (stored rows, row_words * lanes)."""
-        self._check_tensor(tensor)
-        self._prepare()
-        program = Program(f"store {tensor.name}", self.layout)
-        block = self._staging_block(tensor)
-        program.store(tensor, block)
-        self._transfer(program)
-        return block.data.copy()
-
-    def write_words(self, tensor: Tensor, words: np.ndarray) -> None:
-        """Write a tensor as it is stored; its exponent register stays as it is."""
-        self._check_tensor(tensor)
-        self._prepare()
-        self._move_in(tensor, words)
-
-    def _move_in(self, tensor: Tensor, words: np.ndarray) -> None:
-        program = Program(f"load {tensor.name}", self.layout)
-        block = self._staging_block(tensor)
-        block.data[:] = words
-        program.load(tensor, block)
-        self._transfer(program)
+    # programs (tensors: transfers.py)
 
     def set_version(self, version: int) -> None:
         """Give the current weights, which must be loaded again afterwards, this version; all others are gone."""
@@ -428,17 +391,6 @@ class Device(Versions):
 
     # inside
 
-    def _staging_block(self, tensor: Tensor) -> Block:
-        rows = tensor.stored[0]
-        size = rows * tensor.row_words * 2 * tensor.lanes
-        data = self.memory[self._staging:self._staging + size].view(np.int16).reshape(rows, -1)
-        return Block(f"transfer of {tensor.name}", self._staging, data)
-
-    def _transfer(self, program: Program) -> None:
-        self.registers.write_program(TRANSFER_INDEX, program.descriptors())
-        self._runner.start(program, TRANSFER_INDEX)
-        self._runner.finish(program, TRANSFER_INDEX)
-
     def _prepare(self) -> None:
         """Set what was placed since the last time: registers of the weight group, exponents, constants."""
         self._check_open("no tensor can be moved")
@@ -460,14 +412,15 @@ class Device(Versions):
             self._static_exponents += 1
             self.registers.write_exponent(index, exponent, True)
         for tensor, values in list(layout.constants.items())[self._constants:]:
-            self._constants += 1
             self._put(tensor, values)
+            self._constants += 1
 
     def _open_group(self, version: int) -> None:
-        group, self._group_open = self.layout.group, True
+        group = self.layout.group
         for name, value in (("BASE", group.base), ("SIZE", group.size), ("SLOTS", group.slots), ("VERSION", version)):
             self.registers.set(f"GROUP_{name}", value)
         self.registers.write("CONTROL", group_init=1)
+        self._group_open = True
 
     def _check_tensor(self, tensor: Tensor) -> None:
         if not isinstance(tensor, Tensor):

@@ -23,8 +23,10 @@ STATUS = {1: "no register or memory at this address", 2: "slave error", 3: "deco
 
 #: Repetitions without progress after which the link is given up, and hellos that open it.
 REPETITIONS, HELLOS = 20, 6
-#: Frames answered in a row after which they get longer again, and more of them go out at a time.
-CLEAN_FRAMES = 8
+#: With each answer frames get longer by this factor, after a loss shorter: where many are lost, two of three arrive then.
+LONGER, SHORTER = 1.1, 0.8
+#: With each answer so many more frames go out at a time; after a loss half as many do.
+MORE_FRAMES = 0.1
 _HEAD, _FLAGS_AND_FCS, _STORED = 3, 6, 6  # stored: FCS, and 2 more
 _FEWEST_FRAMES, _MOST_FRAMES = 2, 64  # on the way at a time; the board takes 128 sequences for repetitions
 _ANSWER_BYTES = 4096  # of answers under way at a time, for the buffers of the operating system
@@ -125,10 +127,9 @@ class Link:
         self._random = random.SystemRandom() if seed is None else random.Random(seed)
         self._session = self._next = 0
         self._decoder, self._answers = Decoder(), deque()
-        self._words = self._most_words = 1  # of a frame
-        self._frames = _MOST_FRAMES  # on the way
+        self._words = self._most_words = 1.0  # of a frame
+        self._frames = float(_MOST_FRAMES)    # on the way
         self._buffer = 0
-        self._clean = 0
         self._pace, self._patience = channel.seconds_per_byte, 1
         self._last_failure = 0
 
@@ -157,7 +158,7 @@ class Link:
             raise LinkError(f"the board at {self.channel.name} speaks version {answer[7]} of the link and this host version {VERSION}: "
                             "load a bitstream made from this version of Lathe, or install the version that the bitstream was made from")
         self._buffer, self._most_words = struct.unpack("<HB", answer[8:])
-        self._words, self._frames, self._next, self._clean, self._last_failure = self._most_words, _MOST_FRAMES, 1, 0, 0
+        self._words, self._frames, self._next, self._last_failure = self._most_words, _MOST_FRAMES, 1, 0
         self._pace, self._patience = max(self.channel.seconds_per_byte, seconds / 32), 1  # both frames are about that long
 
     def _silence(self, bytes_seen: int) -> str:
@@ -267,7 +268,7 @@ class Link:
             if (again or refused_at is not None) and not flight:
                 if refused_at is not None:
                     self._next, refused_at = refused_at, None
-                self._words, self._frames, self._clean = max(self._words // 2, 1), max(self._frames // 2, _FEWEST_FRAMES), 0
+                self._words, self._frames = max(self._words * SHORTER, 1), max(self._frames / 2, _FEWEST_FRAMES)
                 queue.extendleft(reversed(again))
                 again.clear()
         if failure:
@@ -278,14 +279,14 @@ class Link:
     def _room(self, op: int, flight: deque[_Frame], span: _Span) -> bool:
         if not flight:
             return True
-        count = min(span.count, self._words)
+        count = min(span.count, int(self._words))
         waiting = sum(frame.stored for frame in flight) + (8 if op == READ else 7 + 4 * count) + _STORED
         answers = sum(frame.answer for frame in flight) + (4 * count if op == READ else 0)
         return waiting <= self._buffer and answers <= _ANSWER_BYTES and len(flight) < self._frames
 
     def _send(self, op: int, flight: deque[_Frame], queue: deque[_Span], words: np.ndarray, shortened: dict[int, int]) -> None:
         span = queue.popleft()
-        count = min(span.count, self._words, shortened.pop(self._next, self._most_words))
+        count = min(span.count, int(self._words), shortened.pop(self._next, self._most_words))
         if count < span.count:
             queue.appendleft(_Span(span.address + 4 * count, span.count - count, span.at + count, span.tries))
             span = _Span(span.address, count, span.at, span.tries)
@@ -303,8 +304,8 @@ class Link:
 
     def _receive(self, flight: deque[_Frame]) -> tuple[int, int, bytes] | None:
         """Return (sequence, code, rest) of the next answer to this session; None after silence, or nothing but noise."""
-        sizes = [frame.stored + frame.answer for frame in flight]
-        patience = (self.timeout + 4 * max(sizes) * self.channel.seconds_per_byte + 2 * self._pace * sum(sizes)) * self._patience
+        on_the_way = sum(frame.stored + frame.answer for frame in flight)
+        patience = (self.timeout + 2 * self._pace * on_the_way) * self._patience
         start = self.channel.time()
         while True:
             while self._answers:
@@ -349,11 +350,8 @@ class Link:
         if span.tries == 1:
             measured = (self.channel.time() - frame.sent_at) / frame.ahead
             self._pace = max(self.channel.seconds_per_byte, self._pace + (measured - self._pace) / 8)
-            self._patience = 1
-        self._clean += 1
-        if self._clean == CLEAN_FRAMES:
-            self._words, self._frames = min(2 * self._words, self._most_words), min(2 * self._frames, _MOST_FRAMES)
-            self._clean = 0
+        self._patience = 1
+        self._words, self._frames = min(LONGER * self._words, self._most_words), min(self._frames + MORE_FRAMES, _MOST_FRAMES)
         if body[0]:
             if op == WRITE:
                 self._last_failure = 1 << 16 | frame.sequence << 8 | body[0]

@@ -6,6 +6,8 @@ from pymodels.descriptor import WORDS as DESCRIPTOR_WORDS
 
 #: Descriptors that program memory holds.
 PROGRAM_DESCRIPTORS = MEMORIES["PROGRAM"].words // DESCRIPTOR_WORDS
+#: The last descriptors of program memory: one for transfers by the device, one for whoever watches it (verify.py).
+TRANSFER_INDEX, WATCHER_INDEX = PROGRAM_DESCRIPTORS - 2, PROGRAM_DESCRIPTORS - 1
 
 #: Statistics of the policy unit: name -> bits after the binary point.
 STATISTICS = {

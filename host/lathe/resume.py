@@ -17,7 +17,7 @@ from .settings import Settings
 from .training import Training
 
 #: Settings that may differ when a run is taken up: they change when it ends and what it runs on, no result.
-CHANGEABLE = ("backend", "steps", "target")
+CHANGEABLE = ("backend", "port", "baud", "memory_bytes", "steps", "target")
 
 
 def check_savable(trainer: Training) -> None:

@@ -36,6 +36,11 @@ class Runner:
         self._ended = 0  # how the program ended, in bits of STATUS, if that was seen while waiting for a request
         self.opnum = FIRST_OPNUM  # of the next request's first descriptor
 
+    def forget(self) -> None:
+        """Wait for nothing any more: the chip was reset."""
+        self._ended = 0
+        self.opnum = self._device.registers.value("REQUEST_OPNUM")
+
     def start(self, program: Program, first: int) -> None:
         """Start the program at index `first` of program memory; it may write what its descriptors name."""
         self._grants.program(program)

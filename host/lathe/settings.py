@@ -27,14 +27,16 @@ class Settings:
     """Every setting of a training run. `lathe train --help` is made from it."""
 
     env: str = _setting("CartPole-v1", "Gymnasium environment with discrete actions")
-    backend: str = _setting("golden", "what executes the programs: golden (numpy model) or verilator (the RTL)")
+    backend: str = _setting("golden", "what executes the programs: golden (numpy model), verilator (the RTL) or serial (a board)")
+    port: str | None = _setting(None, "serial: the board's port, /dev/ttyUSB0 for example")
+    baud: int | None = _setting(None, "serial: bits a second that the board's bitstream was built for (3000000)")
     seed: int = _setting(1, "seed of environments, initial weights, shuffling and the chip's random bits")
     steps: int = _setting(150_000, "environment steps that training may take; it ends at the last whole rollout within them")
     target: float | None = _setting(None, "end as soon as the mean return of the last 100 episodes reaches this")
     # the chip
     lanes: int = _setting(8, "lanes of the chip: 4, 8 or 16")
     banks: int = _setting(8, "scratchpad banks of 1,024 words")
-    memory_bytes: int = _setting(1 << 20, "size of outside memory")
+    memory_bytes: int | None = _setting(None, "size of outside memory (1 MiB, or what the board has)")
     slots: int = _setting(3, "slots of the weight group, 2 to 4; all but two keep older versions for rollback")
     # the network
     hidden: tuple[int, ...] = _setting((32, 32), "widths of the hidden layers, separated by commas")
@@ -94,10 +96,12 @@ class Settings:
             value = getattr(self, setting.name)
             if isinstance(value, float) and not math.isfinite(value) and setting.name not in CORRECTION_SETTINGS.values():
                 raise SettingsError(f"{setting.name} is {value} and must be a finite number")
-        positive = ("steps", "environments", "rollout", "epochs", "minibatch", "anneal_steps", "memory_bytes", "evaluation_episodes")
+        positive = ("steps", "environments", "rollout", "epochs", "minibatch", "anneal_steps", "memory_bytes", "baud",
+                    "evaluation_episodes")
         for name in positive:
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name} is {getattr(self, name)} and must be at least 1")
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise SettingsError(f"{name} is {value} and must be at least 1")
         for name, low, high in (("gamma", 0, 1), ("gae_lambda", 0, 1), ("clip", 0, 0.999), ("entropy", 0, 3.99),
                                 ("value_weight", 0, 3.99), ("momentum", 0, 65535 / 65536), ("seed", 0, 2**32 - 1),
                                 ("warmup", 0, 1000), ("weight_exponent", -30, 0), ("initial_rate", 0, 1000)):
@@ -130,6 +134,11 @@ class Settings:
     def correction_name(self) -> str:
         """The correction in force."""
         return self.correction or self.algorithm
+
+    @property
+    def backend_options(self) -> dict[str, str | int | None]:
+        """How the back end is reached."""
+        return {"port": self.port, "baud": self.baud}
 
     def _check_algorithm(self) -> None:
         if self.algorithm not in ALGORITHMS:

@@ -60,7 +60,7 @@ class Training(ABC):
                      else make_environments(s.env, s.environments))
         try:
             self.encoder = ObservationEncoder(self.envs.single_observation_space, s.normalize)
-            self.device = Device(backend or s.backend, s.lanes, s.banks, s.memory_bytes, s.seed)
+            self.device = Device(backend or s.backend, s.lanes, s.banks, s.memory_bytes, s.seed, **s.backend_options)
             self.rng = np.random.default_rng(s.seed)
             self.optimizer = s.made_optimizer()
             self._record_programs()

@@ -4,7 +4,7 @@
 `Lockstep` is itself a back end: the trainer does not know that it drives more than one chip.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,10 +14,9 @@ from pymodels.descriptor import encode
 
 from .algorithms import make_trainer
 from .allocator import Layout
-from .backends import open_backend
-from .device import WATCHER_INDEX
+from .backends import open_backend, options_of
 from .errors import LatheError, MismatchError
-from .registers import STATISTICS, UNITS, Registers
+from .registers import STATISTICS, UNITS, WATCHER_INDEX, Registers
 from .settings import Settings
 
 EXPONENT_REGISTERS = 128
@@ -35,10 +34,12 @@ class Lockstep:
 
     Parameters
     ----------
-    names : list of str
-        Back ends; the host talks to the first.
+    names : list of str or callable
+        Back ends, as for `Device`; the host talks to the first.
     lanes, banks, memory, seed
-        As for every back end; each other one gets a copy of the memory.
+        As for every back end; each other one gets a copy of the memory. All use as much of it as each has.
+    options
+        Of those back ends that take them.
 
     Attributes
     ----------
@@ -48,16 +49,19 @@ class Lockstep:
         Programs and scratchpad words compared so far.
     """
 
-    def __init__(self, names: list[str], lanes: int, banks: int, memory: np.ndarray, seed: int):
-        self.names, self.memory = names, memory
+    def __init__(self, names: list[str | Callable], lanes: int, banks: int, memory: np.ndarray, seed: int, **options):
+        self.names = [name if isinstance(name, str) else f"back end {index}" for index, name in enumerate(names)]
         self.lanes, self.scratchpad_words = lanes, banks * 1024
         self.layout: Layout | None = None
         self.programs = self.words = 0
         self._chips = []
         for index, name in enumerate(names):
-            self._chips.append(open_backend(name, lanes, banks, memory if index == 0 else memory.copy(), seed + index))
+            chip = lanes, banks, memory if index == 0 else memory.copy(), seed + index
+            self._chips.append(open_backend(name, *chip, **{option: options[option] for option in options_of(name) if option in options})
+                               if isinstance(name, str) else name(*chip))
+        self._bytes = min(chip.memory.nbytes for chip in self._chips)
+        self.memory = self._memory(self._chips[0])
         self._registers = [Registers(chip) for chip in self._chips]
-        self._dump_bytes = self.scratchpad_words * 2 * lanes
         for registers in self._registers:
             registers.write("IRQ_ENABLE", enable=1)
         self._fill(seed)
@@ -71,7 +75,7 @@ class Lockstep:
             raise LatheError("back ends side by side are compared after each program and serve no requests; open one back end alone")
         if address == _CONTROL.offset and _CONTROL.unpack(value)["start"]:
             for chip in self._chips[1:]:
-                chip.memory[:] = self.memory
+                self._memory(chip)[:] = self.memory
         for chip in self._chips:
             chip.csr_write(address, value)
 
@@ -95,26 +99,38 @@ class Lockstep:
         for chip in self._chips:
             chip.close()
 
+    def _memory(self, chip) -> np.ndarray:
+        return chip.memory[:self._bytes]
+
     def _after(self) -> str:
         return f"after program {self.programs}"
 
     def _fill(self, seed: int) -> None:
         """Give all scratchpads the same random content; they are not reset."""
-        content = np.random.default_rng(seed).integers(0, 256, self._dump_bytes, np.uint8)
+        content = np.random.default_rng(seed).integers(-1 << 15, 1 << 15, (self.scratchpad_words, self.lanes), np.int16)
         for chip, registers in zip(self._chips, self._registers, strict=True):
-            saved = chip.memory[:self._dump_bytes].copy()
-            chip.memory[:self._dump_bytes] = content
-            self._whole_scratchpad(chip, registers, "load")
-            chip.memory[:self._dump_bytes] = saved
+            saved = chip.memory.copy()
+            for first, words in self._pieces():
+                self._staged(chip, words)[:] = content[first:first + words]
+                self._move_scratchpad(chip, registers, "load", first, words)
+            chip.memory[:] = saved
 
-    def _whole_scratchpad(self, chip, registers: Registers, op: str) -> None:
-        """Move the whole scratchpad to or from the beginning of a chip's memory; leaves its registers as they were."""
+    def _pieces(self) -> Iterator[tuple[int, int]]:
+        """Yield (first word, words) of as many pieces of the scratchpad as fit into memory one at a time."""
+        at_a_time = min(self._bytes // (2 * self.lanes), self.scratchpad_words)
+        for first in range(0, self.scratchpad_words, at_a_time):
+            yield first, min(at_a_time, self.scratchpad_words - first)
+
+    def _staged(self, chip, words: int) -> np.ndarray:
+        return chip.memory[:words * 2 * self.lanes].view(np.int16).reshape(words, self.lanes)
+
+    def _move_scratchpad(self, chip, registers: Registers, op: str, first: int, words: int) -> None:
+        """Move words of the scratchpad to or from the beginning of a chip's memory; leaves its registers as they were."""
         operand = {"load": 2, "store": 0}[op]
         kept = {name: registers.value(name) for name in ("OPNUM", "START_PC")}
-        rows = self.scratchpad_words // 1024
         registers.write_program(WATCHER_INDEX, encode({
-            "unit": "dma", "op": op, "last": 1, f"t{operand}_stride": 1024, "m": rows, "n": 1024,
-            "mem_stride": 1024 * 2 * self.lanes}))
+            "unit": "dma", "op": op, "last": 1, f"t{operand}_addr": first, f"t{operand}_stride": words, "m": 1, "n": words,
+            "mem_stride": words * 2 * self.lanes}))
         registers.set("START_PC", WATCHER_INDEX)
         registers.write("CONTROL", start=1)
         chip.run(100 * self.scratchpad_words)
@@ -125,10 +141,12 @@ class Lockstep:
             registers.set(name, value)
 
     def _scratchpad(self, chip, registers: Registers) -> np.ndarray:
-        saved = chip.memory[:self._dump_bytes].copy()
-        self._whole_scratchpad(chip, registers, "store")
-        content = chip.memory[:self._dump_bytes].view(np.int16).reshape(self.scratchpad_words, self.lanes).copy()
-        chip.memory[:self._dump_bytes] = saved
+        saved = chip.memory.copy()
+        content = np.empty((self.scratchpad_words, self.lanes), np.int16)
+        for first, words in self._pieces():
+            self._move_scratchpad(chip, registers, "store", first, words)
+            content[first:first + words] = self._staged(chip, words)
+        chip.memory[:] = saved
         return content
 
     def _compare(self) -> None:
@@ -139,7 +157,7 @@ class Lockstep:
                 for what in ("status", "error", "version", "slot"):
                     self._equal(what, name, first[what], state[what])
             return  # how far the units had come is a matter of timing
-        memories = [chip.memory for chip in self._chips]
+        memories = [self._memory(chip) for chip in self._chips]
         dumps = [self._scratchpad(chip, registers) for chip, registers in zip(self._chips, self._registers, strict=True)]
         self.words += self.scratchpad_words
         for index, name in enumerate(self.names[1:], 1):
@@ -203,7 +221,7 @@ def verify(names: list[str], updates: int, settings: Settings, on_update: Callab
     chips: list[Lockstep] = []
 
     def lockstep(lanes: int, banks: int, memory: np.ndarray, seed: int) -> Lockstep:
-        chips.append(Lockstep(names, lanes, banks, memory, seed))
+        chips.append(Lockstep(names, lanes, banks, memory, seed, **settings.backend_options))
         return chips[0]
 
     with make_trainer(settings, lockstep) as trainer:

@@ -68,7 +68,8 @@ module lathe_board_dirty #(
   lathe_ram #(
     .Width(1),
     .Words(Blocks),
-    .AnyOnCollision(1'b1)
+    .AnyOnCollision(1'b1),
+    .Block(Blocks > 128)
   ) u_bits (
     .clk_i,
     .wr_en_i  (mark_i || clears),

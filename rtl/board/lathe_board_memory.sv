@@ -144,7 +144,7 @@ module lathe_board_memory #(
   logic              reading_q;  // words of a burst are still to be read
   logic [FullW-1:0]  raddr_q;
   logic [7:0]        rleft_q;    // after the next one
-  logic              read, got_q, gives, failed_q, last_q, out_ready;  // got: a word of a burst is at the RAM's output
+  logic              read, got_q, gives, failed_q, last_q, out_ready, outside;  // got: a word of a burst is at the RAM's output
   logic [WordW-1:0]  ram_word;
 
   assign s_axi_arready = !reading_q && !bus_read_q;
@@ -190,9 +190,9 @@ module lathe_board_memory #(
     .in_data_i  ({last_q, failed_q, ram_word}),
     .out_valid_o(s_axi_rvalid),
     .out_ready_i(s_axi_rready),
-    .out_data_o ({s_axi_rlast, s_axi_rresp[0], s_axi_rdata})
+    .out_data_o ({s_axi_rlast, outside, s_axi_rdata})
   );
-  assign s_axi_rresp[1] = s_axi_rresp[0];
+  assign s_axi_rresp = outside ? RespDecerr : RespOkay;
 
   // ---- The memory itself ----
   for (genvar i = 0; i < Slices; i++) begin : gen_slice

@@ -28,7 +28,7 @@ module lathe_link_receive
   logic [8:0]  count_q;          // bytes of the frame, up to one more than it may have
   logic        full_q, lost_q;   // no room for the next byte; a byte was lost
   logic        right, ends;
-  logic [AddrW:0] start_q, write_q, read_q;  // of the frame (its length comes there), of the next byte, of the reader
+  logic [AddrW:0] start_q, write_q, write_next, read_q;  // of the frame (its length comes there), of the byte entered last, of the reader
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
@@ -42,7 +42,7 @@ module lathe_link_receive
 
   always_ff @(posedge clk_i) begin
     if (byte_valid_i) data_q <= escaped_q ? byte_i ^ Flip : byte_i;
-    full_q <= write_q - read_q >= (AddrW + 1)'(BufferBytes);
+    full_q <= write_q - read_q >= (AddrW + 1)'(BufferBytes - 1);
   end
 
   // An escape before a flag stays until the flag has been looked at.
@@ -51,6 +51,7 @@ module lathe_link_receive
     else if (byte_valid_i && byte_i == Escape) escaped_q <= 1'b1;
   end
 
+  assign write_next = write_q + (AddrW + 1)'(1);
   assign ends = flag_q && count_q >= 9'(MinFrame);
   assign right = !escaped_q && !lost_q && count_q <= 9'(MaxFrame) && fcs_q == FcsGood;
 
@@ -60,7 +61,7 @@ module lathe_link_receive
       start_q <= '0;
     end else begin
       dropped_o <= ends && !right;
-      if (ends && right) start_q <= start_q + (AddrW + 1)'(count_q) - (AddrW + 1)'(1);
+      if (ends && right) start_q <= write_q - (AddrW + 1)'(FcsBytes - 1);  // the next one takes the place of the FCS
     end
   end
 
@@ -71,12 +72,12 @@ module lathe_link_receive
       fcs_q <= FcsFirst;
       count_q <= '0;
       lost_q <= 1'b0;
-      write_q <= start_q + (AddrW + 1)'(1);
+      write_q <= start_q;
     end else if (enter_q) begin
       fcs_q <= fcs_step(fcs_q, data_q);
       if (count_q <= 9'(MaxFrame)) count_q <= count_q + 9'd1;
       if (full_q || count_q > 9'(MaxFrame)) lost_q <= 1'b1;
-      else write_q <= write_q + (AddrW + 1)'(1);
+      else write_q <= write_next;
     end
   end
 
@@ -93,7 +94,7 @@ module lathe_link_receive
   ) u_buffer (
     .clk_i,
     .wr_en_i  (flag_q ? ends && right : enter_q && !full_q),
-    .wr_addr_i(flag_q ? start_q[AddrW-1:0] : write_q[AddrW-1:0]),
+    .wr_addr_i(flag_q ? start_q[AddrW-1:0] : write_next[AddrW-1:0]),
     .wr_data_i(flag_q ? count_q - 9'(FcsBytes) : {1'b0, data_q}),
     .rd_en_i  (read),
     .rd_addr_i(read_q[AddrW-1:0]),

@@ -6,6 +6,7 @@ import random
 import numpy as np
 
 from lathe.errors import LinkError
+from lathe.link import MEMORY, Link
 from pymodels.chip import Chip
 from pymodels.csr_map import REGISTERS
 from pymodels.link import Bridge
@@ -132,3 +133,26 @@ class Noise:
             data = self.channel.read(max(end - self.time(), 0.0))
             if not data or (damaged := self._damage(data)):
                 return data and damaged
+
+
+def opened(channel, seed: int = 1, timeout: float = 0.1) -> Link:
+    """Return a session on a channel."""
+    link = Link(channel, timeout, seed)
+    link.open()
+    return link
+
+
+def soak(channel, total: int, span: int, seed: int, timeout: float = 0.1) -> Link:
+    """Write `total` bytes or more to random places of `span` bytes of memory and read each back; returns the session."""
+    link, rng, moved = opened(channel, seed, timeout), np.random.default_rng(seed), 0
+    shadow = np.zeros(span // 4, np.uint32)
+    link.write(MEMORY, shadow)
+    while moved < total:
+        count = int(rng.integers(1, 1024))
+        first = int(rng.integers(0, span // 4 - count))
+        shadow[first:first + count] = rng.integers(0, 1 << 32, count, np.uint32)
+        link.write(MEMORY + 4 * first, shadow[first:first + count])
+        assert np.array_equal(link.read(MEMORY + 4 * first, count), shadow[first:first + count])
+        moved += 4 * count
+    assert np.array_equal(link.read(MEMORY, span // 4), shadow)
+    return link

@@ -9,7 +9,8 @@ import numpy as np
 from ..errors import BackendError
 
 #: Name of a back end -> (module, class).
-BACKENDS = {"golden": ("golden", "GoldenBackend"), "verilator": ("verilator", "VerilatorBackend")}
+BACKENDS = {"golden": ("golden", "GoldenBackend"), "verilator": ("verilator", "VerilatorBackend"),
+            "serial": ("serial", "SerialBackend")}
 
 
 class Backend(Protocol):
@@ -18,7 +19,7 @@ class Backend(Protocol):
     Attributes
     ----------
     memory : ndarray of uint8
-        Outside memory, shared by both sides.
+        Outside memory, shared by both sides: what the back end was made with, or the first part of it if there is no more.
     cycles : int
         Clock cycles so far; 0 where there is no clock.
     """
@@ -60,10 +61,20 @@ def backend_class(name: str):
     return getattr(import_module(f".{module}", __name__), attribute)
 
 
-def open_backend(name: str, lanes: int, banks: int, memory: np.ndarray, seed: int) -> Backend:
-    """Make a back end; see `backend_class`. Every failure is a BackendError."""
+def options_of(name: str) -> tuple[str, ...]:
+    """Return the names of the options that a back end takes."""
+    return getattr(backend_class(name), "options", ())
+
+
+def open_backend(name: str, lanes: int, banks: int, memory: np.ndarray, seed: int, **options) -> Backend:
+    """Make a back end; see `backend_class`. Options that are None are left out. Every failure is a BackendError."""
     cls = backend_class(name)
+    given, takes = {option: value for option, value in options.items() if value is not None}, options_of(name)
+    for option in given:
+        if option not in takes:
+            raise BackendError(f"{option} is set, but back end '{name}' takes {' and '.join(takes) or 'no options'}; leave it out, or "
+                               "choose back end 'serial'")
     try:
-        return cls(lanes, banks, memory, seed)
+        return cls(lanes, banks, memory, seed, **given)
     except (OSError, RuntimeError) as error:
         raise BackendError(f"back end '{name}' cannot be used: {error}") from error
