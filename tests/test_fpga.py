@@ -105,6 +105,9 @@ def test_tiles_belong_to_the_unit_with_most_cells():
     assert floorplan_picture.tiles(cells) == {(3, 4): "gemm", (9, 9): "other"}
 
 
+one_worker = pytest.mark.xdist_group("netlist")  # they share a folder
+
+
 def mapped_ram(**parameters):
     """lathe_ram mapped to block RAMs, and the cells' models, as sources of a bench."""
     parameters = {"Width": 40, "Words": 1024} | parameters
@@ -116,15 +119,18 @@ def mapped_ram(**parameters):
     return [str(path.relative_to(ROOT)) for path in netlist_sim.write_verilog(file, "lathe_ram", parameters)]
 
 
+@one_worker
 def test_a_mapped_ram_passes_the_bench_of_the_ram():
     run("lathe_ram", "tb.ram.bench", sources=mapped_ram())
 
 
+@one_worker
 def test_a_word_that_the_device_leaves_open_is_not_the_old_one():
     with pytest.raises(BenchFailed, match="expected"):
         run("lathe_ram", "tb.ram.bench", sources=mapped_ram(AnyOnCollision=1))
 
 
+@one_worker
 @pytest.mark.parametrize(("old", "new"), [("enable_b && !(write_b", "!(write_b"), ("new_a[9*i +: 9];", "new_a[0 +: 9];")])
 def test_the_bench_of_the_ram_sees_a_wrong_model(old, new):
     with pytest.raises(BenchFailed, match="expected"):
@@ -132,5 +138,6 @@ def test_the_bench_of_the_ram_sees_a_wrong_model(old, new):
 
 
 @pytest.mark.regress
+@one_worker
 def test_ten_random_programs_on_the_netlist_give_the_same_bits():
     netlist_sim.compare_programs(4, 2, 1, 10, netlist_sim.NetlistBackend)
