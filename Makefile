@@ -9,13 +9,14 @@ SEED   ?= 1
 SEEDS  ?= 10
 LANES  ?= 8
 WAVES  ?= 0
+PROGRAMS ?= 100
 DEMO   := build/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test sim regress lint synth fmax bench results generate clean
+.PHONY: help setup demo test sim regress lint synth fmax netlist-sim bitstream program bench results generate clean
 
 help:  ## print this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -49,6 +50,15 @@ synth: setup  ## map the chip for ECP5 (LANES=n), print resources per unit
 
 fmax: setup  ## place and route the chip for ECP5 (LANES=n, SEED=n), or one unit (UNIT=gemm); names the critical path
 	$(TOOL) $(PY) scripts/fmax.py --lanes $(LANES) --seed $(SEED) $(if $(UNIT),--unit $(UNIT))
+
+netlist-sim: setup  ## random programs on the netlist of ECP5 cells against the golden model (PROGRAMS=n, SEED=n, LANES=n; default 4)
+	$(TOOL) $(PY) scripts/netlist_sim.py --programs $(PROGRAMS) --seed $(SEED) $(if $(filter command,$(firstword $(origin LANES))),--lanes $(LANES))
+
+bitstream: setup  ## make the bitstream of a board (BOARD=ulx3s-85f, SEED=n); it and its report go to build/fpga
+	$(TOOL) $(PY) scripts/bitstream.py "$(BOARD)" --seed $(SEED)
+
+program: setup  ## send that bitstream to the board (BOARD=..., needs openFPGALoader)
+	$(TOOL) $(PY) scripts/bitstream.py "$(BOARD)" --program
 
 bench: setup  ## cycle counts and simulation speed, into build/bench/*.json (AGAINST=commit: training time too, compared with that commit's)
 	$(TOOL) $(PY) scripts/bench.py $(if $(AGAINST),--against $(AGAINST))

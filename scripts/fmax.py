@@ -11,10 +11,9 @@ import subprocess
 import sys
 from importlib.metadata import version
 
-import controls
-import floorplan
+import netlist
 from sources import RTL
-from synth import FOLDER, PART, UNITS, Synthesis, count
+from synth import FOLDER, PART, UNITS, Synthesis
 
 CLOCK = "clk_i"
 NEXTPNR = "nextpnr-ecp5 --85k --speed 6 --package CABGA381 --lpf-allow-unconstrained --timing-allow-fail -q".split()
@@ -61,33 +60,17 @@ def parameters(module: str, lanes: int, banks: int) -> dict[str, int]:
     return {name: value for name, value in (("Lanes", lanes), ("Banks", banks)) if re.search(rf"parameter .*\b{name}\b", text)}
 
 
-def netlist(module: str, lanes: int, banks: int, stem: str) -> dict[str, int]:
+def synthesize(module: str, lanes: int, banks: int, stem: str) -> dict[str, int]:
     """Synthesize `module` between registers into build/synth/<stem>.json; return its resources."""
     synthesis = Synthesis(module, parameters(module, lanes, banks))
     cells = synthesis.instances()
     wrapper = FOLDER / f"{stem}_pins.v"
     wrapper.write_text(pins(synthesis, module))
     synthesis.step(f"read_verilog {wrapper}")
-    # The chip is mapped as for `make synth`, unit by unit, and flattened afterwards: names keep their unit.
-    synthesis.keep([module, *(cells[instance] for instance in UNITS if instance in cells)])
-    synthesis.map("pins")
-    used = count(synthesis.statistics(FOLDER / f"{stem}_stat.json"), module)
-    synthesis.step("setattr -mod -unset keep_hierarchy *")
-    synthesis.step("flatten")
-    synthesis.step("clean")
-    file = FOLDER / f"{stem}.json"
-    synthesis.step(f"write_json {file}")
-    design = json.loads(file.read_text())
-    flat = design["modules"]["pins"]
-    used["luts"] -= controls.absorb_inverters(flat)
-    controls.promote_resets(flat)
-    if lanes == 8:
-        floorplan.place_multipliers(flat)
-    if lanes == banks == 8:
-        floorplan.place_memories(flat)
-    floorplan.pack_products(flat)  # after what knows multipliers by their products' names
-    file.write_text(json.dumps(design))
-    return used
+    used, spared = netlist.write(synthesis, "pins", [module, *(cells[instance] for instance in UNITS if instance in cells)],
+                                 FOLDER / f"{stem}.json", planned=lanes == banks == 8)
+    used[module]["luts"] -= spared
+    return used[module]
 
 
 def place(stem: str, seed: int, freq: float) -> dict:
@@ -153,7 +136,7 @@ def main() -> int:
     args = parser.parse_args()
     stem = f"fmax_{args.unit}_lanes{args.lanes}" if args.unit else f"fmax_lanes{args.lanes}"
     module = f"lathe_{args.unit}" if args.unit else "lathe"
-    used = netlist(module, args.lanes, args.banks, f"{stem}_netlist")
+    used = synthesize(module, args.lanes, args.banks, f"{stem}_netlist")
     report = place(f"{stem}_netlist", args.seed, args.freq)
     path = critical_path(report)
     result = {"fmax_mhz": round(min(clock["achieved"] for clock in report["fmax"].values()), 2),

@@ -40,6 +40,9 @@ def main() -> int:
         ok &= run(f"verilator -Wall, Lanes = {lanes}",
                   ["verilator", "--lint-only", "-Wall", "--no-timing", "--top-module", "lathe_board", f"-GLanes={lanes}", *files])
         ok &= slang(lanes)
+    fpga = [str(path) for path in [ROOT / "fpga/fpga.vlt", *sorted((ROOT / "fpga").glob("*/*.*v"))]]
+    ok &= run("verilator -Wall, the board's top and the cells' models",
+              ["verilator", "--lint-only", "-Wall", "--no-timing", "--top-module", "lathe_ulx3s", *fpga, *files])
     return 0 if ok else 1
 
 

@@ -7,7 +7,7 @@ Fails when the design holds a latch or a combinational loop. Writes build/synth/
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sources import ROOT, rtl_sources
@@ -23,8 +23,8 @@ FOLDER = ROOT / "build/synth"
 class Synthesis:
     """One design in yosys: `step` runs a command on it; what it says goes to build/synth/<top>.log."""
 
-    def __init__(self, top: str, parameters: dict[str, int]):
-        """Read and elaborate `top`; RuntimeError on a latch or a combinational loop."""
+    def __init__(self, top: str, parameters: dict[str, int], sources: Sequence[Path] = ()):
+        """Read and elaborate `top`, of the RTL and these `sources`; RuntimeError on a latch or a combinational loop."""
         from pyosys import libyosys as ys
 
         FOLDER.mkdir(parents=True, exist_ok=True)
@@ -33,7 +33,7 @@ class Synthesis:
         log.unlink(missing_ok=True)
         self.step: Callable[[str], None] = lambda command: ys.run_pass(f"tee -q -a {log} {command}", self.design)
         names = FOLDER / f"{top}.f"
-        names.write_text("\n".join(str(path) for path in rtl_sources()))
+        names.write_text("\n".join(str(path) for path in [*rtl_sources(), *sources]))
         values = " ".join(f"-G {name}={value}" for name, value in parameters.items())
         self.step(f"read_slang --keep-hierarchy --top {top} -DSYNTHESIS {values} -f {names}")
         self.step(f"hierarchy -check -top {top}")
@@ -45,9 +45,10 @@ class Synthesis:
         self.step("check -assert")
         self.step("design -load elaborated")
 
-    def instances(self) -> dict[str, str]:
-        """Return the module of each instance in the top module."""
-        return {str(cell.name).lstrip("\\"): str(cell.type).lstrip("\\") for cell in self.design.top_module().cells_.values()}
+    def instances(self, module: str = "") -> dict[str, str]:
+        """Return the module of each instance in `module` (default: the top module)."""
+        found = next(m for m in self.design.modules_.values() if str(m.name).lstrip("\\") == module) if module else self.design.top_module()
+        return {str(cell.name).lstrip("\\"): str(cell.type).lstrip("\\") for cell in found.cells_.values()}
 
     def keep(self, modules: list[str]) -> None:
         """Keep these modules apart; everything inside them is flattened."""

@@ -41,6 +41,9 @@ REMEDY = {
     "perl": "install perl (Debian: apt-get install perl)",
     "verilator": "run 'make setup'",
     "ccache": "run 'make setup'",
+    "nextpnr-ecp5": "run 'make setup'",
+    "ecppack": "run 'make setup'",
+    "openFPGALoader": "install it (Debian: apt-get install openfpgaloader; others: trabucayre.github.io/openFPGALoader)",
 }
 
 

@@ -43,6 +43,18 @@ def _run(command: list[str], env: dict, log: Path, cwd: Path) -> None:
         raise BuildError(f"'{command[0]}' failed while compiling the chip; the log is {log}\n" + "\n".join(errors))
 
 
+def link(top: str, harness: str, folder: Path, env: dict, log: Path) -> Path:
+    """Make the shared library of the harness and what Verilator and the compiler left in `folder`/obj; returns it."""
+    root = subprocess.run(["verilator", "--getenv", "VERILATOR_ROOT"], env=env, capture_output=True, text=True, check=True).stdout.strip()
+    compiler = ["ccache", "g++"] if "OBJCACHE" in env else ["g++"]
+    _run([*compiler, *COMPILER_FLAGS, "-Iobj", f"-I{root}/include", f"-I{root}/include/vltstd", "-c",
+          str(Path("../../..") / (HERE / harness).relative_to(ROOT)), "-o", "sim.o"], env, log, folder)
+    library = folder / f"lib{top}.so"
+    new = folder / f"{library.name}.new"
+    _run(["g++", "-o", new.name, "sim.o", f"obj/libV{top}.a", "obj/libverilated.a", *LINKER_FLAGS], env, log, folder)
+    return new.rename(library)
+
+
 def build(lanes: int, banks: int) -> Path:
     """Return the shared library of the chip with this many lanes and banks; see `build_top`."""
     return build_top("lathe", "sim.cpp", f"lanes{lanes}_banks{banks}", f"{lanes} lanes and {banks} banks", Lanes=lanes, Banks=banks)
@@ -92,13 +104,6 @@ def build_top(top: str, harness: str, folder_name: str, description: str, **para
               "-CFLAGS", " ".join(COMPILER_FLAGS), *relative], env, log, folder)
         _run(["make", "-C", "obj", "-f", f"V{top}.mk", "-j", "2", "OPT_FAST=-O3", "OPT_SLOW=-O1", "OPT_GLOBAL=-O2",
               f"libV{top}.a", "libverilated.a"], env, log, folder)
-        root = subprocess.run(["verilator", "--getenv", "VERILATOR_ROOT"], env=env, capture_output=True, text=True,
-                              check=True).stdout.strip()
-        compiler = ["ccache", "g++"] if "OBJCACHE" in env else ["g++"]
-        _run([*compiler, *COMPILER_FLAGS, "-Iobj", f"-I{root}/include", f"-I{root}/include/vltstd", "-c",
-              str(Path("../../..") / (HERE / harness).relative_to(ROOT)), "-o", "sim.o"], env, log, folder)
-        new = folder / f"{library.name}.new"
-        _run(["g++", "-o", new.name, "sim.o", f"obj/libV{top}.a", "obj/libverilated.a", *LINKER_FLAGS], env, log, folder)
-        new.rename(library)
+        link(top, harness, folder, env, log)
         stamp.write_text(digest.hexdigest())
     return library

@@ -27,12 +27,13 @@ class VerilatorBackend:
     """
 
     name = "verilator"
+    library = staticmethod(build)  # lanes, banks -> the compiled chip
 
     def __init__(self, lanes: int, banks: int, memory: np.ndarray, seed: int = 1, latency: int = 8):
         if memory.dtype != np.uint8 or not memory.flags.c_contiguous:
             raise ValueError("memory must be a contiguous uint8 array")
         self.memory = memory  # keeps the buffer alive as long as the chip
-        self._lib = ctypes.CDLL(str(build(lanes, banks)))
+        self._lib = ctypes.CDLL(str(self.library(lanes, banks)))
         self._lib.lathe_sim_new.restype = ctypes.c_void_p
         self._lib.lathe_sim_new.argtypes = [ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_uint32]
         self._lib.lathe_sim_free.argtypes = [ctypes.c_void_p]
