@@ -113,7 +113,7 @@ def test_latency_of_requests():
 
 @pytest.mark.xdist_group("verilated")
 def test_priority_keeps_a_request_within_its_bound(monkeypatch):
-    monkeypatch.setattr(bench_engines, "REQUESTS", 60)
+    monkeypatch.setattr(bench_engines, "REQUESTS", 30)
     rows = {row["policy"]: row for row in bench_engines.compare(VerilatorBackend, 8)}
     first = rows["priority"]
     assert first["p99_cycles"] <= first["longest_cycles"] + first["own_cycles"]

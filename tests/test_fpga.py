@@ -130,6 +130,7 @@ def test_a_word_that_the_device_leaves_open_is_not_the_old_one():
         run("lathe_ram", "tb.ram.bench", sources=mapped_ram(AnyOnCollision=1))
 
 
+@pytest.mark.regress
 @one_worker
 @pytest.mark.parametrize(("old", "new"), [("enable_b && !(write_b", "!(write_b"), ("new_a[9*i +: 9];", "new_a[0 +: 9];")])
 def test_the_bench_of_the_ram_sees_a_wrong_model(old, new):

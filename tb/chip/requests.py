@@ -70,7 +70,7 @@ class Beside(ChipTest):
         programs.registers = 48
         requests = RequestGenerator(self.rng, Space(whole.lanes, whole.words - words, 0, whole.memory_bytes - memory), words, memory)
         coverage, beside = Coverage(), dict.fromkeys(Arbitration, 0)
-        for number in range(2 * PROGRAMS):
+        for number in range(PROGRAMS):
             policy = Arbitration(number % len(Arbitration))
             await self.configure()
             await self.host.write_registers(ARBITER=int(policy) | int(self.rng.integers(5, 10)) << 8,

@@ -5,7 +5,7 @@ import pytest
 
 from tb.common.runner import BenchFailed, run
 
-CONFIGURATIONS = [(8, 8), (4, 2), (16, 2)]
+CONFIGURATIONS = [(8, 8), (4, 2), pytest.param(16, 2, marks=pytest.mark.regress)]
 
 
 def chip(lanes: int, banks: int, module: str = "bench", planted: str = "", **options):
