@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Of each bench's planted errors the first one runs under `make test`, all of them under `make regress` (or with ``-m ""``)."""
+"""Of each bench's planted errors the first one runs under `make test`, all of them under `make regress` (or with ``-m ""``).
+
+Of the lanes `make test` covers 4 and 8 with the whole chip, 8 and 16 with its units; `make regress` covers all with both.
+"""
 
 from collections import Counter
 

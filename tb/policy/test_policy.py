@@ -4,7 +4,7 @@ import pytest
 from tb.common.runner import BenchFailed, run
 
 
-@pytest.mark.parametrize("lanes", [4, 8, 16])
+@pytest.mark.parametrize("lanes", [8, 16, pytest.param(4, marks=pytest.mark.regress)])
 def test_policy(lanes):
     run("lathe_policy", "tb.policy.bench", parameters={"Lanes": lanes})
 

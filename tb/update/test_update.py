@@ -8,7 +8,7 @@ LANE, ALIGN, SETUP, STEP, ADAM, LOG, SCALE, INT8, PREPARE, WALK, READ, WRITE, UN
                                                      "_prepare", "_walk", "_read", "_write", ""))
 
 
-@pytest.mark.parametrize("lanes", [4, 8, 16])
+@pytest.mark.parametrize("lanes", [8, 16, pytest.param(4, marks=pytest.mark.regress)])
 def test_update(lanes):
     run("lathe_update", "tb.update.bench", parameters={"Lanes": lanes})
 
