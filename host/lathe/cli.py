@@ -188,8 +188,8 @@ def _train(arguments: argparse.Namespace) -> int:
           f"{figures['train_wall_s']:.1f} s")
     print(f"wrote {arguments.out / 'result.json'} and {arguments.out / 'learning_curve.png'}")
     if arguments.resume and len(trainer.history) == taken_up:
-        print(f"lathe: nothing was left to train: the run in '{arguments.resume}' ends at {settings.steps:,} steps; more with --steps",
-              file=sys.stderr)
+        print(f"lathe: nothing was left to train: the run in '{arguments.resume}' is at {figures['env_steps']:,} steps; "
+              "--steps and --target say how far to go on", file=sys.stderr)
     if settings.target is not None and not trainer.solved:
         print(f"lathe: the target of {settings.target:g} was not reached within {settings.steps:,} steps; it counts over "
               f"100 episodes, and {_count(figures['episodes'])} ended", file=sys.stderr)
