@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from lathe import CheckpointError, Device, ProgramError, VersionError, WeightGroup, checkpoint, resume
+from lathe import CheckpointError, Device, ProgramError, VersionError, WeightGroup, checkpoint, cli, resume
 from lathe.algorithms import make_trainer
 from lathe.cli import main
 from lathe.engines import Server
@@ -447,3 +447,23 @@ def test_info_lists_a_checkpoint(file, capsys):
     assert "8 lanes, 8 banks" in text and "weight version 8" in text
     assert "ppo in CartPole-v1, seed 1, 256 environment steps, 8 updates" in text
     assert "mW2                          32 x 32     int16 current" in text
+
+
+def test_a_run_of_a_board_goes_on_elsewhere(tmp_path, monkeypatch):
+    """Port and speed belong to the board: another back end does not want them, the same one does."""
+    path, read = tmp_path / "run.safetensors", checkpoint.read
+    saved(SMALL, 1, path)
+
+    def of_a_board(file):
+        content = read(file)
+        content.state["settings"].update(backend="serial", port="/dev/board", baud=115200)
+        return content
+
+    monkeypatch.setattr(checkpoint, "read", of_a_board)
+    for given, expected in ((("--backend", "golden"), ("golden", None, None)), ((), ("serial", "/dev/board", 115200)),
+                            (("--port", "/dev/other"), ("serial", "/dev/other", 115200))):
+        argv = ["train", "--resume", str(path), *given]
+        arguments = cli._parser().parse_args(argv)
+        arguments.argv = argv
+        settings = cli._resumed(arguments)
+        assert (settings.backend, settings.port, settings.baud) == expected

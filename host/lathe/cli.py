@@ -13,7 +13,7 @@ from pathlib import Path
 from . import checkpoint, resume
 from .algorithms import make_trainer
 from .backends import BACKENDS, backend_class
-from .boards import BOARDS, board
+from .boards import BOARDS, Board, board
 from .display import Display
 from .errors import LatheError, MismatchError, SettingsError
 from .experiment import CORRECTIONS, LAGS, RECIPE, Run, collect, differences, load, plan
@@ -44,13 +44,20 @@ def main(argv: list[str] | None = None) -> int:
         return 130
 
 
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Defaults after the help, but for None, whose meaning the help itself says."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
+
+
 def _parser(defaults: bool = True) -> argparse.ArgumentParser:
     """Return the parser; without `defaults`, settings of training that were not given are missing in what it returns."""
     parser = argparse.ArgumentParser(prog="lathe", description="An accelerator that keeps learning while it runs.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     train = commands.add_parser("train", help="train a policy on the chip",
-                                formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+                                formatter_class=_HelpFormatter)
     _add_settings(train, defaults=None if defaults else dict.fromkeys((f.name for f in fields(Settings)), argparse.SUPPRESS))
     train.add_argument("--save", type=Path, metavar="FILE", help="write a checkpoint of the run at its end (safetensors)")
     train.add_argument("--save-every", type=int, default=0, metavar="N", help="and after every N iterations (a rollout and its updates)")
@@ -60,21 +67,21 @@ def _parser(defaults: bool = True) -> argparse.ArgumentParser:
     train.set_defaults(command=_train)
 
     info = commands.add_parser("info", help="show the chip, and with --programs what training would run on it; or what a file holds",
-                               formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+                               formatter_class=_HelpFormatter)
     info.add_argument("checkpoint", type=Path, nargs="?", help="list what this checkpoint holds instead")
     _add_settings(info)
     info.add_argument("--programs", action="store_true", help="list the programs recorded for --env")
     info.set_defaults(command=_info)
 
     verify = commands.add_parser("verify", help="run back ends side by side and compare every bit",
-                                 formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+                                 formatter_class=_HelpFormatter)
     _add_settings(verify, without=("backend", "steps", "target"), defaults=VERIFY_DEFAULTS)
     verify.add_argument("--backends", default="golden,verilator", help="back ends to compare, separated by commas")
     verify.add_argument("--updates", type=int, default=20, help="minibatch updates to run")
     verify.set_defaults(command=_verify)
 
     trace = commands.add_parser("trace", help="show what every unit does in every cycle of training's programs",
-                                formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+                                formatter_class=_HelpFormatter)
     _add_settings(trace, without=("steps", "target"), defaults=TRACE_DEFAULTS)
     trace.add_argument("--program", choices=("rollout", "update", "all"), default="all",
                        help="one rollout step, one minibatch update, or both")
@@ -83,14 +90,14 @@ def _parser(defaults: bool = True) -> argparse.ArgumentParser:
     trace.set_defaults(command=_trace)
 
     board_sim = commands.add_parser("board-sim", help="simulate a board, with its serial port on a pseudo-terminal, until Ctrl-C",
-                                    formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+                                    formatter_class=_HelpFormatter)
     board_sim.add_argument("board", metavar="BOARD", help="one of: " + ", ".join(BOARDS))
     board_sim.add_argument("--clocks-per-bit", type=int, help="clock cycles of a bit, 4 or more, in place of the board's baud rate; fewer "
                                                               "are simulated faster")
     board_sim.set_defaults(command=_board_sim)
 
     experiment = commands.add_parser("experiment", help="train many times and compare",
-                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+                                     formatter_class=_HelpFormatter)
     experiment.add_argument("name", choices=("mismatch",), help="mismatch: an int8 sampler with delayed weights beside an int16 learner, "
                                                                 "with and without correction (docs/mismatch.md)")
     experiment.add_argument("--seeds", type=int, default=10, help="seeds 1 to this of every row")
@@ -122,7 +129,8 @@ def _add_settings(parser: argparse.ArgumentParser, without: tuple[str, ...] = ()
         if kind is bool:
             parser.add_argument(option, action=argparse.BooleanOptionalAction, default=default, help=text)
         elif setting.name == "hidden":
-            parser.add_argument(option, type=_widths, default=default, help=text)
+            text_default = ",".join(map(str, default)) if isinstance(default, tuple) else default  # as it is typed
+            parser.add_argument(option, type=_widths, default=text_default, help=text)
         else:
             if isinstance(kind, types.UnionType):
                 kind = next(t for t in typing.get_args(kind) if t is not type(None))
@@ -165,6 +173,7 @@ def _train(arguments: argparse.Namespace) -> int:
     with make_trainer(settings) as trainer:
         if arguments.resume:
             resume.load(trainer, arguments.resume)
+            taken_up = len(trainer.history)
         saver = resume.Saver(trainer, arguments.save, arguments.save_every) if arguments.save else None
         try:
             with Display(settings) as display:
@@ -178,6 +187,9 @@ def _train(arguments: argparse.Namespace) -> int:
     print(f"{settings.env} on {figures['backend']}, seed {settings.seed}: {outcome} after {figures['env_steps']:,} steps, "
           f"{figures['train_wall_s']:.1f} s")
     print(f"wrote {arguments.out / 'result.json'} and {arguments.out / 'learning_curve.png'}")
+    if arguments.resume and len(trainer.history) == taken_up:
+        print(f"lathe: nothing was left to train: the run in '{arguments.resume}' is at {figures['env_steps']:,} steps; "
+              "--steps and --target say how far to go on", file=sys.stderr)
     if settings.target is not None and not trainer.solved:
         print(f"lathe: the target of {settings.target:g} was not reached within {settings.steps:,} steps; it counts over "
               f"100 episodes, and {_count(figures['episodes'])} ended", file=sys.stderr)
@@ -190,7 +202,11 @@ def _resumed(arguments: argparse.Namespace) -> Settings:
     path = arguments.resume
     given = vars(_parser(defaults=False).parse_args(arguments.argv))
     given = {f.name: given[f.name] for f in fields(Settings) if f.name in given}
-    settings = resume.read_settings(checkpoint.read(path), path, **{name: given[name] for name in CHANGEABLE if name in given})
+    content = checkpoint.read(path)
+    changes = {name: given[name] for name in CHANGEABLE if name in given}
+    if given.get("backend", (saved := resume.read_settings(content, path)).backend) != saved.backend:
+        changes = {"port": None, "baud": None, **changes}  # they belong to the board on which the run was saved
+    settings = resume.read_settings(content, path, **changes)
     backend_class(settings.backend)
     for name, value in given.items():
         if value != getattr(settings, name):
@@ -287,6 +303,14 @@ def _verify(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _fitting(chosen: Board) -> str:
+    """Return the options with which training fits a board; the smallest needs a smaller network than the default one."""
+    options = f"--lanes {chosen.lanes} --banks {chosen.banks}"
+    if chosen.slots < Settings().slots:
+        options += f" --slots {chosen.slots}"
+    return f"{options} --hidden 16 --minibatch 32" if chosen.banks < 4 else options
+
+
 def _board_sim(arguments: argparse.Namespace) -> int:
     from .backends.board import SimulatedBoard, serve
 
@@ -296,7 +320,7 @@ def _board_sim(arguments: argparse.Namespace) -> int:
     def ready(port: str) -> None:
         print(port, flush=True)
         print(f"lathe: {chosen.name} is simulated at this port, {simulated.baud} baud, until Ctrl-C; for example: lathe train --backend "
-              f"serial --port {port} --lanes {chosen.lanes} --banks {chosen.banks}", file=sys.stderr, flush=True)
+              f"serial --port {port} {_fitting(chosen)}", file=sys.stderr, flush=True)
 
     try:
         serve(simulated, ready)

@@ -398,7 +398,8 @@ class Device(Versions, Transfers):
         layout = self.layout
         if layout.group is not None and layout.group.placed and not self._group_open:
             if layout.group.slots > (most := self.registers.read("BUILD")["slots"]):
-                raise CapacityError(f"the weight group has {layout.group.slots} slots and this chip was built for {most}")
+                raise CapacityError(f"the weight group has {layout.group.slots} slots and this chip was built for {most}: "
+                                    f"choose at most {most} (--slots {most})")
             self._open_group(0)
         for tensor in layout.tensors[self._prepared:]:
             if tensor.exponent is None:

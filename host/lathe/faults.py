@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Flipped bits in the scratchpad: what the chip found, and flipping them on purpose."""
 
+from operator import index
 from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import SettingsError
@@ -57,6 +58,11 @@ def inject_fault(device: "Device", address: int, bit: int, second: int | None = 
     """
     lanes, banks = device.layout.lanes, device.layout.banks
     words, bits = 1024 * banks, {4: 72, 8: 137, 16: 266}[lanes]
+    try:
+        address = index(address)
+    except TypeError:
+        raise SettingsError(f"{address!r} is no word address; a tensor outside the weight group has that of its first word as "
+                            "tensor.address") from None
     if not 0 <= address < words:
         raise SettingsError(f"address {address}: the scratchpad has words 0 to {words - 1}")
     for flip in (bit, *(() if second is None else (second,))):

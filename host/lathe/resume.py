@@ -97,7 +97,7 @@ def _progress(saved: dict[str, Any]) -> Progress:
 def summary(content: checkpoint.Content) -> str:
     """Return what is in a checkpoint, for people."""
     chip, lines = content.chip, []
-    lines.append(f"chip: {chip['lanes']} lanes, {chip['banks']} banks, {chip['memory']} bytes of outside memory, weight version "
+    lines.append(f"chip: {chip['lanes']} lanes, {chip['banks']} banks, {chip['memory']} bytes of outside memory in use, weight version "
                  f"{chip['version']}, seed {chip['settings']['SEED']['value']:#x}, operation number {chip['settings']['OPNUM']['value']}")
     if progress := content.state.get("progress"):
         settings = content.state["settings"]
