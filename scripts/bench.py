@@ -16,6 +16,7 @@ from pathlib import Path
 import bench_engines
 import bench_gemm
 import bench_ratio
+import bench_torch
 import bench_training
 import bench_update
 import numpy as np
@@ -97,6 +98,9 @@ def main() -> int:
                   f"utilization {row['utilization']:6.1%}{', OVER ITS LIMIT' if over else ''}")
         else:
             print(f"{row['name']:60} {row['cycles_per_second']:,.0f} cycles/s, {row['ratio_to_cocotb']:.0f} times the cocotb bench")
+    for row in bench_torch.compare(rows, arguments.lanes, OUT):
+        print(f"{row['name']:60} {row['cycles']:9,} cycles, {row['us']:,.1f} us at the {row['clock_mhz']:g} MHz of {row['board']} "
+              f"({'routed' if row['routed'] else 'not routed'}), PyTorch {row['torch_us']:,.0f} us on this processor")
     for row in bench_ratio.measure(arguments.lanes, OUT):
         print(f"{row['name']:60} {row['cycles']:9,} cycles for {row['samples']} samples in {row['passes']} pass(es), "
               f"{row['samples_per_cycle']:.2f} samples a cycle")

@@ -39,6 +39,13 @@ def rows(old: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
             else:
                 table.append((row["name"], f"{row['cycles_per_second'] / 1e3:,.0f} k cycles/s, {row['ratio_to_cocotb']:.0f} times the "
                               "same program in the cocotb chip bench", "make bench"))
+    if beside := _load("bench/torch.json"):
+        for row in beside["rows"]:
+            threads = f"{row['torch_threads']} thread{'s' if row['torch_threads'] > 1 else ''}"
+            table.append((f"{row['name']}, beside PyTorch {row['torch']}",
+                          f"{row['cycles']:,} cycles (simulated): {row['us']:,.1f} us at {row['clock_mhz']:g} MHz, the clock of "
+                          f"`{row['board']}` ({'routed' if row['routed'] else 'not routed yet'}), without link and host; PyTorch eager, "
+                          f"float32, {threads} of this {beside['meta']['machine']} processor: {row['torch_us']:,.0f} us", "make bench"))
     if engines := _load("bench/two_engines.json"):
         table.append(_requests(engines["rows"]))
     if not (gemm or bench or engines):
