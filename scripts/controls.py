@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Resets and enables of the registers of a flat netlist: inverters go into the registers, wide resets onto the global network."""
+"""Resets, enables and wide multiplexers of a flat netlist.
+
+Inverters go into the registers, wide resets onto the global network; a slice's multiplexer gets lookup tables for itself.
+"""
+
+from copy import deepcopy
 
 RESET_LOADS = 400  # a reset of more registers takes the global network
 GLOBALS = 12       # of 16; clocks need some
@@ -55,3 +60,34 @@ def promote_resets(module: dict) -> int:
             "port_directions": {"CLKI": "input", "CE": "input", "CLKO": "output"},
             "connections": {"CLKI": [bit], "CE": ["1"], "CLKO": [number]}}
     return len(wide[:GLOBALS])
+
+
+def split_muxed_tables(module: dict) -> int:
+    """Give each PFUMX lookup tables that drive nothing else, copies where needed; return how many.
+
+    A slice's table and the multiplexer behind it leave the slice through one wire: nextpnr places both there and cannot route them.
+    """
+    cells, loads = module["cells"], {}
+    drivers = {cell["connections"]["Z"][0]: name for name, cell in cells.items() if cell["type"] == "LUT4"}
+    for cell in cells.values():
+        for port, bits in cell["connections"].items():
+            if cell["port_directions"][port] == "input":
+                for bit in bits:
+                    loads[bit] = loads.get(bit, 0) + 1
+    for port in module["ports"].values():
+        for bit in port["bits"]:
+            loads[bit] = loads.get(bit, 0) + 1
+    new = 1 + max(bit for net in module["netnames"].values() for bit in net["bits"] if isinstance(bit, int))
+    copies = 0
+    for name, cell in list(cells.items()):
+        for port in ("ALUT", "BLUT") if cell["type"] == "PFUMX" else ():
+            bit = cell["connections"][port][0]
+            if bit not in drivers or loads[bit] == 1:
+                continue
+            copy = deepcopy(cells[drivers[bit]])
+            copy["connections"]["Z"] = cell["connections"][port] = [new]
+            loads[bit], loads[new] = loads[bit] - 1, 1
+            cells[f"{name}_{port}"] = copy
+            module["netnames"][f"{name}_{port}_Z"] = {"hide_name": 1, "bits": [new], "attributes": {}}
+            new, copies = new + 1, copies + 1
+    return copies

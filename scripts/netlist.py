@@ -14,8 +14,9 @@ def write(synthesis: Synthesis, top: str, keep: list[str], file: Path, planned: 
 
     Returns the resources of `top` and of each module in `keep`, and how many lookup tables the whole then needs less.
 
-    Mapped as for `make synth` and flattened afterwards: names keep their unit. Inverters go into registers, wide resets onto the
-    global network, products' registers into the multipliers; with `planned` (8 lanes on the 85k part) multipliers and memories get sites.
+    Mapped as for `make synth` and flattened afterwards: names keep their unit. Inverters go into registers, multiplexers
+    get tables for themselves, wide resets go onto the global network, products' registers into the multipliers; with `planned` (8
+    lanes on the 85k part) multipliers and memories get sites.
     """
     synthesis.keep(keep)
     synthesis.map(top)
@@ -28,6 +29,7 @@ def write(synthesis: Synthesis, top: str, keep: list[str], file: Path, planned: 
     design = json.loads(file.read_text())
     flat = design["modules"][top]
     spared = controls.absorb_inverters(flat)
+    spared -= controls.split_muxed_tables(flat)
     controls.promote_resets(flat)
     if planned:
         floorplan.place_multipliers(flat)

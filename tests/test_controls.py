@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Registers invert their own reset and enable, and wide resets go through the global network."""
+"""Registers invert their own reset and enable, multiplexers have their own tables, wide resets go through the global network."""
 
 import sys
 from pathlib import Path
@@ -51,3 +51,17 @@ def test_only_wide_resets_take_the_global_network():
     assert {cell["connections"]["LSR"][0] for name, cell in cells.items() if name.startswith("ff")} == {6, 8}
     buffer = module["cells"]["global_reset8_buffer"]
     assert (buffer["type"], buffer["connections"]["CLKI"], buffer["connections"]["CLKO"]) == ("DCCA", [5], [8])
+
+
+def test_a_multiplexer_gets_tables_for_itself():
+    """nextpnr cannot route a table's output that leaves the slice beside the multiplexer's."""
+    cells = {"shared": lut(0x8000, [2, 3, 4, 5], 6), "own": lut(0x1234, [2, 3, 4, 5], 7), "other": lut(0x00FF, ["0", "0", "0", 6], 9),
+             "mux": {"type": "PFUMX", "port_directions": {"ALUT": "input", "BLUT": "input", "C0": "input", "Z": "output"},
+                     "connections": {"ALUT": [6], "BLUT": [7], "C0": [2], "Z": [8]}}}
+    module = {"cells": cells, "ports": {"out": {"bits": [8, 9]}}, "netnames": {"all": {"bits": [2, 3, 4, 5, 6, 7, 8, 9]}}}
+    assert controls.split_muxed_tables(module) == 1
+    assert controls.split_muxed_tables(module) == 0
+    copy = cells["mux_ALUT"]
+    assert cells["mux"]["connections"] == {"ALUT": [10], "BLUT": [7], "C0": [2], "Z": [8]}
+    assert copy["connections"] == {**cells["shared"]["connections"], "Z": [10]} and copy["parameters"] == cells["shared"]["parameters"]
+    assert cells["other"]["connections"]["D"] == [6]

@@ -295,7 +295,9 @@ def test_training_takes_every_optimizer(changes):
 @pytest.mark.parametrize("changes, message", [
     ({"optimizer": "lion"}, "optimizer 'lion' is none of: sgd, adam, adamw"),
     ({"optimizer": "adam", "nesterov": True}, "set optimizer to sgd"),
-    ({"weight_decay": 0.1}, "set optimizer to adamw"), ({"optimizer": "adam", "beta2": 1.0}, "beta2 is 1.0"),
+    ({"optimizer": "adam", "momentum": 0.5}, "momentum is 0.5, but .*'adam' does not take it; leave it out or set optimizer to sgd"),
+    ({"beta1": 0.5}, "set optimizer to adam or adamw"), ({"weight_decay": 0.1}, "set optimizer to adamw"),
+    ({"optimizer": "adam", "beta2": 1.0}, "beta2 is 1.0"),
     ({"nesterov": True, "momentum": 0.0}, "give momentum"),
     ({"sampler": "int8_current", "publication_lag": 1}, "set sampler to int8")])
 def test_settings_that_cannot_work_are_refused(changes, message):

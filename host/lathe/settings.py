@@ -17,6 +17,10 @@ SAMPLERS = ("learner", "int8", "int8_current")
 CORRECTION_SETTINGS = {"clip": "clip", "clip_high": "clip_high", "c": "dual_clip", "cap": "cap", "lo": "ratio_low", "hi": "ratio_high",
                        "threshold": "threshold"}
 
+#: Setting -> the optimizers that take it, if not all do.
+OPTIMIZER_SETTINGS = {"momentum": ("sgd",), "nesterov": ("sgd",), "beta1": ("adam", "adamw"), "beta2": ("adam", "adamw"),
+                      "adam_eps": ("adam", "adamw"), "weight_decay": ("adamw",)}
+
 
 def _setting(default, text: str, **extra):
     return field(default=default, metadata={"help": text, **extra})
@@ -175,11 +179,12 @@ class Settings:
         """Return the optimizer of these settings; SettingsError if there is none."""
         if self.optimizer not in OPTIMIZERS:
             raise SettingsError(f"optimizer '{self.optimizer}' is none of: {', '.join(OPTIMIZERS)}")
-        if self.nesterov and self.optimizer != "sgd":
-            raise SettingsError(f"nesterov is set, but optimizer '{self.optimizer}' does not take it; set optimizer to sgd")
-        if self.weight_decay is not None and self.optimizer != "adamw":
-            raise SettingsError(f"weight_decay is {self.weight_decay}, but optimizer '{self.optimizer}' does not take it; set optimizer to "
-                                "adamw")
+        for setting in fields(self):
+            takers = OPTIMIZER_SETTINGS.get(setting.name, (self.optimizer,))
+            value = getattr(self, setting.name)
+            if value != setting.default and self.optimizer not in takers:
+                raise SettingsError(f"{setting.name} is {value}, but optimizer '{self.optimizer}' does not take it; leave it out or set "
+                                    f"optimizer to {' or '.join(takers)}")
         if self.optimizer == "sgd":
             return OPTIMIZERS["sgd"](self.initial_rate, self.momentum, nesterov=self.nesterov, max_grad_norm=self.max_grad_norm)
         decay = {} if self.weight_decay is None else {"weight_decay": self.weight_decay}
