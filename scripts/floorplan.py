@@ -36,7 +36,9 @@ GROUPS = (
     (r"u_policy\.(u_log_softmax\.u_out|u_score\.u_context|u_read)\.", _sites(1, 10, 2)),
     (r"u_policy\.", _sites(0, 9, 1)),
 )
-BANK = re.compile(r"u_scratchpad\.g_bank\[(\d)\]\.mem_q\.0\.(\d)$")  # bank and lane of a memory
+BANK = re.compile(r"u_scratchpad\.u_banks\.g_bank\[(\d)\]\.mem_q\.0\.(\d)$")  # bank and lane of a memory
+STEP = re.compile(r"u_update\.u_step\.g_lane\[(\d+)\]")
+ADAM = re.compile(r"u_update\.u_step\.u_adam\.product_i$")  # 35 bits of each lane of the optimizer
 
 
 def _x(block: int) -> int:
@@ -71,6 +73,17 @@ def _element(cell: dict, nets: dict, register: str, width: int) -> int | None:
     return None
 
 
+def _optimizer_lane(name: str, cell: dict, nets: dict) -> int | None:
+    """Return the lane of the optimizer that a multiplier belongs to, by its name or the product's; None for any other."""
+    if lane := STEP.search(name):
+        return int(lane[1])
+    for port, bits in cell["connections"].items():
+        for net, index in nets.get(bits[0], []) if re.fullmatch(r"P\d+", port) and bits else []:
+            if ADAM.search(net):
+                return index // 35
+    return None
+
+
 def _home(name: str, cell: dict, nets: dict, used: Counter) -> tuple[int, int, int] | None:
     """Return row, block and place of one of the array's or the drain's multipliers; None for any other."""
     if "u_cells.product_d" in name:
@@ -86,8 +99,8 @@ def _home(name: str, cell: dict, nets: dict, used: Counter) -> tuple[int, int, i
     if lane := re.search(r"u_drain\.gen_lane\[(\d+)\]", name):
         used[lane[1]] += 1
         return 0, COLUMNS[int(lane[1])], used[lane[1]] - 1
-    if lane := re.search(r"u_sgd\.g_lane\[(\d+)\]", name):
-        home = OPTIMIZER[int(lane[1]) // 2]
+    if (number := _optimizer_lane(name, cell, nets)) is not None:
+        home = OPTIMIZER[number // 2]
         used[home] += 1
         return *home, used[home] - 1
     if "u_ctrl.u_sequencer.u_check" in name:
@@ -131,6 +144,8 @@ def _memory_home(name: str) -> tuple[int, int, int] | None:
 def place_memories(module: dict) -> int:
     """Bind block RAMs of a flat netlist of the chip with 8 lanes and 8 banks to sites; return how many."""
     names = sorted(name for name, cell in module["cells"].items() if cell["type"] == "DP16KD")
+    if any("u_scratchpad." in name for name in names) and not any(BANK.search(name) for name in names):
+        raise ValueError("the floorplan does not know this netlist's memories: no bank of the scratchpad is named as it expects")
     homes = {name: home for name in names if (home := _memory_home(name))}
     rest = [name for name in names if name not in homes]
     for pattern, sites in GROUPS:

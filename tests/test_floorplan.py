@@ -29,7 +29,7 @@ def netlist(others=50):
     for n in range(32):
         multiplier(f"dut.u_gemm.u_drain.gen_lane[{n // 4}].u_lane.{n % 4}", f"lane{n}", 0, 36)
     for n in range(others):
-        multiplier(f"dut.u_{'update.u_sgd' if n % 2 else 'policy'}.{n}", f"other{n}", 0, 36)
+        multiplier(f"dut.u_{'update.u_prepare' if n % 2 else 'policy'}.{n}", f"other{n}", 0, 36)
     return module
 
 
@@ -55,10 +55,26 @@ def test_columns_of_the_array_lie_side_by_side():
 def test_lanes_of_the_optimizer_lie_in_one_row():
     module = netlist(0)
     for n in range(16):
-        module["cells"][f"dut.u_update.u_sgd.g_lane[{n // 2}].u_lane.{n % 2}"] = {"type": "MULT18X18D", "attributes": {}, "connections": {}}
+        name = f"dut.u_update.u_step.g_lane[{n // 2}].u_lane.{n % 2}"
+        module["cells"][name] = {"type": "MULT18X18D", "attributes": {}, "connections": {}}
     floorplan.place_multipliers(module)
-    sites = [module["cells"][f"dut.u_update.u_sgd.g_lane[{n // 2}].u_lane.{n % 2}"]["attributes"]["BEL"] for n in range(16)]
+    sites = [module["cells"][f"dut.u_update.u_step.g_lane[{n // 2}].u_lane.{n % 2}"]["attributes"]["BEL"] for n in range(16)]
     assert sites == [floorplan.site(*home, place) for home in floorplan.OPTIMIZER for place in range(4)]
+
+
+def test_a_lane_of_the_optimizer_is_known_by_its_product():
+    module = netlist(0)
+    module["netnames"]["dut.u_update.u_step.u_adam.product_i"] = {"bits": [*range(9000, 9280)]}
+    module["cells"]["dut.u_update.u_step.u_adam.product_i_MULT18X18D_P0"] = {
+        "type": "MULT18X18D", "attributes": {}, "connections": {"P0": [9000 + 35 * 5]}}
+    floorplan.place_multipliers(module)
+    site = module["cells"]["dut.u_update.u_step.u_adam.product_i_MULT18X18D_P0"]["attributes"]["BEL"]
+    assert site == floorplan.site(*floorplan.OPTIMIZER[2], 0)
+
+
+def test_banks_with_another_name_are_an_error():
+    with pytest.raises(ValueError, match="no bank of the scratchpad is named as it expects"):
+        floorplan.place_memories({"cells": memories("dut.u_scratchpad.u_new.g_bank[0].mem_q.0.", 8)})
 
 
 def test_too_many_of_one_place_is_an_error():
@@ -81,7 +97,7 @@ def memories(name, count):
 def test_a_lane_of_the_scratchpad_lies_in_one_block_in_all_banks():
     cells = {}
     for bank in range(8):
-        cells |= memories(f"dut.u_scratchpad.g_bank[{bank}].mem_q.0.", 8)
+        cells |= memories(f"dut.u_scratchpad.u_banks.g_bank[{bank}].mem_q.0.", 8)
         cells |= memories(f"dut.u_gemm.u_collect.gen_column[{bank}].u_rows.g_any.mem_q.0.", 2)
         cells |= memories(f"dut.u_gemm.u_drain.gen_lane[{bank}].u_lane.u_tanh.rom.0.", 1)
     cells |= memories("dut.u_ctrl.u_perf.count_mem.0.", 1)
@@ -89,9 +105,9 @@ def test_a_lane_of_the_scratchpad_lies_in_one_block_in_all_banks():
     at = {name: cell["attributes"].get("BEL") for name, cell in cells.items()}
     assert at["dut.u_ctrl.u_perf.count_mem.0.0"] is None
     assert len(set(at.values())) == 89
-    assert {at[f"dut.u_scratchpad.g_bank[{bank}].mem_q.0.3"] for bank in range(8)} == {
+    assert {at[f"dut.u_scratchpad.u_banks.g_bank[{bank}].mem_q.0.3"] for bank in range(8)} == {
         floorplan.memory_site(row, floorplan.COLUMNS[3], place) for row, places in ((1, 2), (2, 4), (3, 2)) for place in range(places)}
-    assert at["dut.u_scratchpad.g_bank[2].mem_q.0.0"] == "X4/Y70/EBR0"
+    assert at["dut.u_scratchpad.u_banks.g_bank[2].mem_q.0.0"] == "X4/Y70/EBR0"
 
 
 def test_memories_of_a_group_lie_together_and_some_may_be_left():
