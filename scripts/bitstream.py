@@ -111,8 +111,7 @@ def synthesize(target: Board, dividers: Pll, file: Path) -> dict[str, dict[str, 
     modules = {name.removeprefix("u_"): module for name, module in around.items() if name.startswith("u_")}
     chip = synthesis.instances(modules["chip"])
     modules = {unit: chip[instance] for instance, unit in UNITS.items()} | modules
-    planned = target.lanes == target.banks == 8
-    used, spared = netlist.write(synthesis, TOP, list(modules.values()), file, planned)
+    used, spared = netlist.write(synthesis, TOP, list(modules.values()), file, target.lanes if target.banks == 8 else 0)
     used[TOP]["luts"] -= spared
     design = json.loads(file.read_text())
     design["modules"][TOP].setdefault("settings", {}).update(fmax.MARGIN)

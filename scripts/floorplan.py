@@ -26,7 +26,9 @@ COLUMNS = (0, 1, 2, 3, 5, 6, 7, 8)  # blocks of the array's columns and of the l
 SIDE, EDGE = 9, 4                   # blocks of the array's edges
 OPTIMIZER = ((2, 10), (2, 11), (2, 12), (1, 12))  # row and block of the optimizer's lanes, two each
 CHECK = (1, 10)                     # of the descriptor check
-BANKS = ((1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (2, 3), (3, 0), (3, 1))  # memory row and place of each bank of the scratchpad
+# By lanes: blocks of the parts of the scratchpad's words, memory row and place of each bank.
+BANKS = {8: (COLUMNS, ((1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (2, 3), (3, 0), (3, 1))),
+         4: ((3, 5, 7, 9), ((1, 0), (1, 1), (1, 2), (1, 3), (2, 0), (2, 1), (2, 2), (2, 3)))}
 # Which other memories lie together, in the order of their names, and where: row, blocks, places (of the first block the last
 # places). Left to itself the placer puts them wherever a site is free, half the chip away from what they are wired to.
 GROUPS = (
@@ -129,11 +131,14 @@ def place_multipliers(module: dict) -> int:
     return len(homes)
 
 
-def _memory_home(name: str) -> tuple[int, int, int] | None:
-    """Return row, block and place of a block RAM of the scratchpad, the collected sums or the lanes' tables; None for any other."""
+def _memory_home(name: str, lanes: int) -> tuple[int, int, int] | None:
+    """Return row, block and place of a block RAM: of the scratchpad, with 8 lanes of sums and tables; None for any other."""
     if found := BANK.search(name):
-        bank, part = int(found[1]), int(found[2])
-        return BANKS[bank][0], COLUMNS[part], BANKS[bank][1]
+        blocks, banks = BANKS[lanes]
+        row, place = banks[int(found[1])]
+        return row, blocks[int(found[2])], place
+    if lanes != 8:
+        return None
     if found := re.search(r"u_collect\.gen_column\[(\d)\].*mem_q\.0\.(\d)$", name):
         return 0, COLUMNS[int(found[1])], int(found[2])
     if found := re.search(r"u_drain\.gen_lane\[(\d)\].*u_tanh\.rom\.0\.0$", name):
@@ -141,14 +146,14 @@ def _memory_home(name: str) -> tuple[int, int, int] | None:
     return None
 
 
-def place_memories(module: dict) -> int:
-    """Bind block RAMs of a flat netlist of the chip with 8 lanes and 8 banks to sites; return how many."""
+def place_memories(module: dict, lanes: int) -> int:
+    """Bind block RAMs of a flat netlist of the chip with 4 or 8 lanes and 8 banks to sites; return how many. With 4 only the banks."""
     names = sorted(name for name, cell in module["cells"].items() if cell["type"] == "DP16KD")
     if any("u_scratchpad." in name for name in names) and not any(BANK.search(name) for name in names):
         raise ValueError("the floorplan does not know this netlist's memories: no bank of the scratchpad is named as it expects")
-    homes = {name: home for name in names if (home := _memory_home(name))}
+    homes = {name: home for name in names if (home := _memory_home(name, lanes))}
     rest = [name for name in names if name not in homes]
-    for pattern, sites in GROUPS:
+    for pattern, sites in GROUPS if lanes == 8 else ():
         group = [name for name in rest if re.search(pattern, name)]
         homes |= dict(zip(group, sites, strict=False))
         rest = [name for name in rest if name not in group]

@@ -68,7 +68,7 @@ def synthesize(module: str, lanes: int, banks: int, stem: str) -> dict[str, int]
     wrapper.write_text(pins(synthesis, module))
     synthesis.step(f"read_verilog {wrapper}")
     used, spared = netlist.write(synthesis, "pins", [module, *(cells[instance] for instance in UNITS if instance in cells)],
-                                 FOLDER / f"{stem}.json", planned=lanes == banks == 8)
+                                 FOLDER / f"{stem}.json", lanes if banks == 8 else 0)
     used[module]["luts"] -= spared
     return used[module]
 

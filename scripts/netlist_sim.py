@@ -75,7 +75,7 @@ def synthesize(lanes: int, banks: int, folder: Path) -> list[Path]:
     parameters, file = {"Lanes": lanes, "Banks": banks}, folder / "lathe.json"
     synthesis = Synthesis("lathe", parameters)
     cells = synthesis.instances()
-    netlist.write(synthesis, "lathe", [cells[instance] for instance in UNITS], file, planned=lanes == banks == 8)
+    netlist.write(synthesis, "lathe", [cells[instance] for instance in UNITS], file, lanes if banks == 8 else 0)
     return write_verilog(file, "lathe", parameters)
 
 

@@ -74,7 +74,7 @@ def test_a_lane_of_the_optimizer_is_known_by_its_product():
 
 def test_banks_with_another_name_are_an_error():
     with pytest.raises(ValueError, match="no bank of the scratchpad is named as it expects"):
-        floorplan.place_memories({"cells": memories("dut.u_scratchpad.u_new.g_bank[0].mem_q.0.", 8)})
+        floorplan.place_memories({"cells": memories("dut.u_scratchpad.u_new.g_bank[0].mem_q.0.", 8)}, 8)
 
 
 def test_too_many_of_one_place_is_an_error():
@@ -101,7 +101,7 @@ def test_a_lane_of_the_scratchpad_lies_in_one_block_in_all_banks():
         cells |= memories(f"dut.u_gemm.u_collect.gen_column[{bank}].u_rows.g_any.mem_q.0.", 2)
         cells |= memories(f"dut.u_gemm.u_drain.gen_lane[{bank}].u_lane.u_tanh.rom.0.", 1)
     cells |= memories("dut.u_ctrl.u_perf.count_mem.0.", 1)
-    assert floorplan.place_memories({"cells": cells}) == 88
+    assert floorplan.place_memories({"cells": cells}, 8) == 88
     at = {name: cell["attributes"].get("BEL") for name, cell in cells.items()}
     assert at["dut.u_ctrl.u_perf.count_mem.0.0"] is None
     assert len(set(at.values())) == 89
@@ -110,9 +110,21 @@ def test_a_lane_of_the_scratchpad_lies_in_one_block_in_all_banks():
     assert at["dut.u_scratchpad.u_banks.g_bank[2].mem_q.0.0"] == "X4/Y70/EBR0"
 
 
+def test_with_four_lanes_only_the_banks_are_placed():
+    cells = memories("dut.u_policy.u_score.u_ram.", 4)
+    for bank in range(8):
+        cells |= memories(f"dut.u_scratchpad.u_banks.g_bank[{bank}].mem_q.0.", 4)
+    assert floorplan.place_memories({"cells": cells}, 4) == 32
+    at = {name: cell["attributes"].get("BEL") for name, cell in cells.items()}
+    assert {at[f"dut.u_scratchpad.u_banks.g_bank[{bank}].mem_q.0.2"] for bank in range(8)} == {
+        floorplan.memory_site(row, 7, place) for row in (1, 2) for place in range(4)}
+    assert len(set(at.values())) == 33
+
+
 def test_memories_of_a_group_lie_together_and_some_may_be_left():
     cells = memories("dut.u_policy.u_score.u_ram.", 40) | memories("dut.u_policy.u_read.u_ram.", 1) | memories("dut.u_other.u_ram.", 1)
-    bound = {name for name, cell in cells.items() if "BEL" in cell["attributes"]} if floorplan.place_memories({"cells": cells}) else set()
+    assert floorplan.place_memories({"cells": cells}, 8)
+    bound = {name for name, cell in cells.items() if "BEL" in cell["attributes"]}
     (_, apart), (_, rest) = floorplan.GROUPS[-2:]
     assert len(bound) == len(rest) + 1 < 42
     assert cells["dut.u_policy.u_read.u_ram.0"]["attributes"]["BEL"] == floorplan.memory_site(*apart[0])
@@ -122,7 +134,7 @@ def test_memories_of_a_group_lie_together_and_some_may_be_left():
 def test_two_memories_in_one_place_are_an_error():
     cells = memories("dut.u_gemm.u_collect.gen_column[0].u_a.mem_q.0.", 1) | memories("dut.u_gemm.u_collect.gen_column[0].u_b.mem_q.0.", 1)
     with pytest.raises(ValueError, match="two want one site"):
-        floorplan.place_memories({"cells": cells})
+        floorplan.place_memories({"cells": cells}, 8)
 
 
 def products(loads=((("ff", "DI"),),) * 4, **changes):

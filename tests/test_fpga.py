@@ -114,7 +114,7 @@ def mapped_ram(**parameters):
     folder = ROOT / f"build/netlist/ram{len(parameters)}"
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "lathe_ram.json"
-    used, _ = netlist.write(synth.Synthesis("lathe_ram", parameters), "lathe_ram", [], file, planned=False)
+    used, _ = netlist.write(synth.Synthesis("lathe_ram", parameters), "lathe_ram", [], file)
     assert used["lathe_ram"]["block_rams"] >= 2
     return [str(path.relative_to(ROOT)) for path in netlist_sim.write_verilog(file, "lathe_ram", parameters)]
 
