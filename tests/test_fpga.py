@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bitstreams and the netlist: the PLL's dividers, what does not fit or is missing, the report, the cells' models."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import netlist
 import netlist_sim
 import pytest
 import synth
+from generate_tables import log_table, pow_table, sum_table
 
 from lathe.boards import BOARDS, Board, board
 from tb.common.runner import BenchFailed, run
@@ -103,6 +105,17 @@ def test_tiles_belong_to_the_unit_with_most_cells():
     cells = {"u_board.u_chip.u_gemm.a": cell("X3/Y4/SLICEA.COMB0"), "u_board.u_chip.u_gemm.b": cell("X3/Y4/SLICEB.COMB0"),
              "u_board.u_link.c": cell("X3/Y4/SLICEC.COMB0"), "$nextpnr_1": cell("X9/Y9/SLICEA.FF0"), "virtual": {"attributes": {}}}
     assert floorplan_picture.tiles(cells) == {(3, 4): "gemm", (9, 9): "other"}
+
+
+@pytest.mark.parametrize("table, contents", list(enumerate([log_table(), sum_table(17), sum_table(18), pow_table()])))
+def test_synthesis_reads_the_table_that_a_parameter_chooses(table, contents, tmp_path):
+    """The netlist once had the same table in all four memories: what the compiler of the synthesis reads is not what Verilator does."""
+    synthesis = synth.Synthesis("lathe_update_rom", {"Table": table})
+    synthesis.step("memory_collect")
+    synthesis.step(f"write_json {tmp_path / 'rom.json'}")
+    cells = json.loads((tmp_path / "rom.json").read_text())["modules"]["lathe_update_rom"]["cells"].values()
+    (bits,) = [cell["parameters"]["INIT"][::-1] for cell in cells if cell["type"] == "$mem_v2"]
+    assert [int(bits[18 * i:18 * i + 18][::-1], 2) for i in range(1024)] == contents
 
 
 one_worker = pytest.mark.xdist_group("netlist")  # they share a folder

@@ -12,14 +12,9 @@ module lathe_update_rom #(
   import lathe_tables_pkg::*;
 
   (* rom_style = "block" *) logic [17:0] rom [1024];
-  initial begin
+  initial begin  // not a case: yosys-slang takes its default whatever Table is
     for (int unsigned i = 0; i < 1024; i++) begin
-      unique case (Table)
-        0: rom[i] = LogTable[i];
-        1: rom[i] = HalfTable[i];
-        2: rom[i] = SumTable[i];
-        default: rom[i] = PowTable[i];
-      endcase
+      rom[i] = Table == 0 ? LogTable[i] : Table == 1 ? HalfTable[i] : Table == 2 ? SumTable[i] : PowTable[i];
     end
   end
 
