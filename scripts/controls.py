@@ -87,7 +87,8 @@ def split_muxed_tables(module: dict) -> int:
             copy = deepcopy(cells[drivers[bit]])
             copy["connections"]["Z"] = cell["connections"][port] = [new]
             loads[bit], loads[new] = loads[bit] - 1, 1
-            cells[f"{name}_{port}"] = copy
-            module["netnames"][f"{name}_{port}_Z"] = {"hide_name": 1, "bits": [new], "attributes": {}}
+            own = f"{name}_{port}_own{new}"  # yosys gives names that end like {name}_{port} itself
+            cells[own] = copy
+            module["netnames"][f"{own}_Z"] = {"hide_name": 1, "bits": [new], "attributes": {}}
             new, copies = new + 1, copies + 1
     return copies

@@ -56,12 +56,15 @@ def test_only_wide_resets_take_the_global_network():
 def test_a_multiplexer_gets_tables_for_itself():
     """nextpnr cannot route a table's output that leaves the slice beside the multiplexer's."""
     cells = {"shared": lut(0x8000, [2, 3, 4, 5], 6), "own": lut(0x1234, [2, 3, 4, 5], 7), "other": lut(0x00FF, ["0", "0", "0", 6], 9),
+             "mux_ALUT": lut(0xFFFF, ["0", "0", "0", "0"], 11),
              "mux": {"type": "PFUMX", "port_directions": {"ALUT": "input", "BLUT": "input", "C0": "input", "Z": "output"},
                      "connections": {"ALUT": [6], "BLUT": [7], "C0": [2], "Z": [8]}}}
-    module = {"cells": cells, "ports": {"out": {"bits": [8, 9]}}, "netnames": {"all": {"bits": [2, 3, 4, 5, 6, 7, 8, 9]}}}
+    module = {"cells": cells, "ports": {"out": {"bits": [8, 9]}},
+              "netnames": {"all": {"bits": [2, 3, 4, 5, 6, 7, 8, 9]}, "one": {"bits": [11]}}}
     assert controls.split_muxed_tables(module) == 1
     assert controls.split_muxed_tables(module) == 0
-    copy = cells["mux_ALUT"]
-    assert cells["mux"]["connections"] == {"ALUT": [10], "BLUT": [7], "C0": [2], "Z": [8]}
-    assert copy["connections"] == {**cells["shared"]["connections"], "Z": [10]} and copy["parameters"] == cells["shared"]["parameters"]
+    copy = cells["mux_ALUT_own12"]
+    assert cells["mux_ALUT"] == lut(0xFFFF, ["0", "0", "0", "0"], 11)
+    assert cells["mux"]["connections"] == {"ALUT": [12], "BLUT": [7], "C0": [2], "Z": [8]}
+    assert copy["connections"] == {**cells["shared"]["connections"], "Z": [12]} and copy["parameters"] == cells["shared"]["parameters"]
     assert cells["other"]["connections"]["D"] == [6]
