@@ -31,7 +31,7 @@ demo: setup  ## train CartPole on the simulated chip (SEED=n); result and learni
 	$(VENV)/bin/lathe train --env CartPole-v1 --backend verilator --seed $(SEED) --steps 150000 --target 475 --out $(DEMO)
 
 test: setup  ## everything that must hold, within 15 minutes on two cores
-	$(TOOL) $(PY) -m pytest -n 2 --dist loadgroup
+	$(TOOL) $(PY) -m pytest -n 2 --dist loadgroup --durations 10
 
 sim: setup  ## one bench: DUT=<folder of tb> (SEED=n, WAVES=1 for a VCD)
 	@test -n "$(DUT)" -a -f "tb/$(DUT)/bench.py" || { echo "say which bench: make sim DUT=<one of: $$(cd tb && ls */bench.py | xargs -n 1 dirname | tr '\n' ' ')>"; exit 2; }

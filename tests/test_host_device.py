@@ -316,7 +316,7 @@ def test_a_closed_verilated_chip_is_an_error_and_no_crash(monkeypatch):
             setattr(self, name, function)
             return function
 
-    monkeypatch.setattr(verilator, "build", lambda *_: "library")
+    monkeypatch.setattr(verilator.VerilatorBackend, "library", staticmethod(lambda *_: "library"))
     monkeypatch.setattr(verilator.ctypes, "CDLL", lambda _: Library())
     chip = verilator.VerilatorBackend(4, 1, np.zeros(16, np.uint8))
     assert chip.csr_read(0) == chip.cycles == 0
