@@ -15,6 +15,7 @@ from pathlib import Path
 
 import fmax
 import netlist
+import sites
 import toolchain
 from edalize.flows.edaflow import Edaflow, FlowGraph
 from sources import ROOT
@@ -111,7 +112,7 @@ def synthesize(target: Board, dividers: Pll, file: Path) -> dict[str, dict[str, 
     modules = {name.removeprefix("u_"): module for name, module in around.items() if name.startswith("u_")}
     chip = synthesis.instances(modules["chip"])
     modules = {unit: chip[instance] for instance, unit in UNITS.items()} | modules
-    used, spared = netlist.write(synthesis, TOP, list(modules.values()), file, target.lanes if target.banks == 8 else 0)
+    used, spared = netlist.write(synthesis, TOP, list(modules.values()), file)
     used[TOP]["luts"] -= spared
     design = json.loads(file.read_text())
     design["modules"][TOP].setdefault("settings", {}).update(fmax.MARGIN)
@@ -129,10 +130,15 @@ def fits(used: dict[str, int], has: Part, target: Board) -> None:
 
 
 def implement(target: Board, has: Part, seed: int, folder: Path) -> None:
-    """Place, route and pack the netlist in `folder`."""
+    """Find sites for multipliers and memories, place, route and pack the netlist in `folder`.
+
+    Without regard to timing, which costs wire: short wires are what this chip lacks, and make it fast enough.
+    """
     grade = target.part.rsplit("-", 1)[1][0]
-    options = [has.option, "--speed", grade, "--package", "CABGA381", "--seed", str(seed), "--placer", "static", "--router", "router2",
-               "--timing-allow-fail", "-q", "--report", "report.json", "--detailed-timing-report", "--write", "routed.json"]
+    place = [has.option, "--speed", grade, "--package", "CABGA381", "--seed", str(seed), "--placer", "static", "--no-tmdriv", "-q"]
+    sites.settle(folder / f"{TOP}.json", TOP, ["nextpnr-ecp5", *place, "--timing-allow-fail", "--lpf", PINS.name], seed)
+    options = [*place, "--router", "router2", "--timing-allow-fail", "--report", "report.json", "--detailed-timing-report",
+               "--write", "routed.json"]
     edam = {"name": target.name, "toplevel": TOP,
             "files": [{"name": f"{TOP}.json", "file_type": "jsonNetlist"}, {"name": PINS.name, "file_type": "LPF"}],
             "flow_options": {"nextpnr_options": options, "ecppack_options": ["--compress"]}}
@@ -168,7 +174,7 @@ def make(target: Board, seed: int) -> dict:
     shutil.copy(PINS, folder)
     try:
         implement(target, has, seed, folder)
-    except RuntimeError as error:
+    except (RuntimeError, subprocess.CalledProcessError) as error:
         raise FlowError(f"{error}; the logs are in {folder}; another SEED may route") from None
     timing = json.loads((folder / "report.json").read_text())
     report = {

@@ -12,12 +12,13 @@ import sys
 from importlib.metadata import version
 
 import netlist
+import sites
 from sources import RTL
 from synth import FOLDER, PART, UNITS, Synthesis
 
 CLOCK = "clk_i"
 NEXTPNR = "nextpnr-ecp5 --85k --speed 6 --package CABGA381 --lpf-allow-unconstrained --timing-allow-fail -q".split()
-PLACE = "--placer static --no-route".split()  # the electrostatic placer leaves a quarter less wire than the default one
+PLACE = "--placer static".split()  # the electrostatic placer leaves a quarter less wire than the default one
 ROUTE = "--no-pack --no-place --router router2".split()  # which does not end up ripping up its own wires
 # Tiles that a wire may go around the box of its ends: the default of 3 does not get around what is crowded.
 MARGIN = {"router": "router2", "router2/bbMargin/x": "8", "router2/bbMargin/y": "8"}
@@ -68,19 +69,21 @@ def synthesize(module: str, lanes: int, banks: int, stem: str) -> dict[str, int]
     wrapper.write_text(pins(synthesis, module))
     synthesis.step(f"read_verilog {wrapper}")
     used, spared = netlist.write(synthesis, "pins", [module, *(cells[instance] for instance in UNITS if instance in cells)],
-                                 FOLDER / f"{stem}.json", lanes if banks == 8 else 0)
+                                 FOLDER / f"{stem}.json")
     used[module]["luts"] -= spared
     return used[module]
 
 
 def place(stem: str, seed: int, freq: float) -> dict:
     """Place and route build/synth/<stem>.json; return nextpnr's report."""
+    command = [*NEXTPNR, "--seed", str(seed), "--freq", str(freq)]
 
     def run(*arguments: str) -> None:  # nextpnr sees only the folder it is started in
-        subprocess.run([*NEXTPNR, "--seed", str(seed), "--freq", str(freq), *arguments], cwd=FOLDER, check=True)
+        subprocess.run([*command, *arguments], cwd=FOLDER, check=True)
 
+    sites.settle(FOLDER / f"{stem}.json", "pins", [*command, *PLACE], seed)
     placed = FOLDER / f"{stem}_placed.json"
-    run(*PLACE, "--json", f"{stem}.json", "--write", placed.name, "--log", f"{stem}_place.log")
+    run(*PLACE, "--no-route", "--json", f"{stem}.json", "--write", placed.name, "--log", f"{stem}_place.log")
     design = json.loads(placed.read_text())
     for module in design["modules"].values():
         module["settings"] |= MARGIN

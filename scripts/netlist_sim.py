@@ -27,7 +27,7 @@ from tb.chip.twins import compare_programs
 
 FOLDER = ROOT / "build/netlist"
 CELLS = sorted((ROOT / "fpga/cells").glob("*.v"))
-MAKERS = [ROOT / f"scripts/{name}" for name in ("synth.py", "wide_muxes.v", "netlist.py", "controls.py", "floorplan.py", "netlist_sim.py")]
+MAKERS = [ROOT / f"scripts/{name}" for name in ("synth.py", "wide_muxes.v", "netlist.py", "controls.py", "products.py", "netlist_sim.py")]
 HARNESS = "sim.cpp"
 FIRST_VALUE = "initial Q = srval;"  # in TRELLIS_FF; tens of thousands of these also take Verilator hours
 COMPILER_FLAGS = [flag for flag in verilated.COMPILER_FLAGS if flag != "-O3"]
@@ -75,7 +75,7 @@ def synthesize(lanes: int, banks: int, folder: Path) -> list[Path]:
     parameters, file = {"Lanes": lanes, "Banks": banks}, folder / "lathe.json"
     synthesis = Synthesis("lathe", parameters)
     cells = synthesis.instances()
-    netlist.write(synthesis, "lathe", [cells[instance] for instance in UNITS], file, lanes if banks == 8 else 0)
+    netlist.write(synthesis, "lathe", [cells[instance] for instance in UNITS], file)
     return write_verilog(file, "lathe", parameters)
 
 

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the multipliers and block RAMs of a placed netlist would lie better, everything else held where it is.
+
+nextpnr gives them sites early and for good, while the logic around them is still on its way; the logic then settles around those
+sites. Here they are annealed among their sites once the logic has settled, and the placer starts again with them bound: each such
+round leaves less wire. Knows the sites of the ECP5 85k part, no names.
+"""
+
+import json
+import math
+import random
+import re
+import subprocess
+from collections import defaultdict
+from pathlib import Path
+
+# Sites of an ECP5 85k part, read off nextpnr's own placements: rows, 13 blocks of four in each.
+BLOCKS = 13
+MULTIPLIER_ROWS, MULTIPLIER_PLACES = (10, 34, 58), (0, 1, 4, 5)
+MEMORY_ROWS = (22, 46, 70, 82)
+MOVES = 200_000  # of the annealing
+HOT = 60.0       # its first temperature, in tiles of wire
+COLD = 0.01      # its last
+WIDE = 1000      # cells: a wider net reaches everywhere anyhow
+ROUNDS = 3       # further ones hardly help: see docs/fpga.md
+
+Box = tuple[int, int, int, int]  # least and greatest x, least and greatest y
+
+
+def _x(block: int) -> int:
+    return 4 + 9 * block if block < 7 else 69 + 9 * (block - 7)
+
+
+def _names() -> dict[str, list[str]]:
+    """Return the sites of each kind of cell."""
+    return {
+        "MULT18X18D": [f"X{_x(block) + place}/Y{row}/MULT18_{place}"
+                       for row in MULTIPLIER_ROWS for block in range(BLOCKS) for place in MULTIPLIER_PLACES],
+        "DP16KD": [f"X{_x(block) + 2 * place}/Y{row}/EBR{place}" for row in MEMORY_ROWS for block in range(BLOCKS) for place in range(4)]}
+
+
+def _tile(site: str) -> tuple[int, int]:
+    x, y = re.match(r"X(\d+)/Y(\d+)/", site).groups()
+    return int(x), int(y)
+
+
+def _reach(box: Box, tiles: list[tuple[int, int]]) -> int:
+    """Return width and height of a box that holds these tiles too."""
+    left, right, top, bottom = box
+    for x, y in tiles:
+        left, right, top, bottom = min(left, x), max(right, x), min(top, y), max(bottom, y)
+    return right - left + bottom - top
+
+
+class Placement:
+    """The multipliers and block RAMs of a module that nextpnr has placed, and the nets that they are on.
+
+    `sites` is where each is, `wire` the sum of half the bounding boxes of those nets, in tiles; `module` is as nextpnr writes it.
+    """
+
+    def __init__(self, module: dict):
+        cells = {name: cell for name, cell in module["cells"].items() if "NEXTPNR_BEL" in cell["attributes"]}
+        names = _names()
+        self.sites = {name: cell["attributes"]["NEXTPNR_BEL"] for name, cell in cells.items() if cell["type"] in names}
+        if unknown := [site for name, site in self.sites.items() if site not in names[cells[name]["type"]]]:
+            raise ValueError(f"these are no sites of an ECP5 85k part: {', '.join(unknown[:5])}")
+        self._choice = {name: names[cells[name]["type"]] for name in self.sites}
+        self._held = {site: name for name, site in self.sites.items()}
+        on: dict[int, dict[str, None]] = defaultdict(dict)
+        for name, cell in cells.items():
+            for bits in cell["connections"].values():
+                for bit in bits:
+                    if isinstance(bit, int):
+                        on[bit][name] = None
+        self._nets: list[tuple[Box, list[str]]] = []
+        self._of: dict[str, list[int]] = defaultdict(list)
+        for names_on in on.values():
+            mine = [name for name in names_on if name in self.sites]
+            if not mine or not 1 < len(names_on) <= WIDE:
+                continue
+            for name in mine:
+                self._of[name].append(len(self._nets))
+            tiles = [_tile(cells[name]["attributes"]["NEXTPNR_BEL"]) for name in names_on if name not in self.sites]
+            columns, rows = [x for x, _ in tiles], [y for _, y in tiles]
+            outside = (min(columns), max(columns), min(rows), max(rows)) if tiles else (1 << 20, -1, 1 << 20, -1)
+            self._nets.append((outside, mine))
+        self._at = {name: _tile(site) for name, site in self.sites.items()}
+        self._wire = [self._measure(net) for net in range(len(self._nets))]
+
+    @property
+    def wire(self) -> int:
+        return sum(self._wire)
+
+    def _measure(self, net: int) -> int:
+        box, names = self._nets[net]
+        return _reach(box, [self._at[name] for name in names])
+
+    def _put(self, name: str, site: str) -> None:
+        self.sites[name], self._held[site], self._at[name] = site, name, _tile(site)
+
+    def _swap(self, name: str, site: str) -> list[int]:
+        """Put a cell there, and what was there where the cell was; return the nets that this changes."""
+        old, other = self.sites[name], self._held.get(site)
+        del self._held[old]
+        self._put(name, site)
+        if other is not None:
+            self._put(other, old)
+        return list(dict.fromkeys(self._of[name] + (self._of[other] if other is not None else [])))
+
+    def anneal(self, seed: int = 1, moves: int = MOVES) -> None:
+        """Exchange sites until the nets are short: the same seed gives the same sites."""
+        dice = random.Random(seed)
+        movable = list(self.sites)
+        for move in range(moves if movable else 0):
+            temperature = HOT * (1 - move / moves) ** 2 + COLD
+            name = dice.choice(movable)
+            site, old = dice.choice(self._choice[name]), self.sites[name]
+            if site == old:
+                continue
+            nets = self._swap(name, site)
+            lengths = [self._measure(net) for net in nets]
+            more = sum(lengths) - sum(self._wire[net] for net in nets)
+            if more <= 0 or dice.random() < math.exp(-more / temperature):
+                for net, length in zip(nets, lengths, strict=True):
+                    self._wire[net] = length
+            else:
+                self._swap(name, old)
+
+
+def settle(netlist: Path, top: str, place: list[str], seed: int = 1, rounds: int = ROUNDS) -> None:
+    """Bind the multipliers and block RAMs of a netlist to sites, found by placing it `rounds` times with them annealed after each.
+
+    Parameters
+    ----------
+    netlist : Path
+        Flat netlist for nextpnr, which is changed.
+    top : str
+        Its module.
+    place : list of str
+        The command of the placement, to which netlist and results are added; nextpnr sees only the netlist's folder.
+
+    Raises
+    ------
+    subprocess.CalledProcessError
+        The placement fails.
+    """
+    placed = netlist.with_name(f"{netlist.stem}_placed.json")
+    for number in range(1, rounds + 1):
+        subprocess.run([*place, "--no-route", "--json", netlist.name, "--write", placed.name,
+                        "--log", f"{netlist.stem}_place{number}.log"], cwd=netlist.parent, check=True)
+        placement = Placement(json.loads(placed.read_text())["modules"][top])
+        before = placement.wire
+        placement.anneal(seed)
+        print(f"round {number} of {rounds}: wire of multipliers and memories {before:,} -> {placement.wire:,} tiles", flush=True)
+        design = json.loads(netlist.read_text())
+        for name, site in placement.sites.items():
+            design["modules"][top]["cells"][name]["attributes"]["BEL"] = site
+        netlist.write_text(json.dumps(design))
