@@ -27,6 +27,7 @@ from lathe.errors import LatheError
 FOLDER = ROOT / "build/fpga"
 TOP = "lathe_ulx3s"
 PINS = ROOT / "fpga/ulx3s.lpf"
+SITES = ROOT / "fpga/sites"  # of each board's multipliers and memories, as scripts/sites.py found them
 OSCILLATOR_HZ = 25_000_000
 WORST = 10  # paths in the report
 
@@ -115,7 +116,7 @@ def synthesize(target: Board, dividers: Pll, file: Path) -> dict[str, dict[str, 
     used, spared = netlist.write(synthesis, TOP, list(modules.values()), file)
     used[TOP]["luts"] -= spared
     design = json.loads(file.read_text())
-    design["modules"][TOP].setdefault("settings", {}).update(fmax.MARGIN)
+    design["modules"][TOP].setdefault("settings", {}).update(fmax.ROUTER)
     file.write_text(json.dumps(design))
     return {name: used[module] for name, module in modules.items() if any(used[module].values())} | {"all": used[TOP]}
 
@@ -130,13 +131,18 @@ def fits(used: dict[str, int], has: Part, target: Board) -> None:
 
 
 def implement(target: Board, has: Part, seed: int, folder: Path) -> None:
-    """Find sites for multipliers and memories, place, route and pack the netlist in `folder`.
+    """Place, route and pack the netlist in `folder`; multipliers and memories at the board's sites, which are found anew for other ones.
 
     Without regard to timing, which costs wire: short wires are what this chip lacks, and make it fast enough.
     """
     grade = target.part.rsplit("-", 1)[1][0]
     place = [has.option, "--speed", grade, "--package", "CABGA381", "--seed", str(seed), "--placer", "static", "--no-tmdriv", "-q"]
-    sites.settle(folder / f"{TOP}.json", TOP, ["nextpnr-ecp5", *place, "--timing-allow-fail", "--lpf", PINS.name], seed)
+    kept = SITES / f"{target.name}.json"
+    if not sites.bind(folder / f"{TOP}.json", TOP, json.loads(kept.read_text()) if kept.exists() else {}):
+        print(f"{kept.relative_to(ROOT)} is of another netlist: finding sites, {sites.ROUNDS} placements", flush=True)
+        found = sites.settle(folder / f"{TOP}.json", TOP, ["nextpnr-ecp5", *place, "--timing-allow-fail", "--lpf", PINS.name], seed)
+        kept.parent.mkdir(exist_ok=True)
+        kept.write_text(json.dumps(found, indent=0, sort_keys=True) + "\n")
     options = [*place, "--router", "router2", "--timing-allow-fail", "--report", "report.json", "--detailed-timing-report",
                "--write", "routed.json"]
     edam = {"name": target.name, "toplevel": TOP,

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
-from bitstream import FOLDER, TOP
+from bitstream import FOLDER
 from synth import UNITS
 
 from lathe.boards import BOARDS, board
@@ -61,7 +61,8 @@ def main() -> int:
         print(f"there is no {routed}; make it first: make bitstream BOARD={args.board}", file=sys.stderr)
         return 2
     target = board(args.board)
-    placed = tiles(json.loads(routed.read_text())["modules"][TOP]["cells"])
+    [module] = json.loads(routed.read_text())["modules"].values()
+    placed = tiles(module["cells"])
     draw(placed, f"{target.name}: {target.lanes} lanes, {target.banks} banks", args.out or FOLDER / f"{args.board}.png")
     return 0
 

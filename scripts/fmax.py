@@ -20,8 +20,10 @@ CLOCK = "clk_i"
 NEXTPNR = "nextpnr-ecp5 --85k --speed 6 --package CABGA381 --lpf-allow-unconstrained --timing-allow-fail -q".split()
 PLACE = "--placer static".split()  # the electrostatic placer leaves a quarter less wire than the default one
 ROUTE = "--no-pack --no-place --router router2".split()  # which does not end up ripping up its own wires
-# Tiles that a wire may go around the box of its ends: the default of 3 does not get around what is crowded.
-MARGIN = {"router": "router2", "router2/bbMargin/x": "8", "router2/bbMargin/y": "8"}
+# Tiles that a wire may go around the box of its ends: the default of 3 does not get around what is crowded. How much more a wire
+# in use costs in each round, and each time that it was used twice: with the defaults, 2 and 1, nets chase each other without end.
+ROUTER = {"router": "router2", "router2/bbMargin/x": "8", "router2/bbMargin/y": "8",
+          "router2/currCongWeightMult": "0.5", "router2/histCongWeight": "2"}
 
 
 def pins(synthesis: Synthesis, top: str) -> str:
@@ -86,7 +88,7 @@ def place(stem: str, seed: int, freq: float) -> dict:
     run(*PLACE, "--no-route", "--json", f"{stem}.json", "--write", placed.name, "--log", f"{stem}_place.log")
     design = json.loads(placed.read_text())
     for module in design["modules"].values():
-        module["settings"] |= MARGIN
+        module["settings"] |= ROUTER
     placed.write_text(json.dumps(design))
     run(*ROUTE, "--json", placed.name, "--report", f"{stem}_report.json", "--log", f"{stem}.log")
     return json.loads((FOLDER / f"{stem}_report.json").read_text())

@@ -22,7 +22,7 @@ MOVES = 200_000  # of the annealing
 HOT = 60.0       # its first temperature, in tiles of wire
 COLD = 0.01      # its last
 WIDE = 1000      # cells: a wider net reaches everywhere anyhow
-ROUNDS = 3       # further ones hardly help: see docs/fpga.md
+ROUNDS = 4       # further ones hardly help: see docs/fpga.md
 
 Box = tuple[int, int, int, int]  # least and greatest x, least and greatest y
 
@@ -44,14 +44,6 @@ def _tile(site: str) -> tuple[int, int]:
     return int(x), int(y)
 
 
-def _reach(box: Box, tiles: list[tuple[int, int]]) -> int:
-    """Return width and height of a box that holds these tiles too."""
-    left, right, top, bottom = box
-    for x, y in tiles:
-        left, right, top, bottom = min(left, x), max(right, x), min(top, y), max(bottom, y)
-    return right - left + bottom - top
-
-
 class Placement:
     """The multipliers and block RAMs of a module that nextpnr has placed, and the nets that they are on.
 
@@ -64,6 +56,7 @@ class Placement:
         self.sites = {name: cell["attributes"]["NEXTPNR_BEL"] for name, cell in cells.items() if cell["type"] in names}
         if unknown := [site for name, site in self.sites.items() if site not in names[cells[name]["type"]]]:
             raise ValueError(f"these are no sites of an ECP5 85k part: {', '.join(unknown[:5])}")
+        self._tiles = {site: _tile(site) for kind in names.values() for site in kind}
         self._choice = {name: names[cells[name]["type"]] for name in self.sites}
         self._held = {site: name for name, site in self.sites.items()}
         on: dict[int, dict[str, None]] = defaultdict(dict)
@@ -84,7 +77,7 @@ class Placement:
             columns, rows = [x for x, _ in tiles], [y for _, y in tiles]
             outside = (min(columns), max(columns), min(rows), max(rows)) if tiles else (1 << 20, -1, 1 << 20, -1)
             self._nets.append((outside, mine))
-        self._at = {name: _tile(site) for name, site in self.sites.items()}
+        self._at = {name: self._tiles[site] for name, site in self.sites.items()}
         self._wire = [self._measure(net) for net in range(len(self._nets))]
 
     @property
@@ -92,11 +85,22 @@ class Placement:
         return sum(self._wire)
 
     def _measure(self, net: int) -> int:
-        box, names = self._nets[net]
-        return _reach(box, [self._at[name] for name in names])
+        """Return width and height of the box around what is on the net."""
+        (left, right, top, bottom), names = self._nets[net]
+        for name in names:
+            x, y = self._at[name]
+            if x < left:
+                left = x
+            if x > right:
+                right = x
+            if y < top:
+                top = y
+            if y > bottom:
+                bottom = y
+        return right - left + bottom - top
 
     def _put(self, name: str, site: str) -> None:
-        self.sites[name], self._held[site], self._at[name] = site, name, _tile(site)
+        self.sites[name], self._held[site], self._at[name] = site, name, self._tiles[site]
 
     def _swap(self, name: str, site: str) -> list[int]:
         """Put a cell there, and what was there where the cell was; return the nets that this changes."""
@@ -127,7 +131,18 @@ class Placement:
                 self._swap(name, old)
 
 
-def settle(netlist: Path, top: str, place: list[str], seed: int = 1, rounds: int = ROUNDS) -> None:
+def bind(netlist: Path, top: str, sites: dict[str, str]) -> bool:
+    """Bind those of the netlist's multipliers and block RAMs to sites that `sites` has; return whether it has all, and no others."""
+    design = json.loads(netlist.read_text())
+    cells = design["modules"][top]["cells"]
+    movable = {name for name, cell in cells.items() if cell["type"] in _names()}
+    for name in movable & sites.keys():
+        cells[name]["attributes"]["BEL"] = sites[name]
+    netlist.write_text(json.dumps(design))
+    return movable == sites.keys()
+
+
+def settle(netlist: Path, top: str, place: list[str], seed: int = 1, rounds: int = ROUNDS) -> dict[str, str]:
     """Bind the multipliers and block RAMs of a netlist to sites, found by placing it `rounds` times with them annealed after each.
 
     Parameters
@@ -139,20 +154,24 @@ def settle(netlist: Path, top: str, place: list[str], seed: int = 1, rounds: int
     place : list of str
         The command of the placement, to which netlist and results are added; nextpnr sees only the netlist's folder.
 
+    Returns
+    -------
+    dict
+        The site of each.
+
     Raises
     ------
     subprocess.CalledProcessError
         The placement fails.
     """
-    placed = netlist.with_name(f"{netlist.stem}_placed.json")
+    placed, placement = netlist.with_name(f"{netlist.stem}_placed.json"), None
     for number in range(1, rounds + 1):
         subprocess.run([*place, "--no-route", "--json", netlist.name, "--write", placed.name,
                         "--log", f"{netlist.stem}_place{number}.log"], cwd=netlist.parent, check=True)
-        placement = Placement(json.loads(placed.read_text())["modules"][top])
+        [module] = json.loads(placed.read_text())["modules"].values()
+        placement = Placement(module)
         before = placement.wire
         placement.anneal(seed)
         print(f"round {number} of {rounds}: wire of multipliers and memories {before:,} -> {placement.wire:,} tiles", flush=True)
-        design = json.loads(netlist.read_text())
-        for name, site in placement.sites.items():
-            design["modules"][top]["cells"][name]["attributes"]["BEL"] = site
-        netlist.write_text(json.dumps(design))
+        bind(netlist, top, placement.sites)
+    return placement.sites if placement else {}

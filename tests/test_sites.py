@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+import bitstream
 import sites
+
+from lathe.boards import BOARDS
 
 TILE = re.compile(r"X(\d+)/Y(\d+)/")
 
@@ -107,9 +110,9 @@ PLACER = """
 import json, sys
 arguments = dict(zip(sys.argv[2::2], sys.argv[3::2]))
 design = json.load(open(arguments["--json"]))
-for name, cell in design["modules"]["top"]["cells"].items():
+for name, cell in design["modules"]["chip"]["cells"].items():
     cell["attributes"]["NEXTPNR_BEL"] = cell["attributes"].get("BEL", {"memory": "X4/Y22/EBR0"}.get(name, "X110/Y80/SLICEA.FF0"))
-json.dump(design, open(arguments["--write"], "w"))
+json.dump({"modules": {"top": design["modules"]["chip"]}}, open(arguments["--write"], "w"))
 open("rounds", "a").write(sys.argv[1] + arguments["--log"] + "\\n")
 """
 
@@ -117,16 +120,36 @@ open("rounds", "a").write(sys.argv[1] + arguments["--log"] + "\\n")
 def test_settling_binds_the_netlist(tmp_path, capsys):
     netlist = tmp_path / "chip.json"
     cells = {"memory": cell("DP16KD", None, A=3, B=4), "ff": cell("TRELLIS_FF", None, Q=3), "other": cell("TRELLIS_FF", None, Q=4)}
-    netlist.write_text(json.dumps({"modules": {"top": {"cells": cells}, "$box": {"cells": {}}}}))
+    netlist.write_text(json.dumps({"modules": {"chip": {"cells": cells}, "$box": {"cells": {}}}}))
     (tmp_path / "placer.py").write_text(PLACER)
-    sites.settle(netlist, "top", [sys.executable, "placer.py"], rounds=2)
-    bound = json.loads(netlist.read_text())["modules"]["top"]["cells"]
-    assert bound["memory"]["attributes"]["BEL"] in ("X109/Y82/EBR2", "X111/Y82/EBR3")  # as near as one gets to X110/Y80
+    found = sites.settle(netlist, "chip", [sys.executable, "placer.py"], rounds=2)
+    bound = json.loads(netlist.read_text())["modules"]["chip"]["cells"]
+    assert found == {"memory": bound["memory"]["attributes"]["BEL"]}
+    assert found["memory"] in ("X109/Y82/EBR2", "X111/Y82/EBR3")  # as near as one gets to X110/Y80
     assert bound["ff"]["attributes"] == {}
     assert (tmp_path / "rounds").read_text().split() == ["--no-routechip_place1.log", "--no-routechip_place2.log"]
     assert "round 1 of 2: wire of multipliers and memories 328 -> " in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("kept, all_of_them", [
+    ({"memory": "X4/Y22/EBR0"}, True), ({"memory": "X4/Y22/EBR0", "gone": "X6/Y22/EBR1"}, False), ({"gone": "X6/Y22/EBR1"}, False),
+    ({}, False)])
+def test_kept_sites_bind_what_they_know(kept, all_of_them, tmp_path):
+    netlist = tmp_path / "chip.json"
+    cells = {"memory": cell("DP16KD", None, A=3), "ff": cell("TRELLIS_FF", None, Q=3)}
+    netlist.write_text(json.dumps({"modules": {"chip": {"cells": cells}}}))
+    assert sites.bind(netlist, "chip", kept) is all_of_them
+    bound = json.loads(netlist.read_text())["modules"]["chip"]["cells"]
+    assert bound["memory"]["attributes"] == ({"BEL": kept["memory"]} if "memory" in kept else {}) and bound["ff"]["attributes"] == {}
+
+
 def test_a_placement_that_fails_is_an_error(tmp_path):
     with pytest.raises(subprocess.CalledProcessError):
         sites.settle(tmp_path / "none.json", "top", [sys.executable, "-c", "raise SystemExit(3)"])
+
+
+@pytest.mark.parametrize("file", sorted(bitstream.SITES.glob("*.json")), ids=lambda file: file.stem)
+def test_the_kept_sites_are_sites_of_a_board(file):
+    kept = json.loads(file.read_text())
+    assert file.stem in BOARDS and bitstream.part(BOARDS[file.stem]).option == "--85k"
+    assert set(kept.values()) <= {site for names in sites._names().values() for site in names} and len(set(kept.values())) == len(kept)
