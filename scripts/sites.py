@@ -22,7 +22,7 @@ MOVES = 200_000  # of the annealing
 HOT = 60.0       # its first temperature, in tiles of wire
 COLD = 0.01      # its last
 WIDE = 1000      # cells: a wider net reaches everywhere anyhow
-ROUNDS = 4       # further ones hardly help: see docs/fpga.md
+ROUNDS = 3       # further ones hardly help: see docs/fpga.md
 
 Box = tuple[int, int, int, int]  # least and greatest x, least and greatest y
 
