@@ -164,6 +164,7 @@ end
 """
 
 # The memories' place in the map, and how _Port calls it.
+PART = 8  # registers that are read together, see _decoded
 REGIONS = {(0x200, 0x7F): "counters", (0x1000, 0x1FF): "exponents", (0x1800, 0x7FF): "history", (0x4000, 0x3FFF): "program_words"}
 
 
@@ -184,7 +185,7 @@ def _rtl(top: AddrmapNode) -> dict[Path, str]:
 
 
 def _decoded(text: str) -> str:
-    """Let registers be chosen by the bits that _Port has decoded instead of comparisons, and what is read by one OR.
+    """Let registers be chosen by the bits that _Port has decoded instead of comparisons, and what is read be ORed in two cycles.
 
     The bits stand in registers, so both are short; outside of an access nothing of it is computed in a simulation. No request
     has to be held back, since _Port waits for the response to the one before.
@@ -217,12 +218,29 @@ def _decoded(text: str) -> str:
             (r"        if\(\(rd_mux_addr >= 15'h(\w+)\) && \(rd_mux_addr <= 15'h\1 \+ 15'h(\w+)\)\) begin\n"
              r" +readback_data_var = (.*);\n +end\n", outside, len(REGIONS)),
             (r"( +leaf\[.*\n)((?: +readback_data_var \|= .*\n)+)((?: +leaf\[.*\n)+)", r"\1\3\2", 1),  # registers behind the counters
-            (r"(readback_data_var = '0;\n)((?: +leaf\[.*\n)+)", f"""        automatic logic [31:0] leaf[{readable}];
-\\1        if(decoded_req) begin
-\\2            for(int step=1; step<{readable}; step*=2) for(int i=0; i+step<{readable}; i+=2*step) leaf[i] |= leaf[i+step];
-            readback_data_var = leaf[0];
+            (r"    always_comb begin\n +(automatic logic \[31:0\] readback_data_var;\n)( *readback_data_var = '0;\n)"
+             r"((?: +leaf\[.*\n)+)", f"""
+    // Registers are read in two steps: in the cycle of the request what each {PART} of them say, then all.
+    logic [31:0] part[{-(-readable // PART)}], part_next[{-(-readable // PART)}];
+    logic read_late, err_late;
+    always_comb begin
+        automatic logic [31:0] leaf[{readable}];
+        part_next = part;
+        if(decoded_req) begin
+\\3            for(int step=1; step<{PART}; step*=2) for(int i=0; i+step<{readable}; i+=2*step) leaf[i] |= leaf[i+step];
+            for(int i=0; i<{readable}; i+={PART}) part_next[i/{PART}] = leaf[i];
         end
+    end
+    always_ff @(posedge clk) begin
+        if(decoded_req) part <= part_next;
+        read_late <= rst_n & decoded_req & ~decoded_req_is_wr & ~decoded_req_is_external;
+        err_late <= decoded_err;
+    end
+    always_comb begin
+        \\1\\2        if(read_late) for(int i=0; i<{-(-readable // PART)}; i++) readback_data_var |= part[i];
 """, 1),
+            (r"readback_done = decoded_req & ~decoded_req_is_wr & ~decoded_req_is_external;", "readback_done = read_late;", 1),
+            (r"readback_err = decoded_err;", "readback_err = read_late & err_late;", 1),
             (r" +// Read latency > write.*\n(?:.*\n)*? +(assign cpuif_req_masked = cpuif_req)\n(?: +& !.*\n)+", r"    \1;\n", 1),
             (r"    logic \[14:0\] rd_mux_addr;\n(?:.*\n)*?    assign rd_mux_addr = .*\n", "", 1)):
         text, found = re.subn(old, new, text)

@@ -398,7 +398,8 @@ module lathe_ctrl
   logic [ExpW-1:0]      source_exp, result_exp, assign_exp;
   tops_t                retire;
   ref_t [NumResults-1:0] retiring;
-  ref_t                 grow;
+  logic [NumResults:0][6:0] check_index;
+  logic [NumResults:0]  check_write;
   cmd_t                 cmd;
   info_t                start_info, finish_info;
 
@@ -456,6 +457,8 @@ module lathe_ctrl
     .gemm_free_i,
     .info_o(start_info),
     .check_o(check),
+    .check_index_o(check_index),
+    .check_write_o(check_write),
     .conflict_i(conflict),
     .unblock_i(finish || retired),
     .base_current_i(base_read),
@@ -471,7 +474,6 @@ module lathe_ctrl
     .result_static_i(result_static),
     .assign_o(result_assign),
     .assign_exp_o(assign_exp),
-    .grow_o(grow),
     .update_cfg_i(update_cfg_o),
     .cmd_valid_o,
     .cmd_ready_i,
@@ -495,7 +497,8 @@ module lathe_ctrl
     .program_o(occupied),
     .request_o(request_occupied),
     .check_i(check),
-    .ref_i({grow, start_info.result}),
+    .index_i(check_index),
+    .write_i(check_write),
     .retiring_i(retiring),
     .conflict_o(conflict)
   );

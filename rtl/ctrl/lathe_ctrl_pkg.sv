@@ -14,8 +14,20 @@ package lathe_ctrl_pkg;
   localparam int unsigned NumResults = 3;    // of a command, that have an exponent: operands 2, 4 and 5
   localparam int unsigned FlightDepth = 4;   // commands that gemm works on at once; the other units take one
 
+  // What issue has to know of a descriptor before it is out of the queue's memory for a cycle.
+  typedef struct packed {
+    logic                  step;      // a step of update
+    logic                  moments;   // with operands 3 and 4
+    logic [NumResults-1:0] writes;    // results that have an exponent
+    logic                  source3;   // operand 3 is a source, or 3 and 4
+    logic                  source4;
+    logic                  cuttable;  // it may start in pieces
+    logic [1:0]            blocks;    // and, of gemm, column blocks of a piece, binary logarithm
+  } plan_t;
+
   // A checked descriptor. Until issue resolves it, cmd.t[i].exp holds {space, exponent register}.
   typedef struct packed {
+    plan_t                    plan;
     cmd_t                     cmd;
     logic [NumSemaphores-1:0] post_mask;
     logic [PcW-1:0]           pc;
@@ -93,8 +105,27 @@ package lathe_ctrl_pkg;
     return operand;
   endfunction
 
-  // The queue, semaphores and end of the program take what is left of the descriptor.
+  // Steps of a gemm command by which its pieces have column blocks: a power of two.
+  localparam int unsigned ManySteps = 16;  // up to these eight,
+  localparam int unsigned FewSteps = 64;   // up to these two, else one
+
   // verilator lint_off UNUSEDSIGNAL
+  function automatic plan_t plan_of(logic [2:0] unit, cmd_t cmd);
+    logic            gemm, policy;
+    logic [DimW-1:0] steps;
+    gemm = unit == UnitGemm;
+    policy = unit == UnitPolicy;
+    steps = (cmd.k + DimW'(cmd.int8)) >> cmd.int8;
+    plan_of.step = unit == UnitUpdate && (cmd.op == UpdateMomentum || cmd.op >= UpdateSgd);
+    plan_of.moments = plan_of.step && cmd.op != UpdateSgd;
+    plan_of.writes = {plan_of.step && cmd.int8_result, plan_of.moments || cmd.colsum, gemm || plan_of.step || (policy && cmd.op == PolicyLoss)};
+    plan_of.source3 = cmd.bias || plan_of.step;
+    plan_of.source4 = plan_of.step || cmd.dact != ActNone || cmd.accumulate || cmd.sequence_words;
+    plan_of.cuttable = gemm || (policy && cmd.op != PolicyMeasure && cmd.op != PolicyScan && !cmd.sequence_words);
+    plan_of.blocks = (steps <= DimW'(ManySteps)) ? 2'd3 : (steps <= DimW'(FewSteps) || cmd.int8_result) ? 2'd1 : 2'd0;
+  endfunction
+
+  // The queue, semaphores and end of the program take what is left of the descriptor.
   function automatic entry_t to_entry(desc_t desc, logic [31:0] key, logic [PcW-1:0] pc);
     entry_t entry;
     entry.cmd.op = desc.op;
@@ -130,6 +161,7 @@ package lathe_ctrl_pkg;
     entry.cmd.first_row = '0;
     entry.cmd.first_col = '0;
     entry.cmd.all_rows = desc.m;
+    entry.plan = plan_of(desc.unit, entry.cmd);
     entry.post_mask = desc.post_mask;
     entry.pc = pc;
     return entry;

@@ -26,12 +26,12 @@ module lathe_issue
   output logic                                   choose_o,     // a queue whose head may be asked for
   output logic [QueueW-1:0]                      choose_queue_o,
   output logic                                   read_o,       // asks for the head of the queue that was chosen last
-  input  entry_t                                 entry_i,      // from the cycle after read_o until the next
+  input  entry_t                                 entry_i,      // in the cycle after read_o, late
   output logic                                   start_o,      // what was read starts: a command or a piece
   output logic                                   take_o,       // it takes the semaphores
   output logic                                   pop_o,        // its queue goes on
-  output logic [QueueW-1:0]                      queue_o,      // of entry_i
-  output logic [lathe_ctrl_pkg::UnitW-1:0]       unit_o,       // of entry_i
+  output logic [QueueW-1:0]                      queue_o,      // of what was read
+  output logic [lathe_ctrl_pkg::UnitW-1:0]       unit_o,
   output logic [NumSemaphores-1:0]               take_mask_o,
 
   input  logic [NumUnits-1:0]                    room_i,
@@ -39,8 +39,10 @@ module lathe_issue
   input  logic                                   request_i,    // a command of the request is unfinished
   input  logic                                   gemm_free_i,  // gemm would soon begin with another command
   output info_t                                  info_o,       // with start_o
-  output logic                                   check_o,
-  input  logic                                   conflict_i,   // two cycles later: info_o's results are still being written
+  output logic                                   check_o,      // asks whether registers are still being written:
+  output logic [NumResults:0][6:0]               check_index_o,  // with check_o,
+  output logic [NumResults:0]                    check_write_o,  // and a cycle later which of them count
+  input  logic                                   conflict_i,   // a cycle after that
   input  logic                                   unblock_i,    // pulse: look at conflicts again
 
   input  logic [15:0]                            base_current_i,
@@ -56,7 +58,6 @@ module lathe_issue
   input  logic                                   result_static_i,
   output logic                                   assign_o,
   output logic [ExpW-1:0]                        assign_exp_o, // in the cycle of the answer
-  output ref_t                                   grow_o,       // with info_o: the register whose next exponent a step looks up
 
   // verilator lint_off UNUSEDSIGNAL
   input  update_cfg_t                            update_cfg_i, // not all of it
@@ -81,8 +82,12 @@ module lathe_issue
   logic                 chosen_q, held, request_q, stop;  // request_q: the entry is the request's
   logic                 given_q;   // gemm was given something and does not show it yet
 
+  // What was read, from the cycle after Check on: out of the memory it is late, so in Check little is done with it.
+  entry_t entry_q;
+  always_ff @(posedge clk_i) if (check_o) entry_q <= entry_i;
+
   // Of the entry: its unit, whether it starts in pieces, and of a piece what lathe_pieces says.
-  logic                 gemm_q, policy_q, update_q, cuts, again, piece_last, pieces_busy;
+  logic                 policy_q, cuts, cuts_q, again, piece_last, pieces_busy;
   logic [1:0]           begun;
   logic [AddrW-1:0]     piece_addr, piece_result_addr;
   logic [ExpW-1:0]      piece_exp, piece_exp_q, piece_result_exp;
@@ -111,7 +116,7 @@ module lathe_issue
     else if (state_q == Read || state_q == Offer || state_q == Advance) chosen_q <= chosen_q || (may != '0 && exponents_ready_i);
     if (!chosen_q) choice_q <= choice;
     if (!rst_ni || !gemm_free_i || !cut_i) given_q <= 1'b0;
-    else if (start_o && gemm_q) given_q <= 1'b1;
+    else if (start_o && unit_q == UnitW'(UnitGemm - 3'd1)) given_q <= 1'b1;
   end
   assign choice_unit = (choice_q == QueueW'(RequestQueue)) ? request_unit_i : choice_q[UnitW-1:0];
   assign choose_o = !chosen_q;
@@ -123,25 +128,23 @@ module lathe_issue
   assign stop = request_q ? request_stop_i : stop_i;
 
   // ---- Check ----
-  logic                  step, moments;      // a step of update; with operands 3 and 4
-  logic [NumResults-1:0] writes;             // results that have an exponent
-  logic                  step_q, moments_q, first_result_q, second_result_q;  // second: beside 2, after the sources
-  assign step = update_q && (entry_i.cmd.op == UpdateMomentum || entry_i.cmd.op >= UpdateSgd);
-  assign moments = step && entry_i.cmd.op != UpdateSgd;
-  assign writes[0] = gemm_q || step || (policy_q && entry_i.cmd.op == PolicyLoss);
-  assign writes[1] = moments || entry_i.cmd.colsum;
-  assign writes[2] = step && entry_i.cmd.int8_result;
-
-  function automatic ref_t result_ref(logic write, logic [1:0] space, logic [5:0] exp);
-    return '{write: write, index: {space != SpaceAbsolute, exp}};
+  function automatic logic [6:0] logical(logic [ExpW-1:0] field);  // register that an exponent field names
+    return {field[7:6] != SpaceAbsolute, field[5:0]};
   endfunction
-  assign info_o = '{post_mask: piece_last ? entry_i.post_mask : '0, pc: entry_i.pc, request: request_q, more: !piece_last,
-                    int8: entry_i.cmd.int8_result && !step,
-                    result: {result_ref(writes[2], entry_i.cmd.t5.exp[7:6], entry_i.cmd.t5.exp[5:0]),
-                             result_ref(writes[1], entry_i.cmd.t[4].exp[7:6], entry_i.cmd.t[4].exp[5:0]),
-                             result_ref(writes[0], entry_i.cmd.t[2].exp[7:6], entry_i.cmd.t[2].exp[5:0])}};
 
-  assign grow_o = result_ref(moments, entry_i.cmd.t[1].exp[7:6], entry_i.cmd.t[1].exp[5:0]);
+  // verilator lint_off UNUSEDSIGNAL
+  plan_t now, plan_q;  // in Check; after it
+  // verilator lint_on UNUSEDSIGNAL
+  assign now = entry_i.plan;
+  assign plan_q = entry_q.plan;
+  assign info_o = '{post_mask: piece_last ? entry_q.post_mask : '0, pc: entry_q.pc, request: request_q, more: !piece_last,
+                    int8: entry_q.cmd.int8_result && !plan_q.step,
+                    result: {ref_t'{write: plan_q.writes[2], index: logical(entry_q.cmd.t5.exp)},
+                             ref_t'{write: plan_q.writes[1], index: logical(entry_q.cmd.t[4].exp)},
+                             ref_t'{write: plan_q.writes[0], index: logical(entry_q.cmd.t[2].exp)}}};
+  // The last: the register whose next exponent a step looks up.
+  assign check_index_o = {logical(entry_i.cmd.t[1].exp), logical(entry_i.cmd.t5.exp), logical(entry_i.cmd.t[4].exp), logical(entry_i.cmd.t[2].exp)};
+  assign check_write_o = {plan_q.moments, plan_q.writes};
 
   logic                     first_q, verdict_q;  // the cycles after Check
   logic [1:0]               unblock_q;
@@ -168,9 +171,9 @@ module lathe_issue
   logic [AddrW-1:0]                  own_q, base_q;   // of the lookup that is answered
   logic [Operands-1:0][ExpW-1:0]  exp_q;
   logic [2:0]                        index_q, next_q, result_index, found_q;  // found_q: of the lookup that is answered
-  assign operand = {entry_i.cmd.t5, entry_i.cmd.t};
+  assign operand = {entry_q.cmd.t5, entry_q.cmd.t};
   logic [6:0]                        source_q, result_q;
-  logic                              lookup_q, use3, use3_q, source4_q, last_source_q, second_q, last, dropped;
+  logic                              lookup_q, second_result_q, last_source_q, second_q, last, dropped;
   logic                              answered_q, answered_last_q, answered_second_q;
 
   // An exponent field is {space, register}
@@ -182,18 +185,17 @@ module lathe_issue
     return (space == SpaceAbsolute) ? '0 : (space == SpaceCurrent) ? current : next;
   endfunction
 
-  assign use3 = entry_i.cmd.bias || step;
+  assign second_result_q = plan_q.step ? plan_q.writes[2] : plan_q.writes[1];  // beside 2, after the sources
   assign last = second_q || (last_source_q && !second_result_q);
   assign dropped = (first_q && stop) || (verdict_q && !start_o);
   assign check_o = state_q == Check;
   assign lookup_o = lookup_q;
   assign source_o = source_q;
   assign result_o = result_q;
-  assign assign_o = !again && (second_q || (last_source_q && first_result_q && !dropped) || (moments_q && index_q == 3'd1 && !dropped));
+  assign assign_o = !again && (second_q || (last_source_q && plan_q.writes[0] && !dropped) || (plan_q.moments && index_q == 3'd1 && !dropped));
   always_comb begin
-    result_index = last_source_q ? (step_q ? 3'd5 : 3'd4) : 3'd2;
-    if (step_q && next_q == 3'd1) result_index = 3'd4;
-    if (step && next_q == 3'd0) result_index = 3'd1;
+    result_index = last_source_q ? (plan_q.step ? 3'd5 : 3'd4) : 3'd2;
+    if (plan_q.step && next_q == 3'd1) result_index = 3'd4;
   end
 
   // A result of a step that is not static has room for the largest sum of its terms. least_q: of the result that is answered
@@ -202,19 +204,19 @@ module lathe_issue
   logic signed [SumW-1:0]   top;
   logic signed [ExpW-1:0]   least_q;
   logic [ExpW-1:0]          result_exp;  // of a tanh it is not used
-  assign top = (found_q == 3'd0) ? SumW'(signed'(result_exp_i)) + SumW'(entry_i.cmd.op == UpdateNesterov)
-                                 : SumW'(signed'(exp_q[moments_q ? 3'd4 : 3'd1])) + SumW'(rate_top_q);
+  assign top = (found_q == 3'd0) ? SumW'(signed'(result_exp_i)) + SumW'(entry_q.cmd.op == UpdateNesterov)
+                                 : SumW'(signed'(exp_q[plan_q.moments ? 3'd4 : 3'd1])) + SumW'(rate_top_q);
   always_ff @(posedge clk_i) begin
     rate_top_q <= (ExpW+1)'(update_cfg_i.lr_exp) + (ExpW+1)'(lathe_num_pkg::bit_length(64'(update_cfg_i.lr_mant))) + (ExpW+1)'(1);
-    if (found_q != 3'd0 && entry_i.cmd.op == UpdateAdam) least_q <= ExpW'(signed'(update_cfg_i.rate_log[23:18])) - ExpW'(10);
+    if (found_q != 3'd0 && entry_q.cmd.op == UpdateAdam) least_q <= ExpW'(signed'(update_cfg_i.rate_log[23:18])) - ExpW'(10);
     else if (top > 63) least_q <= ExpW'(63);
     else least_q <= (top < -64) ? -ExpW'(64) : top[ExpW-1:0];
   end
   always_comb begin
     result_exp = result_exp_i;
-    if (step_q && !answered_second_q && !result_static_i && least_q > signed'(result_exp_i)) result_exp = least_q;
+    if (plan_q.step && !answered_second_q && !result_static_i && least_q > signed'(result_exp_i)) result_exp = least_q;
     assign_exp_o = result_exp;
-    if (!answered_second_q && entry_i.cmd.act == ActTanh) assign_exp_o = entry_i.cmd.int8_result ? 8'(-7) : 8'(-15);
+    if (!answered_second_q && entry_q.cmd.act == ActTanh) assign_exp_o = entry_q.cmd.int8_result ? 8'(-7) : 8'(-15);
   end
 
   logic taken;
@@ -256,24 +258,16 @@ module lathe_issue
       queue_q <= choice_q;
       request_q <= choice_q == QueueW'(RequestQueue);
       unit_q <= choice_unit;
-      gemm_q <= choice_unit == UnitW'(UnitGemm - 3'd1);
       policy_q <= choice_unit == UnitW'(UnitPolicy - 3'd1);
-      update_q <= choice_unit == UnitW'(UnitUpdate - 3'd1);
       next_q <= '0;
-    end
-    if (check_o) begin
-      {step_q, moments_q, first_result_q} <= {step, moments, writes[0]};
-      second_result_q <= step ? writes[2] : writes[1];
-      use3_q <= use3;
-      source4_q <= step || entry_i.cmd.dact != ActNone || entry_i.cmd.accumulate || entry_i.cmd.sequence_words;
     end
     if (check_o || lookup_q) begin
       index_q <= next_q;
-      last_source_q <= next_q == (source4_q ? 3'd4 : use3_q ? 3'd3 : 3'd1);
-      next_q <= (next_q == 3'd0) ? 3'd1 : (next_q == 3'd1 && use3_q) ? 3'd3 : (next_q == 3'd4) ? 3'd5 : 3'd4;
+      last_source_q <= lookup_q && next_q == (plan_q.source4 ? 3'd4 : plan_q.source3 ? 3'd3 : 3'd1);
+      next_q <= (next_q == 3'd0) ? 3'd1 : (next_q == 3'd1 && plan_q.source3) ? 3'd3 : (next_q == 3'd4) ? 3'd5 : 3'd4;
       second_q <= lookup_q && last_source_q && second_result_q;
-      source_q <= physical(operand[next_q].exp, slot_current_i, slot_next_i);
-      result_q <= physical(operand[result_index].exp, slot_current_i, slot_next_i);
+      source_q <= physical(check_o ? entry_i.cmd.t[0].exp : operand[next_q].exp, slot_current_i, slot_next_i);
+      result_q <= physical(!check_o ? operand[result_index].exp : now.step ? entry_i.cmd.t[1].exp : entry_i.cmd.t[2].exp, slot_current_i, slot_next_i);
     end
     answered_q <= lookup_q;
     if (lookup_q) begin
@@ -286,18 +280,17 @@ module lathe_issue
     end
     if (answered_q) begin
       addr_q[found_q] <= own_q + base_q;
-      if (!step_q || found_q != 3'd4) exp_q[found_q] <= again ? piece_exp_q : answered_second_q ? result_exp_i : source_exp_i;
-      if (step_q && found_q == 3'd1) exp_q[4] <= result_exp;
+      if (!plan_q.step || found_q != 3'd4) exp_q[found_q] <= again ? piece_exp_q : answered_second_q ? result_exp_i : source_exp_i;
+      if (plan_q.step && found_q == 3'd1) exp_q[4] <= result_exp;
       if (answered_last_q) begin
-        addr_q[2] <= again ? piece_result_addr : entry_i.cmd.t[2].addr + offset(entry_i.cmd.t[2].exp[7:6], base_current_i, base_next_i);
+        addr_q[2] <= again ? piece_result_addr : entry_q.cmd.t[2].addr + offset(entry_q.cmd.t[2].exp[7:6], base_current_i, base_next_i);
         exp_q[2] <= again ? piece_result_exp : result_exp;
       end
     end
   end
 
   // ---- Pieces ----
-  assign cuts = cut_i && !request_q && (gemm_q || (policy_q && entry_i.cmd.op != PolicyMeasure && entry_i.cmd.op != PolicyScan &&
-                                                   !entry_i.cmd.sequence_words));
+  assign cuts = cut_i && !request_q && now.cuttable;
   lathe_pieces #(
     .Lanes(Lanes)
   ) u_pieces (
@@ -308,7 +301,11 @@ module lathe_issue
     .check_i      (check_o),
     .cuts_i       (cuts),
     .policy_i     (policy_q),
-    .cmd_i        (entry_i.cmd),
+    .blocks_i     (now.blocks),
+    .m_i          (entry_i.cmd.m),
+    .n_i          (entry_i.cmd.n),
+    .cmd_i        (entry_q.cmd),
+    .cuts_o       (cuts_q),
     .again_o      (again),
     .operand_i    (index_q),
     .addr_o       (piece_addr),
@@ -329,14 +326,14 @@ module lathe_issue
 
   // ---- Hand over. Nothing that a piece or a request reads is still being written: whatever came before has ended ----
   always_comb begin
-    cmd_o = entry_i.cmd;
+    cmd_o = entry_q.cmd;
     cmd_o.m = piece_m;
     cmd_o.n = piece_n;
     cmd_o.first_row = piece_row;
     cmd_o.first_col = piece_col;
-    cmd_o.all_rows = entry_i.cmd.m;
-    cmd_o.colsum = entry_i.cmd.colsum && piece_row == '0;
-    if (cuts || request_q) begin
+    cmd_o.all_rows = entry_q.cmd.m;
+    cmd_o.colsum = entry_q.cmd.colsum && piece_row == '0;
+    if (cuts_q || request_q) begin
       cmd_o.overlap = '1;
       cmd_o.chain = 1'b0;
     end

@@ -12,14 +12,18 @@ module lathe_pieces
   input  logic                              stop_i,        // forget what has begun
   output logic [1:0]                        begun_o,       // of gemm, of policy a command whose next piece is not the first
 
-  // The command whose turn it is; it stands from check_i on.
-  input  logic                              check_i,       // pulse
+  // The command whose turn it is
+  input  logic                              check_i,       // pulse, with what follows
   input  logic                              cuts_i,        // it starts in pieces
   input  logic                              policy_i,      // its unit: policy, else gemm
+  input  logic [1:0]                        blocks_i,      // of gemm: column blocks of a piece, binary logarithm
+  input  logic [DimW-1:0]                   m_i,
+  input  logic [DimW-1:0]                   n_i,
   // verilator lint_off UNUSEDSIGNAL
-  input  cmd_t                              cmd_i,         // not all of its fields
+  input  cmd_t                              cmd_i,         // from the cycle after check_i on; not all of its fields
   // verilator lint_on UNUSEDSIGNAL
-  output logic                              again_o,       // not its first piece; like all that follows steady from the next cycle on
+  output logic                              cuts_o,        // like all that follows steady from the next cycle on
+  output logic                              again_o,       // not its first piece
   input  logic [2:0]                        operand_i,
   output logic [AddrW-1:0]                  addr_o,        // of that operand in this piece, in the same cycle; of pieces but the first
   output logic [ExpW-1:0]                   exp_o,         // and its exponent, as the first piece had it
@@ -40,9 +44,6 @@ module lathe_pieces
 );
   localparam int unsigned LaneW = $clog2(Lanes);
   localparam int unsigned PolicyRowsW = 5;  // 32 samples
-  // Column blocks of a piece of gemm, binary logarithm: by its steps, all powers of two.
-  localparam logic [1:0]  ManyW = 2'd3, FewW = 2'd1;
-  localparam int unsigned ManySteps = 16, FewSteps = 64;
 
   // ---- Where each unit's command stands: 0 gemm, 1 policy ----
   logic [1:0]           begun_q;
@@ -51,11 +52,9 @@ module lathe_pieces
 
   // ---- This piece ----
   logic            again, cuts_q, policy_q, again_q, row_last, col_last, row_last_q, col_last_q;
-  logic [DimW-1:0] rows_now_q, cols_now_q, row_step, col_step, steps;
-  logic [1:0]      blocks_q, blocks;  // binary logarithm of its column blocks
+  logic [DimW-1:0] rows_now_q, cols_now_q, row_step, col_step;
+  logic [1:0]      blocks_q;  // binary logarithm of its column blocks
   assign again = cuts_i && begun_q[policy_i];
-  assign steps = (cmd_i.k + DimW'(cmd_i.int8)) >> cmd_i.int8;
-  assign blocks = (steps <= DimW'(ManySteps)) ? ManyW : (steps <= DimW'(FewSteps) || cmd_i.int8_result) ? FewW : 2'd0;
   assign row_step = policy_q ? DimW'(1) << PolicyRowsW : DimW'(Lanes);
   assign col_step = DimW'(Lanes) << blocks_q;
   assign row_last = !cuts_q || rows_now_q <= row_step;
@@ -66,9 +65,9 @@ module lathe_pieces
       cuts_q <= cuts_i;
       policy_q <= policy_i;
       again_q <= again;
-      blocks_q <= blocks;
-      rows_now_q <= again ? rows_q[policy_i] : cmd_i.m;
-      cols_now_q <= (again && !policy_i) ? cols_q : cmd_i.n;
+      blocks_q <= blocks_i;
+      rows_now_q <= again ? rows_q[policy_i] : m_i;
+      cols_now_q <= (again && !policy_i) ? cols_q : n_i;
       first_row_o <= again ? row_q[policy_i] : '0;
       first_col_o <= (again && !policy_i) ? col_q : '0;
     end
@@ -77,6 +76,7 @@ module lathe_pieces
     m_o <= row_last ? rows_now_q : row_step;
     n_o <= col_last ? cols_now_q : col_step;
   end
+  assign cuts_o = cuts_q;
   assign again_o = again_q;
   assign last_o = row_last_q && col_last_q;
 

@@ -352,7 +352,7 @@ module lathe_scratchpad #(
       for (int unsigned s = 0; s < 2; s++) wr_side_hit_q[s][p] <= Banks'(go && side_a == (s == 0)) << place[BankW-1:0];
       wr_row_q[p] <= place[BankW+:RowW];
       if (wr_req[p]) wr_word_q[p] <= {check, wr_data[p]};
-      else if (p == 1 && scrub_writes) wr_word_q[p] <= scrub_word;
+      else if (p == 1 && scrub_write) wr_word_q[p] <= scrub_word;  // whether it is written is known late
       if (p == 0 && !live) begin  // zero has no check bits
         wr_side_hit_q[0][p] <= {Banks{por_ni}};
         wr_row_q[p] <= zeroed_q[RowW-1:0];

@@ -3488,10 +3488,13 @@ module lathe_csr_reg (
     logic readback_err;
     logic readback_done;
     logic [31:0] readback_data;
+
+    // Registers are read in two steps: in the cycle of the request what each 8 of them say, then all.
+    logic [31:0] part[11], part_next[11];
+    logic read_late, err_late;
     always_comb begin
-        automatic logic [31:0] readback_data_var;
-                automatic logic [31:0] leaf[84];
-readback_data_var = '0;
+        automatic logic [31:0] leaf[84];
+        part_next = part;
         if(decoded_req) begin
             leaf[0] = {32{word[0]}} & {32'h4c415448};
             leaf[1] = {32{word[1]}} & {16'h5, hwif_in.BUILD.slots.next, hwif_in.BUILD.log2_banks.next, hwif_in.BUILD.lanes.next};
@@ -3577,16 +3580,26 @@ readback_data_var = '0;
             leaf[81] = {32{word[203]}} & {14'd0, hwif_in.FAULT_ADDRESS.scrubber.next, hwif_in.FAULT_ADDRESS.uncorrectable.next, hwif_in.FAULT_ADDRESS.value.next};
             leaf[82] = {32{word[204]}} & {hwif_in.FAULT_INJECT.busy.next, 15'd0, field_storage.FAULT_INJECT.value.value};
             leaf[83] = {32{word[205]}} & {field_storage.FAULT_BITS.two.value, 6'd0, field_storage.FAULT_BITS.second.value, 7'd0, field_storage.FAULT_BITS.first.value};
-            for(int step=1; step<84; step*=2) for(int i=0; i+step<84; i+=2*step) leaf[i] |= leaf[i+step];
-            readback_data_var = leaf[0];
+            for(int step=1; step<8; step*=2) for(int i=0; i+step<84; i+=2*step) leaf[i] |= leaf[i+step];
+            for(int i=0; i<84; i+=8) part_next[i/8] = leaf[i];
         end
+    end
+    always_ff @(posedge clk) begin
+        if(decoded_req) part <= part_next;
+        read_late <= rst_n & decoded_req & ~decoded_req_is_wr & ~decoded_req_is_external;
+        err_late <= decoded_err;
+    end
+    always_comb begin
+        automatic logic [31:0] readback_data_var;
+        readback_data_var = '0;
+        if(read_late) for(int i=0; i<11; i++) readback_data_var |= part[i];
         readback_data_var |= {32{counters}} & hwif_in.COUNTERS.rd_data;
         readback_data_var |= {32{exponents}} & hwif_in.EXPONENTS.rd_data;
         readback_data_var |= {32{history}} & hwif_in.HISTORY.rd_data;
         readback_data_var |= {32{program_words}} & hwif_in.PROGRAM.rd_data;
         readback_data = readback_data_var;
-        readback_done = decoded_req & ~decoded_req_is_wr & ~decoded_req_is_external;
-        readback_err = decoded_err;
+        readback_done = read_late;
+        readback_err = read_late & err_late;
     end
 
     always_ff @(posedge clk) begin
