@@ -52,6 +52,7 @@ module lathe_policy
   logic                   accept, start_q, row_done, write_empty;
   logic                   run_q, idle_q;     // one is not the other
   logic                   loss_q, sample_q, evaluate_q, measure_q, scan_q;  // the operation
+  logic                   scans_q;           // scan_q a cycle later, for what is far from the command
   logic                   none_q;            // no row is left
   logic [15:0]            rows_left_q;
   logic [15:0]            first_in_q, first_out_q;  // SCAN: from the first record to that where reading, writing begins; else 0
@@ -102,6 +103,8 @@ module lathe_policy
       rows_left_q <= rows_left_q - 16'd1;
     end
   end
+
+  always_ff @(posedge clk_i) scans_q <= scan_q;
 
   // Where records begin.
   lathe_pkg::operand_t rec_src, dst;
@@ -155,7 +158,7 @@ module lathe_policy
     .carried_o(carried)
   );
 
-  assign scan_take = scan_q && rec_valid && scan_ready;
+  assign scan_take = scans_q && rec_valid && scan_ready;
   assign rec_pop = score_pop || scan_take;
 
   logic        sum_valid, early_valid, elem_valid, elem_ready;
@@ -284,7 +287,7 @@ module lathe_policy
     .start_i(start_q),
     .cfg_i(cfg_q.scan),
     .environments_i(6'(cmd_q.n - 16'd1)),
-    .in_valid_i(scan_q && rec_valid),
+    .in_valid_i(scans_q && rec_valid),
     .in_ready_o(scan_ready),
     .reward_i(rec.adv),
     .value_i(rec.ret),
@@ -422,7 +425,7 @@ module lathe_policy
       stall_operand_o <= 1'b0;
       stall_result_o <= 1'b0;
     end else begin
-      stall_operand_o <= run_q && starved && !(scan_q && (rec_valid || !scan_ready));
+      stall_operand_o <= run_q && starved && !(scans_q && (rec_valid || !scan_ready));
       stall_result_o <= run_q && ((elem_valid && ctx_valid && !elem_ready) || (scan_valid && !room));
     end
   end

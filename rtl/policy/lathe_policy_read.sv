@@ -71,6 +71,8 @@ module lathe_policy_read
   logic             ask_word, rec_next_q, answer_rec_q, issue, ready, row_end, word_pop, word_popped_q;
   logic [$clog2(MaxRows):0] in_flight_q;
   logic [3:0]       words_q;  // requested and not yet taken apart
+  logic             request_valid, request_ready;
+  logic [15:0]      request_addr;
 
   assign issue = more_q && ready && (rec_next_q || !words_q[$clog2(WordDepth)]) &&
                  (!row_start_q || !in_flight_q[$clog2(MaxRows)]);
@@ -136,6 +138,20 @@ module lathe_policy_read
     .in_valid_i(issue),
     .in_ready_o(ready),
     .in_data_i(ask_seq ? seq_addr_q : rec_next_q ? rec_addr_q : word_addr_q),
+    .out_valid_o(request_valid),
+    .out_ready_i(request_ready),
+    .out_data_o(request_addr)
+  );
+
+  // Another one: the port is far from what asks.
+  lathe_spill #(
+    .Width(16)
+  ) u_port (
+    .clk_i,
+    .rst_ni,
+    .in_valid_i(request_valid),
+    .in_ready_o(request_ready),
+    .in_data_i(request_addr),
     .out_valid_o(rd_valid_o),
     .out_ready_i(rd_ready_i),
     .out_data_o(rd_addr_o)

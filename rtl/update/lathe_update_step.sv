@@ -79,20 +79,23 @@ module lathe_update_step
   logic [Int8Stage+1:SoonStage+1]          w_valid_q;
   logic [Int8Stage+1:SoonStage]            w_valid;
   logic                                    busy_q;  // words are inside, until one cycle after the last w' left
-  logic                                    odd_q;   // at half rate words start in even cycles
+  logic                                    odd, odd_q;  // at half rate words start in even cycles
+  logic                                    turn_q;
 
   assign since = {since_q, start_i};
   assign m_valid = {m_valid_q, kind_i.half ? since[Late] : start_i};
   assign w_valid = {w_valid_q, m_valid[SoonStage + (kind_i.nesterov ? AfterNesterov : kind_i.adam ? AfterAdam : 0)]};
 
   always_ff @(posedge clk_i) begin
-    odd_q <= rst_ni && !setup_i && !odd_q;
+    odd_q <= odd;
+    turn_q <= !kind_i.half || !odd;
     if (!rst_ni) {since_q, m_valid_q, w_valid_q} <= '0;
     else {since_q, m_valid_q, w_valid_q} <= {since[LogStage-1:0], m_valid[SoonStage+AfterNesterov-1:0], w_valid[Int8Stage:SoonStage]};
     busy_q <= since != '0 || m_valid != '0 || w_valid[OutStage[1]:SoonStage] != '0;
   end
 
-  assign turn_o = !kind_i.half || !odd_q;
+  assign odd = rst_ni && !setup_i && !odd_q;
+  assign turn_o = turn_q;
   assign w_soon_o = w_valid[SoonStage];
   assign take_o = {since[1] && kind_i.adam, m_valid[0] && !kind_i.sgd, since[kind_i.half ? 1 : 0], w_valid[OutStage[0]]};
 
