@@ -122,12 +122,18 @@ module lathe #(
     .clk_o(clk_core)
   );
 
-  // Resets go out of registers, which power up as resets. Power-on resets everything.
-  logic rst_n, por_n;
-  initial {rst_n, por_n} = '0;
+  // Resets go out of registers, which power up as resets, to a register for each unit: they are far apart. Power-on resets
+  // everything.
+  logic rst_n, por_n, por_far_n;
+  logic [NumUnits+1:0] rst_far_n;  // of the units, control, scratchpad
+  initial {rst_n, por_n, rst_far_n, por_far_n} = '0;
   always @(posedge clk_core) begin
     por_n <= por_ni;
     rst_n <= rst_ni && por_ni;
+    por_far_n <= por_n;
+  end
+  for (genvar u = 0; u < NumUnits + 2; u++) begin : gen_reset
+    (* keep *) always @(posedge clk_core) rst_far_n[u] <= rst_n;
   end
 
   // Units that are mostly idle: policy, update and dma are ready only then.
@@ -147,8 +153,8 @@ module lathe #(
     .Slots(Slots)
   ) u_ctrl (
     .clk_i(clk_core),
-    .rst_ni(rst_n),
-    .por_ni(por_n),
+    .rst_ni(rst_far_n[NumUnits]),
+    .por_ni(por_far_n),
     .irq_o,
     .s_axil_awvalid,
     .s_axil_awready,
@@ -213,8 +219,8 @@ module lathe #(
     .NumWr(NumWr)
   ) u_scratchpad (
     .clk_i(clk_core),
-    .por_ni(por_n),
-    .rst_ni(rst_n),
+    .por_ni(por_far_n),
+    .rst_ni(rst_far_n[NumUnits+1]),
     .rd_valid_i(rd_valid),
     .rd_ready_o(rd_ready),
     .rd_addr_i(rd_addr),
@@ -240,7 +246,7 @@ module lathe #(
     .Banks(Banks)
   ) u_gemm (
     .clk_i(clk_core),
-    .rst_ni(rst_n),
+    .rst_ni(rst_far_n[Gemm]),
     .cmd_valid_i(cmd_valid[Gemm]),
     .cmd_ready_o(cmd_ready[Gemm]),
     .cmd_i(cmd[Gemm]),
@@ -280,7 +286,7 @@ module lathe #(
     .Lanes(Lanes)
   ) u_policy (
     .clk_i(clk[Policy]),
-    .rst_ni(rst_n),
+    .rst_ni(rst_far_n[Policy]),
     .cmd_valid_i(cmd_valid[Policy]),
     .cmd_ready_o(cmd_ready[Policy]),
     .cmd_i(cmd[Policy]),
@@ -306,7 +312,7 @@ module lathe #(
     .Lanes(Lanes)
   ) u_update (
     .clk_i(clk[Update]),
-    .rst_ni(rst_n),
+    .rst_ni(rst_far_n[Update]),
     .cmd_valid_i(cmd_valid[Update]),
     .cmd_ready_o(cmd_ready[Update]),
     .cmd_i(cmd[Update]),
@@ -363,7 +369,7 @@ module lathe #(
     .Lanes(Lanes)
   ) u_dma (
     .clk_i(clk[Dma]),
-    .rst_ni(rst_n),
+    .rst_ni(rst_far_n[Dma]),
     .cmd_valid_i(cmd_valid[Dma]),
     .cmd_ready_o(cmd_ready[Dma]),
     .cmd_i(cmd[Dma]),
@@ -416,7 +422,7 @@ module lathe #(
   for (genvar p = 0; p < 4; p++) begin : gen_order
     for (genvar w = 1; w < 3; w++) begin : gen_write
       always_ff @(posedge clk_core) begin
-        if (rst_n && u_scratchpad.wr_req[w] && u_scratchpad.rd_req[p]) begin
+        if (rst_far_n[NumUnits+1] && u_scratchpad.wr_req[w] && u_scratchpad.rd_req[p]) begin
           assert (u_scratchpad.rd_place[p] != u_scratchpad.wr_place[w]) else $error("read port %0d before its write", p);
         end
       end

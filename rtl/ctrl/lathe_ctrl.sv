@@ -398,8 +398,7 @@ module lathe_ctrl
   logic [ExpW-1:0]      source_exp, result_exp, assign_exp;
   tops_t                retire;
   ref_t [NumResults-1:0] retiring;
-  logic [NumResults:0][6:0] check_index;
-  logic [NumResults:0]  check_write;
+  ref_t                 grow;
   cmd_t                 cmd;
   info_t                start_info, finish_info;
 
@@ -457,8 +456,7 @@ module lathe_ctrl
     .gemm_free_i,
     .info_o(start_info),
     .check_o(check),
-    .check_index_o(check_index),
-    .check_write_o(check_write),
+    .grow_o(grow),
     .conflict_i(conflict),
     .unblock_i(finish || retired),
     .base_current_i(base_read),
@@ -497,8 +495,7 @@ module lathe_ctrl
     .program_o(occupied),
     .request_o(request_occupied),
     .check_i(check),
-    .index_i(check_index),
-    .write_i(check_write),
+    .ref_i({grow, start_info.result}),
     .retiring_i(retiring),
     .conflict_o(conflict)
   );

@@ -23,6 +23,7 @@ package lathe_ctrl_pkg;
     logic                  source4;
     logic                  cuttable;  // it may start in pieces
     logic [1:0]            blocks;    // and, of gemm, column blocks of a piece, binary logarithm
+    logic [ExpW-1:0]       first;     // exponent field of the result that is looked up first
   } plan_t;
 
   // A checked descriptor. Until issue resolves it, cmd.t[i].exp holds {space, exponent register}.
@@ -122,6 +123,7 @@ package lathe_ctrl_pkg;
     plan_of.source3 = cmd.bias || plan_of.step;
     plan_of.source4 = plan_of.step || cmd.dact != ActNone || cmd.accumulate || cmd.sequence_words;
     plan_of.cuttable = gemm || (policy && cmd.op != PolicyMeasure && cmd.op != PolicyScan && !cmd.sequence_words);
+    plan_of.first = plan_of.step ? cmd.t[1].exp : cmd.t[2].exp;
     plan_of.blocks = (steps <= DimW'(ManySteps)) ? 2'd3 : (steps <= DimW'(FewSteps) || cmd.int8_result) ? 2'd1 : 2'd0;
   endfunction
 

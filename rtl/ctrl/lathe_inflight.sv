@@ -22,10 +22,9 @@ module lathe_inflight
   output logic                request_o,    // a unit has one of the request
 
   input  logic                check_i,
-  input  logic [NumResults:0][6:0] index_i, // with check_i: registers,
-  input  logic [NumResults:0] write_i,      // a cycle later: that are written
+  input  ref_t [NumResults:0] ref_i,        // with check_i
   input  ref_t [NumResults-1:0] retiring_i, // registers whose commands are finished, but whose history is not
-  output logic                conflict_o    // two cycles later: one of them was among these, or a result of an unfinished command
+  output logic                conflict_o    // a cycle after check_i: one of ref_i was among these, or a result of an unfinished command
 );
   localparam int unsigned PtrW = $clog2(FlightDepth);
 
@@ -90,20 +89,19 @@ module lathe_inflight
     end
   end
 
-  logic [NumResults:0][NumUnits-1:0][FlightDepth-1:0] clash_q;
-  logic [NumResults:0]                                retiring_q, conflict;
-  always_comb for (int unsigned i = 0; i <= NumResults; i++) conflict[i] = write_i[i] && (clash_q[i] != '0 || retiring_q[i]);
-  always_ff @(posedge clk_i) begin
-    for (int unsigned i = 0; i <= NumResults; i++) begin
-      if (check_i) begin
+  logic conflict;
+  always_comb begin
+    conflict = 1'b0;
+    if (check_i) begin
+      for (int unsigned i = 0; i <= NumResults; i++) begin
         for (int unsigned u = 0; u < NumUnits; u++) begin
-          for (int unsigned s = 0; s < FlightDepth; s++) clash_q[i][u][s] <= valid[u][s] && clash(index_i[i], ref_q[u][s]);
+          for (int unsigned s = 0; s < FlightDepth; s++) conflict |= ref_i[i].write && valid[u][s] && clash(ref_i[i].index, ref_q[u][s]);
         end
-        retiring_q[i] <= clash(index_i[i], retiring_i);
+        conflict |= ref_i[i].write && clash(ref_i[i].index, retiring_i);
       end
     end
-    conflict_o <= conflict != '0;
   end
+  always_ff @(posedge clk_i) conflict_o <= conflict;
 
 `ifndef SYNTHESIS
   always_ff @(posedge clk_i) begin

@@ -39,10 +39,9 @@ module lathe_issue
   input  logic                                   request_i,    // a command of the request is unfinished
   input  logic                                   gemm_free_i,  // gemm would soon begin with another command
   output info_t                                  info_o,       // with start_o
-  output logic                                   check_o,      // asks whether registers are still being written:
-  output logic [NumResults:0][6:0]               check_index_o,  // with check_o,
-  output logic [NumResults:0]                    check_write_o,  // and a cycle later which of them count
-  input  logic                                   conflict_i,   // a cycle after that
+  output logic                                   check_o,      // asks whether info_o's results and grow_o are still being written
+  output ref_t                                   grow_o,       // with info_o: the register whose next exponent a step looks up
+  input  logic                                   conflict_i,   // a cycle later
   input  logic                                   unblock_i,    // pulse: look at conflicts again
 
   input  logic [15:0]                            base_current_i,
@@ -84,10 +83,11 @@ module lathe_issue
 
   // What was read, from the cycle after Check on: out of the memory it is late, so in Check little is done with it.
   entry_t entry_q;
-  always_ff @(posedge clk_i) if (check_o) entry_q <= entry_i;
+  logic   check;
+  always_ff @(posedge clk_i) if (check) entry_q <= entry_i;
 
   // Of the entry: its unit, whether it starts in pieces, and of a piece what lathe_pieces says.
-  logic                 policy_q, cuts, cuts_q, again, piece_last, pieces_busy;
+  logic                 policy_q, may_cut, cuts_q, again, piece_last, pieces_busy;
   logic [1:0]           begun;
   logic [AddrW-1:0]     piece_addr, piece_result_addr;
   logic [ExpW-1:0]      piece_exp, piece_exp_q, piece_result_exp;
@@ -142,9 +142,7 @@ module lathe_issue
                     result: {ref_t'{write: plan_q.writes[2], index: logical(entry_q.cmd.t5.exp)},
                              ref_t'{write: plan_q.writes[1], index: logical(entry_q.cmd.t[4].exp)},
                              ref_t'{write: plan_q.writes[0], index: logical(entry_q.cmd.t[2].exp)}}};
-  // The last: the register whose next exponent a step looks up.
-  assign check_index_o = {logical(entry_i.cmd.t[1].exp), logical(entry_i.cmd.t5.exp), logical(entry_i.cmd.t[4].exp), logical(entry_i.cmd.t[2].exp)};
-  assign check_write_o = {plan_q.moments, plan_q.writes};
+  assign grow_o = '{write: plan_q.moments, index: logical(entry_q.cmd.t[1].exp)};
 
   logic                     first_q, verdict_q;  // the cycles after Check
   logic [1:0]               unblock_q;
@@ -153,7 +151,7 @@ module lathe_issue
     first_q <= rst_ni && state_q == Check && !stop;
     verdict_q <= rst_ni && first_q && !stop;
     unblock_q <= {unblock_q[0], unblock_i};
-    if (check_o) take_mask_q <= head_wait_i[queue_q];
+    if (check) take_mask_q <= head_wait_i[queue_q];
   end
   assign start_o = verdict_q && (!conflict_i || again) && !stop;
   assign take_o = start_o && !again;
@@ -188,7 +186,8 @@ module lathe_issue
   assign second_result_q = plan_q.step ? plan_q.writes[2] : plan_q.writes[1];  // beside 2, after the sources
   assign last = second_q || (last_source_q && !second_result_q);
   assign dropped = (first_q && stop) || (verdict_q && !start_o);
-  assign check_o = state_q == Check;
+  assign check = state_q == Check;
+  assign check_o = first_q;
   assign lookup_o = lookup_q;
   assign source_o = source_q;
   assign result_o = result_q;
@@ -261,13 +260,13 @@ module lathe_issue
       policy_q <= choice_unit == UnitW'(UnitPolicy - 3'd1);
       next_q <= '0;
     end
-    if (check_o || lookup_q) begin
+    if (check || lookup_q) begin
       index_q <= next_q;
       last_source_q <= lookup_q && next_q == (plan_q.source4 ? 3'd4 : plan_q.source3 ? 3'd3 : 3'd1);
       next_q <= (next_q == 3'd0) ? 3'd1 : (next_q == 3'd1 && plan_q.source3) ? 3'd3 : (next_q == 3'd4) ? 3'd5 : 3'd4;
       second_q <= lookup_q && last_source_q && second_result_q;
-      source_q <= physical(check_o ? entry_i.cmd.t[0].exp : operand[next_q].exp, slot_current_i, slot_next_i);
-      result_q <= physical(!check_o ? operand[result_index].exp : now.step ? entry_i.cmd.t[1].exp : entry_i.cmd.t[2].exp, slot_current_i, slot_next_i);
+      source_q <= physical(check ? entry_i.cmd.t[0].exp : operand[next_q].exp, slot_current_i, slot_next_i);
+      result_q <= physical(check ? now.first : operand[result_index].exp, slot_current_i, slot_next_i);
     end
     answered_q <= lookup_q;
     if (lookup_q) begin
@@ -290,7 +289,7 @@ module lathe_issue
   end
 
   // ---- Pieces ----
-  assign cuts = cut_i && !request_q && now.cuttable;
+  assign may_cut = cut_i && !request_q && (policy_q || unit_q == UnitW'(UnitGemm - 3'd1));
   lathe_pieces #(
     .Lanes(Lanes)
   ) u_pieces (
@@ -298,8 +297,9 @@ module lathe_issue
     .rst_ni,
     .stop_i,
     .begun_o      (begun),
-    .check_i      (check_o),
-    .cuts_i       (cuts),
+    .check_i      (check),
+    .may_i        (may_cut),
+    .cuts_i       (may_cut && now.cuttable),
     .policy_i     (policy_q),
     .blocks_i     (now.blocks),
     .m_i          (entry_i.cmd.m),

@@ -14,7 +14,8 @@ module lathe_pieces
 
   // The command whose turn it is
   input  logic                              check_i,       // pulse, with what follows
-  input  logic                              cuts_i,        // it starts in pieces
+  input  logic                              may_i,         // it is one of the program to gemm or policy, which are to start in pieces
+  input  logic                              cuts_i,        // and it does
   input  logic                              policy_i,      // its unit: policy, else gemm
   input  logic [1:0]                        blocks_i,      // of gemm: column blocks of a piece, binary logarithm
   input  logic [DimW-1:0]                   m_i,
@@ -54,7 +55,7 @@ module lathe_pieces
   logic            again, cuts_q, policy_q, again_q, row_last, col_last, row_last_q, col_last_q;
   logic [DimW-1:0] rows_now_q, cols_now_q, row_step, col_step;
   logic [1:0]      blocks_q;  // binary logarithm of its column blocks
-  assign again = cuts_i && begun_q[policy_i];
+  assign again = may_i && begun_q[policy_i];  // nothing that does not start in pieces comes before the last one
   assign row_step = policy_q ? DimW'(1) << PolicyRowsW : DimW'(Lanes);
   assign col_step = DimW'(Lanes) << blocks_q;
   assign row_last = !cuts_q || rows_now_q <= row_step;

@@ -62,19 +62,23 @@ module lathe_policy_read
 
   // Requests: the word of a sequence, the record of a row, its words; so what belongs to a row is there before it is worked on. At
   // each row the word of one more sequence is asked for while there is room, which is more than rows in flight: enough, whichever
-  // samples end their sequence.
+  // samples end their sequence. Addresses follow a cycle later, since they are near the port and what decides is not; for the same
+  // reason requests on their way to the port are counted here.
+  localparam int unsigned RequestDepth = 4;
+  localparam int unsigned RequestW = $clog2(RequestDepth + 1);
   logic [15:0]      rows_left_q, word_addr_q, row_addr_q, rec_addr_q, seq_addr_q;  // of the next word, row, word of a record, sequence
   logic             ask_seq, seq_asked_q, seq_room, row_first;
   logic             rec_end, rec_end_q;  // a record's word is its last
   logic [WordW-1:0] word_q, word_next, answer_word_q;
   logic             more_q, row_start_q, word_last_q;  // rows are left; the next request is a row's first, its last word
-  logic             ask_word, rec_next_q, answer_rec_q, issue, ready, row_end, word_pop, word_popped_q;
+  logic             ask_word, rec_next_q, answer_rec_q, issue, row_end, word_pop, word_popped_q;
   logic [$clog2(MaxRows):0] in_flight_q;
   logic [3:0]       words_q;  // requested and not yet taken apart
-  logic             request_valid, request_ready;
-  logic [15:0]      request_addr;
+  logic [RequestW-1:0] room_q;  // requests that may be on their way
+  logic             room_any_q, accepted_q;
+  logic             issue_q, seq_q, rec_q, rec_last_q, row_word_q, row_last_q;  // a cycle later: issue, ask_seq, rec_next, rec_end, word_last, row_end
 
-  assign issue = more_q && ready && (rec_next_q || !words_q[$clog2(WordDepth)]) &&
+  assign issue = more_q && room_any_q && (rec_next_q || !words_q[$clog2(WordDepth)]) &&
                  (!row_start_q || !in_flight_q[$clog2(MaxRows)]);
   assign ask_seq = sequences_i && row_start_q && !seq_asked_q && seq_room;
   assign row_first = issue && row_start_q && !ask_seq;
@@ -89,21 +93,25 @@ module lathe_policy_read
       in_flight_q <= '0;
       words_q <= '0;
       word_popped_q <= 1'b0;
+      room_q <= RequestW'(RequestDepth);
+      room_any_q <= 1'b1;
+      accepted_q <= 1'b0;
+      issue_q <= 1'b0;
     end else begin
       if (start_i) more_q <= 1'b1;
       else if (issue && row_end && rows_left_q == 16'd1) more_q <= 1'b0;
       if (row_first != row_done_i) in_flight_q <= row_done_i ? in_flight_q - 1'b1 : in_flight_q + 1'b1;
       if (ask_word != word_popped_q) words_q <= ask_word ? words_q + 4'd1 : words_q - 4'd1;
       word_popped_q <= word_pop;
+      if (issue != accepted_q) room_q <= issue ? room_q - 1'b1 : room_q + 1'b1;
+      room_any_q <= accepted_q || (room_any_q && (!issue || room_q[RequestW-1:1] != '0));
+      accepted_q <= rd_valid_o && rd_ready_i;
+      issue_q <= issue;
     end
   end
 
   always_ff @(posedge clk_i) begin
     if (start_i) begin
-      word_addr_q <= src_i.addr;
-      row_addr_q <= src_i.addr + src_i.stride;
-      rec_addr_q <= rec_src_i.addr;
-      seq_addr_q <= seq_src_i.addr;
       seq_asked_q <= 1'b0;
       rec_end_q <= 1'b0;
       word_q <= '0;
@@ -112,50 +120,51 @@ module lathe_policy_read
       row_start_q <= 1'b1;
       rows_left_q <= rows_i;
     end else if (issue && ask_seq) begin
-      seq_addr_q <= seq_addr_q + seq_src_i.stride;
       seq_asked_q <= 1'b1;
     end else if (issue) begin
       seq_asked_q <= 1'b0;
-      if (rec_next_q) rec_addr_q <= rec_addr_q + (rec_end ? rec_step_q : 16'd1);
-      else word_addr_q <= word_last_q ? row_addr_q : word_addr_q + 16'd1;
-      if (row_end) begin
-        row_addr_q <= row_addr_q + src_i.stride;
-        rows_left_q <= rows_left_q - 16'd1;
-      end
+      if (row_end) rows_left_q <= rows_left_q - 16'd1;
       word_q <= word_next;
       word_last_q <= word_next == last_word_q;
       rec_next_q <= rec_next_q ? scan_i || !rec_end : row_end && records_i;
       rec_end_q <= rec_next_q && !rec_end;
       row_start_q <= row_end;
     end
+    {seq_q, rec_q, rec_last_q, row_word_q, row_last_q} <= {ask_seq, rec_next_q, rec_end, word_last_q, row_end};
   end
 
-  lathe_spill #(
-    .Width(16)
+  always_ff @(posedge clk_i) begin
+    if (start_i) begin
+      word_addr_q <= src_i.addr;
+      row_addr_q <= src_i.addr + src_i.stride;
+      rec_addr_q <= rec_src_i.addr;
+      seq_addr_q <= seq_src_i.addr;
+    end else if (issue_q && seq_q) begin
+      seq_addr_q <= seq_addr_q + seq_src_i.stride;
+    end else if (issue_q) begin
+      if (rec_q) rec_addr_q <= rec_addr_q + (rec_last_q ? rec_step_q : 16'd1);
+      else word_addr_q <= row_word_q ? row_addr_q : word_addr_q + 16'd1;
+      if (row_last_q) row_addr_q <= row_addr_q + src_i.stride;
+    end
+  end
+
+  // verilator lint_off PINCONNECTEMPTY
+  lathe_fifo #(
+    .Width(16),
+    .Depth(RequestDepth),
+    .NeverFull(1'b1)
   ) u_request (
     .clk_i,
     .rst_ni,
-    .in_valid_i(issue),
-    .in_ready_o(ready),
-    .in_data_i(ask_seq ? seq_addr_q : rec_next_q ? rec_addr_q : word_addr_q),
-    .out_valid_o(request_valid),
-    .out_ready_i(request_ready),
-    .out_data_o(request_addr)
-  );
-
-  // Another one: the port is far from what asks.
-  lathe_spill #(
-    .Width(16)
-  ) u_port (
-    .clk_i,
-    .rst_ni,
-    .in_valid_i(request_valid),
-    .in_ready_o(request_ready),
-    .in_data_i(request_addr),
+    .in_valid_i(issue_q),
+    .in_ready_o(),
+    .in_data_i(seq_q ? seq_addr_q : rec_q ? rec_addr_q : word_addr_q),
     .out_valid_o(rd_valid_o),
     .out_ready_i(rd_ready_i),
-    .out_data_o(rd_addr_o)
+    .out_data_o(rd_addr_o),
+    .level_o()
   );
+  // verilator lint_on PINCONNECTEMPTY
 
   // Answers come in the order of requests. Of a row is kept whether a sequence's word was asked for, and whether it is the last.
   logic       tag_seq, tag_last, answer_seq, seq_answered_q, rec_push, unused_tag_ready, unused_tag_valid;
