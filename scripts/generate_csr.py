@@ -117,28 +117,29 @@ class _Port(AXI4Lite_Cpuif_flattened):
 
 
 PORT = """
-// A request waits for its turn, its address is decoded into registers, and then it is carried out.
-logic ar_held, aw_held, w_held, busy, is_read, decode, read_turn, write_turn;
+// A request waits for its turn, its address is decoded into registers, and then it is carried out. Nothing is taken during a reset.
+logic awake, ar_held, aw_held, w_held, busy, is_read, decode, read_turn, write_turn;
 logic [14:0] araddr, awaddr;
 logic [3:0] wstrb;
 logic [255:0] word;  // one bit for each of the words 0x000 to 0x3fc
 logic counters, exponents, history, program_words;
 
-assign s_axil_arready = !ar_held;
-assign s_axil_awready = !aw_held;
-assign s_axil_wready = !w_held;
+assign s_axil_arready = awake && !ar_held;
+assign s_axil_awready = awake && !aw_held;
+assign s_axil_wready = awake && !w_held;
 assign read_turn = !busy && ar_held && (!is_read || !(aw_held && w_held));
 assign write_turn = !busy && !read_turn && aw_held && w_held;
 assign cpuif_req_is_wr = !is_read;
 always_comb for(int i=0; i<4; i++) cpuif_wr_biten[i*8 +: 8] = {8{wstrb[i]}};
 
 always_ff @(posedge clk) begin
+    awake <= rst_n;
     if(~rst_n) begin
         {ar_held, aw_held, w_held, busy, is_read, decode, cpuif_req, s_axil_rvalid, s_axil_bvalid} <= '0;
     end else begin
-        if(s_axil_arvalid) ar_held <= '1;
-        if(s_axil_awvalid) aw_held <= '1;
-        if(s_axil_wvalid) w_held <= '1;
+        if(s_axil_arvalid && awake) ar_held <= '1;
+        if(s_axil_awvalid && awake) aw_held <= '1;
+        if(s_axil_wvalid && awake) w_held <= '1;
         decode <= read_turn || write_turn;
         cpuif_req <= decode;
         if(read_turn || write_turn) {busy, is_read} <= {1'b1, read_turn};
