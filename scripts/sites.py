@@ -21,6 +21,8 @@ MEMORY_ROWS = (22, 46, 70, 82)
 MOVES = 200_000  # of the annealing
 HOT = 60.0       # its first temperature, in tiles of wire
 COLD = 0.01      # its last
+# yosys names a multiplier after the register behind it and one of its bits, another one after each change of the sources
+BIT = re.compile(r"_TRELLIS_FF_Q(_\d+)?_DI_MULT18X18D_P\d+$")
 WIDE = 1000      # cells: a wider net reaches everywhere anyhow
 ROUNDS = 3       # further ones hardly help: see docs/fpga.md
 
@@ -131,15 +133,25 @@ class Placement:
                 self._swap(name, old)
 
 
+def _renamed(names: set[str], known: set[str]) -> dict[str, str]:
+    """Return which of `known` a name stands for that differs from it in a bit only (see BIT)."""
+    groups: dict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+    for side, group in enumerate((names - known, known - names)):
+        for name in sorted(group):
+            groups[BIT.sub("", name)][side].append(name)
+    return {name: old for new, before in groups.values() if len(new) == len(before) for name, old in zip(new, before, strict=True)}
+
+
 def bind(netlist: Path, top: str, sites: dict[str, str]) -> bool:
     """Bind those of the netlist's multipliers and block RAMs to sites that `sites` has; return whether it has all, and no others."""
     design = json.loads(netlist.read_text())
     cells = design["modules"][top]["cells"]
     movable = {name for name, cell in cells.items() if cell["type"] in _names()}
-    for name in movable & sites.keys():
-        cells[name]["attributes"]["BEL"] = sites[name]
+    stands_for = _renamed(movable, set(sites)) | {name: name for name in movable & sites.keys()}
+    for name, known in stands_for.items():
+        cells[name]["attributes"]["BEL"] = sites[known]
     netlist.write_text(json.dumps(design))
-    return movable == sites.keys()
+    return len(stands_for) == len(movable) == len(sites)
 
 
 def settle(netlist: Path, top: str, place: list[str], seed: int = 1, rounds: int = ROUNDS) -> dict[str, str]:

@@ -153,3 +153,18 @@ def test_the_kept_sites_are_sites_of_a_board(file):
     kept = json.loads(file.read_text())
     assert file.stem in BOARDS and bitstream.part(BOARDS[file.stem]).option == "--85k"
     assert set(kept.values()) <= {site for names in sites._names().values() for site in names} and len(set(kept.values())) == len(kept)
+
+
+@pytest.mark.parametrize("kept, bound", [
+    ({"u_lr.x_TRELLIS_FF_Q_3_DI_MULT18X18D_P7": "X4/Y10/MULT18_0", "u_lr.y_TRELLIS_FF_Q_DI_MULT18X18D_P0": "X8/Y10/MULT18_4"}, True),
+    ({"u_lr.x_TRELLIS_FF_Q_3_DI_MULT18X18D_P7": "X4/Y10/MULT18_0", "u_lr.z_TRELLIS_FF_Q_DI_MULT18X18D_P0": "X8/Y10/MULT18_4"}, False),
+    ({"u_lr.x_TRELLIS_FF_Q_3_DI_MULT18X18D_P7": "X4/Y10/MULT18_0", "u_lr.x_TRELLIS_FF_Q_DI_MULT18X18D_P0": "X8/Y10/MULT18_4"}, False)])
+def test_a_multiplier_that_is_named_after_another_bit_keeps_its_site(kept, bound, tmp_path):
+    netlist = tmp_path / "chip.json"
+    cells = {"u_lr.x_TRELLIS_FF_Q_9_DI_MULT18X18D_P1": cell("MULT18X18D", None, A=3),
+             "u_lr.y_TRELLIS_FF_Q_DI_MULT18X18D_P0": cell("MULT18X18D", None, A=4)}
+    netlist.write_text(json.dumps({"modules": {"chip": {"cells": cells}}}))
+    assert sites.bind(netlist, "chip", kept) is bound
+    x, y = (held["attributes"].get("BEL") for held in json.loads(netlist.read_text())["modules"]["chip"]["cells"].values())
+    two_of_x = all(".x_" in name for name in kept)  # which of them it was nobody knows
+    assert (x, y) == (None if two_of_x else "X4/Y10/MULT18_0", "X8/Y10/MULT18_4" if bound else None)
