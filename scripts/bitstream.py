@@ -131,22 +131,20 @@ def fits(used: dict[str, int], has: Part, target: Board) -> None:
 
 
 def implement(target: Board, has: Part, seed: int, folder: Path) -> None:
-    """Place, route and pack the netlist in `folder`; multipliers and memories at the board's sites, which are found anew for other ones.
-
-    Without regard to timing, which costs wire: short wires are what this chip lacks, and make it fast enough.
-    """
+    """Place, route and pack the netlist in `folder`; multipliers and memories at the board's sites, which are found anew for other ones."""
     grade = target.part.rsplit("-", 1)[1][0]
-    place = [has.option, "--speed", grade, "--package", "CABGA381", "--seed", str(seed), "--placer", "static", "--no-tmdriv", "-q"]
+    common = [has.option, "--speed", grade, "--package", "CABGA381", "--seed", str(seed), "--timing-allow-fail", "-q"]
+    place = ["nextpnr-ecp5", *common, *fmax.PLACE, "--lpf", PINS.name]
     kept = SITES / f"{target.name}.json"
     if not sites.bind(folder / f"{TOP}.json", TOP, json.loads(kept.read_text()) if kept.exists() else {}):
         print(f"{kept.relative_to(ROOT)} is of another netlist: finding sites, {sites.ROUNDS} placements", flush=True)
-        found = sites.settle(folder / f"{TOP}.json", TOP, ["nextpnr-ecp5", *place, "--timing-allow-fail", "--lpf", PINS.name], seed)
+        found = sites.settle(folder / f"{TOP}.json", TOP, place, seed)
         kept.parent.mkdir(exist_ok=True)
         kept.write_text(json.dumps(found, indent=0, sort_keys=True) + "\n")
-    options = [*place, "--router", "router2", "--timing-allow-fail", "--report", "report.json", "--detailed-timing-report",
-               "--write", "routed.json"]
+    placed = sites.place(folder / f"{TOP}.json", place, "place")
+    options = [*common, *fmax.ROUTE, "--report", "report.json", "--detailed-timing-report", "--write", "routed.json"]
     edam = {"name": target.name, "toplevel": TOP,
-            "files": [{"name": f"{TOP}.json", "file_type": "jsonNetlist"}, {"name": PINS.name, "file_type": "LPF"}],
+            "files": [{"name": placed.name, "file_type": "jsonNetlist"}, {"name": PINS.name, "file_type": "LPF"}],
             "flow_options": {"nextpnr_options": options, "ecppack_options": ["--compress"]}}
     flow = Ecp5(edam, str(folder))
     flow.configure()

@@ -19,7 +19,9 @@ from synth import FOLDER, PART, UNITS, Synthesis
 CLOCK = "clk_i"
 NEXTPNR = "nextpnr-ecp5 --85k --speed 6 --package CABGA381 --lpf-allow-unconstrained --timing-allow-fail -q".split()
 PLACE = "--placer static".split()  # the electrostatic placer leaves a quarter less wire than the default one
-ROUTE = "--no-pack --no-place --router router2".split()  # which does not end up ripping up its own wires
+# A router that does not end up ripping up its own wires. Without regard to timing: wires that are short anyhow must not insist on
+# the shortest way.
+ROUTE = "--no-pack --no-place --no-tmdriv --router router2".split()
 # Tiles that a wire may go around the box of its ends: the default of 3 does not get around what is crowded. How much more a wire
 # in use costs in each round, and each time that it was used twice: with the defaults, 2 and 1, nets chase each other without end.
 ROUTER = {"router": "router2", "router2/bbMargin/x": "8", "router2/bbMargin/y": "8",
@@ -80,17 +82,15 @@ def place(stem: str, seed: int, freq: float) -> dict:
     """Place and route build/synth/<stem>.json; return nextpnr's report."""
     command = [*NEXTPNR, "--seed", str(seed), "--freq", str(freq)]
 
-    def run(*arguments: str) -> None:  # nextpnr sees only the folder it is started in
-        subprocess.run([*command, *arguments], cwd=FOLDER, check=True)
-
-    sites.settle(FOLDER / f"{stem}.json", "pins", [*command, *PLACE], seed)
-    placed = FOLDER / f"{stem}_placed.json"
-    run(*PLACE, "--no-route", "--json", f"{stem}.json", "--write", placed.name, "--log", f"{stem}_place.log")
+    placing = [*command, *PLACE]
+    sites.settle(FOLDER / f"{stem}.json", "pins", placing, seed)
+    placed = sites.place(FOLDER / f"{stem}.json", placing, "place")
     design = json.loads(placed.read_text())
     for module in design["modules"].values():
         module["settings"] |= ROUTER
     placed.write_text(json.dumps(design))
-    run(*ROUTE, "--json", placed.name, "--report", f"{stem}_report.json", "--log", f"{stem}.log")
+    subprocess.run([*command, *ROUTE, "--json", placed.name, "--report", f"{stem}_report.json", "--log", f"{stem}.log"],
+                   cwd=FOLDER, check=True)  # nextpnr sees only the folder it is started in
     return json.loads((FOLDER / f"{stem}_report.json").read_text())
 
 

@@ -154,7 +154,21 @@ def bind(netlist: Path, top: str, sites: dict[str, str]) -> bool:
     return len(stands_for) == len(movable) == len(sites)
 
 
-def settle(netlist: Path, top: str, place: list[str], seed: int = 1, rounds: int = ROUNDS) -> dict[str, str]:
+def place(netlist: Path, command: list[str], log: str) -> Path:
+    """Place a netlist: run `command`, to which netlist and result are added, in the netlist's folder; return the placed one.
+
+    Raises
+    ------
+    subprocess.CalledProcessError
+        The placement fails; what it said is in <netlist>_<log>.log.
+    """
+    placed = netlist.with_name(f"{netlist.stem}_placed.json")
+    subprocess.run([*command, "--no-route", "--json", netlist.name, "--write", placed.name, "--log", f"{netlist.stem}_{log}.log"],
+                   cwd=netlist.parent, check=True)
+    return placed
+
+
+def settle(netlist: Path, top: str, command: list[str], seed: int = 1, rounds: int = ROUNDS) -> dict[str, str]:
     """Bind the multipliers and block RAMs of a netlist to sites, found by placing it `rounds` times with them annealed after each.
 
     Parameters
@@ -163,8 +177,8 @@ def settle(netlist: Path, top: str, place: list[str], seed: int = 1, rounds: int
         Flat netlist for nextpnr, which is changed.
     top : str
         Its module.
-    place : list of str
-        The command of the placement, to which netlist and results are added; nextpnr sees only the netlist's folder.
+    command : list of str
+        The placement, see `place`.
 
     Returns
     -------
@@ -176,11 +190,9 @@ def settle(netlist: Path, top: str, place: list[str], seed: int = 1, rounds: int
     subprocess.CalledProcessError
         The placement fails.
     """
-    placed, placement = netlist.with_name(f"{netlist.stem}_placed.json"), None
+    placement = None
     for number in range(1, rounds + 1):
-        subprocess.run([*place, "--no-route", "--json", netlist.name, "--write", placed.name,
-                        "--log", f"{netlist.stem}_place{number}.log"], cwd=netlist.parent, check=True)
-        [module] = json.loads(placed.read_text())["modules"].values()
+        [module] = json.loads(place(netlist, command, f"place{number}").read_text())["modules"].values()
         placement = Placement(module)
         before = placement.wire
         placement.anneal(seed)

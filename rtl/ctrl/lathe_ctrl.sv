@@ -550,6 +550,9 @@ module lathe_ctrl
     .host_rdata_o(host_exp_rdata)
   );
 
+  logic busy_q;  // the host moves a cycle after the program's end at the earliest, a program long after its start
+  always_ff @(posedge clk_i) busy_q <= busy;
+
   lathe_weights #(
     .Slots(Slots)
   ) u_weights (
@@ -559,8 +562,8 @@ module lathe_ctrl
     .init_i(group_init),
     .init_group_i(group),
     .move_valid_i(move_valid_i || host_move_valid),
-    .move_op_i(busy ? move_op_i : host_move_op),
-    .move_slot_i(busy ? move_slot_i : host_move_slot),
+    .move_op_i(busy_q ? move_op_i : host_move_op),
+    .move_slot_i(busy_q ? move_slot_i : host_move_slot),
     .move_done_o,
     .move_error_o,
     .request_start_i(request_start),
