@@ -134,20 +134,20 @@ def implement(target: Board, has: Part, seed: int, folder: Path) -> None:
     """Place, route and pack the netlist in `folder`; multipliers and memories at the board's sites, which are found anew for other ones.
 
     Placed without regard to timing: with it the clock would be a fifth faster, but some nets find no way (docs/fpga.md).
+    In one call of nextpnr: a placed netlist that is read again is not routed the same way twice.
     """
     grade = target.part.rsplit("-", 1)[1][0]
-    common = [has.option, "--speed", grade, "--package", "CABGA381", "--seed", str(seed), "--timing-allow-fail", "-q"]
-    place = ["nextpnr-ecp5", *common, *fmax.PLACE, "--no-tmdriv", "--lpf", PINS.name]
+    common = [has.option, "--speed", grade, "--package", "CABGA381", "--seed", str(seed), "--timing-allow-fail", "-q", *fmax.PLACE,
+              "--no-tmdriv"]
     kept = SITES / f"{target.name}.json"
     if not sites.bind(folder / f"{TOP}.json", TOP, json.loads(kept.read_text()) if kept.exists() else {}):
         print(f"{kept.relative_to(ROOT)} is of another netlist: finding sites, {sites.ROUNDS} placements", flush=True)
-        found = sites.settle(folder / f"{TOP}.json", TOP, place, seed)
+        found = sites.settle(folder / f"{TOP}.json", TOP, ["nextpnr-ecp5", *common, "--lpf", PINS.name], seed)
         kept.parent.mkdir(exist_ok=True)
         kept.write_text(json.dumps(found, indent=0, sort_keys=True) + "\n")
-    placed = sites.place(folder / f"{TOP}.json", place, "place")
-    options = [*common, *fmax.ROUTE, "--report", "report.json", "--detailed-timing-report", "--write", "routed.json"]
+    options = [*common, "--router", "router2", "--report", "report.json", "--detailed-timing-report", "--write", "routed.json"]
     edam = {"name": target.name, "toplevel": TOP,
-            "files": [{"name": placed.name, "file_type": "jsonNetlist"}, {"name": PINS.name, "file_type": "LPF"}],
+            "files": [{"name": f"{TOP}.json", "file_type": "jsonNetlist"}, {"name": PINS.name, "file_type": "LPF"}],
             "flow_options": {"nextpnr_options": options, "ecppack_options": ["--compress"]}}
     flow = Ecp5(edam, str(folder))
     flow.configure()
