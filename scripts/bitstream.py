@@ -115,9 +115,7 @@ def synthesize(target: Board, dividers: Pll, file: Path) -> dict[str, dict[str, 
     modules = {unit: chip[instance] for instance, unit in UNITS.items()} | modules
     used, spared = netlist.write(synthesis, TOP, list(modules.values()), file)
     used[TOP]["luts"] -= spared
-    design = json.loads(file.read_text())
-    design["modules"][TOP].setdefault("settings", {}).update(fmax.ROUTER)
-    file.write_text(json.dumps(design))
+    fmax.set_router(file, TOP)
     return {name: used[module] for name, module in modules.items() if any(used[module].values())} | {"all": used[TOP]}
 
 
@@ -134,7 +132,7 @@ def implement(target: Board, has: Part, seed: int, folder: Path) -> None:
     """Place, route and pack the netlist in `folder`; multipliers and memories at the board's sites, which are found anew for other ones.
 
     Placed without regard to timing: with it the clock would be a fifth faster, but some nets find no way (docs/fpga.md).
-    In one call of nextpnr: a placed netlist that is read again is not routed the same way twice.
+    In one call, like fmax.place.
     """
     grade = target.part.rsplit("-", 1)[1][0]
     common = [has.option, "--speed", grade, "--package", "CABGA381", "--seed", str(seed), "--timing-allow-fail", "-q", *fmax.PLACE,
@@ -145,7 +143,7 @@ def implement(target: Board, has: Part, seed: int, folder: Path) -> None:
         found = sites.settle(folder / f"{TOP}.json", TOP, ["nextpnr-ecp5", *common, "--lpf", PINS.name], seed)
         kept.parent.mkdir(exist_ok=True)
         kept.write_text(json.dumps(found, indent=0, sort_keys=True) + "\n")
-    options = [*common, "--router", "router2", "--report", "report.json", "--detailed-timing-report", "--write", "routed.json"]
+    options = [*common, *fmax.ROUTE, "--report", "report.json", "--detailed-timing-report", "--write", "routed.json"]
     edam = {"name": target.name, "toplevel": TOP,
             "files": [{"name": f"{TOP}.json", "file_type": "jsonNetlist"}, {"name": PINS.name, "file_type": "LPF"}],
             "flow_options": {"nextpnr_options": options, "ecppack_options": ["--compress"]}}

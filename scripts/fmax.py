@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import netlist
 import sites
@@ -19,9 +20,7 @@ from synth import FOLDER, PART, UNITS, Synthesis
 CLOCK = "clk_i"
 NEXTPNR = "nextpnr-ecp5 --85k --speed 6 --package CABGA381 --lpf-allow-unconstrained --timing-allow-fail -q".split()
 PLACE = "--placer static".split()  # the electrostatic placer leaves a quarter less wire than the default one
-# A router that does not end up ripping up its own wires. Without regard to timing: wires that are short anyhow must not insist on
-# the shortest way.
-ROUTE = "--no-pack --no-place --no-tmdriv --router router2".split()
+ROUTE = "--router router2".split()  # which does not end up ripping up its own wires
 # Tiles that a wire may go around the box of its ends: the default of 3 does not get around what is crowded. How much more a wire
 # in use costs in each round, and each time that it was used twice: with the defaults, 2 and 1, nets chase each other without end.
 ROUTER = {"router": "router2", "router2/bbMargin/x": "8", "router2/bbMargin/y": "8",
@@ -78,19 +77,22 @@ def synthesize(module: str, lanes: int, banks: int, stem: str) -> dict[str, int]
     return used[module]
 
 
+def set_router(file: Path, top: str) -> None:
+    """Write the router's costs (ROUTER) into a netlist."""
+    design = json.loads(file.read_text())
+    design["modules"][top].setdefault("settings", {}).update(ROUTER)
+    file.write_text(json.dumps(design))
+
+
 def place(stem: str, seed: int, freq: float) -> dict:
     """Place and route build/synth/<stem>.json; return nextpnr's report."""
-    command = [*NEXTPNR, "--seed", str(seed), "--freq", str(freq)]
-
-    placing = [*command, *PLACE]
-    sites.settle(FOLDER / f"{stem}.json", "pins", placing, seed)
-    placed = sites.place(FOLDER / f"{stem}.json", placing, "place")
-    design = json.loads(placed.read_text())
-    for module in design["modules"].values():
-        module["settings"] |= ROUTER
-    placed.write_text(json.dumps(design))
-    subprocess.run([*command, *ROUTE, "--json", placed.name, "--report", f"{stem}_report.json", "--log", f"{stem}.log"],
-                   cwd=FOLDER, check=True)  # nextpnr sees only the folder it is started in
+    command = [*NEXTPNR, *PLACE, "--seed", str(seed), "--freq", str(freq)]
+    file = FOLDER / f"{stem}.json"
+    set_router(file, "pins")
+    sites.settle(file, "pins", command, seed)
+    # In one call: a placed netlist that is read again is not routed the same way twice. It sees only the folder it is started in.
+    subprocess.run([*command, *ROUTE, "--json", file.name, "--report", f"{stem}_report.json", "--log", f"{stem}.log"],
+                   cwd=FOLDER, check=True)
     return json.loads((FOLDER / f"{stem}_report.json").read_text())
 
 

@@ -164,8 +164,8 @@ always_ff @(posedge clk) begin
 end
 """
 
-# The memories' place in the map, and how _Port calls it.
 PART = 8  # registers that are read together, see _decoded
+# The memories' place in the map, and how _Port calls it.
 REGIONS = {(0x200, 0x7F): "counters", (0x1000, 0x1FF): "exponents", (0x1800, 0x7FF): "history", (0x4000, 0x3FFF): "program_words"}
 
 

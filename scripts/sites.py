@@ -154,20 +154,6 @@ def bind(netlist: Path, top: str, sites: dict[str, str]) -> bool:
     return len(stands_for) == len(movable) == len(sites)
 
 
-def place(netlist: Path, command: list[str], log: str) -> Path:
-    """Place a netlist: run `command`, to which netlist and result are added, in the netlist's folder; return the placed one.
-
-    Raises
-    ------
-    subprocess.CalledProcessError
-        The placement fails; what it said is in <netlist>_<log>.log.
-    """
-    placed = netlist.with_name(f"{netlist.stem}_placed.json")
-    subprocess.run([*command, "--no-route", "--json", netlist.name, "--write", placed.name, "--log", f"{netlist.stem}_{log}.log"],
-                   cwd=netlist.parent, check=True)
-    return placed
-
-
 def settle(netlist: Path, top: str, command: list[str], seed: int = 1, rounds: int = ROUNDS) -> dict[str, str]:
     """Bind the multipliers and block RAMs of a netlist to sites, found by placing it `rounds` times with them annealed after each.
 
@@ -178,7 +164,7 @@ def settle(netlist: Path, top: str, command: list[str], seed: int = 1, rounds: i
     top : str
         Its module.
     command : list of str
-        The placement, see `place`.
+        The placement, to which netlist and results are added; nextpnr sees only the netlist's folder.
 
     Returns
     -------
@@ -190,9 +176,11 @@ def settle(netlist: Path, top: str, command: list[str], seed: int = 1, rounds: i
     subprocess.CalledProcessError
         The placement fails.
     """
-    placement = None
+    placed, placement = netlist.with_name(f"{netlist.stem}_placed.json"), None
     for number in range(1, rounds + 1):
-        [module] = json.loads(place(netlist, command, f"place{number}").read_text())["modules"].values()
+        subprocess.run([*command, "--no-route", "--json", netlist.name, "--write", placed.name,
+                        "--log", f"{netlist.stem}_place{number}.log"], cwd=netlist.parent, check=True)
+        [module] = json.loads(placed.read_text())["modules"].values()
         placement = Placement(module)
         before = placement.wire
         placement.anneal(seed)
