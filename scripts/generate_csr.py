@@ -121,7 +121,7 @@ PORT = """
 logic awake, ar_held, aw_held, w_held, busy, is_read, decode, read_turn, write_turn;
 logic [14:0] araddr, awaddr;
 logic [3:0] wstrb;
-logic [255:0] word;  // one bit for each of the words 0x000 to 0x3fc
+logic [255:0] word, written;  // one bit for each of the words 0x000 to 0x3fc, in the cycle of the request; of a write
 logic counters, exponents, history, program_words;
 
 assign s_axil_arready = awake && !ar_held;
@@ -152,19 +152,20 @@ always_ff @(posedge clk) begin
     if(s_axil_awvalid && !aw_held) awaddr <= s_axil_awaddr;
     if(s_axil_wvalid && !w_held) {wstrb, cpuif_wr_data} <= {s_axil_wstrb, s_axil_wdata};
     if(read_turn || write_turn) cpuif_addr <= {read_turn ? araddr[14:2] : awaddr[14:2], 2'd0};
-    if(decode) begin
+    if(decode && rst_n) begin
         word <= cpuif_addr[14:10] == '0 ? 256'd1 << cpuif_addr[9:2] : '0;
+        written <= cpuif_addr[14:10] == '0 && !is_read ? 256'd1 << cpuif_addr[9:2] : '0;
         counters <= cpuif_addr[14:7] == 8'h04;
         exponents <= cpuif_addr[14:9] == 6'h08;
         history <= cpuif_addr[14:11] == 4'h3;
         program_words <= cpuif_addr[14];
-    end
+    end else {word, written} <= '0;
     if(cpuif_rd_ack) {s_axil_rresp, s_axil_rdata} <= {cpuif_rd_err, 1'b0, cpuif_rd_data};
     if(cpuif_wr_ack) s_axil_bresp <= {cpuif_wr_err, 1'b0};
 end
 """
 
-PART = 8  # registers that are read together, see _decoded
+PART, PARTS = 8, 4  # registers that are read together, and what of them is, see _decoded
 # The memories' place in the map, and how _Port calls it.
 REGIONS = {(0x200, 0x7F): "counters", (0x1000, 0x1FF): "exponents", (0x1800, 0x7FF): "history", (0x4000, 0x3FFF): "program_words"}
 
@@ -186,13 +187,16 @@ def _rtl(top: AddrmapNode) -> dict[Path, str]:
 
 
 def _decoded(text: str) -> str:
-    """Let registers be chosen by the bits that _Port has decoded instead of comparisons, and what is read be ORed in two cycles.
+    """Let registers be chosen by the bits that _Port has decoded instead of comparisons, and what is read be ORed in three cycles.
 
     The bits stand in registers, so both are short; outside of an access nothing of it is computed in a simulation. No request
     has to be held back, since _Port waits for the response to the one before.
     """
     def word(match: re.Match) -> str:
         return f"word[{int(match[1], 16) // 4}]"
+
+    def chosen(match: re.Match) -> str:
+        return f"{match[1]}written[{int(match[2], 16) // 4}];"
 
     def region(match: re.Match) -> str:
         return REGIONS[int(match[1], 16), int(match[2], 16)]
@@ -211,19 +215,24 @@ def _decoded(text: str) -> str:
 
     leaves: list[int] = []
     registers = len(re.findall(r"is_valid_addr \|= .*== 15'h", text))
+    fields = len(re.findall(r"decoded_reg_strb\.\w+ && decoded_req_is_wr", text))
     readable = len(re.findall(r"if\(rd_mux_addr == ", text))
+    parts = -(-readable // PART)
+    sums = -(-parts // PARTS)
     for old, new, count in (
             (r"        if\(rd_mux_addr == 15'h(\w+)\) begin\n((?: +readback_data_var\[.*\n)+) +end\n", leaf, readable),
-            (r"\(cpuif_addr == 15'h(\w+)\)", word, 2 * registers),
+            (r"(decoded_reg_strb\.\w+ = )cpuif_req_masked & \(cpuif_addr == 15'h(\w+)\).*;", chosen, registers),
+            (r"cpuif_req_masked & \(cpuif_addr == 15'h(\w+)\)", word, registers),
+            (r"(decoded_reg_strb\.\w+) && decoded_req_is_wr", r"\1", fields),
             (r"\(cpuif_addr >= 15'h(\w+)\) & \(cpuif_addr <= 15'h\1 \+ 15'h(\w+)\)", region, 13),
             (r"        if\(\(rd_mux_addr >= 15'h(\w+)\) && \(rd_mux_addr <= 15'h\1 \+ 15'h(\w+)\)\) begin\n"
              r" +readback_data_var = (.*);\n +end\n", outside, len(REGIONS)),
             (r"( +leaf\[.*\n)((?: +readback_data_var \|= .*\n)+)((?: +leaf\[.*\n)+)", r"\1\3\2", 1),  # registers behind the counters
             (r"    always_comb begin\n +(automatic logic \[31:0\] readback_data_var;\n)( *readback_data_var = '0;\n)"
              r"((?: +leaf\[.*\n)+)", f"""
-    // Registers are read in two steps: in the cycle of the request what each {PART} of them say, then all.
-    logic [31:0] part[{-(-readable // PART)}], part_next[{-(-readable // PART)}];
-    logic read_late, err_late;
+    // Registers are read in three steps: in the cycle of the request what each {PART} of them say, then each {PART * PARTS}, then all.
+    logic [31:0] part[{parts}], part_next[{parts}], sum[{sums}];
+    logic [1:0] read_late, err_late;
     always_comb begin
         automatic logic [31:0] leaf[{readable}];
         part_next = part;
@@ -234,14 +243,22 @@ def _decoded(text: str) -> str:
     end
     always_ff @(posedge clk) begin
         if(decoded_req) part <= part_next;
-        read_late <= rst_n & decoded_req & ~decoded_req_is_wr & ~decoded_req_is_external;
-        err_late <= decoded_err;
+        if(read_late[0]) begin
+            for(int s=0; s<{sums}; s++) begin
+                automatic logic [31:0] some;
+                some = '0;
+                for(int i=s*{PARTS}; i<(s+1)*{PARTS} && i<{parts}; i++) some |= part[i];
+                sum[s] <= some;
+            end
+        end
+        read_late <= {{2{{rst_n}}}} & {{read_late[0], decoded_req & ~decoded_req_is_wr & ~decoded_req_is_external}};
+        err_late <= {{err_late[0], decoded_err}};
     end
     always_comb begin
-        \\1\\2        if(read_late) for(int i=0; i<{-(-readable // PART)}; i++) readback_data_var |= part[i];
+        \\1\\2        if(read_late[1]) for(int s=0; s<{sums}; s++) readback_data_var |= sum[s];
 """, 1),
-            (r"readback_done = decoded_req & ~decoded_req_is_wr & ~decoded_req_is_external;", "readback_done = read_late;", 1),
-            (r"readback_err = decoded_err;", "readback_err = read_late & err_late;", 1),
+            (r"readback_done = decoded_req & ~decoded_req_is_wr & ~decoded_req_is_external;", "readback_done = read_late[1];", 1),
+            (r"readback_err = decoded_err;", "readback_err = read_late[1] & err_late[1];", 1),
             (r" +// Read latency > write.*\n(?:.*\n)*? +(assign cpuif_req_masked = cpuif_req)\n(?: +& !.*\n)+", r"    \1;\n", 1),
             (r"    logic \[14:0\] rd_mux_addr;\n(?:.*\n)*?    assign rd_mux_addr = .*\n", "", 1)):
         text, found = re.subn(old, new, text)

@@ -128,7 +128,7 @@ package lathe_ctrl_pkg;
   endfunction
 
   // The queue, semaphores and end of the program take what is left of the descriptor.
-  function automatic entry_t to_entry(desc_t desc, logic [31:0] key, logic [PcW-1:0] pc);
+  function automatic entry_t to_entry(desc_t desc, logic [31:0] key, logic [PcW-1:0] pc, plan_t plan);
     entry_t entry;
     entry.cmd.op = desc.op;
     entry.cmd.trans_a = desc.trans_a;
@@ -163,7 +163,7 @@ package lathe_ctrl_pkg;
     entry.cmd.first_row = '0;
     entry.cmd.first_col = '0;
     entry.cmd.all_rows = desc.m;
-    entry.plan = plan_of(desc.unit, entry.cmd);
+    entry.plan = plan;
     entry.post_mask = desc.post_mask;
     entry.pc = pc;
     return entry;

@@ -196,7 +196,9 @@ module lathe_sequencer
   assign push_unit_o = request_q ? QueueW'(RequestQueue) : {1'b0, unit_q};
   assign push_wait_o = request_q ? '0 : desc_q.wait_mask;
   assign push_request_unit_o = unit_q;
-  assign push_entry_o = to_entry(desc_q, key, pc_q);
+  plan_t plan_q;
+  always_ff @(posedge clk) if (step_q[LastStep-1]) plan_q <= plan_of(desc_q.unit, push_entry_o.cmd);
+  assign push_entry_o = to_entry(desc_q, key, pc_q, plan_q);
   always_ff @(posedge clk_i) begin
     report_valid_o <= rst_ni && refused && !request_q && !stop_i;
     request_report_valid_o <= rst_ni && refused && request_q && !request_stop_i;

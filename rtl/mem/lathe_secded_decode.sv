@@ -32,10 +32,10 @@ module lathe_secded_decode #(
 
   always_ff @(posedge clk_i) begin
     valid_q <= valid_i;
+    error_q <= valid_i && syndrome != '0;
     if (valid_i) begin
       raw_q <= word_i;
       syndrome_q <= syndrome;
-      error_q <= syndrome != '0;
     end
   end
 
@@ -50,7 +50,7 @@ module lathe_secded_decode #(
 
   always_ff @(posedge clk_i) begin
     corrected_o <= valid_q && ^syndrome_q;
-    uncorrectable_o <= valid_q && error_q && !(^syndrome_q);
+    uncorrectable_o <= error_q && !(^syndrome_q);
     if (valid_q) word_o <= raw_q ^ flips;
   end
 

@@ -96,11 +96,13 @@ module lathe_policy
         cmd_q.t[2].stride <= -16'(RecWords);
         first_in_q <= (cmd_i.m - 16'd1) << (RecWords - 1);
         first_out_q <= (cmd_i.m - cmd_i.n) << (RecWords - 1);
+      end
+    end else begin
+      if (start_q && scan_q) begin
         cfg_q.rho.source <= lathe_desc_pkg::SourceOwn;
         cfg_q.stats_rho <= 1'b1;
       end
-    end else if (row_done) begin
-      rows_left_q <= rows_left_q - 16'd1;
+      if (row_done) rows_left_q <= rows_left_q - 16'd1;
     end
   end
 

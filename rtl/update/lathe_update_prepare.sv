@@ -33,7 +33,7 @@ module lathe_update_prepare
   assign pow_index_o = clip_i[17:8];
 
   always_ff @(posedge clk_i) begin
-    done_o <= rst_ni && busy_q && step_q == Last && (size_turn_q || !adam_i);
+    done_o <= rst_ni && busy_q && !begin_i && step_q == Last && (size_turn_q || !adam_i);
     busy_q <= rst_ni && (begin_i || (busy_q && (step_q != Last || (adam_i && !size_turn_q))));
     if (begin_i) begin
       step_q <= '0;

@@ -136,15 +136,17 @@ module lathe_update_setup
   // ---- int8: to the right by -8 to 16, which is all that makes a difference ----
   logic signed [9:0] right;
   logic signed [5:0] right_q;
+  int8_cfg_t         int8_q;  // the lanes are far away
   assign right = 10'(signed'(exp_i[5])) - 10'(signed'(exp_i[2]));
   always_ff @(posedge clk_i) begin
     right_q <= right < -10'sd8 ? -6'sd8 : right > 10'sd16 ? 6'sd16 : right[5:0];
-    int8_o.rot <= 4'(right_q - 6'sd1);
+    int8_o <= int8_q;
+    int8_q.rot <= 4'(right_q - 6'sd1);
     for (int i = 0; i < 10; i++) begin  // bit i - 1 of the result is bit i - 1 + right of w'
-      int8_o.keep[i] <= right_q >= 6'(1 - i) && right_q <= 6'(16 - i);
-      int8_o.fill[i] <= right_q > 6'(16 - i);
+      int8_q.keep[i] <= right_q >= 6'(1 - i) && right_q <= 6'(16 - i);
+      int8_q.fill[i] <= right_q > 6'(16 - i);
     end
-    for (int i = 0; i < 16; i++) int8_o.sticky[i] <= right_q > 6'(i + 1);
-    for (int i = 0; i < 15; i++) int8_o.above[i] <= right_q <= 6'(i - 8);
+    for (int i = 0; i < 16; i++) int8_q.sticky[i] <= right_q > 6'(i + 1);
+    for (int i = 0; i < 15; i++) int8_q.above[i] <= right_q <= 6'(i - 8);
   end
 endmodule

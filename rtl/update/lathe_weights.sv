@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The weight group: equal slots in the scratchpad, which version each holds, which is current, which is written next, which
-// a request holds. Moves pointers only, in one cycle; never touches the weights. First words follow their slots a cycle later.
-// Only por_ni resets the table, so that the versions survive a reset in the middle of an update.
+// a request holds. Moves pointers only, in one cycle after one that decides; never touches the weights. First words follow
+// their slots a cycle later. Only por_ni resets the table, so that the versions survive a reset in the middle of an update.
 module lathe_weights
   import lathe_desc_pkg::*;
   import lathe_ctrl_pkg::*;
@@ -15,10 +15,10 @@ module lathe_weights
   input  logic        init_i,           // pulse: slot 0 holds init_i's version, the others nothing; no move in the 6 cycles after it
   input  group_t      init_group_i,     // slots: outside 2 to Slots, the nearest of these is taken
 
-  // One move at a time: it is done in the cycle of the pulse and answered in the one after it, unless a COMMIT has to wait
-  // for the request's end, or a COMMIT or ROLLBACK two cycles for the request that starts.
+  // One move at a time: it is decided in the cycle of the pulse, done in the one after it and answered in the third, unless a
+  // COMMIT has to wait for the request's end, or a COMMIT or ROLLBACK two cycles for the request that starts.
   input  logic        move_valid_i,     // pulse
-  input  logic [4:0]  move_op_i,        // steady from the pulse to the answer, like the slot
+  input  logic [4:0]  move_op_i,        // with it, like the slot
   input  logic [1:0]  move_slot_i,
   output logic        move_done_o,      // pulse
   output error_e      move_error_o,     // with it
@@ -76,15 +76,12 @@ module lathe_weights
   end
 
   // ---- The move ----
-  logic   waiting_q, go, wait_on, commit, rollback, restore, choose, move, refused;
-  slot_t  target, parent, successor;
-  error_e error;
-  assign go = move_valid_i || waiting_q;
+  logic   asked_q, waiting_q, go, wait_on, commit, rollback, restore, move;
+  logic   commit_q, rollback_q, restore_q, pin_q, unpin_q;  // the move, if it is not refused
+  slot_t  target, target_q, parent, successor;
+  error_e error, error_q;
   assign parent = parent_q[slot_q];
-  assign choose = move_op_i == UpdateCommit || move_op_i == UpdateRollback;
   assign target = (move_op_i == UpdateCommit) ? next_q : (move_op_i == UpdateRollback) ? parent : slot_t'(move_slot_i);
-  assign successor = after_q[target];
-  assign wait_on = choose && (request_start_i || started_q || (move_op_i == UpdateCommit && !after_there_q[next_q]));
   always_comb begin
     error = ErrNone;
     unique case (move_op_i)
@@ -96,15 +93,30 @@ module lathe_weights
       default:        error = ErrBadOp;
     endcase
   end
-  assign refused = error != ErrNone;
-  assign commit = go && !wait_on && move_op_i == UpdateCommit;
-  assign rollback = go && !wait_on && move_op_i == UpdateRollback && !refused;
-  assign restore = go && move_op_i == UpdateRestore && !refused;
+  always_ff @(posedge clk_i) begin
+    asked_q <= rst_ni && move_valid_i;
+    if (move_valid_i) begin
+      target_q <= target;
+      error_q <= error;
+      commit_q <= move_op_i == UpdateCommit;
+      rollback_q <= move_op_i == UpdateRollback && error == ErrNone;
+      restore_q <= move_op_i == UpdateRestore && error == ErrNone;
+      pin_q <= move_op_i == UpdatePin && error == ErrNone;
+      unpin_q <= move_op_i == UpdateUnpin && 32'(move_slot_i) < Slots;
+    end
+  end
+
+  assign go = asked_q || waiting_q;
+  assign successor = after_q[target_q];
+  assign wait_on = ((commit_q || rollback_q) && (request_start_i || started_q)) || (commit_q && !after_there_q[next_q]);
+  assign commit = go && !wait_on && commit_q;
+  assign rollback = go && !wait_on && rollback_q;
+  assign restore = go && restore_q;
   assign move = commit || rollback || restore;
   always_ff @(posedge clk_i) begin
     waiting_q <= rst_ni && go && wait_on;
     move_done_o <= rst_ni && go && !wait_on;
-    move_error_o <= error;
+    move_error_o <= error_q;
   end
 
   logic [Slots:0] fault_in;  // at or behind the first word of each slot, or the last one's end
@@ -126,7 +138,7 @@ module lathe_weights
       {pinned_q, bad_q, parent_q} <= '0;
       orphan_q <= '1;
     end else begin
-      if (move) slot_q <= target;
+      if (move) slot_q <= target_q;
       if (commit) begin
         valid_q[next_q] <= 1'b1;
         bad_q[next_q] <= 1'b0;  // what an update did not write anew is found again
@@ -140,8 +152,8 @@ module lathe_weights
           if (((commit && next_q == slot_t'(s)) ? slot_q : parent_q[s]) == successor) orphan_q[s] <= 1'b1;
         end
       end
-      if (go && move_op_i == UpdatePin && !refused) pinned_q[slot_q] <= 1'b1;
-      if (go && move_op_i == UpdateUnpin && 32'(move_slot_i) < Slots) pinned_q[target] <= 1'b0;
+      if (go && pin_q) pinned_q[slot_q] <= 1'b1;
+      if (go && unpin_q) pinned_q[target_q] <= 1'b0;
       for (int unsigned s = 0; s < Slots; s++) begin
         if (fault_q && fault_in[s] && !fault_in[s+1] && slot_t'(s) <= last_q) bad_q[s] <= 1'b1;
       end
@@ -162,7 +174,7 @@ module lathe_weights
         fresh_q <= init_group_i.version;
         number_q[0] <= init_group_i.version;
       end else if (move) begin
-        version_q <= commit ? fresh_q : number_q[target];
+        version_q <= commit ? fresh_q : number_q[target_q];
         if (commit) number_q[next_q] <= fresh_q;
       end
       if (raise_q) fresh_q <= fresh_q + 32'd1;
@@ -217,7 +229,7 @@ module lathe_weights
     if (checking_q && por_ni) begin
       assert (valid_q[slot_q] && !valid_q[next_q] && !pinned_q[next_q]) else $error("current or next slot");
       assert (!(request_busy_i && next_q == held_q)) else $error("the slot that the request holds is written next");
-      if (rollback) assert (after_there_q[target] && valid_q[target]) else $error("rollback");
+      if (rollback) assert (after_there_q[target_q] && valid_q[target_q]) else $error("rollback");
     end
   end
 `endif

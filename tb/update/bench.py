@@ -337,22 +337,23 @@ async def test_pad_lanes(dut):
             assert x is None or np.all(x.reshape(8, -1)[:, lane:] == pad)
 
 
+async def answer_moves(dut, pulses, answer):
+    """Answer each pointer operation so many cycles "after" its pulse with this "error"; `pulses` gets operations and slots."""
+    while True:
+        await RisingEdge(dut.clk_i)
+        dut.move_done_i.value = 0
+        if int(dut.move_valid_o.value):
+            pulses.append((int(dut.move_op_o.value), int(dut.move_slot_o.value)))
+            await cycle(dut, answer["after"] - 1)
+            dut.move_done_i.value, dut.move_error_i.value = 1, answer["error"]
+
+
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def test_pointers(dut):
     """Each pointer operation is one pulse with its slot, and ends with the answer; COMMIT of a poisoned program is no pulse."""
     bench = await started(dut)
     pulses, answer = [], {"after": 1, "error": 0}
-
-    async def answers():
-        while True:
-            await RisingEdge(dut.clk_i)
-            dut.move_done_i.value = 0
-            if int(dut.move_valid_o.value):
-                pulses.append((int(dut.move_op_o.value), int(dut.move_slot_o.value)))
-                await cycle(dut, answer["after"] - 1)
-                dut.move_done_i.value, dut.move_error_i.value = 1, answer["error"]
-
-    cocotb.start_soon(answers())
+    cocotb.start_soon(answer_moves(dut, pulses, answer))
     nothing = {"track": 0, "top": 0}
     ones = [np.full(bench.lanes, 32767)] * 4
     for after, error, poisoned in ((1, "ErrNone", 0), (1, "ErrNoVersion", 0), (7, "ErrNone", 1), (2, "ErrNoSlot", 1)):
@@ -372,6 +373,20 @@ async def test_pointers(dut):
     for op in (9, 17, 31):
         assert (await bench.driver.run({"op": op}))["error"] == constant("ErrBadOp")
     assert not pulses
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def test_after_pointers(dut):
+    """A step that begins 0 to 60 cycles later than it may after a pointer operation is as right as any other."""
+    bench = await started(dut)
+    pulses, answer = [], {"after": 1, "error": 0}
+    cocotb.start_soon(answer_moves(dut, pulses, answer))
+    for later in range(61):
+        answer["after"] = 1 + later
+        await bench.driver.run({"op": constant("UpdateCommit")})
+        op = STEPS[-1 - later % 2]
+        await bench.run(op, bench.tensors(1), EXPS, clip=-1 - 4099 * later)
+    assert len(pulses) == 61
 
 
 @cocotb.test(timeout_time=4, timeout_unit="ms")

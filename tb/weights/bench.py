@@ -79,12 +79,13 @@ class Bench:
         self.dut.move_valid_i.value, self.dut.move_op_i.value, self.dut.move_slot_i.value = 1, int(op), slot
 
     async def move(self, op, slot=0):
-        """One move that need not wait: in the cycle after the pulse everything shows it."""
+        """One move that need not wait: in the second cycle after the pulse everything shows it."""
         m = self.model
         self.seen.hit(("wrap", m.slots), op == COMMIT and m.slot_next == 0)
         self.give(op, slot)
         await self.steps()
-        self.dut.move_valid_i.value = 0
+        self.dut.move_valid_i.value, self.dut.move_op_i.value = 0, 0  # only the pulse latches them
+        await self.steps()
         self.answer = error = m.move(op, slot)
         self.seen.hit((op.name, m.slots, error.name))
         await self.steps()
@@ -129,9 +130,12 @@ class Bench:
         self.seen.hit(("waited", self.model.slots, end))
 
     async def commit_as_a_request_starts(self, later):
-        """A COMMIT or ROLLBACK in the request's first cycles sees what the request holds, whichever is first."""
+        """A COMMIT or ROLLBACK in the request's first cycles, or in the one before, sees what the request holds, whichever is first."""
         dut, m = self.dut, self.model
-        op = ROLLBACK if later and m.table[m.slot].parent is not None and not m.table[m.table[m.slot].parent].bad else COMMIT
+        if later < 0:
+            self.give(COMMIT)
+            await self.steps()
+        op = ROLLBACK if later > 0 and m.table[m.slot].parent is not None and not m.table[m.table[m.slot].parent].bad else COMMIT
         m.hold()
         self.held_version = m.version
         for now in range(2):
@@ -186,7 +190,9 @@ async def test_corners(dut):
         for wrong in (6, 16, 31, 0):
             bench.give(wrong)
             await bench.steps()
-            dut.move_valid_i.value, bench.answer = 0, Error.BAD_OP
+            dut.move_valid_i.value = 0
+            await bench.steps()
+            bench.answer = Error.BAD_OP
             await bench.steps(3)
     bench.seen.require(("wrap", slots) for slots in SLOTS)
 
@@ -244,7 +250,7 @@ async def test_requests(dut):
                 await bench.steps(2)
                 await bench.waiting_commit(end, after)
                 await bench.move(COMMIT)
-        for later in (0, 1, 0, 1):
+        for later in (-1, 0, 1, -1, 0, 1):
             await bench.init(10, 50, slots, 0)
             for _ in range(3):
                 await bench.move(COMMIT)
@@ -252,7 +258,7 @@ async def test_requests(dut):
                 if bench.model.held is not None:
                     await bench.release()
     bench.seen.require(("waited", slots, end) for slots in SLOTS for end in ("end", "reset"))
-    bench.seen.require([("at once", "COMMIT", 0)])
+    bench.seen.require([("at once", "COMMIT", -1), ("at once", "COMMIT", 0)])
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
@@ -300,7 +306,7 @@ async def test_random(dut):
             await bench.hold()
             await bench.steps(2)
         elif kind < 0.16 and m.held is None:
-            await bench.commit_as_a_request_starts(int(generator.integers(2)))
+            await bench.commit_as_a_request_starts(int(generator.integers(-1, 2)))
         elif kind < 0.24 and m.held is not None:
             await bench.release()
         elif kind < 0.28:
@@ -315,5 +321,5 @@ async def test_random(dut):
                        if (op, slots, error) != (ROLLBACK, 2, "NONE"))
     bench.seen.require(("PIN", slots, "NO_SLOT") for slots in SLOTS)
     bench.seen.require(("waited", slots, end) for slots in SLOTS for end in ("end", "reset"))
-    bench.seen.require([("at once", "COMMIT", 0), ("at once", "COMMIT", 1)] + [("at once", "ROLLBACK", 1)] * (MOST > 2))
-    dut._log.info(f"{bench.compared} cycles compared; every move showed in the cycle after its pulse")
+    bench.seen.require([("at once", "COMMIT", later) for later in (-1, 0, 1)] + [("at once", "ROLLBACK", 1)] * (MOST > 2))
+    dut._log.info(f"{bench.compared} cycles compared; every move showed in the second cycle after its pulse")

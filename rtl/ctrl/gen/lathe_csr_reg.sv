@@ -58,7 +58,7 @@ module lathe_csr_reg (
     logic awake, ar_held, aw_held, w_held, busy, is_read, decode, read_turn, write_turn;
     logic [14:0] araddr, awaddr;
     logic [3:0] wstrb;
-    logic [255:0] word;  // one bit for each of the words 0x000 to 0x3fc
+    logic [255:0] word, written;  // one bit for each of the words 0x000 to 0x3fc, in the cycle of the request; of a write
     logic counters, exponents, history, program_words;
 
     assign s_axil_arready = awake && !ar_held;
@@ -89,13 +89,14 @@ module lathe_csr_reg (
         if(s_axil_awvalid && !aw_held) awaddr <= s_axil_awaddr;
         if(s_axil_wvalid && !w_held) {wstrb, cpuif_wr_data} <= {s_axil_wstrb, s_axil_wdata};
         if(read_turn || write_turn) cpuif_addr <= {read_turn ? araddr[14:2] : awaddr[14:2], 2'd0};
-        if(decode) begin
+        if(decode && rst_n) begin
             word <= cpuif_addr[14:10] == '0 ? 256'd1 << cpuif_addr[9:2] : '0;
+            written <= cpuif_addr[14:10] == '0 && !is_read ? 256'd1 << cpuif_addr[9:2] : '0;
             counters <= cpuif_addr[14:7] == 8'h04;
             exponents <= cpuif_addr[14:9] == 6'h08;
             history <= cpuif_addr[14:11] == 4'h3;
             program_words <= cpuif_addr[14];
-        end
+        end else {word, written} <= '0;
         if(cpuif_rd_ack) {s_axil_rresp, s_axil_rdata} <= {cpuif_rd_err, 1'b0, cpuif_rd_data};
         if(cpuif_wr_ack) s_axil_bresp <= {cpuif_wr_err, 1'b0};
     end
@@ -217,180 +218,180 @@ module lathe_csr_reg (
         is_external = '0;
         is_valid_addr = '0;
         is_valid_rw = '1; // No valid RW check
-        decoded_reg_strb.ID = cpuif_req_masked & word[0] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[0];
-        decoded_reg_strb.BUILD = cpuif_req_masked & word[1] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[1];
-        decoded_reg_strb.CONTROL = cpuif_req_masked & word[2] & cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[2];
-        decoded_reg_strb.START_PC = cpuif_req_masked & word[3];
-        is_valid_addr |= cpuif_req_masked & word[3];
-        decoded_reg_strb.IRQ_ENABLE = cpuif_req_masked & word[4];
-        is_valid_addr |= cpuif_req_masked & word[4];
-        decoded_reg_strb.STATUS = cpuif_req_masked & word[5];
-        is_valid_addr |= cpuif_req_masked & word[5];
-        decoded_reg_strb.ERROR = cpuif_req_masked & word[6] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[6];
-        decoded_reg_strb.SEED = cpuif_req_masked & word[7];
-        is_valid_addr |= cpuif_req_masked & word[7];
-        decoded_reg_strb.OPNUM = cpuif_req_masked & word[8];
-        is_valid_addr |= cpuif_req_masked & word[8];
-        decoded_reg_strb.GROUP_BASE = cpuif_req_masked & word[9];
-        is_valid_addr |= cpuif_req_masked & word[9];
-        decoded_reg_strb.GROUP_SIZE = cpuif_req_masked & word[10];
-        is_valid_addr |= cpuif_req_masked & word[10];
-        decoded_reg_strb.GROUP_SLOTS = cpuif_req_masked & word[11];
-        is_valid_addr |= cpuif_req_masked & word[11];
-        decoded_reg_strb.GROUP_VERSION = cpuif_req_masked & word[12];
-        is_valid_addr |= cpuif_req_masked & word[12];
-        decoded_reg_strb.VERSION = cpuif_req_masked & word[13] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[13];
-        decoded_reg_strb.SLOT = cpuif_req_masked & word[14] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[14];
-        decoded_reg_strb.LEARNING_RATE = cpuif_req_masked & word[15];
-        is_valid_addr |= cpuif_req_masked & word[15];
-        decoded_reg_strb.MOMENTUM = cpuif_req_masked & word[16];
-        is_valid_addr |= cpuif_req_masked & word[16];
-        decoded_reg_strb.RATIO_MODE = cpuif_req_masked & word[17];
-        is_valid_addr |= cpuif_req_masked & word[17];
-        decoded_reg_strb.RATIO_BOUNDS = cpuif_req_masked & word[18];
-        is_valid_addr |= cpuif_req_masked & word[18];
-        decoded_reg_strb.ENTROPY_COEF = cpuif_req_masked & word[19];
-        is_valid_addr |= cpuif_req_masked & word[19];
-        decoded_reg_strb.VALUE_COEF = cpuif_req_masked & word[20];
-        is_valid_addr |= cpuif_req_masked & word[20];
-        decoded_reg_strb.RHO_BOUNDS = cpuif_req_masked & word[21];
-        is_valid_addr |= cpuif_req_masked & word[21];
-        decoded_reg_strb.RATIO_DUAL = cpuif_req_masked & word[22];
-        is_valid_addr |= cpuif_req_masked & word[22];
-        decoded_reg_strb.VETO_BOUNDS = cpuif_req_masked & word[23];
-        is_valid_addr |= cpuif_req_masked & word[23];
-        decoded_reg_strb.ARBITER = cpuif_req_masked & word[24];
-        is_valid_addr |= cpuif_req_masked & word[24];
-        decoded_reg_strb.SCAN_MODE = cpuif_req_masked & word[25];
-        is_valid_addr |= cpuif_req_masked & word[25];
-        decoded_reg_strb.SCAN_GAMMA = cpuif_req_masked & word[26];
-        is_valid_addr |= cpuif_req_masked & word[26];
-        decoded_reg_strb.SCAN_DECAY = cpuif_req_masked & word[27];
-        is_valid_addr |= cpuif_req_masked & word[27];
-        decoded_reg_strb.SCAN_CAPS = cpuif_req_masked & word[28];
-        is_valid_addr |= cpuif_req_masked & word[28];
-        decoded_reg_strb.REQUEST_PC = cpuif_req_masked & word[29];
-        is_valid_addr |= cpuif_req_masked & word[29];
-        decoded_reg_strb.REQUEST_ERROR = cpuif_req_masked & word[30] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[30];
-        decoded_reg_strb.REQUEST_OPNUM = cpuif_req_masked & word[31];
-        is_valid_addr |= cpuif_req_masked & word[31];
-        decoded_reg_strb.SATURATIONS = cpuif_req_masked & word[32] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[32];
-        decoded_reg_strb.BETA1 = cpuif_req_masked & word[33];
-        is_valid_addr |= cpuif_req_masked & word[33];
-        decoded_reg_strb.ADAM_DECAY = cpuif_req_masked & word[34];
-        is_valid_addr |= cpuif_req_masked & word[34];
-        decoded_reg_strb.ADAM_GAIN = cpuif_req_masked & word[35];
-        is_valid_addr |= cpuif_req_masked & word[35];
-        decoded_reg_strb.ADAM_RATE = cpuif_req_masked & word[36];
-        is_valid_addr |= cpuif_req_masked & word[36];
-        decoded_reg_strb.ADAM_EPS = cpuif_req_masked & word[37];
-        is_valid_addr |= cpuif_req_masked & word[37];
-        decoded_reg_strb.WEIGHT_DECAY = cpuif_req_masked & word[38];
-        is_valid_addr |= cpuif_req_masked & word[38];
-        decoded_reg_strb.CLIP_NORM = cpuif_req_masked & word[39];
-        is_valid_addr |= cpuif_req_masked & word[39];
-        decoded_reg_strb.WEIGHTS = cpuif_req_masked & word[40];
-        is_valid_addr |= cpuif_req_masked & word[40];
-        decoded_reg_strb.SLOTS = cpuif_req_masked & word[41] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[41];
-        decoded_reg_strb.VERSIONS_0 = cpuif_req_masked & word[44] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[44];
-        decoded_reg_strb.VERSIONS_1 = cpuif_req_masked & word[45] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[45];
-        decoded_reg_strb.VERSIONS_2 = cpuif_req_masked & word[46] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[46];
-        decoded_reg_strb.VERSIONS_3 = cpuif_req_masked & word[47] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[47];
-        decoded_reg_strb.NORM = cpuif_req_masked & word[48] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[48];
-        decoded_reg_strb.STAT_COUNT = cpuif_req_masked & word[64] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[64];
-        decoded_reg_strb.STAT_HIGH = cpuif_req_masked & word[65] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[65];
-        decoded_reg_strb.STAT_LOW = cpuif_req_masked & word[66] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[66];
-        decoded_reg_strb.STAT_CLIPPED = cpuif_req_masked & word[67] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[67];
-        decoded_reg_strb.STAT_SUM_X_LO = cpuif_req_masked & word[68] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[68];
-        decoded_reg_strb.STAT_SUM_X_HI = cpuif_req_masked & word[69] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[69];
-        decoded_reg_strb.STAT_SUM_RATIO_LO = cpuif_req_masked & word[70] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[70];
-        decoded_reg_strb.STAT_SUM_RATIO_HI = cpuif_req_masked & word[71] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[71];
-        decoded_reg_strb.STAT_SUM_RATIO2_LO = cpuif_req_masked & word[72] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[72];
-        decoded_reg_strb.STAT_SUM_RATIO2_HI = cpuif_req_masked & word[73] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[73];
-        decoded_reg_strb.STAT_SUM_K3_LO = cpuif_req_masked & word[74] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[74];
-        decoded_reg_strb.STAT_SUM_K3_HI = cpuif_req_masked & word[75] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[75];
-        decoded_reg_strb.STAT_SUM_ENTROPY_LO = cpuif_req_masked & word[76] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[76];
-        decoded_reg_strb.STAT_SUM_ENTROPY_HI = cpuif_req_masked & word[77] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[77];
-        decoded_reg_strb.STAT_SUM_VERR2_LO = cpuif_req_masked & word[78] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[78];
-        decoded_reg_strb.STAT_SUM_VERR2_HI = cpuif_req_masked & word[79] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[79];
-        decoded_reg_strb.STAT_MAX_X = cpuif_req_masked & word[80] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[80];
-        decoded_reg_strb.STAT_MIN_X = cpuif_req_masked & word[81] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[81];
-        decoded_reg_strb.STAT_RHO_HIGH = cpuif_req_masked & word[82] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[82];
-        decoded_reg_strb.STAT_RHO_LOW = cpuif_req_masked & word[83] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[83];
-        decoded_reg_strb.STAT_MASKED = cpuif_req_masked & word[84] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[84];
-        decoded_reg_strb.STAT_SEQ_MASKED = cpuif_req_masked & word[85] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[85];
-        decoded_reg_strb.STAT_VETOED = cpuif_req_masked & word[86] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[86];
-        decoded_reg_strb.STAT_SUM_X2_LO = cpuif_req_masked & word[88] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[88];
-        decoded_reg_strb.STAT_SUM_X2_HI = cpuif_req_masked & word[89] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[89];
+        decoded_reg_strb.ID = written[0];
+        is_valid_addr |= word[0];
+        decoded_reg_strb.BUILD = written[1];
+        is_valid_addr |= word[1];
+        decoded_reg_strb.CONTROL = written[2];
+        is_valid_addr |= word[2];
+        decoded_reg_strb.START_PC = written[3];
+        is_valid_addr |= word[3];
+        decoded_reg_strb.IRQ_ENABLE = written[4];
+        is_valid_addr |= word[4];
+        decoded_reg_strb.STATUS = written[5];
+        is_valid_addr |= word[5];
+        decoded_reg_strb.ERROR = written[6];
+        is_valid_addr |= word[6];
+        decoded_reg_strb.SEED = written[7];
+        is_valid_addr |= word[7];
+        decoded_reg_strb.OPNUM = written[8];
+        is_valid_addr |= word[8];
+        decoded_reg_strb.GROUP_BASE = written[9];
+        is_valid_addr |= word[9];
+        decoded_reg_strb.GROUP_SIZE = written[10];
+        is_valid_addr |= word[10];
+        decoded_reg_strb.GROUP_SLOTS = written[11];
+        is_valid_addr |= word[11];
+        decoded_reg_strb.GROUP_VERSION = written[12];
+        is_valid_addr |= word[12];
+        decoded_reg_strb.VERSION = written[13];
+        is_valid_addr |= word[13];
+        decoded_reg_strb.SLOT = written[14];
+        is_valid_addr |= word[14];
+        decoded_reg_strb.LEARNING_RATE = written[15];
+        is_valid_addr |= word[15];
+        decoded_reg_strb.MOMENTUM = written[16];
+        is_valid_addr |= word[16];
+        decoded_reg_strb.RATIO_MODE = written[17];
+        is_valid_addr |= word[17];
+        decoded_reg_strb.RATIO_BOUNDS = written[18];
+        is_valid_addr |= word[18];
+        decoded_reg_strb.ENTROPY_COEF = written[19];
+        is_valid_addr |= word[19];
+        decoded_reg_strb.VALUE_COEF = written[20];
+        is_valid_addr |= word[20];
+        decoded_reg_strb.RHO_BOUNDS = written[21];
+        is_valid_addr |= word[21];
+        decoded_reg_strb.RATIO_DUAL = written[22];
+        is_valid_addr |= word[22];
+        decoded_reg_strb.VETO_BOUNDS = written[23];
+        is_valid_addr |= word[23];
+        decoded_reg_strb.ARBITER = written[24];
+        is_valid_addr |= word[24];
+        decoded_reg_strb.SCAN_MODE = written[25];
+        is_valid_addr |= word[25];
+        decoded_reg_strb.SCAN_GAMMA = written[26];
+        is_valid_addr |= word[26];
+        decoded_reg_strb.SCAN_DECAY = written[27];
+        is_valid_addr |= word[27];
+        decoded_reg_strb.SCAN_CAPS = written[28];
+        is_valid_addr |= word[28];
+        decoded_reg_strb.REQUEST_PC = written[29];
+        is_valid_addr |= word[29];
+        decoded_reg_strb.REQUEST_ERROR = written[30];
+        is_valid_addr |= word[30];
+        decoded_reg_strb.REQUEST_OPNUM = written[31];
+        is_valid_addr |= word[31];
+        decoded_reg_strb.SATURATIONS = written[32];
+        is_valid_addr |= word[32];
+        decoded_reg_strb.BETA1 = written[33];
+        is_valid_addr |= word[33];
+        decoded_reg_strb.ADAM_DECAY = written[34];
+        is_valid_addr |= word[34];
+        decoded_reg_strb.ADAM_GAIN = written[35];
+        is_valid_addr |= word[35];
+        decoded_reg_strb.ADAM_RATE = written[36];
+        is_valid_addr |= word[36];
+        decoded_reg_strb.ADAM_EPS = written[37];
+        is_valid_addr |= word[37];
+        decoded_reg_strb.WEIGHT_DECAY = written[38];
+        is_valid_addr |= word[38];
+        decoded_reg_strb.CLIP_NORM = written[39];
+        is_valid_addr |= word[39];
+        decoded_reg_strb.WEIGHTS = written[40];
+        is_valid_addr |= word[40];
+        decoded_reg_strb.SLOTS = written[41];
+        is_valid_addr |= word[41];
+        decoded_reg_strb.VERSIONS_0 = written[44];
+        is_valid_addr |= word[44];
+        decoded_reg_strb.VERSIONS_1 = written[45];
+        is_valid_addr |= word[45];
+        decoded_reg_strb.VERSIONS_2 = written[46];
+        is_valid_addr |= word[46];
+        decoded_reg_strb.VERSIONS_3 = written[47];
+        is_valid_addr |= word[47];
+        decoded_reg_strb.NORM = written[48];
+        is_valid_addr |= word[48];
+        decoded_reg_strb.STAT_COUNT = written[64];
+        is_valid_addr |= word[64];
+        decoded_reg_strb.STAT_HIGH = written[65];
+        is_valid_addr |= word[65];
+        decoded_reg_strb.STAT_LOW = written[66];
+        is_valid_addr |= word[66];
+        decoded_reg_strb.STAT_CLIPPED = written[67];
+        is_valid_addr |= word[67];
+        decoded_reg_strb.STAT_SUM_X_LO = written[68];
+        is_valid_addr |= word[68];
+        decoded_reg_strb.STAT_SUM_X_HI = written[69];
+        is_valid_addr |= word[69];
+        decoded_reg_strb.STAT_SUM_RATIO_LO = written[70];
+        is_valid_addr |= word[70];
+        decoded_reg_strb.STAT_SUM_RATIO_HI = written[71];
+        is_valid_addr |= word[71];
+        decoded_reg_strb.STAT_SUM_RATIO2_LO = written[72];
+        is_valid_addr |= word[72];
+        decoded_reg_strb.STAT_SUM_RATIO2_HI = written[73];
+        is_valid_addr |= word[73];
+        decoded_reg_strb.STAT_SUM_K3_LO = written[74];
+        is_valid_addr |= word[74];
+        decoded_reg_strb.STAT_SUM_K3_HI = written[75];
+        is_valid_addr |= word[75];
+        decoded_reg_strb.STAT_SUM_ENTROPY_LO = written[76];
+        is_valid_addr |= word[76];
+        decoded_reg_strb.STAT_SUM_ENTROPY_HI = written[77];
+        is_valid_addr |= word[77];
+        decoded_reg_strb.STAT_SUM_VERR2_LO = written[78];
+        is_valid_addr |= word[78];
+        decoded_reg_strb.STAT_SUM_VERR2_HI = written[79];
+        is_valid_addr |= word[79];
+        decoded_reg_strb.STAT_MAX_X = written[80];
+        is_valid_addr |= word[80];
+        decoded_reg_strb.STAT_MIN_X = written[81];
+        is_valid_addr |= word[81];
+        decoded_reg_strb.STAT_RHO_HIGH = written[82];
+        is_valid_addr |= word[82];
+        decoded_reg_strb.STAT_RHO_LOW = written[83];
+        is_valid_addr |= word[83];
+        decoded_reg_strb.STAT_MASKED = written[84];
+        is_valid_addr |= word[84];
+        decoded_reg_strb.STAT_SEQ_MASKED = written[85];
+        is_valid_addr |= word[85];
+        decoded_reg_strb.STAT_VETOED = written[86];
+        is_valid_addr |= word[86];
+        decoded_reg_strb.STAT_SUM_X2_LO = written[88];
+        is_valid_addr |= word[88];
+        decoded_reg_strb.STAT_SUM_X2_HI = written[89];
+        is_valid_addr |= word[89];
         decoded_reg_strb.COUNTERS = cpuif_req_masked & counters;
         is_external |= cpuif_req_masked & counters;
         is_valid_addr |= cpuif_req_masked & counters;
         is_valid_rw |= cpuif_req_masked & counters;
-        decoded_reg_strb.GRANTS_0 = cpuif_req_masked & word[192];
-        is_valid_addr |= cpuif_req_masked & word[192];
-        decoded_reg_strb.GRANTS_1 = cpuif_req_masked & word[193];
-        is_valid_addr |= cpuif_req_masked & word[193];
-        decoded_reg_strb.GRANTS_2 = cpuif_req_masked & word[194];
-        is_valid_addr |= cpuif_req_masked & word[194];
-        decoded_reg_strb.GRANTS_3 = cpuif_req_masked & word[195];
-        is_valid_addr |= cpuif_req_masked & word[195];
-        decoded_reg_strb.REQUEST_GRANTS_0 = cpuif_req_masked & word[196];
-        is_valid_addr |= cpuif_req_masked & word[196];
-        decoded_reg_strb.REQUEST_GRANTS_1 = cpuif_req_masked & word[197];
-        is_valid_addr |= cpuif_req_masked & word[197];
-        decoded_reg_strb.GRANT_ENABLE = cpuif_req_masked & word[198];
-        is_valid_addr |= cpuif_req_masked & word[198];
-        decoded_reg_strb.SCRUB = cpuif_req_masked & word[200];
-        is_valid_addr |= cpuif_req_masked & word[200];
-        decoded_reg_strb.FAULT_CORRECTED = cpuif_req_masked & word[201] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[201];
-        decoded_reg_strb.FAULT_UNCORRECTED = cpuif_req_masked & word[202] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[202];
-        decoded_reg_strb.FAULT_ADDRESS = cpuif_req_masked & word[203] & !cpuif_req_is_wr;
-        is_valid_addr |= cpuif_req_masked & word[203];
-        decoded_reg_strb.FAULT_INJECT = cpuif_req_masked & word[204];
-        is_valid_addr |= cpuif_req_masked & word[204];
-        decoded_reg_strb.FAULT_BITS = cpuif_req_masked & word[205];
-        is_valid_addr |= cpuif_req_masked & word[205];
+        decoded_reg_strb.GRANTS_0 = written[192];
+        is_valid_addr |= word[192];
+        decoded_reg_strb.GRANTS_1 = written[193];
+        is_valid_addr |= word[193];
+        decoded_reg_strb.GRANTS_2 = written[194];
+        is_valid_addr |= word[194];
+        decoded_reg_strb.GRANTS_3 = written[195];
+        is_valid_addr |= word[195];
+        decoded_reg_strb.REQUEST_GRANTS_0 = written[196];
+        is_valid_addr |= word[196];
+        decoded_reg_strb.REQUEST_GRANTS_1 = written[197];
+        is_valid_addr |= word[197];
+        decoded_reg_strb.GRANT_ENABLE = written[198];
+        is_valid_addr |= word[198];
+        decoded_reg_strb.SCRUB = written[200];
+        is_valid_addr |= word[200];
+        decoded_reg_strb.FAULT_CORRECTED = written[201];
+        is_valid_addr |= word[201];
+        decoded_reg_strb.FAULT_UNCORRECTED = written[202];
+        is_valid_addr |= word[202];
+        decoded_reg_strb.FAULT_ADDRESS = written[203];
+        is_valid_addr |= word[203];
+        decoded_reg_strb.FAULT_INJECT = written[204];
+        is_valid_addr |= word[204];
+        decoded_reg_strb.FAULT_BITS = written[205];
+        is_valid_addr |= word[205];
         decoded_reg_strb.EXPONENTS = cpuif_req_masked & exponents;
         is_external |= cpuif_req_masked & exponents;
         is_valid_addr |= cpuif_req_masked & exponents;
@@ -1272,7 +1273,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.CONTROL.start.value;
         load_next_c = '0;
-        if(decoded_reg_strb.CONTROL && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.CONTROL) begin // SW write
             next_c = (field_storage.CONTROL.start.value & ~decoded_wr_biten[0:0]) | (decoded_wr_data[0:0] & decoded_wr_biten[0:0]);
             load_next_c = '1;
         end else begin // singlepulse clears back to 0
@@ -1298,7 +1299,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.CONTROL.stats_clear.value;
         load_next_c = '0;
-        if(decoded_reg_strb.CONTROL && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.CONTROL) begin // SW write
             next_c = (field_storage.CONTROL.stats_clear.value & ~decoded_wr_biten[1:1]) | (decoded_wr_data[1:1] & decoded_wr_biten[1:1]);
             load_next_c = '1;
         end else begin // singlepulse clears back to 0
@@ -1324,7 +1325,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.CONTROL.perf_clear.value;
         load_next_c = '0;
-        if(decoded_reg_strb.CONTROL && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.CONTROL) begin // SW write
             next_c = (field_storage.CONTROL.perf_clear.value & ~decoded_wr_biten[2:2]) | (decoded_wr_data[2:2] & decoded_wr_biten[2:2]);
             load_next_c = '1;
         end else begin // singlepulse clears back to 0
@@ -1350,7 +1351,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.CONTROL.group_init.value;
         load_next_c = '0;
-        if(decoded_reg_strb.CONTROL && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.CONTROL) begin // SW write
             next_c = (field_storage.CONTROL.group_init.value & ~decoded_wr_biten[3:3]) | (decoded_wr_data[3:3] & decoded_wr_biten[3:3]);
             load_next_c = '1;
         end else begin // singlepulse clears back to 0
@@ -1376,7 +1377,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.CONTROL.request.value;
         load_next_c = '0;
-        if(decoded_reg_strb.CONTROL && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.CONTROL) begin // SW write
             next_c = (field_storage.CONTROL.request.value & ~decoded_wr_biten[4:4]) | (decoded_wr_data[4:4] & decoded_wr_biten[4:4]);
             load_next_c = '1;
         end else begin // singlepulse clears back to 0
@@ -1402,7 +1403,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.START_PC.value.value;
         load_next_c = '0;
-        if(decoded_reg_strb.START_PC && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.START_PC) begin // SW write
             next_c = (field_storage.START_PC.value.value & ~decoded_wr_biten[7:0]) | (decoded_wr_data[7:0] & decoded_wr_biten[7:0]);
             load_next_c = '1;
         end
@@ -1425,7 +1426,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.IRQ_ENABLE.enable.value;
         load_next_c = '0;
-        if(decoded_reg_strb.IRQ_ENABLE && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.IRQ_ENABLE) begin // SW write
             next_c = (field_storage.IRQ_ENABLE.enable.value & ~decoded_wr_biten[0:0]) | (decoded_wr_data[0:0] & decoded_wr_biten[0:0]);
             load_next_c = '1;
         end
@@ -1454,7 +1455,7 @@ module lathe_csr_reg (
         end else if(hwif_in.STATUS.done.hwclr) begin // HW Clear
             next_c = '0;
             load_next_c = '1;
-        end else if(decoded_reg_strb.STATUS && decoded_req_is_wr) begin // SW write 1 clear
+        end else if(decoded_reg_strb.STATUS) begin // SW write 1 clear
             next_c = field_storage.STATUS.done.value & ~(decoded_wr_data[1:1] & decoded_wr_biten[1:1]);
             load_next_c = '1;
         end
@@ -1483,7 +1484,7 @@ module lathe_csr_reg (
         end else if(hwif_in.STATUS.error.hwclr) begin // HW Clear
             next_c = '0;
             load_next_c = '1;
-        end else if(decoded_reg_strb.STATUS && decoded_req_is_wr) begin // SW write 1 clear
+        end else if(decoded_reg_strb.STATUS) begin // SW write 1 clear
             next_c = field_storage.STATUS.error.value & ~(decoded_wr_data[2:2] & decoded_wr_biten[2:2]);
             load_next_c = '1;
         end
@@ -1512,7 +1513,7 @@ module lathe_csr_reg (
         end else if(hwif_in.STATUS.request_done.hwclr) begin // HW Clear
             next_c = '0;
             load_next_c = '1;
-        end else if(decoded_reg_strb.STATUS && decoded_req_is_wr) begin // SW write 1 clear
+        end else if(decoded_reg_strb.STATUS) begin // SW write 1 clear
             next_c = field_storage.STATUS.request_done.value & ~(decoded_wr_data[5:5] & decoded_wr_biten[5:5]);
             load_next_c = '1;
         end
@@ -1541,7 +1542,7 @@ module lathe_csr_reg (
         end else if(hwif_in.STATUS.request_error.hwclr) begin // HW Clear
             next_c = '0;
             load_next_c = '1;
-        end else if(decoded_reg_strb.STATUS && decoded_req_is_wr) begin // SW write 1 clear
+        end else if(decoded_reg_strb.STATUS) begin // SW write 1 clear
             next_c = field_storage.STATUS.request_error.value & ~(decoded_wr_data[6:6] & decoded_wr_biten[6:6]);
             load_next_c = '1;
         end
@@ -1567,7 +1568,7 @@ module lathe_csr_reg (
         if(hwif_in.STATUS.fault.hwset) begin // HW Set
             next_c = '1;
             load_next_c = '1;
-        end else if(decoded_reg_strb.STATUS && decoded_req_is_wr) begin // SW write 1 clear
+        end else if(decoded_reg_strb.STATUS) begin // SW write 1 clear
             next_c = field_storage.STATUS.fault.value & ~(decoded_wr_data[8:8] & decoded_wr_biten[8:8]);
             load_next_c = '1;
         end
@@ -1656,7 +1657,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.SEED.value.value;
         load_next_c = '0;
-        if(decoded_reg_strb.SEED && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.SEED) begin // SW write
             next_c = (field_storage.SEED.value.value & ~decoded_wr_biten[31:0]) | (decoded_wr_data[31:0] & decoded_wr_biten[31:0]);
             load_next_c = '1;
         end
@@ -1679,7 +1680,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.OPNUM.value.value;
         load_next_c = '0;
-        if(decoded_reg_strb.OPNUM && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.OPNUM) begin // SW write
             next_c = (field_storage.OPNUM.value.value & ~decoded_wr_biten[31:0]) | (decoded_wr_data[31:0] & decoded_wr_biten[31:0]);
             load_next_c = '1;
         end else if(hwif_in.OPNUM.value.we) begin // HW Write - we
@@ -1705,7 +1706,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.GROUP_BASE.value.value;
         load_next_c = '0;
-        if(decoded_reg_strb.GROUP_BASE && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.GROUP_BASE) begin // SW write
             next_c = (field_storage.GROUP_BASE.value.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
             load_next_c = '1;
         end
@@ -1728,7 +1729,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.GROUP_SIZE.value.value;
         load_next_c = '0;
-        if(decoded_reg_strb.GROUP_SIZE && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.GROUP_SIZE) begin // SW write
             next_c = (field_storage.GROUP_SIZE.value.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
             load_next_c = '1;
         end
@@ -1751,7 +1752,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.GROUP_SLOTS.value.value;
         load_next_c = '0;
-        if(decoded_reg_strb.GROUP_SLOTS && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.GROUP_SLOTS) begin // SW write
             next_c = (field_storage.GROUP_SLOTS.value.value & ~decoded_wr_biten[2:0]) | (decoded_wr_data[2:0] & decoded_wr_biten[2:0]);
             load_next_c = '1;
         end
@@ -1774,7 +1775,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.GROUP_VERSION.value.value;
         load_next_c = '0;
-        if(decoded_reg_strb.GROUP_VERSION && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.GROUP_VERSION) begin // SW write
             next_c = (field_storage.GROUP_VERSION.value.value & ~decoded_wr_biten[31:0]) | (decoded_wr_data[31:0] & decoded_wr_biten[31:0]);
             load_next_c = '1;
         end
@@ -1797,7 +1798,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.LEARNING_RATE.mant.value;
         load_next_c = '0;
-        if(decoded_reg_strb.LEARNING_RATE && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.LEARNING_RATE) begin // SW write
             next_c = (field_storage.LEARNING_RATE.mant.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
             load_next_c = '1;
         end
@@ -1820,7 +1821,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.LEARNING_RATE.exp.value;
         load_next_c = '0;
-        if(decoded_reg_strb.LEARNING_RATE && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.LEARNING_RATE) begin // SW write
             next_c = (field_storage.LEARNING_RATE.exp.value & ~decoded_wr_biten[23:16]) | (decoded_wr_data[23:16] & decoded_wr_biten[23:16]);
             load_next_c = '1;
         end
@@ -1843,7 +1844,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.MOMENTUM.value.value;
         load_next_c = '0;
-        if(decoded_reg_strb.MOMENTUM && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.MOMENTUM) begin // SW write
             next_c = (field_storage.MOMENTUM.value.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
             load_next_c = '1;
         end
@@ -1866,7 +1867,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.RATIO_MODE.r_weight.value;
         load_next_c = '0;
-        if(decoded_reg_strb.RATIO_MODE && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.RATIO_MODE) begin // SW write
             next_c = (field_storage.RATIO_MODE.r_weight.value & ~decoded_wr_biten[0:0]) | (decoded_wr_data[0:0] & decoded_wr_biten[0:0]);
             load_next_c = '1;
         end
@@ -1889,7 +1890,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.RATIO_MODE.r_above.value;
         load_next_c = '0;
-        if(decoded_reg_strb.RATIO_MODE && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.RATIO_MODE) begin // SW write
             next_c = (field_storage.RATIO_MODE.r_above.value & ~decoded_wr_biten[2:1]) | (decoded_wr_data[2:1] & decoded_wr_biten[2:1]);
             load_next_c = '1;
         end
@@ -1912,7 +1913,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.RATIO_MODE.r_below.value;
         load_next_c = '0;
-        if(decoded_reg_strb.RATIO_MODE && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.RATIO_MODE) begin // SW write
             next_c = (field_storage.RATIO_MODE.r_below.value & ~decoded_wr_biten[4:3]) | (decoded_wr_data[4:3] & decoded_wr_biten[4:3]);
             load_next_c = '1;
         end
@@ -1935,7 +1936,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.RATIO_MODE.r_dual.value;
         load_next_c = '0;
-        if(decoded_reg_strb.RATIO_MODE && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.RATIO_MODE) begin // SW write
             next_c = (field_storage.RATIO_MODE.r_dual.value & ~decoded_wr_biten[5:5]) | (decoded_wr_data[5:5] & decoded_wr_biten[5:5]);
             load_next_c = '1;
         end
@@ -1958,7 +1959,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.RATIO_MODE.r_source.value;
         load_next_c = '0;
-        if(decoded_reg_strb.RATIO_MODE && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.RATIO_MODE) begin // SW write
             next_c = (field_storage.RATIO_MODE.r_source.value & ~decoded_wr_biten[7:6]) | (decoded_wr_data[7:6] & decoded_wr_biten[7:6]);
             load_next_c = '1;
         end
@@ -1981,7 +1982,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.RATIO_MODE.rho_weight.value;
         load_next_c = '0;
-        if(decoded_reg_strb.RATIO_MODE && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.RATIO_MODE) begin // SW write
             next_c = (field_storage.RATIO_MODE.rho_weight.value & ~decoded_wr_biten[8:8]) | (decoded_wr_data[8:8] & decoded_wr_biten[8:8]);
             load_next_c = '1;
         end
@@ -2004,7 +2005,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.RATIO_MODE.rho_above.value;
         load_next_c = '0;
-        if(decoded_reg_strb.RATIO_MODE && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.RATIO_MODE) begin // SW write
             next_c = (field_storage.RATIO_MODE.rho_above.value & ~decoded_wr_biten[10:9]) | (decoded_wr_data[10:9] & decoded_wr_biten[10:9]);
             load_next_c = '1;
         end
@@ -2027,7 +2028,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.RATIO_MODE.rho_below.value;
         load_next_c = '0;
-        if(decoded_reg_strb.RATIO_MODE && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.RATIO_MODE) begin // SW write
             next_c = (field_storage.RATIO_MODE.rho_below.value & ~decoded_wr_biten[12:11]) | (decoded_wr_data[12:11] & decoded_wr_biten[12:11]);
             load_next_c = '1;
         end
@@ -2050,7 +2051,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.RATIO_MODE.rho_source.value;
         load_next_c = '0;
-        if(decoded_reg_strb.RATIO_MODE && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.RATIO_MODE) begin // SW write
             next_c = (field_storage.RATIO_MODE.rho_source.value & ~decoded_wr_biten[14:13]) | (decoded_wr_data[14:13] & decoded_wr_biten[14:13]);
             load_next_c = '1;
         end
@@ -2073,7 +2074,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.RATIO_MODE.stats_lane.value;
         load_next_c = '0;
-        if(decoded_reg_strb.RATIO_MODE && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.RATIO_MODE) begin // SW write
             next_c = (field_storage.RATIO_MODE.stats_lane.value & ~decoded_wr_biten[16:16]) | (decoded_wr_data[16:16] & decoded_wr_biten[16:16]);
             load_next_c = '1;
         end
@@ -2096,7 +2097,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.RATIO_MODE.r_aggregate.value;
         load_next_c = '0;
-        if(decoded_reg_strb.RATIO_MODE && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.RATIO_MODE) begin // SW write
             next_c = (field_storage.RATIO_MODE.r_aggregate.value & ~decoded_wr_biten[18:17]) | (decoded_wr_data[18:17] & decoded_wr_biten[18:17]);
             load_next_c = '1;
         end
@@ -2119,7 +2120,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.RATIO_MODE.rho_aggregate.value;
         load_next_c = '0;
-        if(decoded_reg_strb.RATIO_MODE && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.RATIO_MODE) begin // SW write
             next_c = (field_storage.RATIO_MODE.rho_aggregate.value & ~decoded_wr_biten[20:19]) | (decoded_wr_data[20:19] & decoded_wr_biten[20:19]);
             load_next_c = '1;
         end
@@ -2142,7 +2143,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.RATIO_MODE.veto_below.value;
         load_next_c = '0;
-        if(decoded_reg_strb.RATIO_MODE && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.RATIO_MODE) begin // SW write
             next_c = (field_storage.RATIO_MODE.veto_below.value & ~decoded_wr_biten[21:21]) | (decoded_wr_data[21:21] & decoded_wr_biten[21:21]);
             load_next_c = '1;
         end
@@ -2165,7 +2166,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.RATIO_MODE.veto_above.value;
         load_next_c = '0;
-        if(decoded_reg_strb.RATIO_MODE && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.RATIO_MODE) begin // SW write
             next_c = (field_storage.RATIO_MODE.veto_above.value & ~decoded_wr_biten[22:22]) | (decoded_wr_data[22:22] & decoded_wr_biten[22:22]);
             load_next_c = '1;
         end
@@ -2188,7 +2189,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.RATIO_BOUNDS.lo.value;
         load_next_c = '0;
-        if(decoded_reg_strb.RATIO_BOUNDS && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.RATIO_BOUNDS) begin // SW write
             next_c = (field_storage.RATIO_BOUNDS.lo.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
             load_next_c = '1;
         end
@@ -2211,7 +2212,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.RATIO_BOUNDS.hi.value;
         load_next_c = '0;
-        if(decoded_reg_strb.RATIO_BOUNDS && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.RATIO_BOUNDS) begin // SW write
             next_c = (field_storage.RATIO_BOUNDS.hi.value & ~decoded_wr_biten[31:16]) | (decoded_wr_data[31:16] & decoded_wr_biten[31:16]);
             load_next_c = '1;
         end
@@ -2234,7 +2235,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.ENTROPY_COEF.value.value;
         load_next_c = '0;
-        if(decoded_reg_strb.ENTROPY_COEF && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.ENTROPY_COEF) begin // SW write
             next_c = (field_storage.ENTROPY_COEF.value.value & ~decoded_wr_biten[17:0]) | (decoded_wr_data[17:0] & decoded_wr_biten[17:0]);
             load_next_c = '1;
         end
@@ -2257,7 +2258,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.VALUE_COEF.value.value;
         load_next_c = '0;
-        if(decoded_reg_strb.VALUE_COEF && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.VALUE_COEF) begin // SW write
             next_c = (field_storage.VALUE_COEF.value.value & ~decoded_wr_biten[17:0]) | (decoded_wr_data[17:0] & decoded_wr_biten[17:0]);
             load_next_c = '1;
         end
@@ -2280,7 +2281,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.RHO_BOUNDS.lo.value;
         load_next_c = '0;
-        if(decoded_reg_strb.RHO_BOUNDS && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.RHO_BOUNDS) begin // SW write
             next_c = (field_storage.RHO_BOUNDS.lo.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
             load_next_c = '1;
         end
@@ -2303,7 +2304,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.RHO_BOUNDS.hi.value;
         load_next_c = '0;
-        if(decoded_reg_strb.RHO_BOUNDS && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.RHO_BOUNDS) begin // SW write
             next_c = (field_storage.RHO_BOUNDS.hi.value & ~decoded_wr_biten[31:16]) | (decoded_wr_data[31:16] & decoded_wr_biten[31:16]);
             load_next_c = '1;
         end
@@ -2326,7 +2327,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.RATIO_DUAL.value.value;
         load_next_c = '0;
-        if(decoded_reg_strb.RATIO_DUAL && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.RATIO_DUAL) begin // SW write
             next_c = (field_storage.RATIO_DUAL.value.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
             load_next_c = '1;
         end
@@ -2349,7 +2350,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.VETO_BOUNDS.lo.value;
         load_next_c = '0;
-        if(decoded_reg_strb.VETO_BOUNDS && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.VETO_BOUNDS) begin // SW write
             next_c = (field_storage.VETO_BOUNDS.lo.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
             load_next_c = '1;
         end
@@ -2372,7 +2373,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.VETO_BOUNDS.hi.value;
         load_next_c = '0;
-        if(decoded_reg_strb.VETO_BOUNDS && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.VETO_BOUNDS) begin // SW write
             next_c = (field_storage.VETO_BOUNDS.hi.value & ~decoded_wr_biten[31:16]) | (decoded_wr_data[31:16] & decoded_wr_biten[31:16]);
             load_next_c = '1;
         end
@@ -2395,7 +2396,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.ARBITER.policy.value;
         load_next_c = '0;
-        if(decoded_reg_strb.ARBITER && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.ARBITER) begin // SW write
             next_c = (field_storage.ARBITER.policy.value & ~decoded_wr_biten[1:0]) | (decoded_wr_data[1:0] & decoded_wr_biten[1:0]);
             load_next_c = '1;
         end
@@ -2418,7 +2419,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.ARBITER.slice.value;
         load_next_c = '0;
-        if(decoded_reg_strb.ARBITER && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.ARBITER) begin // SW write
             next_c = (field_storage.ARBITER.slice.value & ~decoded_wr_biten[12:8]) | (decoded_wr_data[12:8] & decoded_wr_biten[12:8]);
             load_next_c = '1;
         end
@@ -2441,7 +2442,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.SCAN_MODE.delta_weight.value;
         load_next_c = '0;
-        if(decoded_reg_strb.SCAN_MODE && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.SCAN_MODE) begin // SW write
             next_c = (field_storage.SCAN_MODE.delta_weight.value & ~decoded_wr_biten[0:0]) | (decoded_wr_data[0:0] & decoded_wr_biten[0:0]);
             load_next_c = '1;
         end
@@ -2464,7 +2465,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.SCAN_MODE.trace_weight.value;
         load_next_c = '0;
-        if(decoded_reg_strb.SCAN_MODE && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.SCAN_MODE) begin // SW write
             next_c = (field_storage.SCAN_MODE.trace_weight.value & ~decoded_wr_biten[1:1]) | (decoded_wr_data[1:1] & decoded_wr_biten[1:1]);
             load_next_c = '1;
         end
@@ -2487,7 +2488,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.SCAN_MODE.trace_next.value;
         load_next_c = '0;
-        if(decoded_reg_strb.SCAN_MODE && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.SCAN_MODE) begin // SW write
             next_c = (field_storage.SCAN_MODE.trace_next.value & ~decoded_wr_biten[2:2]) | (decoded_wr_data[2:2] & decoded_wr_biten[2:2]);
             load_next_c = '1;
         end
@@ -2510,7 +2511,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.SCAN_MODE.td_advantage.value;
         load_next_c = '0;
-        if(decoded_reg_strb.SCAN_MODE && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.SCAN_MODE) begin // SW write
             next_c = (field_storage.SCAN_MODE.td_advantage.value & ~decoded_wr_biten[3:3]) | (decoded_wr_data[3:3] & decoded_wr_biten[3:3]);
             load_next_c = '1;
         end
@@ -2533,7 +2534,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.SCAN_GAMMA.value.value;
         load_next_c = '0;
-        if(decoded_reg_strb.SCAN_GAMMA && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.SCAN_GAMMA) begin // SW write
             next_c = (field_storage.SCAN_GAMMA.value.value & ~decoded_wr_biten[16:0]) | (decoded_wr_data[16:0] & decoded_wr_biten[16:0]);
             load_next_c = '1;
         end
@@ -2556,7 +2557,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.SCAN_DECAY.value.value;
         load_next_c = '0;
-        if(decoded_reg_strb.SCAN_DECAY && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.SCAN_DECAY) begin // SW write
             next_c = (field_storage.SCAN_DECAY.value.value & ~decoded_wr_biten[16:0]) | (decoded_wr_data[16:0] & decoded_wr_biten[16:0]);
             load_next_c = '1;
         end
@@ -2579,7 +2580,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.SCAN_CAPS.rho.value;
         load_next_c = '0;
-        if(decoded_reg_strb.SCAN_CAPS && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.SCAN_CAPS) begin // SW write
             next_c = (field_storage.SCAN_CAPS.rho.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
             load_next_c = '1;
         end
@@ -2602,7 +2603,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.SCAN_CAPS.c.value;
         load_next_c = '0;
-        if(decoded_reg_strb.SCAN_CAPS && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.SCAN_CAPS) begin // SW write
             next_c = (field_storage.SCAN_CAPS.c.value & ~decoded_wr_biten[31:16]) | (decoded_wr_data[31:16] & decoded_wr_biten[31:16]);
             load_next_c = '1;
         end
@@ -2625,7 +2626,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.REQUEST_PC.value.value;
         load_next_c = '0;
-        if(decoded_reg_strb.REQUEST_PC && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.REQUEST_PC) begin // SW write
             next_c = (field_storage.REQUEST_PC.value.value & ~decoded_wr_biten[7:0]) | (decoded_wr_data[7:0] & decoded_wr_biten[7:0]);
             load_next_c = '1;
         end
@@ -2714,7 +2715,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.REQUEST_OPNUM.value.value;
         load_next_c = '0;
-        if(decoded_reg_strb.REQUEST_OPNUM && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.REQUEST_OPNUM) begin // SW write
             next_c = (field_storage.REQUEST_OPNUM.value.value & ~decoded_wr_biten[31:0]) | (decoded_wr_data[31:0] & decoded_wr_biten[31:0]);
             load_next_c = '1;
         end else if(hwif_in.REQUEST_OPNUM.value.we) begin // HW Write - we
@@ -2740,7 +2741,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.BETA1.value.value;
         load_next_c = '0;
-        if(decoded_reg_strb.BETA1 && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.BETA1) begin // SW write
             next_c = (field_storage.BETA1.value.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
             load_next_c = '1;
         end
@@ -2763,7 +2764,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.ADAM_DECAY.value.value;
         load_next_c = '0;
-        if(decoded_reg_strb.ADAM_DECAY && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.ADAM_DECAY) begin // SW write
             next_c = (field_storage.ADAM_DECAY.value.value & ~decoded_wr_biten[17:0]) | (decoded_wr_data[17:0] & decoded_wr_biten[17:0]);
             load_next_c = '1;
         end
@@ -2786,7 +2787,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.ADAM_GAIN.value.value;
         load_next_c = '0;
-        if(decoded_reg_strb.ADAM_GAIN && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.ADAM_GAIN) begin // SW write
             next_c = (field_storage.ADAM_GAIN.value.value & ~decoded_wr_biten[23:0]) | (decoded_wr_data[23:0] & decoded_wr_biten[23:0]);
             load_next_c = '1;
         end
@@ -2809,7 +2810,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.ADAM_RATE.value.value;
         load_next_c = '0;
-        if(decoded_reg_strb.ADAM_RATE && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.ADAM_RATE) begin // SW write
             next_c = (field_storage.ADAM_RATE.value.value & ~decoded_wr_biten[23:0]) | (decoded_wr_data[23:0] & decoded_wr_biten[23:0]);
             load_next_c = '1;
         end
@@ -2832,7 +2833,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.ADAM_EPS.value.value;
         load_next_c = '0;
-        if(decoded_reg_strb.ADAM_EPS && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.ADAM_EPS) begin // SW write
             next_c = (field_storage.ADAM_EPS.value.value & ~decoded_wr_biten[23:0]) | (decoded_wr_data[23:0] & decoded_wr_biten[23:0]);
             load_next_c = '1;
         end
@@ -2855,7 +2856,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.WEIGHT_DECAY.mant.value;
         load_next_c = '0;
-        if(decoded_reg_strb.WEIGHT_DECAY && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.WEIGHT_DECAY) begin // SW write
             next_c = (field_storage.WEIGHT_DECAY.mant.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
             load_next_c = '1;
         end
@@ -2878,7 +2879,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.WEIGHT_DECAY.exp.value;
         load_next_c = '0;
-        if(decoded_reg_strb.WEIGHT_DECAY && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.WEIGHT_DECAY) begin // SW write
             next_c = (field_storage.WEIGHT_DECAY.exp.value & ~decoded_wr_biten[23:16]) | (decoded_wr_data[23:16] & decoded_wr_biten[23:16]);
             load_next_c = '1;
         end
@@ -2901,7 +2902,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.CLIP_NORM.value.value;
         load_next_c = '0;
-        if(decoded_reg_strb.CLIP_NORM && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.CLIP_NORM) begin // SW write
             next_c = (field_storage.CLIP_NORM.value.value & ~decoded_wr_biten[23:0]) | (decoded_wr_data[23:0] & decoded_wr_biten[23:0]);
             load_next_c = '1;
         end
@@ -2924,7 +2925,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.WEIGHTS.op.value;
         load_next_c = '0;
-        if(decoded_reg_strb.WEIGHTS && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.WEIGHTS) begin // SW write
             next_c = (field_storage.WEIGHTS.op.value & ~decoded_wr_biten[4:0]) | (decoded_wr_data[4:0] & decoded_wr_biten[4:0]);
             load_next_c = '1;
         end
@@ -2941,14 +2942,14 @@ module lathe_csr_reg (
         end
     end
     assign hwif_out.WEIGHTS.op.value = field_storage.WEIGHTS.op.value;
-    assign hwif_out.WEIGHTS.op.swmod = decoded_reg_strb.WEIGHTS && decoded_req_is_wr && |(decoded_wr_biten[4:0]);
+    assign hwif_out.WEIGHTS.op.swmod = decoded_reg_strb.WEIGHTS && |(decoded_wr_biten[4:0]);
     // Field: lathe_csr_reg.WEIGHTS.slot
     always_comb begin
         automatic logic [1:0] next_c;
         automatic logic load_next_c;
         next_c = field_storage.WEIGHTS.slot.value;
         load_next_c = '0;
-        if(decoded_reg_strb.WEIGHTS && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.WEIGHTS) begin // SW write
             next_c = (field_storage.WEIGHTS.slot.value & ~decoded_wr_biten[9:8]) | (decoded_wr_data[9:8] & decoded_wr_biten[9:8]);
             load_next_c = '1;
         end
@@ -2977,7 +2978,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.GRANTS_0.first.value;
         load_next_c = '0;
-        if(decoded_reg_strb.GRANTS_0 && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.GRANTS_0) begin // SW write
             next_c = (field_storage.GRANTS_0.first.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
             load_next_c = '1;
         end
@@ -3000,7 +3001,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.GRANTS_0.last.value;
         load_next_c = '0;
-        if(decoded_reg_strb.GRANTS_0 && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.GRANTS_0) begin // SW write
             next_c = (field_storage.GRANTS_0.last.value & ~decoded_wr_biten[31:16]) | (decoded_wr_data[31:16] & decoded_wr_biten[31:16]);
             load_next_c = '1;
         end
@@ -3023,7 +3024,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.GRANTS_1.first.value;
         load_next_c = '0;
-        if(decoded_reg_strb.GRANTS_1 && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.GRANTS_1) begin // SW write
             next_c = (field_storage.GRANTS_1.first.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
             load_next_c = '1;
         end
@@ -3046,7 +3047,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.GRANTS_1.last.value;
         load_next_c = '0;
-        if(decoded_reg_strb.GRANTS_1 && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.GRANTS_1) begin // SW write
             next_c = (field_storage.GRANTS_1.last.value & ~decoded_wr_biten[31:16]) | (decoded_wr_data[31:16] & decoded_wr_biten[31:16]);
             load_next_c = '1;
         end
@@ -3069,7 +3070,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.GRANTS_2.first.value;
         load_next_c = '0;
-        if(decoded_reg_strb.GRANTS_2 && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.GRANTS_2) begin // SW write
             next_c = (field_storage.GRANTS_2.first.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
             load_next_c = '1;
         end
@@ -3092,7 +3093,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.GRANTS_2.last.value;
         load_next_c = '0;
-        if(decoded_reg_strb.GRANTS_2 && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.GRANTS_2) begin // SW write
             next_c = (field_storage.GRANTS_2.last.value & ~decoded_wr_biten[31:16]) | (decoded_wr_data[31:16] & decoded_wr_biten[31:16]);
             load_next_c = '1;
         end
@@ -3115,7 +3116,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.GRANTS_3.first.value;
         load_next_c = '0;
-        if(decoded_reg_strb.GRANTS_3 && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.GRANTS_3) begin // SW write
             next_c = (field_storage.GRANTS_3.first.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
             load_next_c = '1;
         end
@@ -3138,7 +3139,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.GRANTS_3.last.value;
         load_next_c = '0;
-        if(decoded_reg_strb.GRANTS_3 && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.GRANTS_3) begin // SW write
             next_c = (field_storage.GRANTS_3.last.value & ~decoded_wr_biten[31:16]) | (decoded_wr_data[31:16] & decoded_wr_biten[31:16]);
             load_next_c = '1;
         end
@@ -3161,7 +3162,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.REQUEST_GRANTS_0.first.value;
         load_next_c = '0;
-        if(decoded_reg_strb.REQUEST_GRANTS_0 && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.REQUEST_GRANTS_0) begin // SW write
             next_c = (field_storage.REQUEST_GRANTS_0.first.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
             load_next_c = '1;
         end
@@ -3184,7 +3185,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.REQUEST_GRANTS_0.last.value;
         load_next_c = '0;
-        if(decoded_reg_strb.REQUEST_GRANTS_0 && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.REQUEST_GRANTS_0) begin // SW write
             next_c = (field_storage.REQUEST_GRANTS_0.last.value & ~decoded_wr_biten[31:16]) | (decoded_wr_data[31:16] & decoded_wr_biten[31:16]);
             load_next_c = '1;
         end
@@ -3207,7 +3208,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.REQUEST_GRANTS_1.first.value;
         load_next_c = '0;
-        if(decoded_reg_strb.REQUEST_GRANTS_1 && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.REQUEST_GRANTS_1) begin // SW write
             next_c = (field_storage.REQUEST_GRANTS_1.first.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
             load_next_c = '1;
         end
@@ -3230,7 +3231,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.REQUEST_GRANTS_1.last.value;
         load_next_c = '0;
-        if(decoded_reg_strb.REQUEST_GRANTS_1 && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.REQUEST_GRANTS_1) begin // SW write
             next_c = (field_storage.REQUEST_GRANTS_1.last.value & ~decoded_wr_biten[31:16]) | (decoded_wr_data[31:16] & decoded_wr_biten[31:16]);
             load_next_c = '1;
         end
@@ -3253,7 +3254,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.GRANT_ENABLE.programs.value;
         load_next_c = '0;
-        if(decoded_reg_strb.GRANT_ENABLE && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.GRANT_ENABLE) begin // SW write
             next_c = (field_storage.GRANT_ENABLE.programs.value & ~decoded_wr_biten[0:0]) | (decoded_wr_data[0:0] & decoded_wr_biten[0:0]);
             load_next_c = '1;
         end
@@ -3276,7 +3277,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.GRANT_ENABLE.requests.value;
         load_next_c = '0;
-        if(decoded_reg_strb.GRANT_ENABLE && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.GRANT_ENABLE) begin // SW write
             next_c = (field_storage.GRANT_ENABLE.requests.value & ~decoded_wr_biten[1:1]) | (decoded_wr_data[1:1] & decoded_wr_biten[1:1]);
             load_next_c = '1;
         end
@@ -3299,7 +3300,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.GRANT_ENABLE.install.value;
         load_next_c = '0;
-        if(decoded_reg_strb.GRANT_ENABLE && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.GRANT_ENABLE) begin // SW write
             next_c = (field_storage.GRANT_ENABLE.install.value & ~decoded_wr_biten[2:2]) | (decoded_wr_data[2:2] & decoded_wr_biten[2:2]);
             load_next_c = '1;
         end
@@ -3322,7 +3323,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.SCRUB.interval.value;
         load_next_c = '0;
-        if(decoded_reg_strb.SCRUB && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.SCRUB) begin // SW write
             next_c = (field_storage.SCRUB.interval.value & ~decoded_wr_biten[4:0]) | (decoded_wr_data[4:0] & decoded_wr_biten[4:0]);
             load_next_c = '1;
         end
@@ -3345,7 +3346,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.FAULT_INJECT.value.value;
         load_next_c = '0;
-        if(decoded_reg_strb.FAULT_INJECT && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.FAULT_INJECT) begin // SW write
             next_c = (field_storage.FAULT_INJECT.value.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
             load_next_c = '1;
         end
@@ -3362,14 +3363,14 @@ module lathe_csr_reg (
         end
     end
     assign hwif_out.FAULT_INJECT.value.value = field_storage.FAULT_INJECT.value.value;
-    assign hwif_out.FAULT_INJECT.value.swmod = decoded_reg_strb.FAULT_INJECT && decoded_req_is_wr && |(decoded_wr_biten[15:0]);
+    assign hwif_out.FAULT_INJECT.value.swmod = decoded_reg_strb.FAULT_INJECT && |(decoded_wr_biten[15:0]);
     // Field: lathe_csr_reg.FAULT_BITS.first
     always_comb begin
         automatic logic [8:0] next_c;
         automatic logic load_next_c;
         next_c = field_storage.FAULT_BITS.first.value;
         load_next_c = '0;
-        if(decoded_reg_strb.FAULT_BITS && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.FAULT_BITS) begin // SW write
             next_c = (field_storage.FAULT_BITS.first.value & ~decoded_wr_biten[8:0]) | (decoded_wr_data[8:0] & decoded_wr_biten[8:0]);
             load_next_c = '1;
         end
@@ -3392,7 +3393,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.FAULT_BITS.second.value;
         load_next_c = '0;
-        if(decoded_reg_strb.FAULT_BITS && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.FAULT_BITS) begin // SW write
             next_c = (field_storage.FAULT_BITS.second.value & ~decoded_wr_biten[24:16]) | (decoded_wr_data[24:16] & decoded_wr_biten[24:16]);
             load_next_c = '1;
         end
@@ -3415,7 +3416,7 @@ module lathe_csr_reg (
         automatic logic load_next_c;
         next_c = field_storage.FAULT_BITS.two.value;
         load_next_c = '0;
-        if(decoded_reg_strb.FAULT_BITS && decoded_req_is_wr) begin // SW write
+        if(decoded_reg_strb.FAULT_BITS) begin // SW write
             next_c = (field_storage.FAULT_BITS.two.value & ~decoded_wr_biten[31:31]) | (decoded_wr_data[31:31] & decoded_wr_biten[31:31]);
             load_next_c = '1;
         end
@@ -3490,9 +3491,9 @@ module lathe_csr_reg (
     logic readback_done;
     logic [31:0] readback_data;
 
-    // Registers are read in two steps: in the cycle of the request what each 8 of them say, then all.
-    logic [31:0] part[11], part_next[11];
-    logic read_late, err_late;
+    // Registers are read in three steps: in the cycle of the request what each 8 of them say, then each 32, then all.
+    logic [31:0] part[11], part_next[11], sum[3];
+    logic [1:0] read_late, err_late;
     always_comb begin
         automatic logic [31:0] leaf[84];
         part_next = part;
@@ -3587,20 +3588,28 @@ module lathe_csr_reg (
     end
     always_ff @(posedge clk) begin
         if(decoded_req) part <= part_next;
-        read_late <= rst_n & decoded_req & ~decoded_req_is_wr & ~decoded_req_is_external;
-        err_late <= decoded_err;
+        if(read_late[0]) begin
+            for(int s=0; s<3; s++) begin
+                automatic logic [31:0] some;
+                some = '0;
+                for(int i=s*4; i<(s+1)*4 && i<11; i++) some |= part[i];
+                sum[s] <= some;
+            end
+        end
+        read_late <= {2{rst_n}} & {read_late[0], decoded_req & ~decoded_req_is_wr & ~decoded_req_is_external};
+        err_late <= {err_late[0], decoded_err};
     end
     always_comb begin
         automatic logic [31:0] readback_data_var;
         readback_data_var = '0;
-        if(read_late) for(int i=0; i<11; i++) readback_data_var |= part[i];
+        if(read_late[1]) for(int s=0; s<3; s++) readback_data_var |= sum[s];
         readback_data_var |= {32{counters}} & hwif_in.COUNTERS.rd_data;
         readback_data_var |= {32{exponents}} & hwif_in.EXPONENTS.rd_data;
         readback_data_var |= {32{history}} & hwif_in.HISTORY.rd_data;
         readback_data_var |= {32{program_words}} & hwif_in.PROGRAM.rd_data;
         readback_data = readback_data_var;
-        readback_done = read_late;
-        readback_err = read_late & err_late;
+        readback_done = read_late[1];
+        readback_err = read_late[1] & err_late[1];
     end
 
     always_ff @(posedge clk) begin
