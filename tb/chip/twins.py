@@ -15,14 +15,14 @@ COMPARED = ["STATUS", "ERROR", "OPNUM", "VERSION", "SLOT", "SATURATIONS", *(name
 
 
 class Twins:
-    """The chip and its golden model under the same register accesses."""
+    """The chip and its golden model under the same register accesses; how far away outside memory is goes by the seed."""
 
     def __init__(self, lanes: int, banks: int, seed: int, backend: type[VerilatorBackend] = VerilatorBackend):
         self.rng = np.random.default_rng(seed)
         self.lanes, self.words = lanes, banks * 1024
         self.memory = self.rng.integers(0, 256, MEMORY_BYTES).astype(np.uint8)
         self.golden = Chip(lanes=lanes, banks=banks, memory=self.memory.copy())
-        self.chip = backend(lanes, banks, self.memory, seed)
+        self.chip = backend(lanes, banks, self.memory, seed, self.draw(0, 80))
         self.dump = MEMORY_BYTES - self.words * 2 * lanes
         base = self.words - 4 * SLOT_WORDS
         self.set(IRQ_ENABLE=1)

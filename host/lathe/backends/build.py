@@ -3,6 +3,8 @@
 
 import fcntl
 import hashlib
+import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +17,10 @@ VERILATOR_FLAGS = ["--cc", "-O3", "--x-assign", "fast", "--x-initial", "unique",
 # The last two, and -Bsymbolic: calls within the library are direct, so that the compiler may inline them.
 COMPILER_FLAGS = ["-O3", "-fPIC", "-march=native", "-std=gnu++20", "-fno-semantic-interposition", "-fvisibility-inlines-hidden"]
 LINKER_FLAGS = ["-shared", "-pthread", "-Wl,-Bsymbolic"]
+
+
+# The chip's code runs about a sixth faster as clang compiles it: CXX=clang++ (Clang 21 against GCC 12, the same run).
+COMPILER = shlex.split(os.environ.get("CXX", "g++"))
 
 
 class BuildError(RuntimeError):
@@ -46,12 +52,12 @@ def _run(command: list[str], env: dict, log: Path, cwd: Path) -> None:
 def link(top: str, harness: str, folder: Path, env: dict, log: Path) -> Path:
     """Make the shared library of the harness and what Verilator and the compiler left in `folder`/obj; returns it."""
     root = subprocess.run(["verilator", "--getenv", "VERILATOR_ROOT"], env=env, capture_output=True, text=True, check=True).stdout.strip()
-    compiler = ["ccache", "g++"] if "OBJCACHE" in env else ["g++"]
-    _run([*compiler, *COMPILER_FLAGS, "-Iobj", f"-I{root}/include", f"-I{root}/include/vltstd", "-c",
+    cache = ["ccache"] if "OBJCACHE" in env else []
+    _run([*cache, *COMPILER, *COMPILER_FLAGS, "-Iobj", f"-I{root}/include", f"-I{root}/include/vltstd", "-c",
           str(Path("../../..") / (HERE / harness).relative_to(ROOT)), "-o", "sim.o"], env, log, folder)
     library = folder / f"lib{top}.so"
     new = folder / f"{library.name}.new"
-    _run(["g++", "-o", new.name, "sim.o", f"obj/libV{top}.a", "obj/libverilated.a", *LINKER_FLAGS], env, log, folder)
+    _run([*COMPILER, "-o", new.name, "sim.o", f"obj/libV{top}.a", "obj/libverilated.a", *LINKER_FLAGS], env, log, folder)
     return new.rename(library)
 
 
@@ -79,10 +85,10 @@ def build_top(top: str, harness: str, folder_name: str, description: str, **para
     """
     rtl, toolchain = _scripts()
     try:
-        toolchain.require("g++", "make", "perl", "verilator")
+        toolchain.require(COMPILER[0], "make", "perl", "verilator")
     except toolchain.ToolMissing as error:
         raise BuildError(f"simulation needs a compiler: {error}; or use --backend golden") from None
-    digest = hashlib.sha256(repr((top, parameters, VERILATOR_FLAGS, COMPILER_FLAGS, LINKER_FLAGS)).encode())
+    digest = hashlib.sha256(repr((top, parameters, VERILATOR_FLAGS, COMPILER, COMPILER_FLAGS, LINKER_FLAGS)).encode())
     for path in [*rtl, HERE / harness]:
         digest.update(path.read_bytes())
     folder = toolchain.BUILD / "sim" / folder_name
@@ -103,7 +109,7 @@ def build_top(top: str, harness: str, folder_name: str, description: str, **para
         _run(["verilator", *VERILATOR_FLAGS, "--top-module", top, "--prefix", f"V{top}", *generics, "-Mdir", "obj",
               "-CFLAGS", " ".join(COMPILER_FLAGS), *relative], env, log, folder)
         _run(["make", "-C", "obj", "-f", f"V{top}.mk", "-j", "2", "OPT_FAST=-O3", "OPT_SLOW=-O1", "OPT_GLOBAL=-O2",
-              f"libV{top}.a", "libverilated.a"], env, log, folder)
+              f"CXX={shlex.join(COMPILER)}", f"libV{top}.a", "libverilated.a"], env, log, folder)
         link(top, harness, folder, env, log)
         stamp.write_text(digest.hexdigest())
     return library
