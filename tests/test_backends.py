@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lathe.backends.verilator import VerilatorBackend
 from lathe.cli import main
 from lathe.ppo import Trainer
 from lathe.settings import Settings
 from pymodels.csr_map import MEMORIES, REGISTERS
+from pymodels.descriptor import Error, encode
 from tb.chip.twins import Twins, compare_programs
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -120,6 +122,24 @@ def test_odd_programs_give_the_same_bits(steps, first):
     assert {n: twins.chip.csr_read(a) for n, a in read.items()} == {n: twins.golden.csr_read(a) for n, a in read.items()}
     if not twins.golden.csr_read(read["ERROR"]):
         assert not twins.differences()
+
+
+def test_a_start_at_any_time_begins_at_start_pc_or_not_at_all():
+    loads = [{"unit": 4, "op": 0, "m": 1, "n": 4, "t2_addr": 100 * i, "t2_stride": 4, "mem_addr": 0x100} for i in range(12)]
+    loads[3]["mem_addr"] = 1 << 20  # where there is no memory
+    loads[-1]["last"] = 1
+    ends = set()
+    for delay in range(250):
+        chip = VerilatorBackend(8, 8, np.zeros(1 << 16, np.uint8), 1, latency=4)
+        for i, word in enumerate(np.concatenate([encode(fields) for fields in loads])):
+            chip.csr_write(MEMORIES["PROGRAM"].offset + 4 * i, int(word))
+        for wait in (delay, 2000):
+            chip.csr_write(REGISTERS["CONTROL"].offset, 1)
+            chip.advance(wait)
+        status, error = (REGISTERS[name].unpack(chip.csr_read(REGISTERS[name].offset)) for name in ("STATUS", "ERROR"))
+        ends.add((status["busy"], status["done"], status["error"], error["code"], error["unit"], error["pc"]))
+        chip.close()
+    assert ends == {(0, 0, 1, int(Error.MEMORY), 4, 3)}
 
 
 def test_verify_agrees_for_a_few_updates(capsys):

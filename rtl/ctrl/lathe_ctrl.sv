@@ -376,7 +376,7 @@ module lathe_ctrl
   logic hold_program, hold_request, request_first;
   assign cut = arbiter_policy != ArbCommand;
   lathe_arbiter u_arbiter (
-    .clk_i(clk),
+    .clk_i,  // its slices go on
     .rst_ni,
     .policy_i(arbiter_policy),
     .slice_i(arbiter_slice),

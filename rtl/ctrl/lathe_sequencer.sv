@@ -97,7 +97,7 @@ module lathe_sequencer
     end else begin
       step_q[1] <= read;
       for (int unsigned i = 2; i <= LastStep; i++) step_q[i] <= step_q[i-1];
-      if (stuck) step_q[LastStep] <= 1'b1;
+      if (stuck) step_q <= {1'b1, {LastStep - 1{1'b0}}};  // what was read ahead of a refused one is forgotten
       if (refused || stop || to_request || to_program) step_q <= '0;
       kick_q <= to_request || (to_program && (running_q[0] || start_i) && !stop_i);
       if (to_request || to_program) request_q <= to_request;
@@ -125,8 +125,8 @@ module lathe_sequencer
   assign desc_q = word_q;
   always_ff @(posedge clk) begin
     if (to_request) next_pc_q <= request_next_q;
-    else if (to_program) next_pc_q <= start_i || !running_q[0] ? start_pc_i : resume_q;
-    else next_pc_q <= (request_q || running_q[0]) ? read_pc_q + PcW'(1) : start_pc_i;
+    else if (to_program) next_pc_q <= start_i || !running_q[0] || stop_i ? start_pc_i : resume_q;
+    else next_pc_q <= (request_q || (running_q[0] && !stop_i)) ? read_pc_q + PcW'(1) : start_pc_i;
     if (start_i) resume_q <= start_pc_i;
     else if (to_request) resume_q <= stuck ? pc_q : pc_q + PcW'(1);
     if (request_start_i) request_next_q <= request_pc_i;

@@ -46,6 +46,7 @@ module lathe_gemm_norm
   assign load = ready_q && word_valid_i && (word_last_i || word_taken_i);
 
   always_ff @(posedge clk_i) begin
+    if (state_q == Clear || state_q == Settled) exp_q <= {2{ExpW'(-64)}};  // of what has no sum: no time for its place
     if (load) begin
       word_q <= word_i;
       sum_q <= word_sum_i;

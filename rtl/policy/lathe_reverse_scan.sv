@@ -92,7 +92,7 @@ module lathe_reverse_scan #(
     end else begin
       came_q <= {came_q[LoopCycles-3:0], enter};
       loop_q <= loop_d;
-      may_q <= loop_d < limit_q;
+      may_q <= loop_d < limit_q && !start_i;  // the limit is that of the command before
     end
   end
 

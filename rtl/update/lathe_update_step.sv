@@ -110,7 +110,7 @@ module lathe_update_step
   int8_cfg_t           int8_cfg;
 
   assign row = LogLanes'(word_i >> RowW);
-  assign known = row_q[lower_i] == row;
+  assign known = !word_valid_i || row_q[lower_i] == row;
   assign again = word_valid_i && !known && !busy_q && ready_q;
   assign ready_o = ready_q && known;
 

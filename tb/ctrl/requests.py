@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """lathe_ctrl with requests beside programs: pieces, order, operation numbers, exponents, arbitration, errors, reset."""
 
+from itertools import product
+
 import cocotb
 from cocotb.triggers import RisingEdge, with_timeout
 
@@ -233,6 +235,29 @@ async def test_errors(dut):
     fine = program(bench, 10)
     await bench.complete(fine)
     bench.finish()
+
+
+@cocotb.test(timeout_time=40, timeout_unit="ms")
+async def test_errors_alone(dut):
+    """With no program beside it, too, a refused descriptor ends a request behind commands that still run, and nothing after it starts."""
+    bench, _ = await prepared(dut, Arbitration.COMMAND, longest=40, stall=0)
+    for change, code in (({"m": 0}, Error.BAD_SHAPE), ({"t0_addr": 65535}, Error.OUT_OF_SCRATCHPAD), ({"wait_mask": 4}, Error.BAD_FIELD)):
+        for place, behind in product(range(5), (0, 1, 4)):
+            bad = request(bench, place + 1 + behind)
+            while bad[place]["unit"] != 1:
+                bad = request(bench, place + 1 + behind)
+            bad[place] |= change
+            await bench.host.load("PROGRAM", 16 * REQUEST_AT, memory_words(bad))
+            bench.units.expect_request(bad, REQUEST_AT)
+            await bench.host.write("CONTROL", request=1)
+            while (status := await bench.host.fields("STATUS"))["request_busy"]:
+                pass
+            bench.equal("error", (status["request_error"], status["request_done"]), (1, 0))
+            bench.equal("REQUEST_ERROR", await bench.host.fields("REQUEST_ERROR"), {"code": int(code), "unit": 1, "pc": REQUEST_AT + place})
+            bench.equal("commands before the one that was refused", bench.units.requested, place)
+            bench.model.request_opnum = await bench.host.read("REQUEST_OPNUM")
+            await bench.host.write("STATUS", request_error=1)
+            await cycle(dut, 60)
 
 
 @cocotb.test(timeout_time=40, timeout_unit="ms")

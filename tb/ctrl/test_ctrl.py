@@ -34,6 +34,7 @@ def test_ctrl(module):
     ("requests", "test_round_robin", "lathe_arbiter.sv", "policy_i == ArbRoundRobin && turn_q", "1'b0"),
     ("requests", "test_command", "lathe_sequencer.sv", "resume_q <= stuck ? pc_q : pc_q", "resume_q <= pc_q"),
     ("requests", "test_time_slice", "lathe_arbiter.sv", "ArbTimeSlice && !owner_q", "ArbTimeSlice && 1'b0"),
+    ("requests", "test_errors_alone", "lathe_sequencer.sv", "step_q <= {1'b1, {LastStep - 1{1'b0}}}", "step_q[LastStep] <= 1'b1"),
     ("requests", "test_errors", "lathe_queue.sv", "(u == RequestQueue ? flush_request_i : flush_i)", "flush_i"),
 ])
 def test_ctrl_detects_a_planted_error(module, testcase, file, old, new):

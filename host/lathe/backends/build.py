@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -101,6 +102,7 @@ def build_top(top: str, harness: str, folder_name: str, description: str, **para
         stamp.unlink(missing_ok=True)
         log = folder / "build.log"
         log.write_text("")
+        shutil.rmtree(folder / "obj", ignore_errors=True)  # of another compiler, perhaps
         print(f"lathe: compiling the simulator for {description}, once, about a minute or two; log {log}", file=sys.stderr, flush=True)
         env = toolchain.environment()
         # Paths relative to the build folder, so that the compiler cache serves every clone.
