@@ -131,7 +131,7 @@ def fits(used: dict[str, int], has: Part, target: Board) -> None:
 def implement(target: Board, has: Part, seed: int, folder: Path) -> None:
     """Place, route and pack the netlist in `folder`; multipliers and memories at the board's sites, which are found anew for other ones.
 
-    Placed without regard to timing: with it the clock would be a fifth faster, but some nets find no way (docs/fpga.md).
+    Placed without regard to timing: with it some nets find no way (docs/fpga.md).
     In one call, like fmax.place.
     """
     grade = target.part.rsplit("-", 1)[1][0]

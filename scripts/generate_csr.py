@@ -215,7 +215,7 @@ def _decoded(text: str) -> str:
 
     leaves: list[int] = []
     registers = len(re.findall(r"is_valid_addr \|= .*== 15'h", text))
-    fields = len(re.findall(r"decoded_reg_strb\.\w+ && decoded_req_is_wr", text))
+    writes = len(re.findall(r"// SW write|\.swmod = ", text))
     readable = len(re.findall(r"if\(rd_mux_addr == ", text))
     parts = -(-readable // PART)
     sums = -(-parts // PARTS)
@@ -223,7 +223,7 @@ def _decoded(text: str) -> str:
             (r"        if\(rd_mux_addr == 15'h(\w+)\) begin\n((?: +readback_data_var\[.*\n)+) +end\n", leaf, readable),
             (r"(decoded_reg_strb\.\w+ = )cpuif_req_masked & \(cpuif_addr == 15'h(\w+)\).*;", chosen, registers),
             (r"cpuif_req_masked & \(cpuif_addr == 15'h(\w+)\)", word, registers),
-            (r"(decoded_reg_strb\.\w+) && decoded_req_is_wr", r"\1", fields),
+            (r"(decoded_reg_strb\.\w+) && decoded_req_is_wr", r"\1", writes),
             (r"\(cpuif_addr >= 15'h(\w+)\) & \(cpuif_addr <= 15'h\1 \+ 15'h(\w+)\)", region, 13),
             (r"        if\(\(rd_mux_addr >= 15'h(\w+)\) && \(rd_mux_addr <= 15'h\1 \+ 15'h(\w+)\)\) begin\n"
              r" +readback_data_var = (.*);\n +end\n", outside, len(REGIONS)),

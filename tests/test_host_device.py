@@ -276,6 +276,14 @@ def test_a_compilation_is_announced(monkeypatch, tmp_path, capsys):
                                        f"{tmp_path / 'sim/lanes4_banks2/build.log'}\n")
 
 
+def test_a_missing_compiler_is_named(monkeypatch):
+    from lathe.backends import build
+
+    monkeypatch.setattr(build, "COMPILER", ["no-such-compiler"])
+    with pytest.raises(build.BuildError, match=r"the one that CXX names: 'no-such-compiler' is not on this machine.*--backend golden"):
+        build.build(4, 2)
+
+
 def test_closed_device_and_full_program_memory():
     device = Device("golden")
     long = Program("long", device.layout)

@@ -46,7 +46,7 @@ module lathe_gemm_norm
   assign load = ready_q && word_valid_i && (word_last_i || word_taken_i);
 
   always_ff @(posedge clk_i) begin
-    if (state_q == Clear || state_q == Settled) exp_q <= {2{ExpW'(-64)}};  // of what has no sum: no time for its place
+    if (state_q == Clear || state_q == Settled) exp_q <= {2{ExpW'(-64)}};  // so that a sum of nothing is not shifted
     if (load) begin
       word_q <= word_i;
       sum_q <= word_sum_i;

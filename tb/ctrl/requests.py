@@ -258,6 +258,7 @@ async def test_errors_alone(dut):
             bench.model.request_opnum = await bench.host.read("REQUEST_OPNUM")
             await bench.host.write("STATUS", request_error=1)
             await cycle(dut, 60)
+    bench.finish()
 
 
 @cocotb.test(timeout_time=40, timeout_unit="ms")

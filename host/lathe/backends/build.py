@@ -18,8 +18,6 @@ VERILATOR_FLAGS = ["--cc", "-O3", "--x-assign", "fast", "--x-initial", "unique",
 # The last two, and -Bsymbolic: calls within the library are direct, so that the compiler may inline them.
 COMPILER_FLAGS = ["-O3", "-fPIC", "-march=native", "-std=gnu++20", "-fno-semantic-interposition", "-fvisibility-inlines-hidden"]
 LINKER_FLAGS = ["-shared", "-pthread", "-Wl,-Bsymbolic"]
-
-
 # The chip's code runs about a sixth faster as clang compiles it: CXX=clang++ (Clang 21 against GCC 12, the same run).
 COMPILER = shlex.split(os.environ.get("CXX", "g++"))
 
@@ -88,7 +86,7 @@ def build_top(top: str, harness: str, folder_name: str, description: str, **para
     try:
         toolchain.require(COMPILER[0], "make", "perl", "verilator")
     except toolchain.ToolMissing as error:
-        raise BuildError(f"simulation needs a compiler: {error}; or use --backend golden") from None
+        raise BuildError(f"simulation needs a compiler, g++ or the one that CXX names: {error}; or use --backend golden") from None
     digest = hashlib.sha256(repr((top, parameters, VERILATOR_FLAGS, COMPILER, COMPILER_FLAGS, LINKER_FLAGS)).encode())
     for path in [*rtl, HERE / harness]:
         digest.update(path.read_bytes())
