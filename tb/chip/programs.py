@@ -58,6 +58,10 @@ class Space:
     memory_bytes: int   # outside memory open to load and store
 
 
+class NoPlace(RuntimeError):
+    """The operands of one descriptor that have a place leave none for the next one."""
+
+
 class Generator:
     """Draws programs from one seeded generator; keeps track of how many versions a rollback can undo."""
 
@@ -85,7 +89,7 @@ class Generator:
             if not (touched & step.writes or (write and touched & step.reads)):
                 break
         else:
-            raise RuntimeError("no place for an operand; the random shapes are too large for the space")
+            raise NoPlace("no place for an operand; the random shapes are too large for the space")
         register = int(rng.integers(0, self.registers if where == ABSOLUTE else 16))
         step.fields |= {f"t{index}_addr": address, f"t{index}_stride": stride, f"t{index}_space": where}
         touched_exp = set()
@@ -182,13 +186,15 @@ class Generator:
             return step
         self._operand(step, 0, m, self._words(n), write=False)
         if kind == "evaluate":
+            logits = set(step.reads)
             self._operand(step, 1, m, words, write=False, exponent=False)
-            if rng.random() < 0.5:
+            first, stride = step.fields["t1_addr"], step.fields["t1_stride"]
+            records = {(ABSOLUTE, first + row * stride + word) for row in range(m) for word in range(words)}
+            if rng.random() < 0.5 or records & logits:  # these are read until the last row
                 self._operand(step, 2, m, words, write=True, exponent=False)
             else:  # in place
                 step.fields |= {f"t2_{name}": step.fields[f"t1_{name}"] for name in ("addr", "stride", "space")}
-                first, stride = step.fields["t1_addr"], step.fields["t1_stride"]
-                step.writes |= {(ABSOLUTE, first + row * stride + word) for row in range(m) for word in range(words)}
+                step.writes |= records
         elif kind == "loss":
             step.fields |= {"stochastic": int(rng.integers(0, 2)), "gshift": int(rng.integers(0, 32))}
             self._operand(step, 1, m, self._words(RECORD), write=False, exponent=False)
@@ -251,10 +257,13 @@ class Generator:
         """Return `length` descriptors, ordered by semaphores where they must be, the last one marked."""
         makers = (self.gemm, self.gemm, self.policy, self.update, self.dma)
         steps: list[Step] = []
-        for _ in range(length):
+        while len(steps) < length:
             make = makers[int(self.rng.integers(0, len(makers)))]
             gemms = [step for step in steps if step.fields["unit"] == UNITS["gemm"]]
-            steps.append(make(gemms[-1]) if make == self.gemm and gemms else make())
+            try:
+                steps.append(make(gemms[-1]) if make == self.gemm and gemms else make())
+            except NoPlace:  # in a small scratchpad large operands may do that: another step instead
+                continue
         order(steps)
         overlap(steps, self.rng)
         steps[-1].fields["last"] = 1
