@@ -165,13 +165,23 @@ module lathe_gemm
     .stall_result_o
   );
 
-  // Sums.
+  // Sums. From here on things go on around a tile's end only.
   logic [Lanes-1:0] col_valid, colsum_valid;
   logic [AccW-1:0] col_data [Lanes];
   logic [AccW-1:0] row_data [Lanes];
   logic [EdgeW-1:0] edge_data [Lanes];
   logic side_valid;
   logic [EdgeW-1:0] side_data;
+  logic clk_rows, collect_busy, drain_busy;
+
+  lathe_clock_stop #(
+    .Grace(8)
+  ) u_rows_clock (
+    .clk_i(clk),
+    .wanted_i(!rst_ni || norm_clear_i || (|col_valid) || (|colsum_valid) || side_valid || collect_busy ||
+              (ctx_valid_q && ctx_ready) || x_rd_rvalid_i || drain_busy),
+    .clk_o   (clk_rows)
+  );
 
   lathe_gemm_array #(
     .Lanes(Lanes)
@@ -195,8 +205,9 @@ module lathe_gemm
   lathe_gemm_collect #(
     .Lanes(Lanes)
   ) u_collect (
-    .clk_i(clk),
+    .clk_i(clk_rows),
     .rst_ni,
+    .busy_o        (collect_busy),
     .row_valid_i   (col_valid),
     .row_data_i    (col_data),
     .colsum_valid_i(colsum_valid),
@@ -214,8 +225,9 @@ module lathe_gemm
     .Lanes(Lanes),
     .Banks(Banks)
   ) u_drain (
-    .clk_i(clk),
+    .clk_i(clk_rows),
     .rst_ni,
+    .busy_o      (drain_busy),
     .ctx_valid_i (ctx_valid_q),
     .ctx_ready_o (ctx_ready),
     .ctx_i       (drain_ctx_q),

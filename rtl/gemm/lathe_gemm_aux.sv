@@ -9,6 +9,7 @@ module lathe_gemm_aux
 ) (
   input  logic                clk_i,
   input  logic                rst_ni,
+  output logic                busy_o,        // it asks for a word, or walks towards the next one
   // verilator lint_off UNUSEDSIGNAL
   input  drain_ctx_t          ctx_i,         // constant while a command's words are read
   // verilator lint_on UNUSEDSIGNAL
@@ -64,6 +65,7 @@ module lathe_gemm_aux
   // With rows, a tile's first row takes two requests; without, the walk goes through the rows and asks only at the first.
   assign req_valid = active_q && (want_bias_q || rows_i);
   assign req_addr = want_bias_q ? ctx_i.bias_base + AddrW'(col_block) : row_addr;
+  assign busy_o = goes_q || rd_valid_o;
   assign step = goes_q || (asks_q && req_ready);
 
   assign step_bias = ctx_i.lane.bias && tile_last;

@@ -9,6 +9,7 @@ module lathe_gemm_collect
 ) (
   input  logic                        clk_i,
   input  logic                        rst_ni,
+  output logic                        busy_o,        // a row waits, or it is still being made ready after a reset
   // As lathe_gemm_array gives them.
   input  logic [Lanes-1:0]            row_valid_i,
   input  logic [AccW-1:0]             row_data_i [Lanes],
@@ -31,6 +32,7 @@ module lathe_gemm_collect
   logic clear;
 
   assign clear = !clear_q[LaneW];
+  assign busy_o = clear || row_valid_o;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) clear_q <= '0;

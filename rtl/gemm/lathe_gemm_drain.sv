@@ -12,6 +12,7 @@ module lathe_gemm_drain
 ) (
   input  logic                       clk_i,
   input  logic                       rst_ni,
+  output logic                       busy_o,        // not only waiting for rows, words or a command
   // The command whose rows come next. Taken when those of the one before have gone through the lanes.
   input  logic                       ctx_valid_i,
   output logic                       ctx_ready_o,
@@ -103,6 +104,9 @@ module lathe_gemm_drain
   logic [Lanes*16-1:0] aux_data, aux_q;
   logic [NumStages-1:0] load, valid_q;
   logic queued_valid, queued_ready;  // out of the output FIFO
+  logic aux_busy, norm_busy;
+
+  assign busy_o = load != '0 || queued_valid || wr_valid_o || aux_busy || norm_busy;
 
   lathe_gemm_walk #(
     .Lanes(Lanes)
@@ -134,6 +138,7 @@ module lathe_gemm_drain
   ) u_aux (
     .clk_i,
     .rst_ni,
+    .busy_o      (aux_busy),
     .ctx_i       (ctx_q),
     .single_i    (single_q),
     .rows_i      (ctx_q.needs_rows),
@@ -451,6 +456,7 @@ module lathe_gemm_drain
   ) u_norm (
     .clk_i,
     .rst_ni,
+    .busy_o      (norm_busy),
     .clear_i     (norm_clear_i),
     .word_valid_i(queued_valid && queued.norm),
     .word_ready_o(norm_ready),

@@ -9,6 +9,7 @@ module lathe_gemm_norm
 ) (
   input  logic                   clk_i,
   input  logic                   rst_ni,
+  output logic                   busy_o,        // not only waiting for a word
   input  logic                   clear_i,       // pulse: the sum becomes 0 as soon as no command is in work
   // Words, each taken with ready; of the command's last one that means: once it is in the sum. Pad lanes are 0.
   input  logic                   word_valid_i,
@@ -42,6 +43,7 @@ module lathe_gemm_norm
   logic signed [1:0][ExpW-1:0] exp_q;
   logic                      load, which_q, added;
 
+  assign busy_o = (state_q != Idle && state_q != Settled) || clear_q;
   assign word_ready_o = word_last_i ? state_q == Settled : ready_q;
   assign load = ready_q && word_valid_i && (word_last_i || word_taken_i);
 

@@ -50,6 +50,8 @@ module lathe_weights
   flags_t             orphan_q;    // it holds that version no longer
   logic [31:0]        number_q [Slots];
 
+  logic clk;
+
   // ---- What comes next after each slot, if it becomes current: known a cycle after pins or the request have changed ----
   slot_t [Slots-1:0]  after_q;
   flags_t             after_there_q;  // there is one
@@ -60,7 +62,7 @@ module lathe_weights
     free = ~pinned_q;
     if (request_busy_i) free[held_q] = 1'b0;
   end
-  always_ff @(posedge clk_i) begin
+  always_ff @(posedge clk) begin
     started_q <= request_start_i;
     after_there_q <= '0;
     for (int unsigned s = 0; s < Slots; s++) begin
@@ -93,7 +95,7 @@ module lathe_weights
       default:        error = ErrBadOp;
     endcase
   end
-  always_ff @(posedge clk_i) begin
+  always_ff @(posedge clk) begin
     asked_q <= rst_ni && move_valid_i;
     if (move_valid_i) begin
       target_q <= target;
@@ -113,7 +115,7 @@ module lathe_weights
   assign rollback = go && !wait_on && rollback_q;
   assign restore = go && restore_q;
   assign move = commit || rollback || restore;
-  always_ff @(posedge clk_i) begin
+  always_ff @(posedge clk) begin
     waiting_q <= rst_ni && go && wait_on;
     move_done_o <= rst_ni && go && !wait_on;
     move_error_o <= error_q;
@@ -121,7 +123,7 @@ module lathe_weights
 
   logic [Slots:0] fault_in;  // at or behind the first word of each slot, or the last one's end
   logic           fault_q;
-  always_ff @(posedge clk_i) begin
+  always_ff @(posedge clk) begin
     if (!por_ni) begin
       last_q <= slot_t'(1);
       slot_q <= '0;
@@ -162,7 +164,7 @@ module lathe_weights
 
   // ---- Version numbers ----
   logic raise_q;  // fresh is the number that was given last
-  always_ff @(posedge clk_i) begin
+  always_ff @(posedge clk) begin
     raise_q <= por_ni && (init_i || commit);
     if (!por_ni) begin
       version_q <= '0;
@@ -190,7 +192,7 @@ module lathe_weights
   logic [16:0] sum_q;            // first word of the slot whose turn it is; in the end that behind the last one
   logic [15:0] size_q;
   flags_t      turn_q;
-  always_ff @(posedge clk_i) begin
+  always_ff @(posedge clk) begin
     if (!por_ni) begin
       {turn_q, sum_q, size_q} <= '0;
       for (int unsigned s = 0; s < Slots; s++) first_q[s] <= '0;
@@ -206,11 +208,18 @@ module lathe_weights
     base_held_o <= first_q[held_q][15:0];
   end
 
-  always_ff @(posedge clk_i) begin
+  always_ff @(posedge clk) begin
     fault_q <= por_ni && fault_valid_i;
     for (int unsigned s = 0; s < Slots; s++) fault_in[s] <= {1'b0, fault_addr_i} >= first_q[s];
     fault_in[Slots] <= {1'b0, fault_addr_i} >= sum_q;
   end
+
+  // ---- The table's clock ----
+  lathe_clock_stop u_clock (
+    .clk_i,
+    .wanted_i(!rst_ni || !por_ni || init_i || move_valid_i || go || request_start_i || request_busy_i || fault_valid_i),
+    .clk_o   (clk)
+  );
 
   assign size_o = size_q;
   assign slot_held_o = 2'(held_q);
