@@ -124,16 +124,19 @@ module lathe #(
 
   // Resets go out of registers, which power up as resets, to a register for each unit: they are far apart. Power-on resets
   // everything.
-  logic rst_n, por_n, por_far_n;
+  logic rst_n, por_n;
   logic [NumUnits+1:0] rst_far_n;  // of the units, control, scratchpad
+  logic [NumUnits+1:NumUnits] por_far_n;
   initial {rst_n, por_n, rst_far_n, por_far_n} = '0;
   always @(posedge clk_core) begin
     por_n <= por_ni;
     rst_n <= rst_ni && por_ni;
-    por_far_n <= por_n;
   end
   for (genvar u = 0; u < NumUnits + 2; u++) begin : gen_reset
     (* keep *) always @(posedge clk_core) rst_far_n[u] <= rst_n;
+    if (u >= NumUnits) begin : gen_por
+      (* keep *) always @(posedge clk_core) por_far_n[u] <= por_n;
+    end
   end
 
   // Units that are mostly idle: policy, update and dma are ready only then.
@@ -154,7 +157,7 @@ module lathe #(
   ) u_ctrl (
     .clk_i(clk_core),
     .rst_ni(rst_far_n[NumUnits]),
-    .por_ni(por_far_n),
+    .por_ni(por_far_n[NumUnits]),
     .irq_o,
     .s_axil_awvalid,
     .s_axil_awready,
@@ -219,7 +222,7 @@ module lathe #(
     .NumWr(NumWr)
   ) u_scratchpad (
     .clk_i(clk_core),
-    .por_ni(por_far_n),
+    .por_ni(por_far_n[NumUnits+1]),
     .rst_ni(rst_far_n[NumUnits+1]),
     .rd_valid_i(rd_valid),
     .rd_ready_o(rd_ready),
