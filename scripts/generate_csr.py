@@ -123,6 +123,8 @@ logic [14:0] araddr, awaddr;
 logic [3:0] wstrb;
 logic [255:0] word, written;  // one bit for each of the words 0x000 to 0x3fc, in the cycle of the request; of a write
 logic counters, exponents, history, program_words;
+logic write_late;  // a register was written a cycle ago
+logic [1:0] err_late;
 
 assign s_axil_arready = awake && !ar_held;
 assign s_axil_awready = awake && !aw_held;
@@ -232,7 +234,7 @@ def _decoded(text: str) -> str:
              r"((?: +leaf\[.*\n)+)", f"""
     // Registers are read in three steps: in the cycle of the request what each {PART} of them say, then each {PART * PARTS}, then all.
     logic [31:0] part[{parts}], part_next[{parts}], sum[{sums}];
-    logic [1:0] read_late, err_late;
+    logic [1:0] read_late;
     always_comb begin
         automatic logic [31:0] leaf[{readable}];
         part_next = part;
@@ -252,11 +254,15 @@ def _decoded(text: str) -> str:
             end
         end
         read_late <= {{2{{rst_n}}}} & {{read_late[0], decoded_req & ~decoded_req_is_wr & ~decoded_req_is_external}};
+        write_late <= rst_n & decoded_req & decoded_req_is_wr & ~decoded_req_is_external;
         err_late <= {{err_late[0], decoded_err}};
     end
     always_comb begin
         \\1\\2        if(read_late[1]) for(int s=0; s<{sums}; s++) readback_data_var |= sum[s];
 """, 1),
+            (r"cpuif_wr_ack = external_wr_ack \| \(decoded_req & decoded_req_is_wr & ~decoded_req_is_external\);",
+             "cpuif_wr_ack = external_wr_ack | write_late;", 1),
+            (r"cpuif_wr_err = decoded_err;", "cpuif_wr_err = err_late[0];", 1),
             (r"readback_done = decoded_req & ~decoded_req_is_wr & ~decoded_req_is_external;", "readback_done = read_late[1];", 1),
             (r"readback_err = decoded_err;", "readback_err = read_late[1] & err_late[1];", 1),
             (r" +// Read latency > write.*\n(?:.*\n)*? +(assign cpuif_req_masked = cpuif_req)\n(?: +& !.*\n)+", r"    \1;\n", 1),

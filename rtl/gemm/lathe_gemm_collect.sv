@@ -120,12 +120,12 @@ module lathe_gemm_collect
   logic [PtrW:0] level_q;  // rows, and the one that was taken a cycle ago
   logic [PtrW-1:0] read_q, next_q;
   logic [Lanes-1:1] written_q;
-  logic written, more, row_valid_q, taken_q;
+  logic written, more, row_valid_q, row_valid_far_q, taken_q;
 
   assign written = written_q[Lanes-1];
   assign more = level_q[PtrW:2] != '0 || (level_q[1] && (level_q[0] || !taken_q));  // than one
   assign read = taken_q ? next_q : read_q;
-  assign row_valid_o = row_valid_q;
+  assign row_valid_o = row_valid_far_q;
   assign row_taken_o = taken_q;
 
   always_ff @(posedge clk_i) begin
@@ -146,6 +146,9 @@ module lathe_gemm_collect
     end
     enable_q <= written || row_valid_q;  // at least when a row is there
   end
+
+  // The same as row_valid_q, for the drain.
+  (* keep *) always_ff @(posedge clk_i) row_valid_far_q <= rst_ni && (written || more || (row_valid_q && !row_ready_i));
 
 `ifndef SYNTHESIS
   logic live_q;  // after a reset, when registers no longer hold what they powered up with

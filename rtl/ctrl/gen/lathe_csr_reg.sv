@@ -60,6 +60,8 @@ module lathe_csr_reg (
     logic [3:0] wstrb;
     logic [255:0] word, written;  // one bit for each of the words 0x000 to 0x3fc, in the cycle of the request; of a write
     logic counters, exponents, history, program_words;
+    logic write_late;  // a register was written a cycle ago
+    logic [1:0] err_late;
 
     assign s_axil_arready = awake && !ar_held;
     assign s_axil_awready = awake && !aw_held;
@@ -3464,9 +3466,9 @@ module lathe_csr_reg (
         wr_ack |= hwif_in.PROGRAM.wr_ack;
         external_wr_ack = wr_ack;
     end
-    assign cpuif_wr_ack = external_wr_ack | (decoded_req & decoded_req_is_wr & ~decoded_req_is_external);
+    assign cpuif_wr_ack = external_wr_ack | write_late;
     // Writes are always granted with no error response
-    assign cpuif_wr_err = decoded_err;
+    assign cpuif_wr_err = err_late[0];
 
     //--------------------------------------------------------------------------
     // Readback
@@ -3493,7 +3495,7 @@ module lathe_csr_reg (
 
     // Registers are read in three steps: in the cycle of the request what each 8 of them say, then each 32, then all.
     logic [31:0] part[11], part_next[11], sum[3];
-    logic [1:0] read_late, err_late;
+    logic [1:0] read_late;
     always_comb begin
         automatic logic [31:0] leaf[84];
         part_next = part;
@@ -3597,6 +3599,7 @@ module lathe_csr_reg (
             end
         end
         read_late <= {2{rst_n}} & {read_late[0], decoded_req & ~decoded_req_is_wr & ~decoded_req_is_external};
+        write_late <= rst_n & decoded_req & decoded_req_is_wr & ~decoded_req_is_external;
         err_late <= {err_late[0], decoded_err};
     end
     always_comb begin
