@@ -98,9 +98,9 @@ def main() -> int:
                   f"utilization {row['utilization']:6.1%}{', OVER ITS LIMIT' if over else ''}")
         else:
             print(f"{row['name']:60} {row['cycles_per_second']:,.0f} cycles/s, {row['ratio_to_cocotb']:.0f} times the cocotb bench")
-    for row in bench_torch.compare(rows, arguments.lanes, OUT):
-        print(f"{row['name']:60} {row['cycles']:9,} cycles, {row['us']:,.1f} us at the {row['clock_mhz']:g} MHz of {row['board']} "
-              f"({'routed' if row['routed'] else 'not routed'}), PyTorch {row['torch_us']:,.0f} us on this processor")
+    for row in bench_torch.compare(programs, OUT):
+        print(f"{row['name']:60} {row['cycles']:9,} cycles of {row['lanes']} lanes, {row['us']:,.1f} us at the {row['clock_mhz']:g} MHz of "
+              f"{row['board']}, PyTorch {row['torch_us']:,.0f} us on this processor")
     for row in bench_ratio.measure(arguments.lanes, OUT):
         print(f"{row['name']:60} {row['cycles']:9,} cycles for {row['samples']} samples in {row['passes']} pass(es), "
               f"{row['samples_per_cycle']:.2f} samples a cycle")
@@ -132,6 +132,23 @@ def fastest(device, program, repeats: int) -> float:
     return max(speeds)
 
 
+def measure_both(trainer) -> list[dict]:
+    """Return the rows of a trainer's rollout step and of its minibatch update."""
+    settings = trainer.settings
+    return [measure(trainer.device, program, name, settings.lanes) for program, name in (
+        (trainer.actor.program, f"forward, sample and transfers of {settings.environments} environments"),
+        (trainer.learner.update, f"minibatch update of {settings.minibatch} samples"))]
+
+
+def programs(settings) -> list[dict]:
+    """Return the rows of the demonstration's programs on a chip of these settings."""
+    from lathe.ppo import Trainer
+
+    with Trainer(settings) as trainer:
+        trainer.iteration(max_updates=1)
+        return measure_both(trainer)
+
+
 def chip(lanes: int) -> list[dict]:
     """Measure the demonstration's programs and the speed of the simulation; write chip.json."""
     from lathe.ppo import Trainer
@@ -141,8 +158,7 @@ def chip(lanes: int) -> list[dict]:
     with Trainer(settings, backend=RecordingBackend) as trainer:
         device, backend = trainer.device, trainer.device.backend
         trainer.iteration(max_updates=1)
-        rows = [measure(device, trainer.actor.program, f"forward, sample and transfers of {settings.environments} environments", lanes),
-                measure(device, trainer.learner.update, f"minibatch update of {settings.minibatch} samples", lanes)]
+        rows = measure_both(trainer)
         memory = device.memory.copy()
         before = len(backend.accesses)
         device.run(trainer.learner.update)

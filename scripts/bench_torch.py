@@ -8,11 +8,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sources import ROOT
-
 from lathe.boards import BOARDS
 from lathe.settings import Settings
 
+BOARD = BOARDS["ulx3s-85f-lanes4"]  # the one that has been routed
 INPUTS, ACTIONS = 4, 2  # of CartPole-v1
 SECONDS = 1.0  # that a measurement takes; the median call counts
 
@@ -105,24 +104,22 @@ def measure(settings: Settings, inputs: int, actions: int) -> dict | None:
     return {"torch": torch.__version__, **found}
 
 
-def compare(rows: list[dict], lanes: int, out: Path) -> list[dict]:
-    """Put the demonstration's programs among `rows` beside PyTorch; write torch.json into the folder `out`. No rows without torch.
+def compare(programs: Callable[[Settings], list[dict]], out: Path) -> list[dict]:
+    """Put the demonstration's programs on a board's chip beside PyTorch; write torch.json into the folder `out`. No rows without torch.
 
-    Microseconds of the chip are simulated cycles over the clock of the board with so many lanes: of its bitstream, if there is one.
+    `programs` gives the rows of a rollout step and of a minibatch update on a simulated chip. Microseconds of the board are
+    their cycles over its clock.
     """
     (out / "torch.json").unlink(missing_ok=True)
-    found = measure(Settings(lanes=lanes), INPUTS, ACTIONS)
-    board = next((board for board in BOARDS.values() if board.lanes == lanes and board.part.startswith("LFE5U-85F")), None)
-    if not found or not board:
+    settings = Settings(backend="verilator", lanes=BOARD.lanes, banks=BOARD.banks, seed=1)
+    found = measure(settings, INPUTS, ACTIONS)
+    if not found:
         return []
-    made = ROOT / f"build/fpga/{board.name}.json"
-    clock = json.loads(made.read_text())["clock_mhz"] if made.exists() else board.clock_hz / 1e6
-    table = []
-    for start, key in (("forward, sample and transfers", "rollout_step"), ("minibatch update of", "minibatch_update")):
-        program = next(row for row in rows if row["name"].startswith(start) and "4-64-64-3" not in row["name"])
-        table.append({"name": program["name"], "cycles": program["cycles"], "us": program["cycles"] / clock, "board": board.name,
-                      "clock_mhz": clock, "routed": made.with_suffix(".bit").exists(), "torch": found["torch"],
-                      "torch_us": found[key]["us"], "torch_threads": found[key]["threads"]})
+    clock = BOARD.clock_hz / 1e6
+    table = [{"name": program["name"], "lanes": BOARD.lanes, "cycles": program["cycles"], "us": program["cycles"] / clock,
+              "board": BOARD.name, "clock_mhz": clock, "torch": found["torch"], "torch_us": found[key]["us"],
+              "torch_threads": found[key]["threads"]}
+             for program, key in zip(programs(settings), ("rollout_step", "minibatch_update"), strict=True)]
     meta = {"machine": platform.machine(), "cores": os.cpu_count(), "us": "simulated cycles over the board's clock, without host and link",
             "torch": "eager, float32; the median call; one thread or all, the faster"}
     (out / "torch.json").write_text(json.dumps({"meta": meta, "rows": table}, indent=1) + "\n")

@@ -43,8 +43,8 @@ def rows(old: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
         for row in beside["rows"]:
             threads = f"{row['torch_threads']} thread{'s' if row['torch_threads'] > 1 else ''}"
             table.append((f"{row['name']}, beside PyTorch {row['torch']}",
-                          f"{row['cycles']:,} cycles (simulated): {row['us']:,.1f} us at {row['clock_mhz']:g} MHz, the clock of "
-                          f"`{row['board']}` ({'routed' if row['routed'] else 'not routed yet'}), without link and host; PyTorch eager, "
+                          f"{row['cycles']:,} cycles of {row['lanes']} lanes (simulated): {row['us']:,.1f} us at {row['clock_mhz']:g} MHz, "
+                          f"the clock of `{row['board']}`, without link and host; PyTorch eager, "
                           f"float32, {threads} of this {beside['meta']['machine']} processor: {row['torch_us']:,.0f} us", "make bench"))
     if engines := _load("bench/two_engines.json"):
         table.append(_requests(engines["rows"]))
