@@ -16,7 +16,7 @@ SHORTEST, LONGEST = 7, 272  #: bytes of a frame, unescaped, FCS included
 FCS_BYTES = 4
 GOOD_FCS = 0xDEBB20E3       #: of a whole frame, before the complement
 MOST_WORDS = 64
-VERSION = 1
+VERSION = 2
 ID = 0x4548544C
 CHIP_BYTES = 0x8000
 BOARD, MEMORY = 0x4000_0000, 0x8000_0000
@@ -148,6 +148,7 @@ class Bridge:
         self._expected = 0
         self._last_failure = 0
         self._cycles_hi = 0
+        self.owner = 0
 
     def chip_wrote(self, address: int, count: int) -> None:
         """Note that the chip has written `count` bytes of outside memory from `address` on; those beyond it are not there."""
@@ -240,6 +241,7 @@ class Bridge:
             0x1C: lambda: int(self._irq()),
             0x20: lambda: min(self._decoder.errors, 0xFFFF),
             0x24: lambda: self._last_failure,
+            0x28: lambda: self.owner,
         }
         if offset not in registers:
             return Status.NOTHING, 0
@@ -254,8 +256,12 @@ class Bridge:
         if (word := _dirty_word(offset)) is not None:
             self.dirty[word] &= ~np.unpackbits(np.frombuffer(value.to_bytes(4, "little"), np.uint8), bitorder="little").astype(bool)
         elif offset == 0x10:
+            if value & 2:
+                self.owner = 0
             if value & 3:
                 self._reset(bool(value & 2))
+        elif offset == 0x28:
+            self.owner = value
         elif offset not in range(0, 0x28, 4):  # the others are read only
             return Status.NOTHING
         return Status.DONE

@@ -98,7 +98,7 @@ def test_long_fuzz(simulated):
 
 def test_registers(simulated):
     link = opened(simulated, timeout=TIMEOUT)
-    assert link.read(BOARD, 4).tolist() == [0x4548544C, 1, SMALL.clock_hz, SMALL.memory_bytes]
+    assert link.read(BOARD, 4).tolist() == [0x4548544C, 2, SMALL.clock_hz, SMALL.memory_bytes]
     first, second = (int(link.read(BOARD + 0x14, 2)[0]) for _ in range(2))
     assert 0 < first < second <= simulated.cycles
     with pytest.raises(OSError, match="slave error"):

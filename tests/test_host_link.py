@@ -43,7 +43,7 @@ def test_frames_are_those_of_the_model(seed):
 def test_words_and_registers():
     board = GoldenBoard()
     link = opened(board)
-    assert link.read(BOARD, 4).tolist() == [model.ID, 1, 25_000_000, 1 << 16]
+    assert link.read(BOARD, 4).tolist() == [model.ID, 2, 25_000_000, 1 << 16]
     words = np.random.default_rng(1).integers(0, 1 << 32, 1000, np.uint32)
     link.write(MEMORY + 256, words)
     assert np.array_equal(link.read(MEMORY + 256, 1000), words)
@@ -166,8 +166,8 @@ def test_garbage_before_an_answer():
 
 
 def test_another_version_of_the_protocol(monkeypatch):
-    monkeypatch.setattr(model, "VERSION", 2)
-    with pytest.raises(LinkError, match="speaks version 2 of the link and this host version 1: load a bitstream"):
+    monkeypatch.setattr(model, "VERSION", 3)
+    with pytest.raises(LinkError, match="speaks version 3 of the link and this host version 2: load a bitstream"):
         opened(GoldenBoard())
 
 

@@ -68,9 +68,9 @@ def test_sessions():
     host = Host()
     assert host.read(1, BOARD) == bytes([7, 1, 0xFF, 0, 2])  # none is open
     assert host.read(0, BOARD, session=0) == bytes([0, 0, 0xFF, 0, 2])
-    assert host.hello() == b"\x07\x00\x81abcd\x01\x00\x08\x40"
+    assert host.hello() == b"\x07\x00\x81abcd\x02\x00\x08\x40"
     assert host.write(1, 0x10, 9, 8) == bytes([7, 1, 0x83, 0])
-    assert host.hello() == b"\x07\x00\x81abcd\x01\x00\x08\x40"  # again: changes nothing
+    assert host.hello() == b"\x07\x00\x81abcd\x02\x00\x08\x40"  # again: changes nothing
     assert host.read(2, 0x10, 2) == bytes([7, 2, 0x82, 0, 9, 0, 0, 0, 8, 0, 0, 0])
     assert host.hello(session=9)[0] == 9
     assert host.read(3, 0x10) == bytes([7, 3, 0xFF, 1, 2])
@@ -98,18 +98,18 @@ def test_form(op, body):
     host.hello()
     assert host.ask(7, 1, op, body) == bytes([7, 1, 0xFF, 1, 3])
     assert host.ask(0, 0, 1, b"abcd") == bytes([0, 0, 0xFF, 1, 3])
-    assert host.register(1, 0x04) == 1
+    assert host.register(1, 0x04) == 2
 
 
 def test_registers():
     host = Host(cycles=lambda: 0x1_2345_6789, irq=lambda: True)
     host.hello()
-    values = {0: 0x4548544C, 4: 1, 8: 25_000_000, 0xC: 1024, 0x10: 0, 0x14: 0x23456789, 0x18: 1, 0x1C: 1, 0x20: 0, 0x24: 0,
+    values = {0: 0x4548544C, 4: 2, 8: 25_000_000, 0xC: 1024, 0x10: 0, 0x14: 0x23456789, 0x18: 1, 0x1C: 1, 0x20: 0, 0x24: 0, 0x28: 0,
               0x100: 0, 0x1FC: 0}
     for sequence, (offset, value) in enumerate(values.items(), 1):
         assert host.register(sequence, offset) == value
     sequence = len(values) + 1
-    for step, (offset, status) in enumerate([(0x28, 1), (0xFC, 1), (0x200, 1), (2, 1), (0, 0)]):
+    for step, (offset, status) in enumerate([(0x2C, 1), (0xFC, 1), (0x200, 1), (2, 1), (0, 0)]):
         assert host.read(sequence + step, BOARD + offset)[3] == status
     host.hello(nonce=b"next")
     for sequence, value in enumerate((1, 2, 0, 4), 1):

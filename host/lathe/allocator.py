@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Places things: tensors in the scratchpad, exponent registers, the weight group, blocks of outside memory."""
 
+import operator
+
 import numpy as np
 
 from pymodels.descriptor import record_words
@@ -79,7 +81,7 @@ class Layout:
         packed = self._check_packing(name, dtype, packed, raw)
         if exponent is None:
             exponent = 0 if static or raw else RESULT_EXPONENT + 8 * (dtype == "int8")
-        self._check_shape(name, rows, columns, exponent)
+        rows, columns, exponent = self._check_shape(name, rows, columns, exponent)
         stored_rows, stored_columns = stored_shape(rows, columns, packed)
         stride = -(-stored_columns // self.lanes)
         address = self._take_words(f"tensor '{name}' {rows} x {columns}", stored_rows * stride)
@@ -148,15 +150,16 @@ class Layout:
             self._workspace = self._take_words("the workspace of products of outside matrices", words), words
         return self._workspace[0]
 
-    def _check_shape(self, name: str, rows: int, columns: int, exponent: int) -> None:
-        if not (1 <= rows <= MAX_DIMENSION and 1 <= columns <= MAX_DIMENSION):
-            raise CapacityError(f"tensor '{name}' is {rows} x {columns}; both dimensions must be 1 to {MAX_DIMENSION}")
-        self._check_exponent(name, exponent)
-
     @staticmethod
-    def _check_exponent(name: str, exponent: int) -> None:
+    def _check_shape(name: str, rows: int, columns: int, exponent: int, limit: int = MAX_DIMENSION) -> tuple[int, int, int]:
+        """Return rows, columns and exponent as plain integers."""
+        rows, columns, exponent = (_whole(f"tensor '{name}': {what}", value) for what, value in
+                                   (("rows", rows), ("columns", columns), ("exponent", exponent)))
+        if not (1 <= rows <= limit and 1 <= columns <= limit):
+            raise CapacityError(f"tensor '{name}' is {rows} x {columns}; both dimensions must be 1 to {limit}")
         if not EXPONENT_MIN <= exponent <= EXPONENT_MAX:
             raise CapacityError(f"tensor '{name}': exponent {exponent} is outside {EXPONENT_MIN} to {EXPONENT_MAX}")
+        return rows, columns, exponent
 
     def _take_words(self, what: str, words: int) -> int:
         if words > self.words_free:
@@ -196,6 +199,9 @@ class Layout:
 
     def block(self, name: str, rows: int, row_words: int = 1) -> Block:
         """Reserve outside memory for `rows` rows of `row_words` words."""
+        rows, row_words = (_whole(f"block '{name}': {what}", value) for what, value in (("rows", rows), ("row_words", row_words)))
+        if rows < 1 or row_words < 1:
+            raise CapacityError(f"block '{name}' is {rows} rows of {row_words} words; both must be at least 1")
         word_bytes = 2 * self.lanes
         size = rows * row_words * word_bytes
         if self._bytes_used + size > self.memory_limit:
@@ -213,11 +219,19 @@ class Layout:
     def matrix(self, name: str, rows: int, columns: int, exponent: int, dtype: str = "int16", packed: str | None = None) -> Matrix:
         """Reserve outside memory for a matrix of any size with a fixed exponent; `dtype` and `packed` as of `tensor`."""
         packed = self._check_packing(name, dtype, packed, raw=False)
-        self._check_exponent(name, exponent)
+        rows, columns, exponent = self._check_shape(name, rows, columns, exponent, 1 << 31)
         stored_rows, stored_columns = stored_shape(rows, columns, packed)
         row_words = -(-stored_columns // self.lanes)
         form = Tensor(name, rows, columns, 0, row_words, self.lanes, 0, exponent, True, packed=packed)
         return Matrix(form, self.block(name, stored_rows, row_words))
+
+
+def _whole(what: str, value: int) -> int:
+    """Return a whole number of any type as an int."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise CapacityError(f"{what} {value!r} is no whole number; convert it with int()") from None
 
 
 class WeightGroup:
@@ -253,7 +267,7 @@ class WeightGroup:
         if self.placed:
             raise ProgramError(f"tensor '{name}' comes too late: the weight group is already placed")
         packed = self.layout._check_packing(name, dtype, packed, raw=False)
-        self.layout._check_shape(name, rows, columns, exponent)
+        rows, columns, exponent = self.layout._check_shape(name, rows, columns, exponent)
         key = (exponent, static)
         if static and key in self._shared:
             register = self._shared[key]
@@ -282,10 +296,14 @@ class WeightGroup:
         return self.tensor(name, 2 * w.rows, w.columns, exponent)
 
     def place(self) -> None:
-        """Give the group its scratchpad words; no tensor can be added afterwards."""
+        """Give the group its scratchpad words; no tensor can be added afterwards. If it does not fit, another one can be made."""
         if self.size == 0:
             raise ProgramError("the weight group holds no tensor")
-        self.base = self.layout._take_words(f"the weight group ({self.slots} slots of {self.size} words)", self.slots * self.size)
+        try:
+            self.base = self.layout._take_words(f"the weight group ({self.slots} slots of {self.size} words)", self.slots * self.size)
+        except CapacityError:
+            self.layout.group = None
+            raise
         self.layout.tensors.extend(self.tensors)
         self.placed = True
 

@@ -149,7 +149,9 @@ def _work(pipe: Connection, name: str, numbers: range) -> None:
                 if what == "close":
                     return
                 pipe.send(_first(envs, value) if what == "reset" else _step(envs[what], what, value))
-        except (gymnasium.error.Error, ArithmeticError, LookupError, TypeError, ValueError, AssertionError) as error:
+        except (EOFError, ConnectionError):
+            raise
+        except Exception as error:  # whatever an environment may raise
             pipe.send(SettingsError(f"environment '{name}' failed: {type(error).__name__}: {error}"))
 
 

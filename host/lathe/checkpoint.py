@@ -146,6 +146,7 @@ def apply(device: Device, content: Content) -> None:
     for name in _SETTINGS:  # behind the tensors, whose transfers count as operations
         registers.write(name, **chip["settings"][name])
     device.set_request_number(registers.value("REQUEST_OPNUM"))
+    device.forget_rates()
 
 
 def _chip_state(device: Device, arrays: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -4,6 +4,7 @@
 import argparse
 import json
 import sys
+import tempfile
 import time
 import types
 import typing
@@ -175,13 +176,15 @@ def _train(arguments: argparse.Namespace) -> int:
             resume.load(trainer, arguments.resume)
             taken_up = len(trainer.history)
         saver = resume.Saver(trainer, arguments.save, arguments.save_every) if arguments.save else None
+        for folder in [arguments.out, *([arguments.save.parent] if saver else [])]:
+            _check_folder(folder)
         try:
             with Display(settings) as display:
                 trainer.train(lambda progress: (display.show(progress), saver and saver.step()))
+            if saver:
+                saver.finish()
         finally:
             figures = report.write(trainer, time.perf_counter() - start, arguments.out)
-        if saver:
-            saver.finish()
     episodes = min(100, figures["episodes"])
     outcome = f"mean return {figures['mean_return_100']} over the last {_count(episodes)}" if episodes else "no episode ended"
     print(f"{settings.env} on {figures['backend']}, seed {settings.seed}: {outcome} after {figures['env_steps']:,} steps, "
@@ -195,6 +198,16 @@ def _train(arguments: argparse.Namespace) -> int:
               f"100 episodes, and {_count(figures['episodes'])} ended", file=sys.stderr)
         return 1
     return 0
+
+
+def _check_folder(folder: Path) -> None:
+    """Make the folder; SettingsError unless files can be written there, before time is spent on what goes into them."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise SettingsError(f"nothing can be written to the folder '{folder}': {error.strerror or error}") from None
 
 
 def _resumed(arguments: argparse.Namespace) -> Settings:

@@ -18,7 +18,7 @@ from pymodels.csr_map import REGISTERS
 
 from .allocator import ABSOLUTE_EXPONENTS, BANK_WORDS, LOGICAL_EXPONENTS, Layout
 from .backends import Backend, Closed, open_backend
-from .errors import BackendError, CapacityError, ProgramError, SettingsError, VersionError
+from .errors import BackendError, CapacityError, DeviceError, ProgramError, SettingsError, VersionError
 from .faults import Faults, inject_fault, read_faults
 from .program import Program
 from .registers import STATISTICS, TRANSFER_INDEX, UNITS, Registers
@@ -117,7 +117,9 @@ class Device(Versions, Transfers):
         self._group_open = False
         self._rates_set: set[str] = set()
         self._runner = Runner(self)
-        self._running: Program | None = None  # by `start`
+        self._running: Program | None = None
+        self._running_at = 0      # its place in program memory
+        self._ours = False        # no `start` began it: if it still runs, an interrupt (Ctrl-C) came while it was waited for
         self._apart: set[tuple[Program, Program]] = set()  # requests and programs that may run beside each other
         self._snapshots = Counter()
         self._closed = False
@@ -186,7 +188,7 @@ class Device(Versions, Transfers):
         self._program_end += len(descriptors)
 
     def run(self, program: Program) -> None:
-        """Run a program to its end.
+        """Run a program to its end. Interrupted (Ctrl-C) it goes on, and whatever uses the chip next waits for its end.
 
         Scaling is delayed: each result is written with the exponent that follows from the last writes of its tensor, the
         first one with the exponent that the tensor was made with. So the first run of a program may round results away or
@@ -205,8 +207,8 @@ class Device(Versions, Transfers):
         if program not in self._programs and not program.request and len(program.operations) > TRANSFER_INDEX:
             self._run_in_pieces(program)
         else:
-            self.start(program)
-            self.finish()
+            self._check_start(program)
+            self._execute(program, self._programs[program])
 
     def start(self, program: Program) -> None:
         """Start a program and return; `finish` waits for its end.
@@ -220,20 +222,50 @@ class Device(Versions, Transfers):
         CapacityError
             It does not fit into program memory.
         """
+        self._check_start(program)
+        self._begin(program, self._programs[program])
+
+    def finish(self) -> None:
+        """Wait for the end of the program that `start` started; errors as of `run`. Interrupted (Ctrl-C) it can be called again."""
+        if self._running is None:
+            raise ProgramError("no program runs that could be waited for; call Device.start first")
+        self._await_end()
+
+    def _check_start(self, program: Program) -> None:
         if program.request:
             raise ProgramError(f"program '{program.name}' is a request; run it with Device.request, or record it without request=True")
         self._check_idle(f"program '{program.name}' cannot start")
         self._check_rate(program)
         self.install(program)
-        self._runner.start(program, self._programs[program])
-        self._running = program
 
-    def finish(self) -> None:
-        """Wait for the end of the program that `start` started; errors as of `run`."""
-        program, self._running = self._running, None
-        if program is None:
-            raise ProgramError("no program runs that could be waited for; call Device.start first")
-        self._runner.finish(program, self._programs[program])
+    def _begin(self, program: Program, first: int, ours: bool = False) -> None:
+        self._running, self._running_at, self._ours = program, first, ours
+        try:
+            self._runner.start(program, first)
+        except Exception:
+            self._running = None
+            raise
+
+    def _await_end(self) -> None:
+        """Wait for the end of what runs; it is forgotten when it has ended or failed, not when the wait is interrupted."""
+        try:
+            self._runner.finish(self._running, self._running_at)
+        except Exception:
+            self._running = None
+            raise
+        self._running = None
+
+    def _execute(self, program: Program, first: int) -> None:
+        self._begin(program, first, ours=True)
+        self._await_end()
+
+    def _settle(self) -> None:
+        """Wait for the end of what an interrupt left running."""
+        if self._running and self._ours:
+            status = self.registers.read("STATUS")
+            if status["busy"] or status["done"] or status["error"]:
+                self._await_end()
+            self._running = None  # else the interrupt came before it was started
 
     def request(self, program: Program) -> None:
         """Run a short program beside the one that was started, if any, and return when it has ended.
@@ -251,6 +283,7 @@ class Device(Versions, Transfers):
         """
         if not program.request:
             raise ProgramError(f"program '{program.name}' is no request; record it with Program(name, layout, request=True)")
+        self._settle()
         running = self._running
         if running and program not in self._programs:
             raise ProgramError(f"request '{program.name}' is not on the chip and cannot be brought there while '{running.name}' runs; "
@@ -293,13 +326,18 @@ class Device(Versions, Transfers):
         self._prepare()
         program.frozen = True
         places = (self._program_end, self._program_end + free // 2)
-        pieces = program.pieces(free // 2)
+        pieces, start = program.pieces(free // 2), 0
         self.registers.write_program(places[0], pieces[0].descriptors())
         for number, piece in enumerate(pieces):
-            self._runner.start(piece, places[number % 2])
+            self._begin(piece, places[number % 2], ours=True)
             if number + 1 < len(pieces):
                 self.registers.write_program(places[(number + 1) % 2], pieces[number + 1].descriptors())
-            self._runner.finish(piece, places[number % 2])
+            try:
+                self._await_end()
+            except DeviceError as error:
+                error.index += start
+                raise
+            start += len(piece.operations)
 
     def set_optimizer(self, learning_rate: float, momentum: float = 0.0) -> None:
         """Set what `Program.sgd` uses from now on: ``m <- momentum m + g; w <- w - learning_rate m``.
@@ -445,6 +483,10 @@ class Device(Versions, Transfers):
                                    "call Device.set_optimizer(learning_rate, momentum), or apply(device) of an optimizer, first")
             self._rates_set.add(register)
 
+    def forget_rates(self) -> None:
+        """Look again whether the optimizer's rates are set: its registers were written."""
+        self._rates_set.clear()
+
     def _check_open(self, refused: str) -> None:
         if self._closed:
             raise BackendError(f"{refused}: the device is closed; open a new one")
@@ -456,9 +498,11 @@ class Device(Versions, Transfers):
             raise VersionError(f"{refused}: there is no weight group; make one with WeightGroup(layout) and place it")
 
     def _end_program(self) -> None:
+        self._settle()
         if self._running:
             self.finish()
 
     def _check_idle(self, refused: str) -> None:
+        self._settle()
         if self._running:
             raise ProgramError(f"{refused}: program '{self._running.name}' was started; call Device.finish first")

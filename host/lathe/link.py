@@ -13,7 +13,7 @@ import numpy as np
 from .errors import LinkError
 from .framing import FLAG, Decoder, encode
 
-VERSION = 1
+VERSION = 2
 BOARD, MEMORY = 0x4000_0000, 0x8000_0000  #: addresses of the board's registers, of outside memory
 LAST_FAILURE = BOARD + 0x24
 HELLO, READ, WRITE, REFUSAL = 0x01, 0x02, 0x03, 0x7F

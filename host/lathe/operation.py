@@ -22,11 +22,12 @@ class Access:
             return False
         if isinstance(self.where, slice) and isinstance(other.where, slice):
             return max(self.where.start, other.where.start) < min(self.where.stop, other.where.stop)
-        return bool(np.isin(_indices(self.where), _indices(other.where)).any())
+        return bool(np.isin(self.indices, other.indices).any())
 
-
-def _indices(where: slice | np.ndarray) -> np.ndarray:
-    return np.arange(where.start, where.stop) if isinstance(where, slice) else where
+    @property
+    def indices(self) -> np.ndarray:
+        """The words or registers one by one."""
+        return np.arange(self.where.start, self.where.stop) if isinstance(self.where, slice) else self.where
 
 
 @dataclass

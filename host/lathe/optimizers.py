@@ -248,7 +248,8 @@ def split_moments(moments: Tensor) -> tuple[Tensor, Tensor]:
     """Return (first moment, logarithm of the second one's root as a raw tensor), which share the words of Adam's `moments`."""
     rows = moments.rows // 2
     second = moments.view(slice(rows, 2 * rows), name=f"{moments.name}.second")
-    return moments.view(slice(0, rows), name=f"{moments.name}.first"), replace(second, exponent=None)
+    first = moments.view(slice(0, rows), name=f"{moments.name}.first")
+    return replace(first, whole=None), replace(second, exponent=None, whole=None)  # the exponent is the first one's alone
 
 
 def _within(name: str, value: float, low: float, high: float) -> float:

@@ -48,6 +48,7 @@ class Program:
         self.name, self.layout, self.request = name, layout, request
         self.operations: list[Operation] = []
         self.frozen = False  # on a chip already
+        self._parts: dict[tuple[str, int], list[tuple[Tensor, bool]]] = {}  # exponent register -> what has it, and: a part, written
         self._compiled: np.ndarray | None = None
         self._pieces: tuple[int, list[Program]] | None = None
 
@@ -408,6 +409,7 @@ class Program:
             if tensor.space != "absolute":
                 op.reads.append(POINTER)
         self._check_overlap(op, in_place)
+        self._check_parts(op, exponents)
         self._append(op)
         return op
 
@@ -421,6 +423,25 @@ class Program:
                 if number != result and overlap(where[result], where[number]):
                     raise ProgramError(f"'{op.label}': the result {op.operands[result]} overlaps the operand {tensor}, which the "
                                        "chip reads while it writes; put the result into a tensor of its own")
+
+    def _check_parts(self, op: Operation, rescales: bool) -> None:
+        """Refuse to touch anything of a tensor but the part that is written, if the write may change their common exponent."""
+        for number, tensor in op.operands.items():
+            if tensor.exponent is None or tensor.static:
+                continue
+            written = rescales and number in op.results and tensor.whole is not None
+            shared = self._parts.setdefault((tensor.space, tensor.exponent), [])
+            if not any(other.same_place(tensor) and before >= written for other, before in shared):
+                shared.append((tensor, written))
+            parts = [other for other, as_part in shared if as_part]
+            for part in parts:
+                words = np.concatenate([access.indices for access in places(part, self.layout)])
+                beyond = [other for other, _ in shared
+                          if not all(np.isin(access.indices, words).all() for access in places(other, self.layout))]
+                if beyond:
+                    raise ProgramError(f"'{op.label}': tensor {part} is written as a part of {part.whole}, whose exponent follows what is "
+                                       f"written; that would change what the numbers of {beyond[0]} mean. Make '{part.whole.name}' with "
+                                       "static=True and a fitting exponent, or its parts as tensors of their own")
 
     def _append(self, op: Operation) -> None:
         if self.frozen:
@@ -484,15 +505,47 @@ class Program:
         return self._compiled
 
     def pieces(self, length: int) -> list["Program"]:
-        """Cut it into programs of at most `length` descriptors each, to be run one after the other."""
+        """Cut it into programs of at most `length` descriptors each, to be run one after the other.
+
+        Every one begins with a gradient norm of 0, so what adds to the norm stays together with the steps that are clipped by it.
+
+        Raises
+        ------
+        ProgramError
+            That is impossible with so few descriptors.
+        """
         if self._pieces is None or self._pieces[0] != length:
-            parts = []
-            for start in range(0, len(self.operations), length):
+            parts, start, together = [], 0, self._needed_norms()
+            while start < len(self.operations):
+                end = min(start + length, len(self.operations))
+                while end > start and any(first < end <= last for first, last in together):
+                    end -= 1
+                if end == start:
+                    first, last = next((first, last) for first, last in together if first <= start + length <= last)
+                    step, gradient = (self.operations[index].label for index in (last, first))
+                    raise ProgramError(f"program '{self.name}' has {len(self.operations)} operations and runs in pieces of at most "
+                                       f"{length}, but '{step}' is clipped by a norm of which '{gradient}', {last - first} descriptors before, is a "
+                                       "part; record gradients and steps as a program of their own")
                 part = Program(f"{self.name}, from descriptor {start}", self.layout)
-                part.operations = self.operations[start:start + length]
+                part.operations = self.operations[start:end]
                 parts.append(part)
+                start = end
             self._pieces = (length, parts)
         return self._pieces[1]
+
+    def _needed_norms(self) -> list[tuple[int, int]]:
+        """Return, for each gradient norm by which steps are clipped, the first operation that adds to it and the last such step."""
+        needed, first = [], None
+        for index, op in enumerate(self.operations):
+            if op.op == "commit":
+                first = None
+            elif op.fields.get("norm"):
+                first = index if first is None else first
+            elif op.fields.get("clip") and first is not None:
+                if needed and needed[-1][0] == first:
+                    needed.pop()
+                needed.append((first, index))
+        return needed
 
     def explain(self, index: int, code: str) -> tuple[str, str]:
         """Return (label, what to say) for an error `code` that the chip reported at descriptor `index`."""

@@ -76,7 +76,10 @@ class Fused:
         return self.layout.tensor(name or f"{self.name}.out", tokens, self.weight.columns)
 
     def parts(self, out: Tensor) -> dict[str, Tensor]:
-        """Return the projections as views of `out`, or of anything else as wide, such as its gradient."""
+        """Return the projections as views of `out`, or of anything else as wide, such as its gradient.
+
+        To be read: parts share their exponent, so a gradient that is to be written part by part is made with ``static=True``.
+        """
         return {part: out.view(columns=columns, name=f"{out.name}.{part}") for part, columns in self.columns.items()}
 
     def forward(self, program: Program, x: Tensor, out: Tensor, activation: str = "none") -> dict[str, Tensor]:
@@ -88,8 +91,8 @@ class Fused:
 class PrimalAttention:
     """Low-rank self-attention in its primal form (Chen et al., Primal-Attention, NeurIPS 2023): no N x N matrix.
 
-    ``[q k] = x [Wq Wk]``; ``e = q We``; ``r = k Wr``; ``out = [e r] Wc + b``: inputs * 2p + 4 p s + 2 s * outputs
-    multiply-accumulates a token, whatever the number of tokens.
+    ``[q k] = x [Wq Wk]``; ``e = q We``; ``r = k Wr``; ``out = [e r] Wc + b``, of which the half of r is added to that of e, rounded:
+    inputs * 2p + 2 p s + 2 s * outputs multiply-accumulates a token, whatever the number of tokens.
 
     The paper divides the rows of q and k by their lengths. The chip has no row norm: they are left as they are or, with
     `activation="tanh"`, bounded by tanh. We and Wr do not depend on the data.
@@ -110,27 +113,26 @@ class PrimalAttention:
         self.layout, self.activation, self.name, self.rank = layout, activation, name, rank
         self.qk = Fused(layout, f"{name}.qk", inputs, {"q": width, "k": width}, exponent)
         self.w_e, self.w_r = (layout.tensor(f"{name}.{part}", width, rank, exponent) for part in ("We", "Wr"))
-        self.second = -(-rank // layout.lanes) * layout.lanes  # where r begins beside e
-        self.w_c = layout.tensor(f"{name}.Wc", self.second + rank, outputs, exponent)
+        self.w_c = layout.tensor(f"{name}.Wc", 2 * rank, outputs, exponent)
         self.bias = layout.tensor(f"{name}.b", 1, outputs, exponent)
 
     def weights(self, w_q, w_k, w_e, w_r, w_c, bias) -> dict[Tensor, np.ndarray]:
         """Return what to load into every tensor; `w_c` is 2 s x outputs, the rows of e first."""
-        whole = np.zeros(self.w_c.shape)
-        whole[:self.rank], whole[self.second:] = w_c[:self.rank], w_c[self.rank:]
-        return {self.qk.weight: self.qk.weights({"q": w_q, "k": w_k}), self.w_e: w_e, self.w_r: w_r, self.w_c: whole,
+        return {self.qk.weight: self.qk.weights({"q": w_q, "k": w_k}), self.w_e: w_e, self.w_r: w_r, self.w_c: w_c,
                 self.bias: np.asarray(bias).reshape(1, -1)}
 
-    def activations(self, tokens: int) -> tuple[Tensor, Tensor]:
-        """Make the tensors of [q k] and [e r] for a token block."""
+    def activations(self, tokens: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Make the tensors of [q k], e, r and the half of e for a token block."""
         fixed = {"exponent": -15, "static": True} if self.activation == "tanh" else {}
         return (self.layout.tensor(f"{self.name}.qk", tokens, self.qk.weight.columns, **fixed),
-                self.layout.tensor(f"{self.name}.er", tokens, self.w_c.rows))
+                *(self.layout.tensor(f"{self.name}.{part}", tokens, self.rank) for part in "er"),
+                self.layout.tensor(f"{self.name}.half", tokens, self.w_c.columns))
 
-    def forward(self, program: Program, x: Tensor, activations: tuple[Tensor, Tensor], out: Tensor) -> None:
+    def forward(self, program: Program, x: Tensor, activations: tuple[Tensor, Tensor, Tensor, Tensor], out: Tensor) -> None:
         """Record the attention of the token block `x` into `out` (tokens x outputs)."""
-        qk, er = activations
+        qk, e, r, half = activations
         parts = self.qk.forward(program, x, qk, self.activation)
-        program.matmul(parts["q"], self.w_e, er.view(columns=slice(0, self.rank), name=f"{self.name}.e"))
-        program.matmul(parts["k"], self.w_r, er.view(columns=slice(self.second, er.columns), name=f"{self.name}.r"))
-        program.linear(er, self.w_c, out, self.bias)
+        program.matmul(parts["q"], self.w_e, e)
+        program.matmul(parts["k"], self.w_r, r)
+        program.linear(e, self.w_c.view(rows=slice(0, self.rank)), half, self.bias)
+        program.matmul(r, self.w_c.view(rows=slice(self.rank, 2 * self.rank)), out, accumulate=half)

@@ -80,6 +80,8 @@ class Tensor:
         The layout that made it, which no other device's program may use.
     packed : str or None
         None: int16. ``rows`` or ``columns``: int8, two neighbors of a row or of a column in each 16-bit lane.
+    whole : Tensor or None
+        The tensor of which this is a part (`view`).
     """
 
     name: str
@@ -95,6 +97,7 @@ class Tensor:
     slots: int = 0
     layout: object | None = field(default=None, repr=False)
     packed: str | None = None
+    whole: "Tensor | None" = field(default=None, repr=False)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -137,7 +140,7 @@ class Tensor:
         """The same tensor in the slot that an update writes."""
         if self.space == "absolute":
             raise ValueError(f"tensor '{self.name}' is not in the weight group and has no next version")
-        return replace(self, space="next")
+        return replace(self, space="next", whole=self.whole and replace(self.whole, space="next"))
 
     def view(self, rows: slice = slice(None), columns: slice = slice(None), name: str | None = None) -> "Tensor":
         """Return a part of this tensor, which shares its words and its exponent register.
@@ -145,6 +148,10 @@ class Tensor:
         Columns begin at a multiple of `lanes` (int8 packed along rows: twice that), rows of an int8 tensor packed along
         columns at an even number. A part that ends within a word shares that word with what follows: a product that writes
         it puts zeros there, so do not write two parts of one word.
+
+        The exponent register is one for all parts. Unless it is static, each product, loss or step that writes the tensor may
+        change it, and what is not written then means something else: so a program that writes a part can touch nothing else of
+        the tensor (`Program` refuses that), and no other program should rely on the rest. `Device.load` of a part keeps the rest.
 
         Raises
         ------
@@ -160,8 +167,17 @@ class Tensor:
         if self.packed == "columns" and top % 2:
             raise TensorError(f"a view of tensor {self} cannot begin at row {top}: rows {top - 1} and {top} share their lanes")
         stored_top = top // 2 if self.packed == "columns" else top
+        part = (bottom - top, right - left) != self.shape
         return replace(self, name=name or f"{self.name}[{top}:{bottom},{left}:{right}]", rows=bottom - top, columns=right - left,
-                       address=self.address + stored_top * self.stride + left // step)
+                       address=self.address + stored_top * self.stride + left // step,
+                       whole=(self.whole or self) if part else self.whole)
+
+    @property
+    def place(self) -> tuple[slice, slice]:
+        """Its rows and columns within `whole`."""
+        rows, words = divmod(self.address - self.whole.address, self.stride)
+        top, left = rows * (2 if self.packed == "columns" else 1), words * self.lanes * (2 if self.packed == "rows" else 1)
+        return slice(top, top + self.rows), slice(left, left + self.columns)
 
     def _range(self, part: slice, size: int, what: str) -> tuple[int, int]:
         start, stop = 0 if part.start is None else part.start, size if part.stop is None else part.stop

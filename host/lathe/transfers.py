@@ -3,7 +3,6 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,9 +13,6 @@ from .program import Program
 from .registers import TRANSFER_INDEX, Registers
 from .tensor import Tensor, dequantize, fitting_exponent, quantize
 
-if TYPE_CHECKING:
-    from .runner import Runner
-
 
 class Transfers:
     """What `Device` offers about tensors; only while no program runs."""
@@ -25,7 +21,6 @@ class Transfers:
     layout: Layout
     memory: np.ndarray
     _staging: int  # where the end of outside memory begins that is kept for transfers
-    _runner: "Runner"
 
     def load(self, tensor: Tensor, values) -> None:
         """Write a tensor. Weights are installed into the current version.
@@ -33,6 +28,7 @@ class Transfers:
         Parameters
         ----------
         tensor : Tensor
+            Of a part (`Tensor.view`) the whole is read and written again, since they share their exponent.
         values : array_like, shape (rows, columns)
             Numbers, which are rounded to the tensor's static exponent or else to the smallest exponent that holds them (its
             initial one if all are 0); int16 mantissas for a raw tensor.
@@ -47,7 +43,12 @@ class Transfers:
         self._check_tensor(tensor)
         self._check_unpinned(tensor)
         self._prepare()
-        self._put(tensor, tensor.check(values))
+        values = tensor.check(values)
+        if tensor.whole is not None:
+            part, tensor = tensor.place, tensor.whole
+            parts, values = values, self.store(tensor)
+            values[part] = parts
+        self._put(tensor, values)
 
     def _put(self, tensor: Tensor, values: np.ndarray) -> None:
         mantissas = values
@@ -123,8 +124,11 @@ class Transfers:
 
     def _transfer(self, program: Program) -> None:
         self.registers.write_program(TRANSFER_INDEX, program.descriptors())
-        self._runner.start(program, TRANSFER_INDEX)
-        self._runner.finish(program, TRANSFER_INDEX)
+        self._execute(program, TRANSFER_INDEX)
+
+    def _execute(self, program: Program, first: int) -> None:
+        """Run a program that lies at index `first` of program memory."""
+        raise NotImplementedError
 
     def _prepare(self) -> None:
         """Place what was made last."""

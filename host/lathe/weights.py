@@ -41,8 +41,9 @@ def load_state_dict(net: "MLP", device: Device, state: Mapping[str, Any]) -> Non
     Parameters
     ----------
     state : mapping
-        ``<layer>.weight`` (outputs, inputs) and ``<layer>.bias`` (outputs,) for every layer in the order of the numbers in their
-        names, whatever stands around these: numpy arrays, PyTorch tensors, or what else has ``numpy()``.
+        ``<layer>.weight`` (outputs, inputs) and ``<layer>.bias`` (outputs,) for every layer, in the order of the numbers in their
+        names if these are all that they differ by, else in the order of the mapping (a module's is that in which its layers
+        were made; a file may have sorted them): numpy arrays, PyTorch tensors, or what else has ``numpy()``.
 
     Raises
     ------
@@ -86,7 +87,9 @@ def _fitted(net: "MLP", state: Mapping[str, Any]) -> dict[Tensor, np.ndarray]:
         if kind not in ("weight", "bias"):
             raise TensorError(f"'{name}' is neither weight nor bias of a Linear layer; this network has only these, take it out")
         layers.setdefault(layer, {})[kind] = name
-    names = sorted(layers, key=_natural)
+    names = list(layers)
+    if len({re.sub(r"\d+", "0", name) for name in names}) == 1:
+        names.sort(key=_natural)
     if len(names) != len(net.layers):
         raise TensorError(f"there are {len(names)} Linear layers ({', '.join(names)}), but the network "
                           f"{'-'.join(map(str, net.sizes))} has {len(net.layers)}; make it with other hidden widths, or give one trunk "
@@ -138,6 +141,6 @@ def _array(name: str, value: Any) -> np.ndarray:
     return array.astype(np.float64)
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
+def _natural(name: str) -> list[int]:
     """Key by which '10.weight' comes after '2.weight'."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
+    return [int(number) for number in re.findall(r"\d+", name)]

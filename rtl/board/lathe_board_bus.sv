@@ -53,7 +53,8 @@ module lathe_board_bus
   localparam logic [31:0] Id = 32'h4548_544C;  // "LTHE"
   localparam logic [3:0]  RegReset = 4'h4;     // word numbers
   localparam logic [3:0]  RegCyclesLo = 4'h5;
-  localparam logic [3:0]  RegLast = 4'h9;
+  localparam logic [3:0]  RegOwner = 4'hA;
+  localparam logic [3:0]  RegLast = RegOwner;
   localparam int unsigned ResetCycles = 16;
 
   typedef enum logic [2:0] {Idle, Route, Register, Chip, Memory, Dirty, Reset} state_e;
@@ -143,7 +144,7 @@ module lathe_board_bus
   end
 
   // ---- Registers ----
-  logic [31:0] cycles_hi_q;
+  logic [31:0] cycles_hi_q, owner_q;
   always_comb begin
     unique case (number)
       4'h0:        value = Id;
@@ -155,6 +156,7 @@ module lathe_board_bus
       4'h7:        value = 32'(irq_i);
       4'h8:        value = 32'(errors_i);
       4'h9:        value = 32'(last_failure_i);
+      RegOwner:    value = owner_q;
       default:     value = '0;
     endcase
   end
@@ -162,6 +164,12 @@ module lathe_board_bus
   always_ff @(posedge clk_i) begin
     cycles_o <= rst_ni ? cycles_o + 64'd1 : '0;
     if (state_q == Register && !bus_write_i && number == RegCyclesLo) cycles_hi_q <= cycles_o[63:32];
+  end
+
+  // Whose chip it is: what a host has written since the chip was reset by power-on.
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || (state_q == Register && resets && bus_wdata_i[1])) owner_q <= '0;
+    else if (state_q == Register && bus_write_i && number == RegOwner) owner_q <= bus_wdata_i;
   end
 
   always_ff @(posedge clk_i) begin

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What follows from faults of the scratchpad: counts, and the error of a command whose unit has read an uncorrectable word. Of
-// gemm's commands in flight it may be one before the one that read it. Corrects nothing.
+// What follows from faults of the scratchpad: counts, and the error of a command whose unit has read an uncorrectable word. In
+// gemm all commands under way get it, since any of them may have read the word, for a program or a request. Corrects nothing.
 module lathe_faults
   import lathe_pkg::*;
 (
@@ -11,6 +11,7 @@ module lathe_faults
   input  logic                 fault_valid_i,
   input  fault_t               fault_i,
   input  logic  [NumUnits-1:0] bad_i,          // this unit gets an uncorrectable word
+  input  logic                 gemm_taken_i,   // pulse: gemm takes a command
   input  logic  [NumUnits-1:0] done_valid_i,
   input  done_t [NumUnits-1:0] done_i,         // of gemm it stands a cycle longer
   output done_t [NumUnits-1:0] done_o,         // with that error
@@ -20,16 +21,29 @@ module lathe_faults
   output logic  [31:0]         uncorrected_o,
   output fault_t               last_o
 );
-  logic [NumUnits-1:0] bad_q, ended_q;
+  localparam int unsigned Gemm = 0;
+
+  logic [NumUnits-1:0] bad_q;
+  logic                ended_q;            // gemm ended a command a cycle ago
+  logic [2:0]          under_way_q, left_q;  // gemm's commands, those of them that get the error
+  logic [2:0]          under_way;
+
+  assign under_way = under_way_q + 3'(gemm_taken_i) - 3'(ended_q);
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       bad_q <= '0;
-      ended_q <= '0;
+      ended_q <= 1'b0;
+      under_way_q <= '0;
+      left_q <= '0;
       poisoned_o <= 1'b0;
     end else begin
-      ended_q <= done_valid_i;
-      bad_q <= bad_i | (bad_q & ~{done_valid_i[NumUnits-1:1], ended_q[0]});
+      ended_q <= done_valid_i[Gemm];
+      under_way_q <= under_way;
+      if (bad_i[Gemm]) left_q <= under_way;
+      else if (ended_q && left_q != '0) left_q <= left_q - 1'b1;
+      bad_q <= bad_i | (bad_q & ~done_valid_i);
+      bad_q[Gemm] <= bad_i[Gemm] ? under_way != '0 : left_q > 3'(ended_q);
       poisoned_o <= bad_i != '0 || (poisoned_o && !start_i);
     end
   end
@@ -53,7 +67,4 @@ module lathe_faults
   end
 
   assign uncorrectable_o = fault_valid_i && fault_i.uncorrectable;
-
-  logic unused_ended;
-  assign unused_ended = ^ended_q[NumUnits-1:1];
 endmodule

@@ -10,7 +10,7 @@ package lathe_link_pkg;
   localparam int unsigned MinFrame = 7;
   localparam int unsigned FcsBytes = 4;
   localparam int unsigned MaxWords = 64;
-  localparam logic [7:0]  LinkVersion = 8'd1;
+  localparam logic [7:0]  LinkVersion = 8'd2;
 
   typedef enum logic [1:0] {StatusDone, StatusNothing, StatusSlverr, StatusDecerr} status_e;
 

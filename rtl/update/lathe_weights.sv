@@ -26,6 +26,7 @@ module lathe_weights
   input  logic        request_start_i,  // pulse: from now on the request holds the slot that is current
   input  logic        request_busy_i,   // level, from the cycle after the pulse to its end
 
+  input  logic        poisoned_i,       // level: no COMMIT, and none that waits; it answers so in the third cycle
   input  logic        fault_valid_i,    // pulse: an uncorrectable error at that address
   input  logic [15:0] fault_addr_i,
 
@@ -78,7 +79,7 @@ module lathe_weights
   end
 
   // ---- The move ----
-  logic   asked_q, waiting_q, go, wait_on, commit, rollback, restore, move;
+  logic   asked_q, waiting_q, go, wait_on, spoilt, commit, rollback, restore, move;
   logic   commit_q, rollback_q, restore_q, pin_q, unpin_q;  // the move, if it is not refused
   slot_t  target, target_q, parent, successor;
   error_e error, error_q;
@@ -110,15 +111,16 @@ module lathe_weights
 
   assign go = asked_q || waiting_q;
   assign successor = after_q[target_q];
-  assign wait_on = ((commit_q || rollback_q) && (request_start_i || started_q)) || (commit_q && !after_there_q[next_q]);
-  assign commit = go && !wait_on && commit_q;
+  assign spoilt = commit_q && poisoned_i;
+  assign wait_on = !spoilt && (((commit_q || rollback_q) && (request_start_i || started_q)) || (commit_q && !after_there_q[next_q]));
+  assign commit = go && !wait_on && commit_q && !spoilt;
   assign rollback = go && !wait_on && rollback_q;
   assign restore = go && restore_q;
   assign move = commit || rollback || restore;
   always_ff @(posedge clk) begin
     waiting_q <= rst_ni && go && wait_on;
     move_done_o <= rst_ni && go && !wait_on;
-    move_error_o <= error_q;
+    move_error_o <= spoilt ? ErrUncorrectable : error_q;
   end
 
   logic [Slots:0] fault_in;  // at or behind the first word of each slot, or the last one's end

@@ -121,6 +121,14 @@ class Bench:
             await self.steps()
             dut.rst_ni.value = 1
             await self.steps(8)
+        elif end == "poison":  # nothing moves
+            dut.poisoned_i.value = 1
+            await self.steps()
+            self.answer = int(Error.UNCORRECTABLE)
+            await self.steps(4)
+            dut.poisoned_i.value = dut.request_busy_i.value = 0
+            self.model.release()
+            await self.steps(4)
         else:
             self.dut.request_busy_i.value = 0
             self.model.release()
@@ -240,7 +248,7 @@ async def test_requests(dut):
     bench = Bench(dut)
     await bench.start()
     for slots in SLOTS:
-        for end in ("end", "reset"):
+        for end in ("end", "reset", "poison"):
             for after in (0, 1, 2, 9):
                 await bench.init(10, 50, slots, 0)
                 for _ in range(slots - 2):  # all but two are pinned
@@ -314,7 +322,8 @@ async def test_random(dut):
         else:
             op = (COMMIT, COMMIT, ROLLBACK, RESTORE, PIN, UNPIN)[int(generator.integers(6))]
             if op == COMMIT and m.must_wait:
-                await bench.waiting_commit("end" if generator.random() < 0.7 else "reset", int(generator.integers(6)))
+                end = ("end", "end", "reset", "poison")[int(generator.integers(4))]
+                await bench.waiting_commit(end, int(generator.integers(6)))
             else:
                 await bench.move(op, int(generator.integers(4)))
     bench.seen.require((op.name, slots, error) for op in (ROLLBACK, RESTORE) for slots in SLOTS for error in ("NONE", "NO_VERSION")

@@ -23,6 +23,7 @@ def test_moves_of_the_host():
     ("test_requests", "if (request_busy_i) free[held_q] = 1'b0;", ""),
     ("test_requests", "(request_start_i || started_q || ", "(request_start_i || "),
     ("test_requests", "waiting_q <= rst_ni && go", "waiting_q <= go"),
+    ("test_requests", "commit_q && !spoilt;", "commit_q;"),
     ("test_faults", "fault_addr_i} >= first_q[s]", "fault_addr_i} > first_q[s]"),
     ("test_base_and_adaptations", "if (!pin_left_q && !pinned_q[slot_q])", "if (!pin_left_q)"),
     ("test_random", "? slot_q : parent_q[s]) == successor", "? slot_q : parent_q[s]) == slot_q"),

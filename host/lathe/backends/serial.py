@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A chip on a board, reached through a serial port (docs/link.md)."""
 
+import secrets
 import time
 
 import numpy as np
@@ -14,7 +15,7 @@ from . import Closed
 
 BOARD_ID = 0x4548544C
 DEFAULT_BAUD = 3_000_000
-_RESET, _CYCLES, _DIRTY = BOARD + 0x10, BOARD + 0x14, BOARD + 0x100
+_RESET, _CYCLES, _OWNER, _DIRTY = BOARD + 0x10, BOARD + 0x14, BOARD + 0x28, BOARD + 0x100
 _CHIP, _POWER_ON = 1, 2  # of the register RESET
 _BLOCK = 256             # bytes that share a dirty bit
 _BRIDGED = 4             # words that did not change and are sent all the same between two that did
@@ -155,8 +156,7 @@ class SerialBackend:
             self.link.open()
             self.memory = memory[:self._identify()]
             self._words = self.memory.view("<u4")
-            self._forget()
-            self._write(_RESET, _CHIP | _POWER_ON)
+            self.reset(power_on=True)
             self._send_memory()
         except BaseException:
             channel.close()
@@ -165,7 +165,6 @@ class SerialBackend:
     def _forget(self) -> None:
         self._pending: list[tuple[int, list[int]]] = []  # runs of words that were written and have not been sent
         self._kept: dict[int, int] = {}                  # what was written where a reset or nothing changes it
-        self._seen_cycles = 0
 
     def _identify(self) -> int:
         """Return the bytes of outside memory on the board; BackendError if it carries another chip."""
@@ -230,8 +229,7 @@ class SerialBackend:
     def _look(self) -> tuple[int, bool]:
         """Return (cycles, whether the interrupt is high)."""
         low, high, irq = self.link.read(_CYCLES, 3).tolist()
-        self._seen_cycles = high << 32 | low
-        return self._seen_cycles, bool(irq & 1)
+        return high << 32 | low, bool(irq & 1)
 
     def run(self, max_cycles: int) -> None:
         """Wait for the interrupt; raises TimeoutError when it has not come after `max_cycles` cycles."""
@@ -254,6 +252,9 @@ class SerialBackend:
         """Reset the chip; weights, their version and exponents survive unless `power_on`."""
         self._forget()
         self._write(_RESET, _CHIP | _POWER_ON if power_on else _CHIP)
+        if power_on:
+            self._owner = secrets.randbits(31) + 1
+            self._write(_OWNER, self._owner)
 
     # outside memory
 
@@ -304,15 +305,15 @@ class SerialBackend:
         Raises
         ------
         LinkError
-            The board cannot be reached, or has lost its power and the weights with it.
+            The board cannot be reached, or has lost its power and the weights with it, or another host has opened it.
         """
         self._channel.reopen()
         self.link.open()
         self._identify()
-        before = self._seen_cycles
-        if self.cycles < before:
-            raise LinkError(f"the board at {self._channel.name} was switched off or loaded since, its weights are gone: open a new device "
-                            "and resume from a checkpoint (lathe train --resume)")
+        if int(self.link.read(_OWNER)[0]) != self._owner:
+            self._channel.close()
+            raise LinkError(f"the board at {self._channel.name} was switched off, loaded or opened by another host since, its weights are "
+                            "gone: open a new device and resume from a checkpoint (lathe train --resume)")
         numbers = [int(self.link.read(address)[0]) for address in _NUMBERS]  # random bits are not used twice
         self._write(_RESET, _CHIP)
         self._send_memory()
