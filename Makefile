@@ -36,6 +36,7 @@ test: setup  ## everything that must hold, within 15 minutes on two cores
 sim: setup  ## one bench: DUT=<folder of tb> (SEED=n, WAVES=1 for a VCD)
 	@test -n "$(DUT)" -a -f "tb/$(DUT)/bench.py" || { echo "say which bench: make sim DUT=<one of: $$(cd tb && ls */bench.py | xargs -n 1 dirname | tr '\n' ' ')>"; exit 2; }
 	@case "$(SEED)" in ''|*[!0-9]*) echo "SEED is a whole number from 0, not '$(SEED)'"; exit 2;; esac
+	@case "$(WAVES)" in 0|1) ;; *) echo "WAVES is 0 or 1, not '$(WAVES)'"; exit 2;; esac
 	SEED=$(SEED) WAVES=$(WAVES) $(TOOL) $(PY) -m pytest tb/$(DUT)
 	@test "$(WAVES)" = 0 || ls -t build/tb/*/run/*/*.vcd | head -n 8
 
@@ -54,7 +55,7 @@ fmax: setup  ## place and route the chip for ECP5 (LANES=n, SEED=n), or one unit
 netlist-sim: setup  ## random programs on the netlist of ECP5 cells against the golden model (PROGRAMS=n, SEED=n, LANES=n; default 4)
 	$(TOOL) $(PY) scripts/netlist_sim.py --programs $(PROGRAMS) --seed $(SEED) $(if $(filter command,$(firstword $(origin LANES))),--lanes $(LANES))
 
-bitstream: setup  ## make the bitstream of a board (BOARD=ulx3s-85f, SEED=n); it and its report go to build/fpga
+bitstream: setup  ## make the bitstream of a board (BOARD=ulx3s-85f-lanes4, SEED=n); it and its report go to build/fpga
 	$(TOOL) $(PY) scripts/bitstream.py "$(BOARD)" --seed $(SEED)
 
 program: setup  ## send that bitstream to the board (BOARD=..., needs openFPGALoader)

@@ -11,7 +11,7 @@ from pathlib import Path
 from lathe.boards import BOARDS
 from lathe.settings import Settings
 
-BOARD = BOARDS["ulx3s-85f-lanes4"]  # the one that has been routed
+BOARD = next(board for board in BOARDS.values() if board.fits)
 INPUTS, ACTIONS = 4, 2  # of CartPole-v1
 SECONDS = 1.0  # that a measurement takes; the median call counts
 

@@ -18,6 +18,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10, help="how many seeds, from 1")
     seeds = range(1, parser.parse_args().seeds + 1)
+    if not seeds:
+        parser.error("--seeds (SEEDS=n) is a whole number from 1")
     pytest = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadgroup"]
     failed = []
     if not run("tests, long ones included", [*pytest, "-m", "regress or not regress"], SEED="1"):

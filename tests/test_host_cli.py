@@ -140,3 +140,20 @@ def test_verify_names_a_planted_difference(plant, message, monkeypatch):
     monkeypatch.setattr(Planted, "plant", staticmethod(plant))
     with pytest.raises(MismatchError, match=message):
         verify(["golden", "planted"], 3, Settings(rollout=16))
+
+
+@pytest.mark.parametrize("option, path", [("--out", "file/run"), ("--save", "file/run.safetensors")])
+def test_where_nothing_can_be_written_nothing_is_trained(tmp_path, capsys, option, path):
+    (tmp_path / "file").write_text("")
+    assert main(["train", *SHORT, "--steps", "1000000", "--out", str(tmp_path / "run"), option, str(tmp_path / path)]) == 2
+    assert "nothing can be written to the folder" in capsys.readouterr().err
+
+
+def test_a_timeline_is_no_picture(tmp_path, capsys):
+    assert main(["trace", "--out", str(tmp_path / "x.png")]) == 2
+    assert "take" in capsys.readouterr().err
+
+
+def test_a_line_that_is_too_slow(capsys):
+    assert main(["board-sim", "ulx3s-25f", "--clocks-per-bit", "100000000"]) == 2
+    assert "at most 83333 make 300 baud" in capsys.readouterr().err

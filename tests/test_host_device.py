@@ -19,6 +19,8 @@ from lathe import (
 )
 from lathe.backends import BACKENDS
 from lathe.backends.golden import GoldenBackend
+from lathe.backends.verilator import VerilatorBackend
+from lathe.optimizers import SGD
 from lathe.tensor import dequantize, fitting_exponent, quantize
 
 
@@ -334,3 +336,134 @@ def test_a_closed_verilated_chip_is_an_error_and_no_crash(monkeypatch):
                 lambda: chip.advance(1), chip.reset):
         with pytest.raises(BackendError, match="the device is closed"):
             use()
+
+
+@pytest.mark.parametrize("options", [{}, {"raw": True}, {"exponent": -8, "static": True}, {"dtype": "int8"},
+                                     {"dtype": "int8", "packed": "columns"}])
+def test_loading_a_part_keeps_the_rest(device, options):
+    x = device.layout.tensor("x", 6, 40, **options)
+    values = np.arange(240).reshape(6, 40) % 50
+    device.load(x, values)
+    part = x.view(slice(2, 5), slice(32, 37))
+    device.load(part, np.full((3, 5), 100))
+    values[2:5, 32:37] = 100
+    assert np.array_equal(device.store(x), values)
+
+
+class Interrupted(VerilatorBackend):
+    """Ctrl-C comes `after` cycles into the next wait."""
+
+    after = None
+
+    def run(self, max_cycles):
+        if self.after is not None:
+            after, self.after = self.after, None
+            self.advance(after)
+            raise KeyboardInterrupt
+        super().run(max_cycles)
+
+
+@pytest.mark.xdist_group("verilated")
+@pytest.mark.parametrize("after", [0, 50, 100_000])
+def test_what_an_interrupt_left_running_ends_before_anything_else(after):
+    with Device(Interrupted, seed=5) as device:
+        x, w, y, z = (device.layout.tensor(name, 64, 64) for name in "xwyz")
+        long, copy, many = (Program(name, device.layout) for name in ("long", "copy", "many"))
+        for _ in range(5):
+            long.matmul(x, w, y)
+        for _ in range(300):
+            many.matmul(z, w, y)
+        copy.copy(x, z)
+        for tensor in (x, w):
+            device.load(tensor, np.eye(64))
+        device.run(long)
+        for interrupted in (lambda: device.run(long), lambda: device.run(many), lambda: device.load(y, np.ones((64, 64)))):
+            device.load(z, np.zeros((64, 64)))
+            device.backend.after = after
+            with pytest.raises(KeyboardInterrupt):
+                interrupted()
+            device.run(copy)
+            assert np.array_equal(device.store(z), np.eye(64))
+        device.start(long)
+        device.backend.after = after
+        with pytest.raises(KeyboardInterrupt):
+            device.finish()
+        with pytest.raises(ProgramError, match="'long' was started; call Device.finish first"):
+            device.run(copy)
+        device.finish()
+        device.run(copy)
+
+
+@pytest.mark.xdist_group("verilated")
+def test_adapt_restores_after_an_interrupt():
+    with Device(Interrupted, seed=5) as device:
+        group = WeightGroup(device.layout, 3)
+        w, g = group.tensor("w", 8, 8, -10), device.layout.tensor("g", 8, 8)
+        group.place()
+        program = Program("step", device.layout)
+        program.sgd(w, g, stochastic=False)
+        program.commit()
+        device.load(w, np.zeros((8, 8)))
+        device.load(g, np.ones((8, 8)))
+        device.set_optimizer(0.5)
+        with pytest.raises(KeyboardInterrupt), device.adapt():
+            device.run(program)
+            device.backend.after = 20
+            device.run(program)
+        assert device.version == 0 and not device.store(w).any()
+        assert [version.pinned for version in device.versions()] == [False] * len(device.versions())
+
+
+@pytest.mark.parametrize("padding", [10, 100, 300])
+def test_a_norm_is_not_parted_from_the_steps_that_it_clips(padding):
+    with Device("golden") as device:
+        group = WeightGroup(device.layout, 3)
+        w = group.tensor("w", 8, 8, -13, static=True)
+        group.place()
+        a, g, t = (device.layout.tensor(name, 8, 8) for name in "agt")
+        optimizer, program = SGD(lr=0.1, max_grad_norm=1.0), Program("p", device.layout)
+        for _ in range(3):
+            for _ in range(70):
+                program.matmul(a, a, t)
+            program.matmul(a, a, g, norm=True)
+            for _ in range(padding):
+                program.matmul(a, a, t)
+            optimizer.record(program, w, g, None, False)
+            program.commit()
+        device.load(w, np.zeros((8, 8)))
+        device.load(a, np.ones((8, 8)))
+        optimizer.apply(device)
+        if padding == 300:
+            with pytest.raises(ProgramError, match=r"in pieces of at most 127, but '.*' is clipped by a norm of which '.*', 301 before"):
+                device.run(program)
+        else:
+            device.run(program)
+            assert np.abs(device.store(w) + 3 * 0.1 / 8).max() < 2.0**-11
+
+
+def test_numbers_that_are_no_integers():
+    with Device("golden") as device:
+        layout = device.layout
+        for make in (lambda: layout.tensor("x", 2, 2, np.floor(-9.5)), lambda: layout.tensor("x", 2.0, 3), lambda: layout.records("x", 2.5),
+                     lambda: layout.block("x", "3"), lambda: layout.matrix("x", 3, 3, -5.0)):
+            with pytest.raises(CapacityError, match="is no whole number"):
+                make()
+        for make in (lambda: layout.block("x", -3), lambda: layout.block("x", 3, 0), lambda: layout.matrix("x", 0, 3, -5)):
+            with pytest.raises(CapacityError, match="must be"):
+                make()
+        x = layout.tensor("x", np.uint8(200), np.int64(3), np.int8(-4))
+        assert [type(value) for value in (x.rows, x.columns, x.initial)] == [int, int, int]
+        device.load(x, np.ones((200, 3)))
+        assert device.store(x).all()
+
+
+def test_a_group_that_does_not_fit_leaves_room_for_another():
+    with Device("golden") as device:
+        group = WeightGroup(device.layout, 4)
+        group.tensor("w", 256, 256, -13)
+        with pytest.raises(CapacityError, match="the weight group"):
+            group.place()
+        smaller = WeightGroup(device.layout, 4)
+        smaller.tensor("w", 8, 8, -13)
+        smaller.place()
+        assert device.layout.group is smaller

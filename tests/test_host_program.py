@@ -537,3 +537,27 @@ def test_views(layout):
                                            (x, slice(0, 4, 2), slice(None), "in steps of 2")):
         with pytest.raises(TensorError, match=message):
             tensor.view(rows, columns)
+
+
+def test_parts_whose_exponent_follows_the_data(layout):
+    """A part that is written must be all that is used of its tensor, or static."""
+    x, w = layout.tensor("x", 8, 8), layout.tensor("w", 8, 8)
+    for static in (False, True):
+        whole = layout.tensor("whole", 16, 8, -10, static=static)
+        top, bottom = whole.view(rows=slice(0, 8)), whole.view(rows=slice(8, 16))
+        assert top.whole is whole and bottom.place == (slice(8, 16), slice(0, 8)) and bottom.view(rows=slice(1, 2)).place[0] == slice(9, 10)
+        program = Program("halves", layout)
+        program.matmul(x, w, top)
+        program.matmul(top, w, layout.tensor("y", 8, 8))
+        program.matmul(top.view(rows=slice(2, 5)), w, layout.tensor("z", 3, 8))
+        for use in (lambda: program.matmul(x, w, bottom), lambda: program.matmul(whole, w, layout.tensor("v", 16, 8)),  # noqa: B023
+                    lambda: program.load(bottom, layout.block("b", 8, 1))):  # noqa: B023
+            if static:
+                use()
+            else:
+                with pytest.raises(ProgramError, match=r"'whole\[0:8,0:8\]' 8 x 8 is written as a part of 'whole' 16 x 8.*static=True"):
+                    use()
+        assert len(program.operations) == (6 if static else 3)
+    read = Program("read", layout)
+    read.matmul(x.view(rows=slice(0, 4)), w, layout.tensor("r", 4, 8))
+    read.matmul(x, w, layout.tensor("s", 8, 8))

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The repository itself: generated files, a bench for every module, licenses, links, nothing left over."""
 
+import importlib
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -60,6 +62,38 @@ def test_every_module_has_a_bench_below_the_whole_chip():
 @pytest.mark.parametrize("bench", BENCHES, ids=lambda path: path.parent.name)
 def test_every_bench_plants_an_error(bench):
     assert "pytest.raises(BenchFailed" in text(bench) and "mutate=" in text(bench)
+
+
+class _Planted(Exception):
+    """In place of a run with a planted error."""
+
+
+def test_planted_errors_still_have_their_place(monkeypatch):
+    """`make test` runs only the first one of each bench; of all the line that is changed must be there, once."""
+    checked, wrong = 0, []
+
+    def run(*_, mutate=None, **__):
+        if mutate:
+            name, old, _ = mutate
+            if (count := (ROOT / name).read_text().count(old)) != 1:
+                wrong.append(f"{name}: {old!r} occurs {count} times")
+        raise _Planted
+
+    for path in sorted((ROOT / "tb").glob("*/test_*.py")):
+        module = importlib.import_module(f"tb.{path.parent.name}.{path.stem}")
+        monkeypatch.setattr(module, "run", run)
+        for function in [value for name, value in vars(module).items() if name.startswith("test_") and "planted_error" in name]:
+            cases = [mark.args[:2] for mark in getattr(function, "pytestmark", []) if mark.name == "parametrize"] or [("", [()])]
+            assert len(cases) == 1, function
+            names, values = cases[0]
+            names = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
+            for value in values:
+                value = getattr(value, "values", value)
+                value = value if isinstance(value, tuple) else (value,)
+                with suppress(_Planted):
+                    function(**dict(zip(filter(None, names), value, strict=True)))
+                checked += 1
+    assert checked > 150 and not wrong, "\n".join(wrong)
 
 
 def test_sources_have_a_license():

@@ -24,6 +24,8 @@ class Board:
         Outside memory.
     clock_hz : int
         The chip's clock.
+    fits : bool
+        A bitstream of it has been made: it was placed and routed and reaches its clock. Else it can only be simulated.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Board:
     slots: int
     memory_bytes: int
     clock_hz: int = 25_000_000
+    fits: bool = False
 
     @property
     def baud(self) -> int:
@@ -42,7 +45,8 @@ class Board:
 
 BOARDS = {board.name: board for board in (
     Board("ulx3s-85f", "LFE5U-85F-6BG381C", lanes=8, banks=8, slots=4, memory_bytes=64 << 10),
-    Board("ulx3s-85f-lanes4", "LFE5U-85F-6BG381C", lanes=4, banks=8, slots=4, memory_bytes=64 << 10, clock_hz=50_000_000),
+    Board("ulx3s-85f-lanes4", "LFE5U-85F-6BG381C", lanes=4, banks=8, slots=4, memory_bytes=64 << 10, clock_hz=50_000_000,
+          fits=True),
     Board("ulx3s-25f", "LFE5U-25F-6BG381C", lanes=4, banks=2, slots=2, memory_bytes=8 << 10),
 )}
 

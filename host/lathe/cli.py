@@ -344,6 +344,9 @@ def _board_sim(arguments: argparse.Namespace) -> int:
 def _trace(arguments: argparse.Namespace) -> int:
     from .trace import capture
 
+    if arguments.out.suffix == ".png":
+        raise SettingsError("--out names the timeline, and its picture gets the same name with .png; take "
+                            f"{arguments.out.with_suffix('.json')}")
     with make_trainer(_settings(arguments)) as trainer:
         capture(trainer.device, [])  # refuses a back end without a clock before it has trained
         trainer.iteration(max_updates=1)

@@ -524,7 +524,7 @@ class Program:
                     first, last = next((first, last) for first, last in together if first <= start + length <= last)
                     step, gradient = (self.operations[index].label for index in (last, first))
                     raise ProgramError(f"program '{self.name}' has {len(self.operations)} operations and runs in pieces of at most "
-                                       f"{length}, but '{step}' is clipped by a norm of which '{gradient}', {last - first} descriptors before, is a "
+                                       f"{length}, but '{step}' is clipped by a norm of which '{gradient}', {last - first} before, is a "
                                        "part; record gradients and steps as a program of their own")
                 part = Program(f"{self.name}, from descriptor {start}", self.layout)
                 part.operations = self.operations[start:end]

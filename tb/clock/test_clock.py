@@ -14,7 +14,7 @@ def test_clock(options):
 @pytest.mark.parametrize("file, old, new", [
     ("lathe_clock", "clk_i ^ seen_q", "clk_i"),
     ("lathe_clock_stop", "if (!clk_i) run = wanted_i || idle_q", "if (!clk_i) run = idle_q"),
-    ("lathe_clock_stop", "idle_q + 4'd1", "idle_q + 4'd2"),
+    ("lathe_clock_stop", "idle_q + 1'b1", "idle_q + 2'd2"),
 ])
 def test_clock_detects_a_planted_error(file, old, new):
     with pytest.raises(BenchFailed, match="test_edges"):

@@ -217,7 +217,7 @@ async def test_errors(dut):
         bench.equal("commands before the one that was refused", bench.units.requested, 2)
         bench.model.opnum = (bench.model.opnum + 30) & 0xFFFFFFFF
         bench.model.request_opnum = await bench.host.read("REQUEST_OPNUM")
-    for _ in range(4):
+    for _ in range(16):
         made = program(bench, 30)
         place = int(bench.generator.integers(3, 30))
         made[place] |= {"m": 0}

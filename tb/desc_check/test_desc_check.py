@@ -24,7 +24,7 @@ def test_desc_check(lanes, banks):
     ("desc_i.k > 16'd16384", "desc_i.k > 16'd16385", "test_fields"),
     ("desc_i.op == PolicyMeasure || ", "", "test_requests"),
     ("|| (request_i && space[i] == SpaceNext)", "", "test_requests"),
-    ("{3'd0, request_i, 2'd0}", "'0", "test_requests"),
+    ("uses.install = !request_i", "uses.install = 1'b1", "test_requests"),
     ("uses_q.step && b_q[0].product >= 33'(spare_words_q)", "uses_q.step && b_q[0].product > 33'(spare_words_q)", "test_steps"),
     ("last_word <= window_q[w].last", "last_word < window_q[w].last", "test_grants"),
     ("a_q[l].addr >= window_q[w].first", "a_q[l].addr > window_q[w].first", "test_grants"),

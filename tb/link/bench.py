@@ -142,7 +142,7 @@ async def test_lost_and_repeated(dut):
                 frames.append(requests.hello(int(bench.rng.choice([0, requests.session]))))  # another nonce
                 if requests.session == 0:
                     frames.append(requests.hello())
-                frames.append(requests.write(BOARD + 0x28, [0]))  # the first of the new session fails; a repeated one would not
+                frames.append(requests.write(BOARD + 0x2C, [0]))  # the first of the new session fails; a repeated one would not
         await bench.send(b"".join(frames[-8:])[-BUFFER:])
         await bench.send(b"\x7e" + requests.hello())
     for behind in (0, 1, 2, 127, 128, 129, 130, 255):

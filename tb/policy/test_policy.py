@@ -34,7 +34,7 @@ def test_policy(lanes):
     ("policy_read", "&& !seq_asked_q && seq_room", "&& !seq_asked_q", "test_long_sequence"),  # more words than fit
     ("policy_score", "passed1_q.ends && sequences_i", "sequences_i", "test_sequences"),    # a word a sample
     ("policy_stats", "x2_valid_q <= valid_q", "x2_valid_q <= valid_i", "test_shapes"),     # squares of other samples
-    ("policy_read", "rec_end ? rec_step_q", "rec_end ? rec_step_q + 16'd1", "test_shapes"),       # records of two words
+    ("policy_read", "rec_last_q ? rec_step_q", "rec_last_q ? rec_step_q + 16'd1", "test_shapes"),       # records of two words
     ("policy", "cfg_q.stats_rho <= 1'b1", "cfg_q.stats_rho <= 1'b0", "test_scan"),         # the other lane's ratio
     ("policy_read", "rec.terminated = elements_q[81]", "rec.terminated = elements_q[80]", "test_scan"),  # the other flag
     ("policy", "(cmd_i.m - cmd_i.n) <<", "(cmd_i.m - 16'd1) <<", "test_scan"),             # records without follower have a place

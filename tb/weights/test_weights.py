@@ -21,7 +21,7 @@ def test_moves_of_the_host():
 @pytest.mark.parametrize(("testcase", "old", "new"), [
     ("test_corners", "(init_i || commit);", "(init_i || move);"),
     ("test_requests", "if (request_busy_i) free[held_q] = 1'b0;", ""),
-    ("test_requests", "(request_start_i || started_q || ", "(request_start_i || "),
+    ("test_requests", "request_start_i || started_q)", "request_start_i)"),
     ("test_requests", "waiting_q <= rst_ni && go", "waiting_q <= go"),
     ("test_requests", "commit_q && !spoilt;", "commit_q;"),
     ("test_faults", "fault_addr_i} >= first_q[s]", "fault_addr_i} > first_q[s]"),

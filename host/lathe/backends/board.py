@@ -14,6 +14,7 @@ from .build import BuildError, build_top
 
 #: Fewest clock cycles of a bit.
 FEWEST_CLOCKS = 4
+LEAST_BAUD = 300
 _ROOM = 4096
 _SLICE = 20_000  # cycles between looks at the terminal
 
@@ -38,6 +39,8 @@ class SimulatedBoard:
     def __init__(self, board: Board, clocks_per_bit: int | None = None, seed: int = 1):
         if clocks_per_bit is not None and clocks_per_bit < FEWEST_CLOCKS:
             raise BackendError(f"clocks per bit are {clocks_per_bit}; the receiver needs at least {FEWEST_CLOCKS}")
+        if clocks_per_bit is not None and clocks_per_bit > board.clock_hz // LEAST_BAUD:
+            raise BackendError(f"clocks per bit are {clocks_per_bit}; at most {board.clock_hz // LEAST_BAUD} make {LEAST_BAUD} baud")
         self.name = f"the simulated {board.name}"
         self.board, self.baud = board, board.baud if clocks_per_bit is None else board.clock_hz // clocks_per_bit
         self.seconds_per_byte = 10 / self.baud

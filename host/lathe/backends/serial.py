@@ -330,5 +330,5 @@ class SerialBackend:
 
 
 def _boards_with(lanes: int, banks: int) -> str:
-    names = [board.name for board in BOARDS.values() if (board.lanes, board.banks) == (lanes, banks)]
-    return f"make bitstream program BOARD={names[0]}" if names else "no board in host/lathe/boards.py has them"
+    names = [board.name for board in BOARDS.values() if (board.lanes, board.banks) == (lanes, banks) and board.fits]
+    return f"make bitstream program BOARD={names[0]}" if names else "none has been made so far: docs/fpga.md"
