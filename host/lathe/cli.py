@@ -309,6 +309,8 @@ def _verify(arguments: argparse.Namespace) -> int:
         raise LatheError(f"--backends '{arguments.backends}' names a back end twice; every one is compared with the first")
     if arguments.updates < 1:
         raise LatheError(f"--updates is {arguments.updates} and must be at least 1")
+    if (arguments.port or arguments.baud) and "serial" not in names:
+        raise LatheError(f"--port and --baud are the back end serial's, which --backends '{arguments.backends}' does not name")
     settings = Settings(**{f.name: getattr(arguments, f.name) for f in fields(Settings) if f.name in vars(arguments)})
     done = verify(names, arguments.updates, settings)
     print(f"{' and '.join(names)} agree in every bit, seed {settings.seed}: {done.updates} updates, {done.programs} programs, "

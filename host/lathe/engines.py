@@ -212,7 +212,11 @@ class Server:
         self._started = True
 
     def publish(self, device: Device, run: Callable[[Program], None] | None = None) -> int:
-        """As `Publication.publish`."""
+        """As `Publication.publish`.
+
+        After weights of another scale (load_state_dict, a checkpoint) call `start` again: until a copy has been published once its
+        exponents are those of the weights before.
+        """
         self._check_started()
         return self.publication.publish(device, run)
 

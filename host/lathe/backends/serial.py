@@ -58,7 +58,7 @@ class SerialChannel:
             if hasattr(self._port, "set_low_latency_mode"):
                 _try(self._port.set_low_latency_mode, True)  # else a USB bridge waits up to 16 ms for more bytes
             self._port.reset_input_buffer()
-        except (OSError, ValueError) as error:
+        except (OSError, TypeError, ValueError) as error:
             self.close()
             raise LinkError(f"port {self.name} cannot be opened: {error}. Close the program that uses it, look whether you may use it "
                             f"(group dialout), or take another; {available_ports()}") from error
