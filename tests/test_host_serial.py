@@ -258,3 +258,63 @@ def test_a_real_port():
             device.registers.value("ID")
         with pytest.raises(LinkError, match="cannot be opened"):
             device.reconnect()
+
+
+class Interrupting:
+    """A channel in whose calls Ctrl-C comes now and then."""
+
+    def __init__(self, channel, seed: int):
+        self.channel, self.random, self.armed = channel, np.random.default_rng(seed), False
+
+    def __getattr__(self, name):
+        return getattr(self.channel, name)
+
+    def _perhaps(self):
+        if self.armed and self.random.random() < 0.04:
+            self.armed = False
+            raise KeyboardInterrupt
+
+    def write(self, data):
+        self._perhaps()
+        self.channel.write(data)
+        self._perhaps()
+
+    def read(self, timeout):
+        self._perhaps()
+        data = self.channel.read(timeout)
+        self._perhaps()
+        return data
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_after_an_interrupt_at_any_time_nothing_is_lost(seed):
+    line = Interrupting(GoldenBoard(), seed)
+    with Device(on(line)) as device:
+        x, w, y = (device.layout.tensor(name, 16, 16) for name in "xwy")
+        given, result = device.layout.block_for(x, "in"), device.layout.block_for(y, "out")
+        program = Program("p", device.layout)
+        program.matmul(x, w, y)
+        program.store(y, result)
+        program.load(x, given)
+        device.load(w, np.eye(16))
+        interrupts = 0
+        for step in range(30):
+            values = np.full((16, 16), step + 1)
+
+            def run(values=values, step=step):
+                device.load(x, values)
+                given.data[:] = step
+                device.run(program)
+                return device.store(y), device.store_mantissas(x)[0]
+
+            line.armed = True
+            try:
+                run()
+            except KeyboardInterrupt:
+                interrupts += 1
+            line.armed = False
+            run()
+            out, loaded = run()
+            assert np.array_equal(out, values) and (loaded == step).all()
+            assert np.array_equal(result.data, y.pack(device.store_mantissas(y)[0]))
+        assert interrupts > 15

@@ -132,6 +132,7 @@ class Link:
         self._buffer = 0
         self._pace, self._patience = channel.seconds_per_byte, 1
         self._last_failure = 0
+        self._torn = False  # an exchange was interrupted (Ctrl-C): what has been carried out of it, and the next sequence, are not known
 
     # a session
 
@@ -159,6 +160,7 @@ class Link:
                             "load a bitstream made from this version of Lathe, or install the version that the bitstream was made from")
         self._buffer, self._most_words = struct.unpack("<HB", answer[8:])
         self._words, self._frames, self._next, self._last_failure = self._most_words, _MOST_FRAMES, 1, 0
+        self._torn = False
         self._pace, self._patience = max(self.channel.seconds_per_byte, seconds / 32), 1  # both frames are about that long
 
     def _silence(self, bytes_seen: int) -> str:
@@ -216,6 +218,33 @@ class Link:
 
     def _exchange(self, op: int, queue: deque[_Span], words: np.ndarray) -> bool:
         """Move words until all of `queue` has been answered; returns whether the status of a write was lost."""
+        if self._torn:
+            self._resume()
+        self._torn = True
+        try:
+            doubtful = self._move(op, queue, words)
+        except Exception:
+            self._torn = False
+            raise
+        self._torn = False
+        return doubtful
+
+    def _resume(self) -> None:
+        """Learn the sequence that the board expects after an interrupt, from its refusal of one that is too far ahead."""
+        self._settle()
+        ahead = (self._next + _MOST_FRAMES // 2) % 256
+        request = encode(bytes([self._session, ahead, READ]) + bytes(5))
+        for _ in range(REPETITIONS):
+            self.channel.write(request)
+            while (answer := self._receive(deque())) is not None:
+                sequence, code, body = answer
+                if sequence == ahead and code == REFUSAL | ANSWER and len(body) == 2:
+                    self._check_refusal(body[1])
+                    self._next = body[0]
+                    return
+        raise self._gone()
+
+    def _move(self, op: int, queue: deque[_Span], words: np.ndarray) -> bool:
         flight: deque[_Frame] = deque()
         again: list[_Span] = []         # lost, in order; sent again when nothing is on the way any more
         refused_at: int | None = None
@@ -228,8 +257,7 @@ class Link:
             if answer is None:  # silence: nothing is on the way any more, whatever has been carried out
                 idle += 1
                 if idle > REPETITIONS:
-                    raise LinkError(f"{self.channel.name} does not answer any more, after {REPETITIONS} repetitions: check cable and "
-                                    "power, then call Device.reconnect()")
+                    raise self._gone()
                 again += [frame.span for frame in flight]
                 self._next = flight[0].sequence if refused_at is None else refused_at
                 doubtful = True
@@ -333,13 +361,20 @@ class Link:
             return code == op | ANSWER and len(body) == 1 + 4 * words
         if len(body) != 2:
             return False
-        if body[1] == WRONG_SESSION:
+        self._check_refusal(body[1])
+        return True
+
+    def _check_refusal(self, reason: int) -> None:
+        if reason == WRONG_SESSION:
             raise LinkError(f"the session on {self.channel.name} is over: another host has opened the board, or it was switched off and "
                             "on; close the other one and call Device.reconnect()")
-        if body[1] != WRONG_SEQUENCE:
-            raise LinkError(f"the board at {self.channel.name} does not know a request (reason {body[1]}): load a bitstream made from this "
+        if reason != WRONG_SEQUENCE:
+            raise LinkError(f"the board at {self.channel.name} does not know a request (reason {reason}): load a bitstream made from this "
                             "version of Lathe")
-        return True
+
+    def _gone(self) -> LinkError:
+        return LinkError(f"{self.channel.name} does not answer any more, after {REPETITIONS} repetitions: check cable and power, then call "
+                         "Device.reconnect()")
 
     def _take(self, op: int, frame: _Frame, body: bytes, words: np.ndarray) -> tuple[int, int] | None:
         """Take the answer to a frame; returns (address, status) of a failure."""

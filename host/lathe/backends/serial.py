@@ -263,6 +263,7 @@ class SerialBackend:
         self._write(_DIRTY, *[0xFFFFFFFF] * self._dirty_words)
         self.link.write(MEMORY, self._words)
         self._shadow = self._words.copy()
+        self._owed = np.zeros(-(-self.memory.nbytes // _BLOCK), bool)  # blocks that were marked and have not come yet
 
     @property
     def _dirty_words(self) -> int:
@@ -281,7 +282,8 @@ class SerialBackend:
     def _pull(self) -> None:
         """Fetch the blocks that the chip has written; words of them that the host has changed since stay."""
         dirty = self.link.read(_DIRTY, self._dirty_words)
-        blocks = np.flatnonzero(np.unpackbits(dirty.view(np.uint8), bitorder="little")[:-(-self.memory.nbytes // _BLOCK)])
+        self._owed |= np.unpackbits(dirty.view(np.uint8), bitorder="little")[:len(self._owed)].astype(bool)
+        blocks = np.flatnonzero(self._owed)
         if not len(blocks):
             return
         self._write(_DIRTY, *dirty.tolist())  # before they are read: what is written meanwhile is marked again
@@ -294,6 +296,7 @@ class SerialBackend:
             changed = self._words[each] != self._shadow[each]
             self._words[each] = np.where(changed, self._words[each], words)
             self._shadow[each] = words
+        self._owed[:] = False
 
     # the end, and beginning anew
 
