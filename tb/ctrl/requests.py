@@ -186,7 +186,7 @@ async def test_turns(dut):
 
 @cocotb.test(timeout_time=40, timeout_unit="ms")
 async def test_errors(dut):
-    """An error ends the request alone, and one of the program leaves the request running."""
+    """An error ends the request alone."""
     bench, _ = await prepared(dut, Arbitration.PRIORITY)
     refused = (({"unit": 3}, Error.BAD_UNIT), ({"wait_mask": 4}, Error.BAD_FIELD), ({"t0_space": 2}, Error.BAD_FIELD),
                ({"m": 0}, Error.BAD_SHAPE), ({}, Error.PROTECTED))
@@ -217,7 +217,14 @@ async def test_errors(dut):
         bench.equal("commands before the one that was refused", bench.units.requested, 2)
         bench.model.opnum = (bench.model.opnum + 30) & 0xFFFFFFFF
         bench.model.request_opnum = await bench.host.read("REQUEST_OPNUM")
-    for _ in range(16):
+    bench.finish()
+
+
+@cocotb.test(timeout_time=40, timeout_unit="ms")
+async def test_errors_of_the_program(dut):
+    """They leave the request running, whose commands wait in the queue behind those of the program."""
+    bench, _ = await prepared(dut, Arbitration.COMMAND)
+    for _ in range(8):
         made = program(bench, 30)
         place = int(bench.generator.integers(3, 30))
         made[place] |= {"m": 0}
