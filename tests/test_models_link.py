@@ -119,6 +119,15 @@ def test_registers():
     assert host.register(5, 0x20) == 1
 
 
+def test_owner():
+    host = Host()
+    host.hello()
+    steps = [(0x28, 0xDEADBEEF, 0xDEADBEEF), (0x10, 1, 0xDEADBEEF), (0x10, 2, 0), (0x28, 7, 7), (0x10, 3, 0)]
+    for sequence, (offset, value, owner) in enumerate(steps):
+        assert host.write(2 * sequence + 1, BOARD + offset, value)[3] == 0
+        assert host.register(2 * sequence + 2, 0x28) == owner
+
+
 def test_failures():
     host = Host()
     host.hello()

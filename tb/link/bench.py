@@ -254,9 +254,10 @@ async def test_reset(dut):
 
 @cocotb.test(timeout_time=100, timeout_unit="ms")
 async def test_board(dut):
-    """Resets of the chip, the interrupt, cycles of one reading, dirty bits."""
+    """Resets of the chip, its owner, the interrupt, cycles of one reading, dirty bits."""
     bench, requests = await started(dut)
-    await bench.send(b"".join(requests.write(BOARD + 0x10, [value]) for value in (1, 2, 0, 3, 0xFFFFFFFC, 1)))
+    for value in (1, 2, 0, 3, 0xFFFFFFFC, 1):
+        await bench.send(requests.write(BOARD + 0x28, [0x12345678]) + requests.write(BOARD + 0x10, [value]) + requests.read(BOARD + 0x28))
     assert bench.resets == [False, True, True, False]
     for irq in (1, 0):
         dut.irq_i.value = irq

@@ -28,6 +28,7 @@ def test_link_fuzz():
     (EXECUTE, "bus_status_i != StatusDone || (write_ok_q", "(write_ok_q", "test_requests"),
     (SEND, "data_q == Flag || data_q == Escape);", "data_q == Flag);", "test_requests"),
     (BUS, "!(state_q == Reset && bus_wdata_i[1])", "1'b1", "test_board"),
+    (BUS, "!rst_ni || (state_q == Register && resets && bus_wdata_i[1])", "!rst_ni", "test_board"),
     (DIRTY, "bit_read && there_q", "bit_read", "test_board"),
 ])
 def test_link_detects_a_planted_error(file, old, new, testcase):
