@@ -10,7 +10,6 @@ import fcntl
 import hashlib
 import json
 import re
-import shlex
 import shutil
 import sys
 import time
@@ -82,19 +81,18 @@ def synthesize(lanes: int, banks: int, folder: Path) -> list[Path]:
 
 def compile_netlist(folder: Path, sources: list[Path]) -> None:
     """Compile what `synthesize` returned into liblathe.so."""
-    env, log = toolchain.environment(), folder / "build.log"
+    env, log, compiler = toolchain.environment(), folder / "build.log", toolchain.compiler()
     log.write_text("")
     shutil.rmtree(folder / "obj", ignore_errors=True)
     verilated._run(["verilator", *verilated.VERILATOR_FLAGS, "--top-module", "lathe", "--prefix", "Vlathe", "-Mdir", "obj", "-CFLAGS",
                     " ".join(COMPILER_FLAGS), *map(str, sources)], env, log, folder)
-    verilated._run(["make", "-C", "obj", "-f", "Vlathe.mk", "-j", "2", "OPT_FAST=-O1", "OPT_SLOW=-O0",
-                    f"CXX={shlex.join(verilated.COMPILER)}", "libVlathe.a", "libverilated.a"], env, log, folder)
-    verilated.link("lathe", HARNESS, folder, env, log)
+    verilated.compile_model("lathe", folder, compiler, env, log, "OPT_FAST=-O1", "OPT_SLOW=-O0")
+    verilated.link("lathe", HARNESS, folder, compiler, env, log)
 
 
 def library(lanes: int, banks: int) -> Path:
     """Return the shared library of the netlist with this many lanes and banks, making it when needed."""
-    toolchain.require(verilated.COMPILER[0], "make", "perl", "verilator")
+    toolchain.require(toolchain.compiler()[0], "make", "perl", "verilator")
     digest = hashlib.sha256(repr((lanes, banks, version("pyosys"), version("verilator"))).encode())
     chip = [path for path in rtl_sources() if path.parent.name not in ("link", "board")]
     for path in [*chip, *CELLS, *MAKERS, verilated.HERE / HARNESS]:

@@ -7,9 +7,11 @@
 """
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -45,6 +47,10 @@ REMEDY = {
     "ecppack": "run 'make setup'",
     "openFPGALoader": "install it (Debian: apt-get install openfpgaloader; others: trabucayre.github.io/openFPGALoader)",
 }
+
+
+# Compiles what a simulator's compiler must be able to.
+PROBE = "#include <string>\n#include <vector>\nint length() { return static_cast<int>(std::vector<std::string>(1).size()); }\n"
 
 
 class ToolMissing(RuntimeError):
@@ -84,6 +90,46 @@ def environment(base: dict | None = None) -> dict[str, str]:
     env["PYTHONPATH"] = os.pathsep.join(
         [str(ROOT), str(ROOT / "host"), *filter(None, [env.get("PYTHONPATH")])])
     return env
+
+
+def compiler() -> list[str]:
+    """Return the command of the C++ compiler for simulators that run in process.
+
+    It is the one that the variable CXX names, else clang (it makes a simulator sooner than g++, and a faster one), else g++.
+    That clang comes with the package ziglang and uses the headers and the library of this machine's g++; where the two do
+    not go together it is g++.
+    """
+    named = shlex.split(os.environ.get("CXX", ""))
+    return named or _clang() or ["g++"]
+
+
+def compiler_version() -> tuple[str, str]:
+    """Return what decides between compilers: the variable CXX and the installed version of ziglang, "" for neither."""
+    try:
+        clang = version("ziglang")
+    except PackageNotFoundError:
+        clang = ""
+    return os.environ.get("CXX", ""), clang
+
+
+def _clang() -> list[str]:
+    """Return the command of ziglang's clang, through a script that ccache takes for a compiler; empty if it does not work here."""
+    zig, env = _package("ziglang"), environment()
+    if not zig or not shutil.which("g++", path=env["PATH"]):
+        return []
+    target = subprocess.run(["g++", "-dumpmachine"], env=env, capture_output=True, text=True, check=True).stdout.strip()
+    command = [zig / "zig", "clang", "--driver-mode=g++", f"--target={target}", "-isystem", zig / "lib/include"]
+    script = f'#!/bin/sh\nexec {shlex.join(map(str, command))} "$@"\n'
+    file = LINKS / "lathe-clang++"
+    if not file.exists() or file.read_text() != script:
+        LINKS.mkdir(parents=True, exist_ok=True)
+        new = file.with_name(f"{file.name}.{os.getpid()}")
+        new.write_text(script)
+        new.chmod(0o755)
+        new.rename(file)
+    works = subprocess.run([file, "-std=gnu++20", "-march=native", "-O1", "-x", "c++", "-c", "-o", os.devnull, "-"],
+                           env=env, input=PROBE, text=True, capture_output=True, check=False).returncode == 0
+    return [file.name] if works else []
 
 
 def require(*programs: str) -> None:

@@ -266,6 +266,7 @@ def test_a_compilation_is_announced(monkeypatch, tmp_path, capsys):
     class Tools:
         BUILD, ToolMissing = tmp_path, RuntimeError
         require, environment = staticmethod(lambda *_: None), staticmethod(dict)
+        compiler, compiler_version = staticmethod(lambda: ["g++"]), staticmethod(str)
 
     def fail(*_):
         raise build.BuildError("far enough")
@@ -281,7 +282,7 @@ def test_a_compilation_is_announced(monkeypatch, tmp_path, capsys):
 def test_a_missing_compiler_is_named(monkeypatch):
     from lathe.backends import build
 
-    monkeypatch.setattr(build, "COMPILER", ["no-such-compiler"])
+    monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(build.BuildError, match=r"the one that CXX names: 'no-such-compiler' is not on this machine.*--backend golden"):
         build.build(4, 2)
 

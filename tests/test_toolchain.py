@@ -21,3 +21,17 @@ def test_a_missing_tool_is_named_with_its_remedy(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda program, path=None: None)
     with pytest.raises(toolchain.ToolMissing, match="'g\\+\\+' is not on this machine: install a C"):
         toolchain.require("g++")
+
+
+@pytest.mark.parametrize(("named", "ziglang", "probe", "compiler"), [
+    ("some-c++ -v", True, toolchain.PROBE, ["some-c++", "-v"]),  # the user's choice
+    ("", True, toolchain.PROBE, ["lathe-clang++"]),
+    ("", True, "#error", ["g++"]),  # that clang does not compile here
+    ("", False, toolchain.PROBE, ["g++"]),
+])
+def test_the_compiler_of_simulators(monkeypatch, named, ziglang, probe, compiler):
+    monkeypatch.setenv("CXX", named)
+    monkeypatch.setattr(toolchain, "PROBE", probe)
+    package = toolchain._package
+    monkeypatch.setattr(toolchain, "_package", lambda name: package(name) if ziglang or name != "ziglang" else None)
+    assert toolchain.compiler() == compiler

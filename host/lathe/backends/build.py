@@ -3,7 +3,6 @@
 
 import fcntl
 import hashlib
-import os
 import shlex
 import shutil
 import subprocess
@@ -18,8 +17,6 @@ VERILATOR_FLAGS = ["--cc", "-O3", "--x-assign", "fast", "--x-initial", "unique",
 # The last two, and -Bsymbolic: calls within the library are direct, so that the compiler may inline them.
 COMPILER_FLAGS = ["-O3", "-fPIC", "-march=native", "-std=gnu++20", "-fno-semantic-interposition", "-fvisibility-inlines-hidden"]
 LINKER_FLAGS = ["-shared", "-pthread", "-Wl,-Bsymbolic"]
-# The chip's code runs about a sixth faster as clang compiles it: CXX=clang++ (Clang 21 against GCC 12, the same run).
-COMPILER = shlex.split(os.environ.get("CXX", "g++"))
 
 
 class BuildError(RuntimeError):
@@ -48,15 +45,21 @@ def _run(command: list[str], env: dict, log: Path, cwd: Path) -> None:
         raise BuildError(f"'{command[0]}' failed while compiling the chip; the log is {log}\n" + "\n".join(errors))
 
 
-def link(top: str, harness: str, folder: Path, env: dict, log: Path) -> Path:
-    """Make the shared library of the harness and what Verilator and the compiler left in `folder`/obj; returns it."""
+def compile_model(top: str, folder: Path, compiler: list[str], env: dict, log: Path, *flags: str) -> None:
+    """Compile what Verilator left in `folder`/obj, with these variables of its makefile."""
+    _run(["make", "-C", "obj", "-f", f"V{top}.mk", "-j", "2", *flags, f"CXX={shlex.join(compiler)}", f"libV{top}.a", "libverilated.a"],
+         env, log, folder)
+
+
+def link(top: str, harness: str, folder: Path, compiler: list[str], env: dict, log: Path) -> Path:
+    """Make the shared library of the harness and what `compile_model` left in `folder`/obj; returns it."""
     root = subprocess.run(["verilator", "--getenv", "VERILATOR_ROOT"], env=env, capture_output=True, text=True, check=True).stdout.strip()
     cache = ["ccache"] if "OBJCACHE" in env else []
-    _run([*cache, *COMPILER, *COMPILER_FLAGS, "-Iobj", f"-I{root}/include", f"-I{root}/include/vltstd", "-c",
+    _run([*cache, *compiler, *COMPILER_FLAGS, "-Iobj", f"-I{root}/include", f"-I{root}/include/vltstd", "-c",
           str(Path("../../..") / (HERE / harness).relative_to(ROOT)), "-o", "sim.o"], env, log, folder)
     library = folder / f"lib{top}.so"
     new = folder / f"{library.name}.new"
-    _run([*COMPILER, "-o", new.name, "sim.o", f"obj/libV{top}.a", "obj/libverilated.a", *LINKER_FLAGS], env, log, folder)
+    _run([*compiler, "-o", new.name, "sim.o", f"obj/libV{top}.a", "obj/libverilated.a", *LINKER_FLAGS], env, log, folder)
     return new.rename(library)
 
 
@@ -83,11 +86,8 @@ def build_top(top: str, harness: str, folder_name: str, description: str, **para
         When a tool is missing (the message says how to install it) or fails (the message names the log).
     """
     rtl, toolchain = _scripts()
-    try:
-        toolchain.require(COMPILER[0], "make", "perl", "verilator")
-    except toolchain.ToolMissing as error:
-        raise BuildError(f"simulation needs a compiler, g++ or the one that CXX names: {error}; or use --backend golden") from None
-    digest = hashlib.sha256(repr((top, parameters, VERILATOR_FLAGS, COMPILER, COMPILER_FLAGS, LINKER_FLAGS)).encode())
+    flags = (VERILATOR_FLAGS, COMPILER_FLAGS, LINKER_FLAGS)
+    digest = hashlib.sha256(repr((top, parameters, flags, toolchain.compiler_version())).encode())
     for path in [*rtl, HERE / harness]:
         digest.update(path.read_bytes())
     folder = toolchain.BUILD / "sim" / folder_name
@@ -97,6 +97,11 @@ def build_top(top: str, harness: str, folder_name: str, description: str, **para
         fcntl.flock(lock, fcntl.LOCK_EX)
         if library.exists() and stamp.exists() and stamp.read_text() == digest.hexdigest():
             return library
+        compiler = toolchain.compiler()
+        try:
+            toolchain.require(compiler[0], "make", "perl", "verilator")
+        except toolchain.ToolMissing as error:
+            raise BuildError(f"simulation needs a compiler, g++ or the one that CXX names: {error}; or use --backend golden") from None
         stamp.unlink(missing_ok=True)
         log = folder / "build.log"
         log.write_text("")
@@ -108,8 +113,7 @@ def build_top(top: str, harness: str, folder_name: str, description: str, **para
         generics = [f"-G{name}={value}" for name, value in parameters.items()]
         _run(["verilator", *VERILATOR_FLAGS, "--top-module", top, "--prefix", f"V{top}", *generics, "-Mdir", "obj",
               "-CFLAGS", " ".join(COMPILER_FLAGS), *relative], env, log, folder)
-        _run(["make", "-C", "obj", "-f", f"V{top}.mk", "-j", "2", "OPT_FAST=-O3", "OPT_SLOW=-O1", "OPT_GLOBAL=-O2",
-              f"CXX={shlex.join(COMPILER)}", f"libV{top}.a", "libverilated.a"], env, log, folder)
-        link(top, harness, folder, env, log)
+        compile_model(top, folder, compiler, env, log, "OPT_FAST=-O3", "OPT_SLOW=-O1", "OPT_GLOBAL=-O2")
+        link(top, harness, folder, compiler, env, log)
         stamp.write_text(digest.hexdigest())
     return library
