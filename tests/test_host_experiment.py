@@ -110,6 +110,14 @@ def test_mistakes(arguments, message, tmp_path, capsys):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("text", ["", '{"settings": {', "[]", "7", '{"settings": 7}', "{}"])
+def test_a_file_that_is_no_run_is_refused(text, tmp_path):
+    path = tmp_path / "run.json"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match="run.json holds no figures of a run; delete it"):
+        load(path, Run(2, "tis", 1), {})
+
+
 def test_a_run_of_other_settings_is_refused(tmp_path):
     path, run = tmp_path / "run.json", Run(2, "tis", 1)
     assert load(path, run, {}) is None

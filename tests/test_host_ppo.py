@@ -2,9 +2,11 @@
 """PPO on the golden back end: determinism, advantages, what the host computes and what leaves the chip."""
 
 import hashlib
+import json
+import re
 import sys
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import gymnasium
 import numpy as np
@@ -273,3 +275,24 @@ def test_observation_encoding():
 def test_bad_settings(change, message):
     with pytest.raises(SettingsError, match=message):
         Trainer(replace(SMALL, **change))
+
+
+@pytest.mark.parametrize(("given", "message"), [
+    ({"environments": 8.0}, "environments is 8.0 and must be a whole number"),
+    ({"environments": True}, "environments is True and must be a whole number"),
+    ({"gamma": "0.9"}, "gamma is '0.9' and must be a number"),
+    ({"nesterov": 1}, "nesterov is 1 and must be True or False"),
+    ({"port": 3}, "port is 3 and must be a text or None"),
+    ({"hidden": 8}, "hidden is 8 and must be a tuple of whole numbers"),
+    ({"hidden": (8.5,)}, "every layer needs at least one unit, and whole ones"),
+])
+def test_settings_of_another_type(given, message):
+    with pytest.raises(SettingsError, match=re.escape(message)):
+        Settings(**given).check()
+
+
+def test_settings_take_the_numbers_of_numpy():
+    settings = Settings(seed=np.int64(3), learning_rate=np.float32(0.5), hidden=[8, np.int64(4)])
+    settings.check()
+    assert json.loads(json.dumps(asdict(settings))) | {"hidden": (8, 4)} == asdict(settings)
+    assert (settings.seed, settings.learning_rate, settings.hidden) == (3, 0.5, (8, 4))

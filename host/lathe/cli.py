@@ -2,7 +2,6 @@
 """The command `lathe`: train, info, verify, trace, board-sim, experiment. A mistake of the user's ends with one line and exit code 2."""
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -17,7 +16,7 @@ from .backends import BACKENDS, backend_class
 from .boards import BOARDS, Board, board
 from .display import Display
 from .errors import LatheError, MismatchError, SettingsError
-from .experiment import CORRECTIONS, LAGS, RECIPE, Run, collect, differences, load, plan
+from .experiment import CORRECTIONS, LAGS, RECIPE, Run, collect, differences, load, plan, read
 from .resume import CHANGEABLE
 from .settings import Settings
 
@@ -284,7 +283,7 @@ def _compare_runs(runs: list[Run], results: list[dict], folder: Path) -> None:
     for run in runs:
         path = folder / f"{run.name}.json"
         if run.name in by_name and path.exists():
-            if different := differences(by_name[run.name], json.loads(path.read_text())):
+            if different := differences(by_name[run.name], read(path)):
                 raise MismatchError(f"{run.name}: {', '.join(different)} differ from those in {folder}")
             same += 1
     print(f"{same} runs are the same in {folder}")

@@ -124,11 +124,21 @@ def _plain(figures: dict) -> dict:
     return {name: plain(value) for name, value in figures.items()}
 
 
+def read(path: Path) -> dict:
+    """Return the figures of the run in a file; SettingsError if there are none."""
+    try:
+        figures = json.loads(path.read_text())
+        figures["settings"].items()
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise SettingsError(f"{path} holds no figures of a run; delete it, and the run is repeated") from None
+    return figures
+
+
 def load(path: Path, run: Run, changes: dict) -> dict | None:
     """Return the figures of a run that is there, None if it is not; SettingsError if they belong to other settings."""
     if not path.exists():
         return None
-    figures = json.loads(path.read_text())
+    figures = read(path)
     wanted = _plain(asdict(run.settings(changes)))
     for name, value in figures["settings"].items():
         if wanted.get(name) != value:

@@ -2,7 +2,10 @@
 """Every setting of a training run, and what they may be."""
 
 import math
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
+from numbers import Integral, Real
+from types import NoneType, UnionType
+from typing import get_args, get_origin
 
 from .advantages import Advantages
 from .corrections import CORRECTIONS, Correction, correction, parameters
@@ -20,6 +23,16 @@ CORRECTION_SETTINGS = {"clip": "clip", "clip_high": "clip_high", "c": "dual_clip
 #: Setting -> the optimizers that take it, if not all do.
 OPTIMIZER_SETTINGS = {"momentum": ("sgd",), "nesterov": ("sgd",), "beta1": ("adam", "adamw"), "beta2": ("adam", "adamw"),
                       "adam_eps": ("adam", "adamw"), "weight_decay": ("adamw",)}
+
+
+#: Type of a setting -> what its value may be an instance of, and how a message says so.
+KINDS = {bool: (bool, "True or False"), int: (int, "a whole number"), float: ((int, float), "a number"), str: (str, "a text"),
+         tuple: (tuple, "a tuple of whole numbers"), NoneType: (NoneType, "None")}
+
+
+def _kinds(setting: Field) -> list[type]:
+    """Return the types that the value of a setting may have."""
+    return [get_origin(kind) or kind for kind in (get_args(setting.type) if isinstance(setting.type, UnionType) else [setting.type])]
 
 
 def _setting(default, text: str, **extra):
@@ -94,10 +107,21 @@ class Settings:
     stochastic: bool = _setting(True, "round weights and momentum stochastically")
     warmup: int = _setting(8, "runs of the update without commit at the start, by which delayed scaling finds its exponents")
 
+    def __post_init__(self):
+        for setting in fields(self):  # numpy's numbers too, which no checkpoint could hold
+            value = getattr(self, setting.name)
+            if isinstance(value, Real) and not isinstance(value, (bool, int, float)):
+                object.__setattr__(self, setting.name, int(value) if isinstance(value, Integral) else float(value))
+        if isinstance(self.hidden, (list, tuple)):
+            object.__setattr__(self, "hidden", tuple(int(width) if isinstance(width, Integral) else width for width in self.hidden))
+
     def check(self) -> None:
         """Raise SettingsError, naming setting and limit, if one cannot work."""
         for setting in fields(self):
             value = getattr(self, setting.name)
+            kinds = _kinds(setting)
+            if not any(isinstance(value, KINDS[kind][0]) and isinstance(value, bool) == (kind is bool) for kind in kinds):
+                raise SettingsError(f"{setting.name} is {value!r} and must be {' or '.join(KINDS[kind][1] for kind in kinds)}")
             if isinstance(value, float) and not math.isfinite(value) and setting.name not in CORRECTION_SETTINGS.values():
                 raise SettingsError(f"{setting.name} is {value} and must be a finite number")
         positive = ("steps", "environments", "rollout", "epochs", "minibatch", "anneal_steps", "memory_bytes", "baud",
@@ -111,8 +135,8 @@ class Settings:
                                 ("warmup", 0, 1000), ("weight_exponent", -30, 0), ("initial_rate", 0, 1000)):
             if not low <= getattr(self, name) <= high:
                 raise SettingsError(f"{name.replace('initial', 'learning')} is {getattr(self, name)} and must lie between {low} and {high}")
-        if any(width < 1 for width in self.hidden):
-            raise SettingsError(f"hidden is {self.hidden}; every layer needs at least one unit")
+        if any(not isinstance(width, int) or width < 1 for width in self.hidden):
+            raise SettingsError(f"hidden is {self.hidden}; every layer needs at least one unit, and whole ones")
         self._check_algorithm()
         self._check_sampler()
         self.made_correction()

@@ -8,7 +8,8 @@ module lathe_scrub
   parameter int unsigned Words = 8192,  // a power of two
   parameter int unsigned BankW = 3,
   parameter int unsigned Bits = 137,    // of a word in the memory
-  localparam int unsigned WalkW = $clog2(Words)
+  localparam int unsigned WalkW = $clog2(Words),
+  localparam int unsigned Groups = (Bits + 15) / 16
 ) (
   input  logic             clk_i,
   input  logic             rst_ni,
@@ -36,8 +37,10 @@ module lathe_scrub
   logic inject_q, injects_q;     // an injection waits or is under way; is under way
   logic written_q;               // since the word was read
   inject_t order_q;
-  logic [8:0] flip;
-  logic flips;
+  logic [8:0] flip;              // the bit to be flipped next
+  logic [15:0] low_q;            // it, decoded: which of sixteen,
+  logic [Groups-1:0] high_q;     // and of which sixteen
+  logic loads, flips;
 
   // One bit of the counter falls every 2**interval cycles.
   assign tick = bit_q && !count_q[interval_i-5'd1] && interval_i != '0;
@@ -78,15 +81,17 @@ module lathe_scrub
       place_o <= WalkW'(place_of(inject_q ? order_q.addr & AddrW'(Words - 1) : AddrW'(walk_q), BankW));
     end
     written_q <= state_q != Read && (written_q || written_i);
-    if (state_q == Answer && raw_valid_i && injects_q) word_o <= raw_i;
-    if (state_q == Answer && valid_i && !injects_q) word_o <= data_i;
-    if (flips) begin
-      for (int unsigned i = 0; i < Bits; i++) if (flip == 9'(i)) word_o[i] <= !word_o[i];
+    low_q <= 16'b1 << flip[3:0];
+    high_q <= Groups'(1'b1) << flip[8:4];
+    if (loads) word_o <= injects_q ? raw_i : data_i;
+    else if (flips) begin
+      for (int unsigned i = 0; i < Bits; i++) word_o[i] <= word_o[i] ^ (high_q[i/16] && low_q[i%16]);
     end
   end
 
+  assign loads = state_q == Answer && (injects_q ? raw_valid_i : valid_i);
   assign flips = state_q == Flip || state_q == FlipSecond;
-  assign flip = state_q == Flip ? order_q.first : order_q.second;
+  assign flip = state_q == Flip ? order_q.second : order_q.first;
   assign req_o = state_q == Read || (state_q == Write && !written_q);
   assign write_o = state_q == Write;
   assign inject_busy_o = inject_q;
