@@ -104,7 +104,8 @@ module lathe_scratchpad #(
   logic [1:0]                    rd_may_q, rd_lent_q;  // client RdLent[p] may ask; asks at port p
   logic [1:0]                    lent_rd_ready, lent_rd_req;
   logic                          wr_lent_q;            // client WrLent asks at port 0
-  logic                          lent_wr_req, lent_wr_urgent, unused_room;
+  logic                          lent_wr_req, lent_wr_urgent, lent_wr_room;
+  logic                          lent_wr_wide_q;       // the same as lent_wr_req, for what chooses the word
   logic [2:0]                    lent_wr_ask, lent_wr_ready;
   logic [2:0][AddrW-1:0]         lent_wr_addr;
   logic [2:0][WordW-1:0]         lent_wr_word;
@@ -158,7 +159,7 @@ module lathe_scratchpad #(
   assign wr_req[0] = wr_valid_i[0] || lent_wr_req;
   assign wr_urgent[0] = lent_wr_req ? lent_wr_urgent : wr_urgent_i;
   assign wr_place[0] = lent_wr_req ? lent_wr_place : wr_addr_i[0];
-  assign wr_data[0] = lent_wr_req ? lent_wr_data : wr_data_i[0];
+  assign wr_data[0] = lent_wr_wide_q ? lent_wr_data : wr_data_i[0];
   assign wr_ready_o[0] = wr_free[0] && !lent_wr_req;
 
   for (genvar p = 0; p < 2; p++) begin : g_wr_shared
@@ -262,13 +263,17 @@ module lathe_scratchpad #(
     .ready_o (lent_wr_ready),
     .addr_i  (lent_wr_addr),
     .data_i  (lent_wr_word),
-    .room_o  (unused_room),
+    .room_o  (lent_wr_room),
     .req_o   (lent_wr_req),
     .free_i  (wr_free[0]),
     .urgent_o(lent_wr_urgent),
     .place_o (lent_wr_place),
     .data_o  (lent_wr_data)
   );
+
+  (* keep *) always_ff @(posedge clk_i) begin  // two registers, not one
+    lent_wr_wide_q <= rst_ni && (!lent_wr_room || lent_wr_ask != '0 || (lent_wr_req && !wr_free[0]));
+  end
 
   always_comb begin
     rd_granted = rd_shared;
@@ -300,12 +305,12 @@ module lathe_scratchpad #(
 
   assign scrub_bank = scrub_place[BankW-1:0];
   always_comb begin
-    scrub_fits = live && !rd_req[2] && !wr_req[1] && !scrub_lost;
+    scrub_fits = live && !rd_req[2] && !wr_req[1];
     for (int unsigned p = 0; p < RdPorts; p++) if (rd_req[p] && rd_bank[p] == scrub_bank) scrub_fits = 1'b0;
     for (int unsigned p = 0; p < WrPorts; p++) if (wr_req[p] && wr_bank[p] == scrub_bank) scrub_fits = 1'b0;
   end
   assign scrub_reads = scrub_req && !scrub_write && scrub_fits;
-  assign scrub_writes = scrub_req && scrub_write && scrub_fits;
+  assign scrub_writes = scrub_req && scrub_write && scrub_fits && !scrub_lost;
 
   // ---- Granted ----
   logic [Banks-1:0] rd_hit_q [RdPorts];
@@ -315,6 +320,8 @@ module lathe_scratchpad #(
   logic [Banks-1:0] wr_side_hit_q [2][WrPorts];
   logic [RowW-1:0]  wr_row_q [WrPorts];
   logic [Bits-1:0]  wr_word_q [WrPorts];
+  logic [WrPorts-1:0] wr_went_q;   // a client's write, and
+  logic [WrPorts-1:0] wr_meets_q;  // it goes where the scrubber is, which stays there from its read on
 
   for (genvar p = 0; p < RdPorts; p++) begin : g_rd
     logic scrubs;
@@ -348,6 +355,8 @@ module lathe_scratchpad #(
     assign go = rst_ni && (scrubs ? scrub_writes : wr_req[p] && wr_free[p]);
     assign side_a = !scrubs && wr_side_a[p];
     always_ff @(posedge clk_i) begin
+      wr_went_q[p] <= wr_req[p] && wr_free[p];
+      wr_meets_q[p] <= wr_place[p][PlaceW-1:0] == scrub_place;
       wr_hit_q[p] <= Banks'(go) << place[BankW-1:0];
       for (int unsigned s = 0; s < 2; s++) wr_side_hit_q[s][p] <= Banks'(go && side_a == (s == 0)) << place[BankW-1:0];
       wr_row_q[p] <= place[BankW+:RowW];
@@ -361,12 +370,7 @@ module lathe_scratchpad #(
     end
   end
 
-  always_comb begin
-    scrub_lost = 1'b0;
-    for (int unsigned p = 0; p < WrPorts; p++) begin
-      if (wr_hit_q[p][scrub_bank] && wr_row_q[p] == scrub_place[BankW+:RowW]) scrub_lost = 1'b1;
-    end
-  end
+  assign scrub_lost = (wr_went_q & wr_meets_q) != '0;
 
   // ---- Banks ----
   logic             came [RdPorts];
@@ -510,6 +514,8 @@ module lathe_scratchpad #(
       end
     end
   end
+
+  always_ff @(posedge clk_i) if (rst_ni) assert (lent_wr_wide_q == lent_wr_req) else $error("copies differ");
 
   // Of the words in a shared write port's register: at its output, behind it.
   for (genvar p = 1; p < WrPorts; p++) begin : g_age_check
