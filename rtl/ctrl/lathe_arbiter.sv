@@ -10,6 +10,7 @@ module lathe_arbiter
   input  logic [4:0] slice_i,           // binary logarithm of a slice's cycles
   input  logic       program_busy_i,
   input  logic       request_busy_i,
+  input  logic       commit_waits_i,    // for the request's end: the program's slice is of no use to it
   input  logic       start_i,           // pulse: a command or piece starts
   input  logic       start_request_i,   // with start_i: of the request
   output logic       hold_program_o,    // the program starts nothing
@@ -32,7 +33,7 @@ module lathe_arbiter
   end
   always_ff @(posedge clk_i) begin
     hold_program_o <= request_busy_i && (policy_i == ArbPriority || (policy_i == ArbTimeSlice && owner_q));
-    hold_request_o <= program_busy_i && policy_i == ArbTimeSlice && !owner_q;
+    hold_request_o <= program_busy_i && policy_i == ArbTimeSlice && !owner_q && !commit_waits_i;
   end
   assign request_first_o = !(policy_i == ArbRoundRobin && turn_q);
 endmodule

@@ -374,7 +374,7 @@ module lathe_ctrl
     .report_o(request_report)
   );
 
-  logic hold_program, hold_request, request_first;
+  logic hold_program, hold_request, request_first, move_waits;
   assign cut = arbiter_policy != ArbCommand;
   lathe_arbiter u_arbiter (
     .clk_i,  // its slices go on
@@ -383,6 +383,7 @@ module lathe_ctrl
     .slice_i(arbiter_slice),
     .program_busy_i(busy),
     .request_busy_i(request_busy),
+    .commit_waits_i(move_waits),
     .start_i(issue),
     .start_request_i(queue == QueueW'(RequestQueue)),
     .hold_program_o(hold_program),
@@ -567,6 +568,7 @@ module lathe_ctrl
     .move_slot_i(busy_q ? move_slot_i : host_move_slot),
     .move_done_o,
     .move_error_o,
+    .move_waits_o(move_waits),
     .request_start_i(request_start),
     .request_busy_i(request_busy),
     .poisoned_i(poisoned_o),

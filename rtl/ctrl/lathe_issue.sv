@@ -78,7 +78,7 @@ module lathe_issue
   logic [UnitW-1:0]     unit_q, choice_unit;
   logic [NumUnits-1:0]  waiting;
   logic [NumQueues-1:0] able, able_q, blocked_q, may;
-  logic                 chosen_q, held, request_q, stop;  // request_q: the entry is the request's
+  logic                 chosen_q, held, stopped, request_q, stop;  // request_q: the entry is the request's
   logic                 given_q;   // gemm was given something and does not show it yet
 
   // What was read, from the cycle after Check on: out of the memory it is late, so in Check little is done with it.
@@ -110,9 +110,9 @@ module lathe_issue
   end
   always_ff @(posedge clk_i) begin
     waiting_o <= waiting;
-    if (!rst_ni || stop_i || request_stop_i || start_o) able_q <= '0;  // a start changes heads and semaphores
-    else able_q <= able;
-    if (!rst_ni || stop_i || request_stop_i || read_o || held) chosen_q <= 1'b0;
+    if (!rst_ni || start_o) able_q <= '0;  // a start changes heads and semaphores
+    else able_q <= able & ~{request_stop_i, {NumUnits{stop_i}}};
+    if (!rst_ni || stopped || read_o || held) chosen_q <= 1'b0;
     else if (state_q == Read || state_q == Offer || state_q == Advance) chosen_q <= chosen_q || (may != '0 && exponents_ready_i);
     if (!chosen_q) choice_q <= choice;
     if (!rst_ni || !gemm_free_i || !cut_i) given_q <= 1'b0;
@@ -123,7 +123,8 @@ module lathe_issue
   assign choose_queue_o = choice;
   assign can_start_o = able_q != '0;
   assign held = (choice_q == QueueW'(RequestQueue)) ? hold_request_i : hold_program_i;
-  assign read_o = state_q == Read && chosen_q && !held && !stop_i && !request_stop_i;
+  assign stopped = (choice_q == QueueW'(RequestQueue)) ? request_stop_i : stop_i;
+  assign read_o = state_q == Read && chosen_q && !held && !stopped;
   assign moves_o = state_q != Read && state_q != Offer;
   assign stop = request_q ? request_stop_i : stop_i;
 

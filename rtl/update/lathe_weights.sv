@@ -22,6 +22,7 @@ module lathe_weights
   input  logic [1:0]  move_slot_i,
   output logic        move_done_o,      // pulse
   output error_e      move_error_o,     // with it
+  output logic        move_waits_o,     // level: for the request
 
   input  logic        request_start_i,  // pulse: from now on the request holds the slot that is current
   input  logic        request_busy_i,   // level, from the cycle after the pulse to its end
@@ -224,6 +225,7 @@ module lathe_weights
   );
 
   assign size_o = size_q;
+  assign move_waits_o = waiting_q;
   assign slot_held_o = 2'(held_q);
   always_comb begin
     weights_o = '{version: version_q, slot: 2'(slot_q), next: 2'(next_q), valid: MaxSlots'(valid_q), pinned: MaxSlots'(pinned_q),
