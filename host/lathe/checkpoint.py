@@ -133,7 +133,8 @@ def check(device: Device, content: Content, path: str | os.PathLike) -> None:
 def apply(device: Device, content: Content) -> None:
     """Bring a device to the state of a checkpoint that `check` has accepted."""
     arrays, chip, registers = content.arrays, content.chip, device.registers
-    device.set_version(chip["version"])
+    if chip["group"]:
+        device.set_version(chip["version"])
     for index, tensor in enumerate(device.layout.tensors):
         device.write_words(tensor, arrays[_name(index, tensor)])
     device.memory[:chip["memory"]] = arrays["memory"]
@@ -151,6 +152,7 @@ def apply(device: Device, content: Content) -> None:
 
 def _chip_state(device: Device, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     """Fill `arrays` with the tensors, memory and exponents of a device; returns the rest."""
+    device.check_idle("no checkpoint can be written")
     registers, layout = device.registers, device.layout
     settings = {name: registers.read(name) for name in _SETTINGS}
     for index, tensor in enumerate(layout.tensors):

@@ -15,6 +15,7 @@ from collections.abc import Callable
 import numpy as np
 
 from pymodels.csr_map import REGISTERS
+from pymodels.descriptor import Space
 
 from .allocator import ABSOLUTE_EXPONENTS, BANK_WORDS, LOGICAL_EXPONENTS, Layout
 from .backends import Backend, Closed, open_backend
@@ -50,6 +51,13 @@ def encode_rate(rate: float) -> tuple[int, int]:
     if mantissa == 65536:
         mantissa, exponent = 32768, exponent + 1
     return (mantissa, exponent - 16) if mantissa and exponent - 16 >= -128 else (0, -128)
+
+
+def _number(name: str, value: int) -> int:
+    """Return a number of 32 bits; SettingsError if `value` is none."""
+    if not isinstance(value, numbers.Integral) or not 0 <= value < 1 << 32:
+        raise SettingsError(f"{name} is {value!r} and must be a whole number from 0 to {(1 << 32) - 1}")
+    return int(value)
 
 
 class Device(Versions, Transfers):
@@ -166,9 +174,11 @@ class Device(Versions, Transfers):
 
     def set_version(self, version: int) -> None:
         """Give the current weights, which must be loaded again afterwards, this version; all others, and snapshots, are gone."""
+        number = _number("version", version)
         self._prepare()
-        if self._group_open:
-            self._open_group(version)
+        if not self._group_open:
+            raise VersionError("the version cannot be set: there is no weight group; make one with WeightGroup(layout) and place it")
+        self._open_group(number)
 
     def install(self, program: Program) -> None:
         """Write a program into program memory, where it stays. `run`, `start` and `request` do this when needed."""
@@ -204,6 +214,7 @@ class Device(Versions, Transfers):
         DeviceTimeout
             It did not end; the message holds the chip's state.
         """
+        self._check_program(program)
         if program not in self._programs and not program.request and len(program.operations) > TRANSFER_INDEX:
             self._run_in_pieces(program)
         else:
@@ -232,10 +243,12 @@ class Device(Versions, Transfers):
         self._await_end()
 
     def _check_start(self, program: Program) -> None:
+        self._check_program(program)
         if program.request:
             raise ProgramError(f"program '{program.name}' is a request; run it with Device.request, or record it without request=True")
-        self._check_idle(f"program '{program.name}' cannot start")
+        self.check_idle(f"program '{program.name}' cannot start")
         self._check_rate(program)
+        self._check_loads(program)
         self.install(program)
 
     def _begin(self, program: Program, first: int, ours: bool = False) -> None:
@@ -260,7 +273,8 @@ class Device(Versions, Transfers):
         self._await_end()
 
     def _settle(self) -> None:
-        """Wait for the end of what an interrupt left running."""
+        """Wait for the end of what an interrupt left running; errors of a request or program that was left so appear here."""
+        self._runner.settle(self._running)
         if self._running and self._ours:
             status = self.registers.read("STATUS")
             if status["busy"] or status["done"] or status["error"]:
@@ -272,6 +286,7 @@ class Device(Versions, Transfers):
 
         `set_arbiter` says who goes first. Its random bits are of numbers of its own, so neither's results depend on the other,
         but for the weights: it reads the version that is current at its start, to its end, whatever the program commits.
+        Interrupted (Ctrl-C) it goes on, and whatever uses the chip next waits for its end.
 
         Raises
         ------
@@ -281,6 +296,7 @@ class Device(Versions, Transfers):
         DeviceError, DeviceTimeout
             As of `run`. The program that was started goes on after an error of the request.
         """
+        self._check_program(program)
         if not program.request:
             raise ProgramError(f"program '{program.name}' is no request; record it with Program(name, layout, request=True)")
         self._settle()
@@ -312,13 +328,14 @@ class Device(Versions, Transfers):
             A program runs.
         """
         fields = arbiter_fields(policy, slice_cycles)
-        self._check_idle("the arbiter cannot be set")
+        self.check_idle("the arbiter cannot be set")
         self.registers.write("ARBITER", **fields)
 
     def _run_in_pieces(self, program: Program) -> None:
         """Run a program that is longer than program memory: while one piece runs, the next is written behind or before it."""
         self._check_program(program)
         self._check_rate(program)
+        self._check_loads(program)
         free = TRANSFER_INDEX - self._program_end
         if free < 2 * SHORTEST_PIECE:
             raise CapacityError(f"program '{program.name}' has {len(program.operations)} descriptors and runs in pieces; {free} of "
@@ -356,7 +373,7 @@ class Device(Versions, Transfers):
         ProgramError
             A program runs.
         """
-        self._check_idle("the optimizer cannot be set")
+        self.check_idle("the optimizer cannot be set")
         for name, value, high in (("learning_rate", learning_rate, 65536), ("momentum", momentum, 65535 / 65536)):
             if not isinstance(value, numbers.Real) or not 0 <= value <= high:
                 raise SettingsError(f"{name} is {value} and must be a number between 0 and {high}")
@@ -365,10 +382,26 @@ class Device(Versions, Transfers):
         self.registers.set("MOMENTUM", round(momentum * 65536))
         self._rates_set.add("LEARNING_RATE")
 
+    def check_idle(self, refused: str) -> None:
+        """Refuse what cannot be done while a program runs; waits for what an interrupt (Ctrl-C) left running.
+
+        Raises
+        ------
+        ProgramError
+            `start` began a program that nobody has waited for; the message begins with `refused`.
+        DeviceError
+            What an interrupt had left running has failed.
+        """
+        self._settle()
+        if self._running:
+            raise ProgramError(f"{refused}: program '{self._running.name}' was started; call Device.finish first")
+
     # what happened
 
     def set_request_number(self, number: int) -> None:
         """Set the operation number of the next request's first descriptor."""
+        number = _number("number", number)
+        self.check_idle("the number of requests cannot be set")
         self.registers.set("REQUEST_OPNUM", number)
         self._runner.opnum = number
 
@@ -432,7 +465,7 @@ class Device(Versions, Transfers):
     def _prepare(self) -> None:
         """Set what was placed since the last time: registers of the weight group, exponents, constants."""
         self._check_open("no tensor can be moved")
-        self._check_idle("no tensor or program can be moved")
+        self.check_idle("no tensor or program can be moved")
         layout = self.layout
         if layout.group is not None and layout.group.placed and not self._group_open:
             if layout.group.slots > (most := self.registers.read("BUILD")["slots"]):
@@ -469,6 +502,8 @@ class Device(Versions, Transfers):
             raise ProgramError(f"tensor {tensor} belongs to the layout of another device; make it with this device's layout")
 
     def _check_program(self, program: Program) -> None:
+        if not isinstance(program, Program):
+            raise ProgramError(f"a program is expected, not {type(program).__name__!r}; record one with Program(name, device.layout)")
         self._check_open(f"program '{program.name}' cannot be installed")
         if program.layout is not self.layout:
             raise ProgramError(f"program '{program.name}' was recorded for the layout of another device")
@@ -483,6 +518,11 @@ class Device(Versions, Transfers):
                                    "call Device.set_optimizer(learning_rate, momentum), or apply(device) of an optimizer, first")
             self._rates_set.add(register)
 
+    def _check_loads(self, program: Program) -> None:
+        for op in program.operations:
+            if (op.unit, op.op) == ("dma", "load") and op.fields.get("t2_space") in ("current", Space.CURRENT):
+                self._check_unpinned(f"program '{program.name}' cannot start with '{op.label}'")
+
     def forget_rates(self) -> None:
         """Look again whether the optimizer's rates are set: its registers were written."""
         self._rates_set.clear()
@@ -492,7 +532,7 @@ class Device(Versions, Transfers):
             raise BackendError(f"{refused}: the device is closed; open a new one")
 
     def _ready(self, refused: str) -> None:
-        self._check_idle(refused)
+        self.check_idle(refused)
         self._prepare()
         if not self._group_open:
             raise VersionError(f"{refused}: there is no weight group; make one with WeightGroup(layout) and place it")
@@ -501,8 +541,3 @@ class Device(Versions, Transfers):
         self._settle()
         if self._running:
             self.finish()
-
-    def _check_idle(self, refused: str) -> None:
-        self._settle()
-        if self._running:
-            raise ProgramError(f"{refused}: program '{self._running.name}' was started; call Device.finish first")

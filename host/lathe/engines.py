@@ -202,6 +202,7 @@ class Server:
 
     def start(self, device: Device) -> None:
         """Install the programs and publish the current weights, which must have been loaded, into both copies."""
+        device.check_idle("the server cannot be started")
         for program in self.programs:
             device.install(program)
         for copy in self.copies:  # what was published before says nothing about these weights

@@ -99,7 +99,10 @@ class Optimizer(ABC):
         ------
         SettingsError
             One of them, or `t`, is out of range; `t` does not count on then.
+        ProgramError
+            A program runs, of which the steps to come would take these registers.
         """
+        device.check_idle("the optimizer cannot be set")
         scale = _within("gradient_scale", gradient_scale, 2.0**-64, 2.0**64)
         number = _within("t, the number of steps taken," if step is None else "step", self.t if step is None else step,
                          step is not None, 2**53)

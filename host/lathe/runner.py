@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 _START_PC, _REQUEST_PC, _CONTROL, _STATUS = (REGISTERS[name].offset for name in ("START_PC", "REQUEST_PC", "CONTROL", "STATUS"))
 _START, _REQUEST = (REGISTERS["CONTROL"].pack(**{name: 1}) for name in ("start", "request"))
-_DONE, _ERROR, _REQUEST_DONE, _REQUEST_ERROR, _FAULT = (
-    REGISTERS["STATUS"].pack(**{name: 1}) for name in ("done", "error", "request_done", "request_error", "fault"))
+_DONE, _ERROR, _REQUEST_DONE, _REQUEST_ERROR, _FAULT, _REQUEST_BUSY = (
+    REGISTERS["STATUS"].pack(**{name: 1}) for name in ("done", "error", "request_done", "request_error", "fault", "request_busy"))
 _EVENTS = _DONE | _ERROR | _REQUEST_DONE | _REQUEST_ERROR | _FAULT  # whatever raises the interrupt; a fault is counted elsewhere
 
 
@@ -34,11 +34,14 @@ class Runner:
         self._device = device
         self._grants = Grants(device.backend)
         self._ended = 0  # how the program ended, in bits of STATUS, if that was seen while waiting for a request
+        self._requested: tuple[Program, int] | None = None  # a request whose end nobody has waited for yet, and its place
+        self._request_ended = 0  # how it ended, if that was seen
         self.opnum = FIRST_OPNUM  # of the next request's first descriptor
 
     def forget(self) -> None:
         """Wait for nothing any more: the chip was reset."""
-        self._ended = 0
+        self._ended = self._request_ended = 0
+        self._requested = None
         self.opnum = self._device.registers.value("REQUEST_OPNUM")
 
     def start(self, program: Program, first: int) -> None:
@@ -66,8 +69,9 @@ class Runner:
             if not status:
                 raise self._unended(program)
             self._ended = status & (_DONE | _ERROR)
+            self._request_ended |= status & (_REQUEST_DONE | _REQUEST_ERROR)
             if not self._ended:
-                backend.csr_write(_STATUS, status)  # of a request that nobody waits for any more: its wait was interrupted
+                backend.csr_write(_STATUS, status)  # of a request whose wait was interrupted
         if not self._ended & _DONE:
             raise self._error(program, first, "ERROR")
 
@@ -79,17 +83,36 @@ class Runner:
         backend = self._device.backend
         self._grants.request(program)
         backend.csr_write(_REQUEST_PC, first)
-        limit, status = program.cycle_limit + (beside.cycle_limit if beside else 0), 0
+        self._requested, self._request_ended = (program, first), 0
         backend.csr_write(_CONTROL, _REQUEST)
-        while not status & (_REQUEST_DONE | _REQUEST_ERROR):
-            self._wait(program, limit)
-            status = backend.csr_read(_STATUS) & _EVENTS
-            if not status:
-                raise self._unended(program)
-            backend.csr_write(_STATUS, status)  # takes the interrupt back
-            self._ended |= status & (_DONE | _ERROR)
+        self._finish_request(beside)
+
+    def settle(self, beside: Program | None) -> None:
+        """Wait for the end of a request whose wait was interrupted; errors as of `finish`."""
+        if self._requested and not self._request_ended:
+            if not self._device.backend.csr_read(_STATUS) & (_REQUEST_BUSY | _REQUEST_DONE | _REQUEST_ERROR):
+                self._requested = None  # the interrupt came before it was started
+        if self._requested:
+            self._finish_request(beside)
+
+    def _finish_request(self, beside: Program | None) -> None:
+        program, first = self._requested
+        limit = program.cycle_limit + (beside.cycle_limit if beside else 0)
+        try:
+            while not self._request_ended:
+                self._wait(program, limit)
+                status = self._device.backend.csr_read(_STATUS) & _EVENTS
+                if not status:
+                    raise self._unended(program)
+                self._ended |= status & (_DONE | _ERROR)
+                self._request_ended = status & (_REQUEST_DONE | _REQUEST_ERROR)
+                self._device.backend.csr_write(_STATUS, status)  # takes the interrupt back
+        except Exception:
+            self._requested = None
+            raise
+        self._requested = None
         self.opnum = self.opnum + len(program.operations) & 0xFFFFFFFF
-        if not status & _REQUEST_DONE:
+        if not self._request_ended & _REQUEST_DONE:
             self._device.registers.set("REQUEST_OPNUM", self.opnum)  # how many were read ahead is a matter of timing
             raise self._error(program, first, "REQUEST_ERROR")
 

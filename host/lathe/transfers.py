@@ -41,7 +41,8 @@ class Transfers:
             It is a weight, and a snapshot holds the current version.
         """
         self._check_tensor(tensor)
-        self._check_unpinned(tensor)
+        if tensor.space == "current":
+            self._check_unpinned(f"tensor {tensor} cannot be loaded")
         self._prepare()
         values = tensor.check(values)
         if tensor.whole is not None:
@@ -138,7 +139,7 @@ class Transfers:
         """Refuse what is no tensor of this device."""
         raise NotImplementedError
 
-    def _check_unpinned(self, tensor: Tensor) -> None:
+    def _check_unpinned(self, refused: str) -> None:
         """Refuse a change of a version that a snapshot holds."""
         raise NotImplementedError
 

@@ -10,7 +10,6 @@ from pymodels.descriptor import Error, UpdateOp
 
 from .errors import VersionError
 from .registers import Registers
-from .tensor import Tensor
 
 _SLOTS = 4  # registers of the largest chip
 
@@ -160,10 +159,11 @@ class Versions:
             raise VersionError(f"version {self.version} cannot be pinned: an uncorrectable memory error was found in it, so that it could "
                                "not be restored; load its tensors again and run an update, whose version is whole, or restore another one")
 
-    def _check_unpinned(self, tensor: Tensor) -> None:
-        if tensor.space == "current" and self._snapshots[self.version]:
-            raise VersionError(f"tensor {tensor} cannot be loaded: that would change version {self.version}, which a snapshot holds; "
-                               "release it first, or load before the snapshot")
+    def _check_unpinned(self, refused: str) -> None:
+        """Refuse what would write into the current version while a snapshot holds it."""
+        if self._snapshots[self.version]:
+            raise VersionError(f"{refused}: that would change version {self.version}, which a snapshot holds; release it first, or load "
+                               "before the snapshot")
 
     def _ready(self, refused: str) -> None:
         """Refuse while a program runs or the device is closed; place what was made last."""
