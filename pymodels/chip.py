@@ -294,6 +294,7 @@ class Chip(Machine):
         if start:
             if not self._program.busy:
                 self.norm.clear()
+                self.poisoned = False
             self._program.start()
         if request and self._request.start():
             self.weights.hold()
@@ -354,6 +355,7 @@ class Chip(Machine):
             if found := faults.read(addresses(False)):
                 for address in found:
                     weights.fault(address)
+                self.poisoned = True
                 return Error.UNCORRECTABLE
             faults.write(addresses(True))
             return execute(opnum)

@@ -111,6 +111,7 @@ class Machine:
         if memory.dtype != np.uint8 or not memory.flags.c_contiguous:
             raise ValueError("memory must be a contiguous uint8 array")
         self.lanes, self.banks, self.memory = lanes, banks, memory
+        self.poisoned = False  # an uncorrectable word was read since the last START: nothing is committed
         self.scratchpad = np.zeros((banks * 1024, lanes), np.int16)
         self.exponent_file, self.weights, self.stats, self.settings = ExponentFile(), WeightGroup(), Stats(), Settings()
         self.norm = GradientNorm()
@@ -287,6 +288,8 @@ class Machine:
                     self.end_request()
                 if fields["op"] == UpdateOp.COMMIT:
                     self.norm.clear()
+                    if self.poisoned:
+                        return Error.UNCORRECTABLE
                 return weights.move(fields["op"], fields["k"])
 
             return execute_move

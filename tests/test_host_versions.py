@@ -4,7 +4,8 @@
 import numpy as np
 import pytest
 
-from lathe import CapacityError, Device, DeviceError, Program, ProgramError, VersionError, WeightGroup
+from lathe import CapacityError, Device, DeviceError, Program, ProgramError, SettingsError, VersionError, WeightGroup, checkpoint
+from lathe.optimizers import SGD
 
 BOTH = pytest.mark.parametrize("backend", ["golden", "verilator"])
 
@@ -306,3 +307,151 @@ def test_an_adaptation_that_is_left_while_a_program_runs_returns(backend):
         assert (device.version, net.steps()) == (0, 0) and not device.versions()[0].pinned
         with pytest.raises(ProgramError, match="no program runs"):
             device.finish()
+
+
+class Scaled:
+    """Weights and momentum with delayed scaling, whose gradients are loaded; one step a run."""
+
+    def __init__(self, backend: str):
+        self.device = device = Device(backend)
+        layout = device.layout
+        group = WeightGroup(layout, 4)
+        self.w, self.m = (group.tensor(name, 2, 8, -13) for name in "wm")
+        group.place()
+        self.g = layout.tensor("g", 2, 8, -20)
+        self.step = Program("step", layout)
+        self.step.sgd(self.w, self.g, self.m, stochastic=False)
+        self.step.commit()
+        device.load(self.w, np.linspace(-3.9, 3.9, 16).reshape(2, 8))
+        device.load(self.m, np.zeros((2, 8)))
+
+    def steps(self, number: int, gradient: float, rate: float = 1e-3) -> None:
+        self.device.set_optimizer(rate, 0.5)
+        self.device.load(self.g, np.full((2, 8), gradient))
+        for _ in range(number):
+            self.device.run(self.step)
+
+    def shrink(self) -> None:
+        """Twenty steps in which weights and momentum become small."""
+        self.device.set_optimizer(1, 0)
+        self.device.load(self.g, 0.97 * self.device.store(self.w))
+        self.device.run(self.step)
+        self.steps(20, 1e-5)
+
+    @property
+    def state(self) -> list:
+        return [self.device.read_words(tensor).tolist() for tensor in (self.w, self.m)] + [
+            self.device.registers.read_exponent(self.device.exponent_index(tensor)) for tensor in (self.w, self.m)]
+
+
+@BOTH
+@pytest.mark.parametrize("back", ["adapt", "restore", "rollback to it"])
+def test_updates_after_a_snapshot_are_what_they_would_have_been(backend, back):
+    plain, adapted = Scaled(backend), Scaled(backend)
+    with plain.device, adapted.device:
+        for each in (plain, adapted):
+            each.steps(3, 1.5)
+        if back == "adapt":
+            with adapted.device.adapt():
+                adapted.shrink()
+        else:
+            version = adapted.device.snapshot()
+            adapted.shrink()
+            adapted.device.restore(version) if back == "restore" else adapted.device.rollback(version)
+        for each in (plain, adapted):
+            each.steps(3, 1.5)
+        assert adapted.state == plain.state
+        assert adapted.device.saturations == plain.device.saturations
+
+
+@BOTH
+@pytest.mark.parametrize("back", ["restore", "rollback"])
+def test_updates_after_a_version_without_snapshot_have_room(backend, back):
+    made = Scaled(backend)
+    with made.device as device:
+        made.steps(3, 1.5)
+        version, weights, momentum = device.version, device.store(made.w), device.store(made.m)
+        made.device.set_optimizer(1, 0)
+        device.load(made.g, 0.97 * weights)
+        device.run(made.step)
+        for _ in range(20):
+            made.steps(1, 1e-5)
+            device.rollback()  # so that the slot of the first version is not needed
+        device.restore(version) if back == "restore" else device.rollback()
+        assert device.version == version
+        saturations = device.saturations
+        made.steps(1, 0, rate=0)
+        np.testing.assert_allclose(device.store(made.w), weights, atol=2.0**-8)
+        np.testing.assert_allclose(device.store(made.m), momentum / 2, atol=2.0**-8)
+        assert device.saturations == saturations
+
+
+@BOTH
+def test_a_program_does_not_load_into_a_version_with_a_snapshot(backend):
+    with Net(backend) as net:
+        device = net.device
+        load = Program("load", device.layout)
+        load.load(net.w, net.out)
+        with device.adapt(), pytest.raises(VersionError, match="program 'load' cannot start with '.*': that would change version 0"):
+            device.run(load)
+        device.run(load)
+
+
+@BOTH
+def test_a_request_that_reads_an_uncorrectable_word_keeps_the_program_from_its_commit(backend):
+    with Net(backend) as net:
+        device = net.device
+        reader = Program("reads x", device.layout, request=True)
+        x = device.layout.tensor("x", 8, 8, 0, static=True)
+        a, b, y = (device.layout.tensor(name, 64, 64, -8, static=True) for name in "aby")
+        for tensor in (x, a, b):
+            device.load(tensor, np.ones(tensor.shape))
+        reader.store(x, device.layout.block_for(x))
+        late = Program("late", device.layout)
+        late.raw("long", unit="gemm", op="matmul", m=64, n=64, k=64, post_mask=1, t0_addr=a.address, t0_stride=a.stride,
+                 t1_addr=b.address, t1_stride=b.stride, t2_addr=y.address, t2_stride=y.stride, t0_exp=a.exponent, t1_exp=b.exponent,
+                 t2_exp=y.exponent)
+        late.raw("commit", unit="update", op="commit", wait_mask=1)
+        device.install(reader)
+        device.install(late)
+        device.registers.write("SCRUB", interval=0)
+        device.start(late)
+        device.inject(x.address, 3, 5)
+        with pytest.raises(DeviceError, match="program 'reads x'.*uncorrectable"):
+            device.request(reader)
+        with pytest.raises(DeviceError, match="program 'late', descriptor 1 'commit': uncorrectable"):
+            device.finish()
+        assert device.version == 0
+        device.run(net.update)
+        assert device.version == 1
+
+
+@BOTH
+def test_what_cannot_be_set_while_a_program_runs(backend):
+    with Net(backend) as net:
+        device = net.device
+        device.start(net.update)
+        for use, refused in ((lambda: SGD(0.1).apply(device), "the optimizer"),
+                             (lambda: checkpoint.save(device, "nowhere"), "no checkpoint"),
+                             (lambda: device.set_request_number(3), "the number of requests")):
+            with pytest.raises(ProgramError, match=f"{refused}.*'update' was started; call Device.finish first"):
+                use()
+        device.finish()
+
+
+@pytest.mark.parametrize("use", ["run", "start", "install", "request"])
+@pytest.mark.parametrize("what", [None, "x", 3])
+def test_what_is_no_program(use, what):
+    with Device() as device, pytest.raises(ProgramError, match="a program is expected, not '(NoneType|str|int)'; record one with Program"):
+        getattr(device, use)(what)
+
+
+def test_numbers_that_are_none():
+    with Net() as net:
+        for number in (-1, 1 << 32, 1.5, "x"):
+            with pytest.raises(SettingsError, match="version is .* and must be a whole number from 0 to 4294967295"):
+                net.device.set_version(number)
+            with pytest.raises(SettingsError, match="number is .* and must be a whole number"):
+                net.device.set_request_number(number)
+    with Device() as device, pytest.raises(VersionError, match="there is no weight group"):
+        device.set_version(5)

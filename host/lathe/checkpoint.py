@@ -46,6 +46,9 @@ class Content(NamedTuple):
 def save(device: Device, path: str | os.PathLike, state: Mapping[str, Any] | None = None) -> None:
     """Write a checkpoint; the device goes on as if it had not been saved.
 
+    It holds the current weights, so save behind a commit: what programs have written for the next version (parts that a later
+    ``commit(partial=True)`` counts on) is not in it.
+
     Parameters
     ----------
     device : Device

@@ -130,6 +130,7 @@ class Device(Versions, Transfers):
         self._ours = False        # no `start` began it: if it still runs, an interrupt (Ctrl-C) came while it was waited for
         self._apart: set[tuple[Program, Program]] = set()  # requests and programs that may run beside each other
         self._snapshots = Counter()
+        self._scaling = {}
         self._closed = False
         self.registers.set("SEED", seed & 0xFFFFFFFF)
         self.registers.set("OPNUM", 0)
@@ -494,6 +495,7 @@ class Device(Versions, Transfers):
         self.registers.write("CONTROL", group_init=1)
         self._group_open = True
         self._snapshots.clear()  # the chip's pins are gone
+        self._scaling.clear()
 
     def _check_tensor(self, tensor: Tensor) -> None:
         if not isinstance(tensor, Tensor):

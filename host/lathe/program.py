@@ -342,11 +342,15 @@ class Program:
         self._operation(label, "update", "commit", {}).writes.extend((POINTER, NORM))
 
     def rollback(self, label: str = "rollback") -> None:
-        """Record the return to the version from which the current one was made."""
+        """Record the return to the version from which the current one was made; delayed scaling goes on, unlike `Device.rollback`."""
         self._operation(label, "update", "rollback", {}).writes.append(POINTER)
 
     def restore(self, slot: int, label: str | None = None) -> None:
-        """Record the return to the version in a slot of the weight group (`Device.versions`)."""
+        """Record the return to the version in a slot of the weight group (`Device.versions`).
+
+        Delayed scaling goes on as if nothing had changed, unlike `Device.restore`: a step behind it clamps values (SATURATIONS) whose
+        tensor has become smaller in the last 16 writes.
+        """
         op = self._operation(label or f"restore slot {slot}", "update", "restore", {})
         op.fields["k"] = slot
         op.writes.append(POINTER)

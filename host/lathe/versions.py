@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from pymodels.descriptor import Error, UpdateOp
 
+from .allocator import ABSOLUTE_EXPONENTS, LOGICAL_EXPONENTS, Layout
 from .errors import VersionError
 from .registers import Registers
 
@@ -36,7 +37,9 @@ class Versions:
     """
 
     registers: Registers
+    layout: Layout
     _snapshots: Counter  # version -> snapshots not yet released
+    _scaling: dict[int, dict[int, tuple[int, list[int]]]]  # version -> exponent register -> exponent of its next write, history
 
     @property
     def version(self) -> int:
@@ -68,11 +71,17 @@ class Versions:
             raise VersionError(f"version {self.version} cannot be pinned: updates need two slots, and of the others too few are left "
                                f"without a pin; the chip holds {self._list()}. Release one of them, or make the weight group with more "
                                "slots (3 for one snapshot, 4 for two)")
-        self._snapshots[self.version] += 1
-        return self.version
+        version = self.version
+        self._scaling[version] = {index: (self.registers.read_exponent(self._physical(index))[1],
+                                          self.registers.read_history(ABSOLUTE_EXPONENTS + index)) for index in self._scaled()}
+        self._snapshots[version] += 1
+        return version
 
     def restore(self, version: int) -> None:
         """Return to a version that the chip still holds. The one that is left stays too, until updates need its slot.
+
+        Updates go on from a snapshot with the delayed scaling that it had when it was taken, so that they give what they would have
+        given then; from a version without a snapshot with one bit of room for every tensor.
 
         Raises
         ------
@@ -83,11 +92,13 @@ class Versions:
         if self._move(UpdateOp.RESTORE, self._slot(version)) != Error.NONE:
             raise VersionError(f"version {version} cannot be restored: an uncorrectable memory error was found in it; the chip holds "
                                f"{self._list()}")
+        self._scale()
 
     def rollback(self, version: int | None = None) -> None:
         """Return to the version from which the current one was made, or to `version`, as `restore` does.
 
-        Without `version` the version that is left is given up, unless it is pinned.
+        Without `version` one version is given up that no snapshot holds: the one that is left, or an older one if `restore` had gone
+        back before it was made.
 
         Raises
         ------
@@ -101,6 +112,7 @@ class Versions:
         if self._move(UpdateOp.ROLLBACK) != Error.NONE:
             raise VersionError(f"the version from which {self.version} was made is gone, or bad; the chip holds {self._list()}. Pin a "
                                "version with Device.snapshot, or make the weight group with more slots: all but two keep older versions")
+        self._scale()
 
     def release(self, version: int) -> None:
         """Give up a snapshot; its version stays until updates need its slot.
@@ -115,6 +127,7 @@ class Versions:
             raise VersionError(f"no snapshot holds version {version}; snapshots: {', '.join(map(str, +self._snapshots)) or 'none'}")
         if self._snapshots[version] == 1:  # the last one
             self._move(UpdateOp.UNPIN, self._slot(version))
+            del self._scaling[version]
         self._snapshots[version] -= 1
 
     @contextmanager
@@ -138,6 +151,24 @@ class Versions:
                     self.restore(base)
                 finally:
                     self.release(base)
+
+    def _scaled(self) -> list[int]:
+        """Return the logical exponent registers of the weight group that follow what is written."""
+        return sorted({tensor.exponent for tensor in self.layout.tensors
+                       if tensor.space == "current" and tensor.exponent is not None and not tensor.static})
+
+    def _physical(self, index: int) -> int:
+        return ABSOLUTE_EXPONENTS + LOGICAL_EXPONENTS * self.registers.read("SLOT")["slot"] + index
+
+    def _scale(self) -> None:
+        """Bring the exponents of the next writes to the version that has become current: until now they follow what was left."""
+        saved = self._scaling.get(self.version, {}) if self._snapshots[self.version] else {}
+        for index in self._scaled():
+            exponent, following, _ = self.registers.read_exponent(self._physical(index))
+            following, history = saved.get(index, (max(following, min(exponent + 1, 63)), None))
+            self.registers.write_exponent(self._physical(index), exponent, False, following)
+            if history is not None:
+                self.registers.write_history(ABSOLUTE_EXPONENTS + index, history)
 
     def _move(self, op: UpdateOp, slot: int = 0) -> Error:
         self.registers.write("WEIGHTS", op=op, slot=slot)

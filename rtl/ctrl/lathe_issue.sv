@@ -79,6 +79,7 @@ module lathe_issue
   logic [NumUnits-1:0]  waiting;
   logic [NumQueues-1:0] able, able_q, blocked_q, may;
   logic                 chosen_q, held, stopped, request_q, stop;  // request_q: the entry is the request's
+  logic [1:0]           stop_q;    // the request, the program: it stopped a cycle ago, maybe with its head just being chosen
   logic                 given_q;   // gemm was given something and does not show it yet
 
   // What was read, from the cycle after Check on: out of the memory it is late, so in Check little is done with it.
@@ -110,6 +111,7 @@ module lathe_issue
   end
   always_ff @(posedge clk_i) begin
     waiting_o <= waiting;
+    stop_q <= {request_stop_i, stop_i};
     if (!rst_ni || start_o) able_q <= '0;  // a start changes heads and semaphores
     else able_q <= able & ~{request_stop_i, {NumUnits{stop_i}}};
     if (!rst_ni || stopped || read_o || held) chosen_q <= 1'b0;
@@ -123,7 +125,7 @@ module lathe_issue
   assign choose_queue_o = choice;
   assign can_start_o = able_q != '0;
   assign held = (choice_q == QueueW'(RequestQueue)) ? hold_request_i : hold_program_i;
-  assign stopped = (choice_q == QueueW'(RequestQueue)) ? request_stop_i : stop_i;
+  assign stopped = (choice_q == QueueW'(RequestQueue)) ? request_stop_i || stop_q[1] : stop_i || stop_q[0];
   assign read_o = state_q == Read && chosen_q && !held && !stopped;
   assign moves_o = state_q != Read && state_q != Offer;
   assign stop = request_q ? request_stop_i : stop_i;
