@@ -67,8 +67,10 @@ def scan(records: np.ndarray, environments: int, registers: Scan) -> tuple[np.nd
 
     Notes
     -----
-    Where nothing is clamped, advantage and return are within 2**-9 of float64 with the same registers for a decay up to 0.95, and
-    within 2**-7 for any over 1,000 steps: found over random episodes in tests/test_models_scan.py.
+    Where nothing is clamped, advantage and return are in varying episodes within 2**-9 of float64 with the same registers for a
+    decay up to 0.95, and within 2**-7 for any over 1,000 steps: found over random episodes in tests/test_models_scan.py. The worst
+    case is that of steps that stay the same: ``1.5 * 2**-12 * (1 - C**T) / (1 - C) + 2**-11`` after T of them, C the decay times
+    the trace's ratio.
     """
     count = len(records) - environments
     if count <= 0:

@@ -91,3 +91,21 @@ def test_a_limit_between_steps_is_checked():
             with pytest.raises(SettingsError, match="were recorded with a limit; set 2.14748e.09" if limit else "recorded without a limit"):
                 optimizer.max_grad_norm = None if limit else 1.0
             assert optimizer.max_grad_norm == limit
+
+
+@pytest.mark.parametrize("commit_between", [False, True])
+def test_a_step_without_a_norm_is_not_clipped(commit_between):
+    with Device() as device:
+        layout = device.layout
+        group = WeightGroup(layout, 2)
+        w = group.tensor("w", 1, 8, -10, static=True)
+        group.place()
+        g, x = (layout.tensor(name, 1, 8, -10, static=True) for name in "gx")
+        program = Program("step", layout)
+        program.matmul(x, layout.identity(8), g, norm=commit_between)
+        for _ in range(1 + commit_between):
+            program.sgd(w, g, clip=True)
+            program.commit()
+        device.set_optimizer(1)
+        with pytest.raises(ProgramError, match="program 'step': '.*' is to be clipped, but no gradient before it in this program is part"):
+            device.run(program)

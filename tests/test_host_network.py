@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A network's forward, loss and backward programs on the golden back end against plain float64 numpy."""
 
+import re
+
 import numpy as np
 import pytest
 
 from lathe import Device, Layout, Program, SettingsError
+from lathe.advantages import Advantages
 from lathe.corrections import Correction, Lane
 from lathe.networks import MLP, orthogonal
 from pymodels.descriptor import RatioAction
@@ -110,3 +113,24 @@ def test_limits():
         MLP(layout, 4, (8,), 64)
     with pytest.raises(SettingsError, match="activation 'gelu' is none of: tanh, relu"):
         MLP(layout, 4, (8,), 2, "gelu")
+
+
+@pytest.mark.parametrize(("make", "message"), [
+    (lambda: Correction.dual_clip(0.5), "c is 0.5 and must be a ratio of at least 1"),
+    (lambda: Correction.tis(0), "cap is 0 and must be a ratio above 0"),
+    (lambda: Correction.vtrace(cap=0.0), "cap is 0.0 and must be a ratio above 0"),
+    (lambda: Correction.tis("2"), "cap is '2' and must be a ratio above 0"),
+    (lambda: Correction.clamp("0", 2), "lo is '0' and must be a ratio of at least 0"),
+    (lambda: Correction.token_mask(lo=2), "lo is 2 and must be at most 1 where hi"),
+    (lambda: Correction.token_mask(hi=0.5), "hi is 0.5 and must be at least 1 where lo"),
+    (lambda: Correction(stats_lane="mu"), "stats_lane is 'mu' and must be 'r' or 'rho'"),
+    (lambda: Advantages.gae("1"), "gamma is '1' and must be from 0 to 1"),
+    (lambda: Advantages(0.9, 0.9, rho_cap=70000), "rho_cap is 70000 and must be a whole number of 2"),
+])
+def test_corrections_that_are_none(make, message):
+    with pytest.raises(SettingsError, match=re.escape(message)):
+        make()
+
+
+def test_caps_at_the_ends_of_their_range():
+    assert Advantages.vtrace(rho_cap=1.99999, c_cap=1e-6).registers()["SCAN_CAPS"] == {"rho": 65535, "c": 1}

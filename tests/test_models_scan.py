@@ -167,6 +167,25 @@ def test_error_bound_of_the_documents():
     assert all(error <= bound for bound, error in worst.items())
 
 
+@pytest.mark.parametrize("r, v, gamma, decay, ratio, steps", [
+    (51, 0, 64881, 61637, 0, 1000), (-4, 938, 64881, 62259, 0, 300), (-64, -1412, 62259, 62259, 26, 300),
+    (51, 3000, 64881, 64881, 0, 1000), (7, 0, 65470, 65470, 0, 1000), (-3, 100, 65536, 65470, 0, 1000), (9, -700, 60000, 58982, -200, 500),
+])
+def test_worst_error_bound_of_the_documents(r, v, gamma, decay, ratio, steps):
+    """Steps that stay the same, whose roundings add up."""
+    registers = Scan(gamma=gamma, decay=decay, rho_cap=65535, c_cap=65535, trace_weight=int(ratio != 0))
+    records = np.zeros((steps + 1, 8), np.int16)
+    records[:, 1:4] = ratio, r, v
+    done, _ = scan(records, 1, registers)
+    c, a, exact = decay / 65536 * np.exp(ratio / 1024), 0.0, np.zeros(steps)
+    for t in range(steps - 1, -1, -1):
+        a = r / 1024 + (gamma / 65536 - 1) * v / 1024 + c * a
+        exact[t] = a
+    assert np.abs(exact).max() < 15.9  # nothing is clamped
+    bound = 1.5 * 2**-12 * (1 - c ** (steps - np.arange(steps))) / (1 - c) + 2**-11
+    assert np.all(np.abs(done[:, 2] / 2048 - exact) <= bound) and np.all(np.abs(done[:, 3] / 1024 - v / 1024 - exact) <= bound)
+
+
 def test_on_policy_vtrace_has_the_returns_of_gae():
     """Ratios of 1: the same bits with lambda 1, and one advantage is the other."""
     records = episodes(np.random.default_rng(1), 100, 8)
@@ -183,7 +202,7 @@ def test_without_a_follower_nothing_is_written():
 
 @pytest.mark.parametrize("make", [
     lambda: Advantages.gae(1.1), lambda: Advantages.gae(0.9, -0.1), lambda: Advantages.td_lambda(float("nan")),
-    lambda: Advantages.vtrace(rho_cap=2), lambda: Advantages.vtrace(c_cap=0), lambda: Advantages.vtrace(rho_cap=1e-9),
+    lambda: Advantages.vtrace(rho_cap=2), lambda: Advantages.vtrace(c_cap=0), lambda: Advantages.vtrace(rho_cap=-1e-9),
 ])
 def test_bad_settings_are_refused(make):
     with pytest.raises(SettingsError, match="must be"):

@@ -12,6 +12,7 @@ An estimator is nothing but the content of four registers (docs/numerics.md, sec
 """
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 from .errors import SettingsError
 from .registers import Registers
@@ -20,16 +21,15 @@ ENVIRONMENTS = 63  #: most environments of one scan
 
 
 def _fraction(name: str, value: float) -> float:
-    if not 0 <= value <= 1:
-        raise SettingsError(f"{name} is {value} and must be from 0 to 1")
+    if not (isinstance(value, Real) and 0 <= value <= 1):
+        raise SettingsError(f"{name} is {value!r} and must be from 0 to 1")
     return value
 
 
 def _cap(name: str, value: float) -> int:
-    code = round(value * 32768) if 0 < value < 2 else 0
-    if not 0 < code < 65536:
-        raise SettingsError(f"{name} is {value} and must be above 0 and below 2")
-    return code
+    if not (isinstance(value, Real) and 0 < value < 2):
+        raise SettingsError(f"{name} is {value!r} and must be above 0 and below 2")
+    return min(max(round(value * 32768), 1), 65535)
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,9 @@ class Advantages:
     def __post_init__(self):
         _fraction("gamma", self.gamma)
         _fraction("lam", self.lam)
+        for name, value in (("rho_cap", self.rho_cap), ("c_cap", self.c_cap)):
+            if not (isinstance(value, Integral) and 0 < value < 65536):
+                raise SettingsError(f"{name} is {value!r} and must be a whole number of 2**-15 from 1 to 65535")
 
     def registers(self) -> dict[str, dict[str, int]]:
         """Return register name -> field -> content."""

@@ -16,6 +16,7 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from numbers import Real
 
 from pymodels.descriptor import RatioAction, RatioAggregate, RatioSource
 
@@ -62,15 +63,23 @@ def _code(log_ratio: float) -> int:
 
 def _bound(name: str, ratio: float) -> int:
     """Return the code of a bound that is given as a ratio."""
-    if not ratio >= 0:
-        raise SettingsError(f"{name} is {ratio} and must be a ratio of at least 0")
+    if not (isinstance(ratio, Real) and ratio >= 0):
+        raise SettingsError(f"{name} is {ratio!r} and must be a ratio of at least 0")
     return _code(math.log(ratio)) if ratio else LOWEST
 
 
+def _cap(ratio: float) -> int:
+    """Return the code of the largest ratio that counts."""
+    if not (isinstance(ratio, Real) and ratio > 0):
+        raise SettingsError(f"cap is {ratio!r} and must be a ratio above 0, or infinite for none; with 0 nothing would be learned")
+    return _code(math.log(ratio))
+
+
 def _band(lo: float, hi: float) -> dict[str, int]:
+    bounds = {"lo": _bound("lo", lo), "hi": _bound("hi", hi)}
     if not lo <= hi:
         raise SettingsError(f"lo is {lo} and hi is {hi}; lo must not be above hi")
-    return {"lo": _bound("lo", lo), "hi": _bound("hi", hi)}
+    return bounds
 
 
 def _inside(lo: float, hi: float) -> dict[str, int]:
@@ -84,16 +93,16 @@ def _mask(weight: bool, lo: float, hi: float, **kinds) -> Lane:
 
 
 def _positive(name: str, value: float) -> float:
-    if not (value > 0 and math.isfinite(value)):
-        raise SettingsError(f"{name} is {value} and must be a finite number above 0")
+    if not (isinstance(value, Real) and value > 0 and math.isfinite(value)):
+        raise SettingsError(f"{name} is {value!r} and must be a finite number above 0")
     return value
 
 
 def _clip_lane(clip: float, clip_high: float | None) -> Lane:
     clip_high = clip if clip_high is None else clip_high
     for name, value, limit in (("clip", clip, 1), ("clip_high", clip_high, math.inf)):
-        if not 0 <= value < limit:
-            raise SettingsError(f"{name} is {value} and must be at least 0" + (" and less than 1" if limit == 1 else " and finite"))
+        if not (isinstance(value, Real) and 0 <= value < limit):
+            raise SettingsError(f"{name} is {value!r} and must be at least 0" + (" and less than 1" if limit == 1 else " and finite"))
     return Lane(True, _SIGN, _SIGN, _code(math.log(1 - clip)), _code(math.log(1 + clip_high)))
 
 
@@ -132,6 +141,10 @@ class Correction:
     stats_lane: str = "r"
     veto_lo: int | None = None
     veto_hi: int | None = None
+
+    def __post_init__(self):
+        if self.stats_lane not in ("r", "rho"):
+            raise SettingsError(f"stats_lane is {self.stats_lane!r} and must be 'r' or 'rho'")
 
     @property
     def sequences(self) -> bool:
@@ -189,7 +202,7 @@ class Correction:
         cap : float
             Largest ratio; 2 as in all four.
         """
-        return cls(rho=Lane(True, _SATURATE, hi=_bound("cap", cap)), stats_lane="rho")
+        return cls(rho=Lane(True, _SATURATE, hi=_cap(cap)), stats_lane="rho")
 
     @classmethod
     def clamp(cls, lo: float = 0.5, hi: float = 2.0) -> "Correction":
@@ -225,9 +238,13 @@ class Correction:
         if lo is None and hi is None:
             raise SettingsError("token_mask needs lo or hi")
         if lo is None:
-            lo = 1 / _positive("hi", hi)
+            if _positive("hi", hi) < 1:
+                raise SettingsError(f"hi is {hi} and must be at least 1 where lo, its reciprocal, is not given")
+            lo = 1 / hi
         elif hi is None:
-            hi = 1 / _positive("lo", lo)
+            if _positive("lo", lo) > 1:
+                raise SettingsError(f"lo is {lo} and must be at most 1 where hi, its reciprocal, is not given")
+            hi = 1 / lo
         return cls(rho=_mask(False, lo, hi), stats_lane="rho")
 
     @classmethod
@@ -278,7 +295,7 @@ class Correction:
         cap : float
             Largest ratio; 1. Whoever computes the advantages caps the ratios of v and of the traces.
         """
-        return cls(rho=Lane(True, _SATURATE, hi=_bound("cap", cap)), stats_lane="rho")
+        return cls(rho=Lane(True, _SATURATE, hi=_cap(cap)), stats_lane="rho")
 
     # the sampler's ratio of whole sequences
 
@@ -291,7 +308,7 @@ class Correction:
         cap : float
             Largest product of a sequence's ratios; 2.
         """
-        return cls(rho=Lane(True, _SATURATE, hi=_bound("cap", cap), aggregate=_SUM), stats_lane="rho")
+        return cls(rho=Lane(True, _SATURATE, hi=_cap(cap), aggregate=_SUM), stats_lane="rho")
 
     @classmethod
     def sequence_mask(cls, lo: float = 0.0, hi: float = 3.0) -> "Correction":
@@ -329,7 +346,7 @@ class Correction:
             Largest ratio of a sample; 2.
         """
         mean = _mask(False, lo, hi, aggregate=_MEAN, source=RatioSource.OLD_MU)
-        return cls(r=mean, rho=Lane(True, _SATURATE, hi=_bound("cap", cap)), stats_lane="rho")
+        return cls(r=mean, rho=Lane(True, _SATURATE, hi=_cap(cap)), stats_lane="rho")
 
     @classmethod
     def opsm(cls, threshold: float) -> "Correction":
@@ -363,10 +380,13 @@ class Correction:
         Parameters
         ----------
         c : float
-            Largest ratio at which a negative advantage counts; 3.
+            Largest ratio at which a negative advantage counts, at least 1; 3.
         clip, clip_high : float
             As for `ppo`.
         """
+        if not (isinstance(c, Real) and c >= 1):
+            raise SettingsError(f"c is {c!r} and must be a ratio of at least 1; below it samples of negative advantage would not count at "
+                                "all where the policy has not moved")
         return cls(r=_clip_lane(clip, clip_high), dual=_bound("c", c))
 
     @classmethod
@@ -381,7 +401,7 @@ class Correction:
         clip, clip_high : float
             As for `ppo`.
         """
-        return cls(r=_clip_lane(clip, clip_high), rho=Lane(True, _SATURATE, hi=_bound("cap", cap)))
+        return cls(r=_clip_lane(clip, clip_high), rho=Lane(True, _SATURATE, hi=_cap(cap)))
 
     @classmethod
     def icepop_ppo(cls, lo: float = 0.5, hi: float = 2.0, clip: float = 0.2, clip_high: float | None = None) -> "Correction":

@@ -494,7 +494,8 @@ class Program:
         Raises
         ------
         ProgramError
-            It is empty, longer than program memory (see `pieces`), or needs more semaphores than there are.
+            It is empty, longer than program memory (see `pieces`), needs more semaphores than there are, or clips a step by a norm
+            of which no gradient in it is a part.
         """
         if self._compiled is None:
             if not self.operations:
@@ -502,6 +503,7 @@ class Program:
             if len(self.operations) > PROGRAM_DESCRIPTORS:
                 raise ProgramError(f"program '{self.name}' has {len(self.operations)} descriptors, program memory holds "
                                    f"{PROGRAM_DESCRIPTORS}; split it")
+            self._check_norms()
             if not self.request:
                 place_semaphores(self.name, self.operations, self.layout)
                 place_overlap(self.operations, self.layout)
@@ -536,6 +538,15 @@ class Program:
                 start = end
             self._pieces = (length, parts)
         return self._pieces[1]
+
+    def _check_norms(self) -> None:
+        """Refuse a step that is clipped by a norm which is 0, since every program and every commit begins a new one."""
+        norm = False
+        for op in self.operations:
+            norm = op.op != "commit" and (norm or bool(op.fields.get("norm")))
+            if op.fields.get("clip") and op.op != "raw" and not norm:
+                raise ProgramError(f"program '{self.name}': '{op.label}' is to be clipped, but no gradient before it in this program is "
+                                   "part of the norm; record its gradients here with norm=True, or the step without clip")
 
     def _needed_norms(self) -> list[tuple[int, int]]:
         """Return, for each gradient norm by which steps are clipped, the first operation that adds to it and the last such step."""

@@ -257,6 +257,8 @@ async def test_random(dut):
     """Reads and writes of a few addresses, so that they meet, at all loads."""
     bench = await powered(dut)
     pool = [int(a) for a in bench.generator.integers(bench.words, size=40)]
+    pool[1:3] = [a for a in bench.generator.permutation(bench.words).tolist()  # other words of the same bank
+                 if a != pool[0] and bank_of(a, bench.banks) == bank_of(pool[0], bench.banks)][:2]
     await bench.fill(pool)
     for p in (0, 0.5, 0.9):
         for side in (bench.reads, bench.writes):

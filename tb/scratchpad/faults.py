@@ -118,6 +118,31 @@ async def test_beside_writes(dut):
 
 
 @cocotb.test(timeout_time=5, timeout_unit="ms")
+async def test_injection_behind_a_write(dut):
+    """An injection whose word is written before it is done begins anew: the flip is there whenever the write went first."""
+    clients = await powered(dut)
+    address = int(clients.generator.integers(clients.words))
+    await clients.fill([address])
+    await inject(clients, address, 0)
+    alone = 0
+    while alone < 2 or int(dut.inject_busy_o.value):
+        await cycle(dut)
+        alone += 1
+    assert alone > 8, alone
+    for delay in range(alone - 4):  # the write is in the bank before the injection would be
+        await clients.fill([address])
+        await inject(clients, address, int(clients.generator.integers(clients.bits)))
+        await cycle(dut, delay)
+        clients.faults.clear()
+        clients.writes[0].append((address, clients.word()))
+        await clients.idle()
+        await cycle(dut, TAKES)
+        clients.reads[1].append(address)
+        await clients.idle()
+        assert clients.faults == [(address, 0, 0)], f"write {delay} of {alone} cycles behind the injection's start: {clients.faults}"
+
+
+@cocotb.test(timeout_time=5, timeout_unit="ms")
 async def test_repair_beside_writes(dut):
     """A word that is written while the scrubber repairs it keeps what was written."""
     clients = await powered(dut)

@@ -45,7 +45,7 @@ def test_faults(lanes, banks):
     ("faults", RTL, "{scrubber: p == 2 &&", "{scrubber: 1'b0 &&"),  # a unit found what the scrubber found
     ("faults", RTL, "uncorrectable: two_bits[p],", "uncorrectable: one_bit[p],"),
     ("faults", SCRUB, "if (granted_i && injects_q) inject_q <= 1'b0;", "if (injects_q) inject_q <= 1'b0;"),  # gives an injection up
-    ("faults", SCRUB, "word_o <= data_i", "word_o <= raw_i"),  # repairs nothing
+    ("faults", SCRUB, "injects_q ? raw_i : data_i", "raw_i"),  # repairs nothing
 ])
 def test_scratchpad_detects_a_planted_error(bench, file, old, new):
     with pytest.raises(BenchFailed, match="test_"):
