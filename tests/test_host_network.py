@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from lathe import Device, Layout, Program, SettingsError
+from lathe import Device, Layout, Program, ProgramError, SettingsError
 from lathe.advantages import Advantages
 from lathe.corrections import Correction, Lane
 from lathe.networks import MLP, orthogonal
@@ -134,3 +134,17 @@ def test_corrections_that_are_none(make, message):
 
 def test_caps_at_the_ends_of_their_range():
     assert Advantages.vtrace(rho_cap=1.99999, c_cap=1e-6).registers()["SCAN_CAPS"] == {"rho": 65535, "c": 1}
+
+
+@pytest.mark.parametrize("made", [Correction.gspo(), Correction.tis().with_veto(), Correction.sequence_mask()])
+def test_a_loss_without_sequences_under_a_correction_of_sequences(made):
+    with Device() as device:
+        layout = device.layout
+        y, gradient, records = layout.tensor("y", 4, 3), layout.tensor("dy", 4, 3), layout.records("records", 4)
+        loss = Program("loss", layout)
+        loss.loss(y, records, gradient, 0)
+        made.write(device.registers)
+        with pytest.raises(ProgramError, match="program 'loss': '.*' has no sequences, but the correction in force works on whole ones"):
+            device.run(loss)
+        Correction.tis().write(device.registers)
+        device.run(loss)

@@ -351,7 +351,7 @@ def test_defaults():
     ("tis", {"clip": 2}, "correction 'tis' takes no clip; it takes: cap"), ("none", {"cap": 2}, "takes no cap; it takes: nothing"),
     ("reject_k2", {}, "correction 'reject_k2' needs threshold"), ("token_mask", {}, "token_mask needs lo or hi"),
     ("reject_k3", {"threshold": 0}, "threshold is 0 and must be a finite number above 0"),
-    ("tis", {"cap": -1}, "cap is -1 and must be a ratio of at least 0"), ("tis", {"cap": math.nan}, "cap is nan"),
+    ("tis", {"cap": -1}, "cap is -1 and must be a ratio above 0"), ("tis", {"cap": math.nan}, "cap is nan"),
     ("clamp", {"lo": 3}, "lo is 3 and hi is 2.0; lo must not be above hi"), ("ppo", {"clip": 1}, "clip is 1 and must be at least 0 and"),
     ("ppo", {"clip_high": -0.1}, "clip_high is -0.1 and must be at least 0 and finite"),
 ])

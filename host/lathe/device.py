@@ -249,7 +249,7 @@ class Device(Versions, Transfers):
             raise ProgramError(f"program '{program.name}' is a request; run it with Device.request, or record it without request=True")
         self.check_idle(f"program '{program.name}' cannot start")
         self._check_rate(program)
-        self._check_loads(program)
+        self._check_operations(program)
         self.install(program)
 
     def _begin(self, program: Program, first: int, ours: bool = False) -> None:
@@ -336,7 +336,7 @@ class Device(Versions, Transfers):
         """Run a program that is longer than program memory: while one piece runs, the next is written behind or before it."""
         self._check_program(program)
         self._check_rate(program)
-        self._check_loads(program)
+        self._check_operations(program)
         free = TRANSFER_INDEX - self._program_end
         if free < 2 * SHORTEST_PIECE:
             raise CapacityError(f"program '{program.name}' has {len(program.operations)} descriptors and runs in pieces; {free} of "
@@ -520,8 +520,12 @@ class Device(Versions, Transfers):
                                    "call Device.set_optimizer(learning_rate, momentum), or apply(device) of an optimizer, first")
             self._rates_set.add(register)
 
-    def _check_loads(self, program: Program) -> None:
+    def _check_operations(self, program: Program) -> None:
+        """Refuse what the chip would do, but nobody can want."""
         for op in program.operations:
+            if op.op == "loss" and self.registers.sequences and not op.fields["sequence_words"]:
+                raise ProgramError(f"program '{program.name}': '{op.label}' has no sequences, but the correction in force works on whole "
+                                   "ones; give it what Program.measure makes as `sequences`, or write a correction of samples")
             if (op.unit, op.op) == ("dma", "load") and op.fields.get("t2_space") in ("current", Space.CURRENT):
                 self._check_unpinned(f"program '{program.name}' cannot start with '{op.label}'")
 

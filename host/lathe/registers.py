@@ -25,10 +25,16 @@ class Registers:
     ----------
     backend : Backend
         Anything with ``csr_read(address)`` and ``csr_write(address, value)``.
+
+    Attributes
+    ----------
+    sequences : bool
+        The correction that was written last works on whole sequences, so that a loss needs theirs.
     """
 
     def __init__(self, backend):
         self._read, self._write = backend.csr_read, backend.csr_write
+        self.sequences = False
 
     def read(self, name: str) -> dict[str, int]:
         """Return all fields of a register."""
