@@ -455,3 +455,16 @@ def test_numbers_that_are_none():
                 net.device.set_request_number(number)
     with Device() as device, pytest.raises(VersionError, match="there is no weight group"):
         device.set_version(5)
+
+
+@pytest.mark.parametrize("use", ["restore", "rollback", "release"])
+@pytest.mark.parametrize("version", ["3", 1.5, [3]])
+def test_what_is_no_version(use, version):
+    with Net() as net, pytest.raises(VersionError, match="a version is a whole number, not "):
+        getattr(net.device, use)(version)
+
+
+@pytest.mark.parametrize("slot", [-1, 4, 1.5, "0"])
+def test_what_is_no_slot(slot):
+    with pytest.raises(ProgramError, match="slot is .* and must be a whole number from 0 to 3"):
+        Program("program", Device().layout).restore(slot)

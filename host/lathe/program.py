@@ -4,6 +4,8 @@
 Users name tensors; which descriptor must wait for which follows from what they read and write.
 """
 
+from numbers import Integral
+
 import numpy as np
 
 from pymodels.descriptor import record_words
@@ -351,6 +353,8 @@ class Program:
         Delayed scaling goes on as if nothing had changed, unlike `Device.restore`: a step behind it clamps values (SATURATIONS) whose
         tensor has become smaller in the last 16 writes.
         """
+        if not isinstance(slot, Integral) or not 0 <= slot < 4:
+            raise ProgramError(f"slot is {slot!r} and must be a whole number from 0 to 3; Device.versions says which slot holds what")
         op = self._operation(label or f"restore slot {slot}", "update", "restore", {})
         op.fields["k"] = slot
         op.writes.append(POINTER)

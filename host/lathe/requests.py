@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests, short programs that run beside the one that was started: what they may hold, and who goes first."""
 
+from numbers import Integral
+
 from pymodels.descriptor import Arbitration
 
 from .errors import ProgramError, SettingsError
@@ -70,6 +72,6 @@ def arbiter_fields(policy: str, slice_cycles: int) -> dict[str, int]:
     """
     if policy not in POLICIES:
         raise SettingsError(f"arbiter policy '{policy}' is none of: {', '.join(POLICIES)}")
-    if slice_cycles not in SLICES:
+    if not isinstance(slice_cycles, Integral) or slice_cycles not in SLICES:
         raise SettingsError(f"slice_cycles is {slice_cycles} and must be a power of two from {min(SLICES)} to {max(SLICES)}")
     return {"policy": POLICIES.index(policy), "slice": SLICES[slice_cycles]}

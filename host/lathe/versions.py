@@ -4,6 +4,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from numbers import Integral
 from typing import NamedTuple
 
 from pymodels.descriptor import Error, UpdateOp
@@ -27,6 +28,11 @@ class Version(NamedTuple):
     def __str__(self) -> str:
         marks = [name for name in ("current", "pinned", "bad") if getattr(self, name)]
         return f"{self.number} ({', '.join(marks)})" if marks else str(self.number)
+
+
+def _check_number(version: int) -> None:
+    if not isinstance(version, Integral):
+        raise VersionError(f"a version is a whole number, not {version!r}; Device.versions lists those that the chip holds")
 
 
 class Versions:
@@ -122,6 +128,7 @@ class Versions:
         VersionError
             There is no such snapshot.
         """
+        _check_number(version)
         self._ready("a version cannot be released")
         if not self._snapshots[version]:
             raise VersionError(f"no snapshot holds version {version}; snapshots: {', '.join(map(str, +self._snapshots)) or 'none'}")
@@ -175,6 +182,7 @@ class Versions:
         return Error(self.registers.read("WEIGHTS")["error"])
 
     def _slot(self, version: int) -> int:
+        _check_number(version)
         slot = next((held.slot for held in self.versions() if held.number == version), None)
         if slot is None:
             raise VersionError(f"version {version} is no longer there; the chip holds {self._list()}. Pin a version with Device.snapshot "
