@@ -48,6 +48,9 @@ def step_cycles(lanes: int, optimizer, rows: int, columns: int, place: int) -> i
         gap("gap 3", lambda name, *shape: layout.tensor(name, *shape, raw=True))
         gradient = layout.tensor("g", rows, columns, -14)
         program = Program("step", layout)
+        if optimizer.max_grad_norm is not None:  # some norm to clip by
+            unit = layout.identity(lanes)
+            program.matmul(unit, unit, layout.tensor("another gradient", lanes, lanes, -14), norm=True)
         optimizer.record(program, w, gradient, moments, copy8=copy)
         device.load(w, rng.uniform(-1, 1, w.shape))
         device.load(gradient, rng.uniform(-1, 1, w.shape))
