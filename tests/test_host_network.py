@@ -146,5 +146,9 @@ def test_a_loss_without_sequences_under_a_correction_of_sequences(made):
         made.write(device.registers)
         with pytest.raises(ProgramError, match="program 'loss': '.*' has no sequences, but the correction in force works on whole ones"):
             device.run(loss)
+        mode = device.registers.read("RATIO_MODE")
         Correction.tis().write(device.registers)
         device.run(loss)
+        device.registers.write("RATIO_MODE", **mode)  # as a checkpoint brings it back
+        with pytest.raises(ProgramError, match="has no sequences"):
+            device.run(loss)

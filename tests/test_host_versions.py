@@ -357,6 +357,11 @@ def test_updates_after_a_snapshot_are_what_they_would_have_been(backend, back):
         else:
             version = adapted.device.snapshot()
             adapted.shrink()
+            back_there = Program("back", adapted.device.layout)
+            back_there.restore(next(held.slot for held in adapted.device.versions() if held.number == version))
+            adapted.device.run(back_there)  # without its scaling, which the second snapshot of the version must not take for it
+            assert adapted.device.snapshot() == version
+            adapted.device.release(version)
             adapted.device.restore(version) if back == "restore" else adapted.device.rollback(version)
         for each in (plain, adapted):
             each.steps(3, 1.5)

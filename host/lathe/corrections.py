@@ -178,7 +178,6 @@ class Correction:
 
     def write(self, registers: Registers) -> None:
         """Put the correction in force; one of whole sequences for losses with `sequences` alone, since others would not heed it."""
-        registers.sequences = self.sequences
         for name, fields in self.registers().items():
             registers.write(name, **fields)
 

@@ -29,7 +29,7 @@ class Registers:
     Attributes
     ----------
     sequences : bool
-        The correction that was written last works on whole sequences, so that a loss needs theirs.
+        The correction whose RATIO_MODE was written last works on whole sequences, so that a loss needs theirs.
     """
 
     def __init__(self, backend):
@@ -53,6 +53,8 @@ class Registers:
         """Write a register; fields that are not named become zero."""
         register = REGISTERS[name]
         self._write(register.offset, register.pack(**fields))
+        if name == "RATIO_MODE":
+            self.sequences = any(fields.get(field) for field in ("r_aggregate", "rho_aggregate", "veto_below", "veto_above"))
 
     def set(self, name: str, value: int) -> None:
         """Write the field ``value`` of a register that has only this one."""

@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 from pymodels.descriptor import Error, UpdateOp
 
-from .allocator import ABSOLUTE_EXPONENTS, LOGICAL_EXPONENTS, Layout
+from .allocator import ABSOLUTE_EXPONENTS, Layout
 from .errors import VersionError
 from .registers import Registers
+from .tensor import Tensor
 
 _SLOTS = 4  # registers of the largest chip
 
@@ -78,8 +79,10 @@ class Versions:
                                f"without a pin; the chip holds {self._list()}. Release one of them, or make the weight group with more "
                                "slots (3 for one snapshot, 4 for two)")
         version = self.version
-        self._scaling[version] = {index: (self.registers.read_exponent(self._physical(index))[1],
-                                          self.registers.read_history(ABSOLUTE_EXPONENTS + index)) for index in self._scaled()}
+        if not self._snapshots[version]:  # the first one: what was written since has nothing to do with this version
+            self._scaling[version] = {tensor.exponent: (self.registers.read_exponent(self.exponent_index(tensor))[1],
+                                                        self.registers.read_history(ABSOLUTE_EXPONENTS + tensor.exponent))
+                                      for tensor in self._scaled()}
         self._snapshots[version] += 1
         return version
 
@@ -159,23 +162,21 @@ class Versions:
                 finally:
                     self.release(base)
 
-    def _scaled(self) -> list[int]:
-        """Return the logical exponent registers of the weight group that follow what is written."""
-        return sorted({tensor.exponent for tensor in self.layout.tensors
-                       if tensor.space == "current" and tensor.exponent is not None and not tensor.static})
-
-    def _physical(self, index: int) -> int:
-        return ABSOLUTE_EXPONENTS + LOGICAL_EXPONENTS * self.registers.read("SLOT")["slot"] + index
+    def _scaled(self) -> list[Tensor]:
+        """Return a tensor of each exponent register of the weight group that follows what is written."""
+        return list({tensor.exponent: tensor for tensor in self.layout.tensors
+                     if tensor.space == "current" and tensor.exponent is not None and not tensor.static}.values())
 
     def _scale(self) -> None:
         """Bring the exponents of the next writes to the version that has become current: until now they follow what was left."""
-        saved = self._scaling.get(self.version, {}) if self._snapshots[self.version] else {}
-        for index in self._scaled():
-            exponent, following, _ = self.registers.read_exponent(self._physical(index))
-            following, history = saved.get(index, (max(following, min(exponent + 1, 63)), None))
-            self.registers.write_exponent(self._physical(index), exponent, False, following)
+        saved = self._scaling.get(self.version, {})
+        for tensor in self._scaled():
+            index = self.exponent_index(tensor)
+            exponent, following, _ = self.registers.read_exponent(index)
+            following, history = saved.get(tensor.exponent, (max(following, min(exponent + 1, 63)), None))
+            self.registers.write_exponent(index, exponent, False, following)
             if history is not None:
-                self.registers.write_history(ABSOLUTE_EXPONENTS + index, history)
+                self.registers.write_history(ABSOLUTE_EXPONENTS + tensor.exponent, history)
 
     def _move(self, op: UpdateOp, slot: int = 0) -> Error:
         self.registers.write("WEIGHTS", op=op, slot=slot)
@@ -203,6 +204,10 @@ class Versions:
         if self._snapshots[self.version]:
             raise VersionError(f"{refused}: that would change version {self.version}, which a snapshot holds; release it first, or load "
                                "before the snapshot")
+
+    def exponent_index(self, tensor: Tensor) -> int:
+        """Return the physical exponent register that holds a tensor's exponent now."""
+        raise NotImplementedError
 
     def _ready(self, refused: str) -> None:
         """Refuse while a program runs or the device is closed; place what was made last."""
