@@ -164,3 +164,15 @@ def test_messages():
     with pytest.raises(ProgramError, match=r"the result 's' 40 x 40 in outside memory is also an operand"):
         program.matmul_outside(square, layout.matrix("t", 40, 40, -8), square)
     assert not program.operations
+
+
+def test_a_product_refused_halfway_leaves_nothing(monkeypatch):
+    layout = Layout(8, 8, np.zeros(1 << 20, np.uint8))
+    program = Program("p", layout)
+    a, b, c = layout.matrix("a", 64, 64, -15), layout.matrix("b", 64, 64, -15), layout.matrix("c", 64, 64, -8)
+    program.matmul_outside(a, b, c)
+    before, parts = program.descriptors(), dict(program._parts)
+    monkeypatch.setattr(Program, "store", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        program.matmul_outside(a, b, layout.matrix("d", 64, 64, -9), words=256)
+    assert np.array_equal(program.descriptors(), before) and program._parts == parts

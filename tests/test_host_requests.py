@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from lathe import CapacityError, Device, DeviceError, DeviceTimeout, Program, ProgramError, SettingsError, WeightGroup
+from lathe.advantages import Advantages
 from lathe.backends.golden import GoldenBackend
+from lathe.corrections import Correction
 from lathe.errors import LatheError
 from lathe.verify import Lockstep
 
@@ -261,6 +263,17 @@ def test_an_interrupted_request_leaves_the_device_usable():
         device.run(case.program)
         assert np.abs(device.store(case.out) - 2 * case.x).max() < 4e-3
         device.request(case.request)
+
+
+def test_settings_wait_for_the_program_that_was_started(case):
+    """What its commands read as they start would be new for some of them and old for others."""
+    device = case.device
+    device.start(case.program)
+    for write in (Correction.tis().write, Advantages.gae().write, lambda registers: registers.write("LEARNING_RATE", mant=1)):
+        with pytest.raises(ProgramError, match=r"register [A-Z_]+ cannot be written: program 'double' was started; call Device.finish first"):
+            write(device.registers)
+    device.finish()
+    Correction.tis().write(device.registers)
 
 
 def test_back_ends_side_by_side_serve_no_requests():

@@ -108,7 +108,7 @@ class Device(Versions, Transfers):
             self.backend.close()
             raise CapacityError(f"memory_bytes is {memory_bytes}, but the board has {self.memory.nbytes} bytes of outside memory; leave it "
                                 "out (--memory-bytes) or use a board with more")
-        self.registers = Registers(self.backend)
+        self.registers = Registers(self.backend, self.check_idle)
         identity, build, version = self.registers.value("ID"), self.registers.read("BUILD"), REGISTERS["BUILD"].fields["version"].reset
         if (identity, build["lanes"], 1 << build["log2_banks"], build["version"]) != (IDENTITY, lanes, banks, version):
             raise BackendError(f"back end '{self.name}' answers with ID {identity:#010x}, {build['lanes']} lanes, "

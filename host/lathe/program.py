@@ -159,8 +159,14 @@ class Program:
         CapacityError
             Not even the smallest blocks fit.
         """
-        return record(self, a, b, c, trans_a=trans_a, trans_b=trans_b, bias=bias, activation=activation, derivative=derivative, y=y,
-                      accumulate=accumulate, stochastic=stochastic, words=words, inner=inner)
+        recorded, parts = len(self.operations), dict(self._parts)
+        try:
+            return record(self, a, b, c, trans_a=trans_a, trans_b=trans_b, bias=bias, activation=activation, derivative=derivative, y=y,
+                          accumulate=accumulate, stochastic=stochastic, words=words, inner=inner)
+        except BaseException:  # refused halfway: nothing of it stays
+            del self.operations[recorded:]
+            self._parts, self._compiled, self._pieces = parts, None, None
+            raise
 
     # policy
 
@@ -417,8 +423,9 @@ class Program:
             if tensor.space != "absolute":
                 op.reads.append(POINTER)
         self._check_overlap(op, in_place)
-        self._check_parts(op, exponents)
+        parts = self._check_parts(op, exponents)
         self._append(op)
+        self._parts |= parts
         return op
 
     def _check_overlap(self, op: Operation, in_place: tuple[int, ...]) -> None:
@@ -432,13 +439,18 @@ class Program:
                     raise ProgramError(f"'{op.label}': the result {op.operands[result]} overlaps the operand {tensor}, which the "
                                        "chip reads while it writes; put the result into a tensor of its own")
 
-    def _check_parts(self, op: Operation, rescales: bool) -> None:
-        """Refuse to touch anything of a tensor but the part that is written, if the write may change their common exponent."""
+    def _check_parts(self, op: Operation, rescales: bool) -> dict[tuple[str, int], list[tuple[Tensor, bool]]]:
+        """Refuse to touch anything of a tensor but the part that is written, if the write may change their common exponent.
+
+        Returns what of `_parts` the operation changes.
+        """
+        changed: dict[tuple[str, int], list[tuple[Tensor, bool]]] = {}
         for number, tensor in op.operands.items():
             if tensor.exponent is None or tensor.static:
                 continue
             written = rescales and number in op.results and tensor.whole is not None
-            shared = self._parts.setdefault((tensor.space, tensor.exponent), [])
+            key = (tensor.space, tensor.exponent)
+            shared = changed.setdefault(key, list(self._parts.get(key, [])))
             if not any(other.same_place(tensor) and before >= written for other, before in shared):
                 shared.append((tensor, written))
             parts = [other for other, as_part in shared if as_part]
@@ -450,6 +462,7 @@ class Program:
                     raise ProgramError(f"'{op.label}': tensor {part} is written as a part of {part.whole}, whose exponent follows what is "
                                        f"written; that would change what the numbers of {beyond[0]} mean. Make '{part.whole.name}' with "
                                        "static=True and a fitting exponent, or its parts as tensors of their own")
+        return changed
 
     def _append(self, op: Operation) -> None:
         if self.frozen:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Registers and memories of the chip by name; offsets and fields come from the generated map."""
 
+from collections.abc import Callable
+
 from pymodels.csr_map import MEMORIES, REGISTERS
 from pymodels.descriptor import WORDS as DESCRIPTOR_WORDS
 
@@ -16,6 +18,9 @@ STATISTICS = {
     "max_x": 10, "min_x": 10,
 }
 UNITS = ("gemm", "policy", "update", "dma")
+#: What commands of a program read as they start: the correction, the estimator of advantages, the optimizer.
+SETTINGS = frozenset(name for name in REGISTERS if name.startswith(("RATIO_", "SCAN_", "ADAM_"))) | {
+    "RHO_BOUNDS", "VETO_BOUNDS", "ENTROPY_COEF", "VALUE_COEF", "LEARNING_RATE", "MOMENTUM", "BETA1", "WEIGHT_DECAY", "CLIP_NORM"}
 
 
 class Registers:
@@ -25,6 +30,8 @@ class Registers:
     ----------
     backend : Backend
         Anything with ``csr_read(address)`` and ``csr_write(address, value)``.
+    check_idle : callable, optional
+        Called with the beginning of a message before one of `SETTINGS` is written; refuses that while a program runs.
 
     Attributes
     ----------
@@ -32,8 +39,8 @@ class Registers:
         The correction whose RATIO_MODE was written last works on whole sequences, so that a loss needs theirs.
     """
 
-    def __init__(self, backend):
-        self._read, self._write = backend.csr_read, backend.csr_write
+    def __init__(self, backend, check_idle: Callable[[str], None] | None = None):
+        self._read, self._write, self._check_idle = backend.csr_read, backend.csr_write, check_idle
         self.sequences = False
 
     def read(self, name: str) -> dict[str, int]:
@@ -52,6 +59,8 @@ class Registers:
     def write(self, name: str, **fields: int) -> None:
         """Write a register; fields that are not named become zero."""
         register = REGISTERS[name]
+        if self._check_idle and name in SETTINGS:
+            self._check_idle(f"register {name} cannot be written")
         self._write(register.offset, register.pack(**fields))
         if name == "RATIO_MODE":
             self.sequences = any(fields.get(field) for field in ("r_aggregate", "rho_aggregate", "veto_below", "veto_above"))
