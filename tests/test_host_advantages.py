@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from lathe import Device, Program
+from lathe import Device, Program, ProgramError
 from lathe.advantages import Advantages
 from lathe.records import LAST, TERMINATED
 from pymodels.scan import scan
@@ -19,6 +19,16 @@ def scanned(device, given, environments, made):
     device.load(records, np.pad(given, ((0, 0), (0, records.columns - 8))))
     device.run(program)
     return device.store_mantissas(records)[0]
+
+
+def test_a_scan_without_an_estimator_is_refused():
+    with Device() as device:
+        program = Program("scan", device.layout)
+        program.scan(device.layout.records("records", 4), 2)
+        with pytest.raises(ProgramError, match=r"program 'scan' has no estimator of advantages for 'records = scan\(records\)'; write one"):
+            device.run(program)
+        Advantages.gae(0.0, 0.0).write(device.registers)
+        device.run(program)
 
 
 @pytest.mark.parametrize("lanes", [4, 8, 16])

@@ -37,8 +37,12 @@ COUNTERS = ("BUSY", "OVERHEAD", "STALL_OPERAND", "STALL_RESULT", "WAIT", "FETCH"
 #: Fewest descriptors of a piece of a program that is longer than program memory.
 SHORTEST_PIECE = 16
 
-#: Steps of an optimizer -> register and field that is 0 until somebody sets their rate.
-RATES = dict.fromkeys(("sgd", "momentum", "nesterov"), ("LEARNING_RATE", "mant")) | {"adam": ("ADAM_DECAY", "value")}
+_NO_RATE = ("would change no weight in '{}': the learning rate was never set; call Device.set_optimizer(learning_rate, momentum), or "
+            "apply(device) of an optimizer, first")
+#: Operation -> register and field that is 0 until somebody sets what it needs, and what the refusal says.
+NEEDED = dict.fromkeys(("sgd", "momentum", "nesterov"), ("LEARNING_RATE", "mant", _NO_RATE)) | {
+    "adam": ("ADAM_DECAY", "value", _NO_RATE),
+    "scan": ("SCAN_CAPS", "rho", "has no estimator of advantages for '{}'; write one first: Advantages.gae().write(device.registers)")}
 
 
 def encode_rate(rate: float) -> tuple[int, int]:
@@ -123,7 +127,7 @@ class Device(Versions, Transfers):
         self._program_end = 0
         self._prepared = self._constants = self._static_exponents = 0
         self._group_open = False
-        self._rates_set: set[str] = set()
+        self._known_set: set[str] = set()
         self._runner = Runner(self)
         self._running: Program | None = None
         self._running_at = 0      # its place in program memory
@@ -208,7 +212,8 @@ class Device(Versions, Transfers):
         Raises
         ------
         ProgramError
-            It holds a step of an optimizer and nobody has set its rate; see `set_optimizer` and optimizers.py.
+            It holds a step of an optimizer and nobody has set its rate (`set_optimizer`, optimizers.py), or a scan and nobody has
+            written an estimator (advantages.py).
         DeviceError
             The chip refused or stopped it; the message names the descriptor, its tensors, the limit and the remedy.
             The current weights are unchanged and the device can be used further.
@@ -248,7 +253,7 @@ class Device(Versions, Transfers):
         if program.request:
             raise ProgramError(f"program '{program.name}' is a request; run it with Device.request, or record it without request=True")
         self.check_idle(f"program '{program.name}' cannot start")
-        self._check_rate(program)
+        self._check_needed(program)
         self._check_operations(program)
         self.install(program)
 
@@ -335,7 +340,7 @@ class Device(Versions, Transfers):
     def _run_in_pieces(self, program: Program) -> None:
         """Run a program that is longer than program memory: while one piece runs, the next is written behind or before it."""
         self._check_program(program)
-        self._check_rate(program)
+        self._check_needed(program)
         self._check_operations(program)
         free = TRANSFER_INDEX - self._program_end
         if free < 2 * SHORTEST_PIECE:
@@ -381,7 +386,7 @@ class Device(Versions, Transfers):
         mantissa, exponent = encode_rate(learning_rate)
         self.registers.write("LEARNING_RATE", mant=mantissa, exp=exponent)
         self.registers.set("MOMENTUM", round(momentum * 65536))
-        self._rates_set.add("LEARNING_RATE")
+        self._known_set.add("LEARNING_RATE")
 
     def check_idle(self, refused: str) -> None:
         """Refuse what cannot be done while a program runs; waits for what an interrupt (Ctrl-C) left running.
@@ -510,15 +515,14 @@ class Device(Versions, Transfers):
         if program.layout is not self.layout:
             raise ProgramError(f"program '{program.name}' was recorded for the layout of another device")
 
-    def _check_rate(self, program: Program) -> None:
+    def _check_needed(self, program: Program) -> None:
         for op in program.operations:
-            register, field = RATES.get(op.op, (None, None))
-            if register is None or register in self._rates_set:
+            register, field, refusal = NEEDED.get(op.op, (None, None, None))
+            if register is None or register in self._known_set:
                 continue
             if not self.registers.read(register)[field]:
-                raise ProgramError(f"program '{program.name}' would change no weight in '{op.label}': the learning rate was never set; "
-                                   "call Device.set_optimizer(learning_rate, momentum), or apply(device) of an optimizer, first")
-            self._rates_set.add(register)
+                raise ProgramError(f"program '{program.name}' {refusal.format(op.label)}")
+            self._known_set.add(register)
 
     def _check_operations(self, program: Program) -> None:
         """Refuse what the chip would do, but nobody can want."""
@@ -531,7 +535,7 @@ class Device(Versions, Transfers):
 
     def forget_rates(self) -> None:
         """Look again whether the optimizer's rates are set: its registers were written."""
-        self._rates_set.clear()
+        self._known_set.clear()
 
     def _check_open(self, refused: str) -> None:
         if self._closed:

@@ -295,7 +295,7 @@ class Program:
             product takes it as its right operand.
         clip : bool
             Scale the gradient by ``min(1, max_norm / norm)``: the norm of all results recorded before with ``norm=True`` since the
-            program's start or the last commit; the optimizer's `max_grad_norm`.
+            program's start or the last commit; the optimizer's `max_grad_norm`, 1 if none was applied.
         """
         if nesterov and momentum is None:
             raise ProgramError(f"'{label or w.name}': nesterov needs momentum; pass the tensor that holds it")
