@@ -5,7 +5,7 @@ import numpy as np
 
 from pymodels.descriptor import Act
 from pymodels.functions import tanh_q
-from pymodels.numerics import Result, Window, rand16_grid, saturate8, term
+from pymodels.numerics import Result, Window, align, clamp35, rand16_grid, saturate8, term
 
 MAX_K = 16384  #: keeps the accumulator within 2**44, and every partial sum of a float64 product exact
 MAX_K_FLOAT32 = 1024  #: up to it, every partial sum of an int8 product is exact in float32
@@ -72,6 +72,9 @@ def matmul(
 
     Notes
     -----
+    Terms that `clamp35` cuts count as saturations where the result may be wrong; they raise `top`, so that they fit at later
+    writes. With ``act = TANH``, whose exponent is fixed, nothing does: there the sum and the addend should stay within +-8.
+
     The product runs in float64, where sums below 2**53 are exact (short int8 ones in float32, exact below 2**24). Rounding
     to `e_c` is exact to half a unit, plus 2**-16 units for an addend that was shifted right; tanh is within 2.04 units of
     2**-15, 1.54 of it from `tanh_q` and half a unit from rounding its argument (tests/test_models_gemm.py).
@@ -82,12 +85,16 @@ def matmul(
     kind = np.float32 if a.dtype == np.int8 and k <= MAX_K_FLOAT32 else np.float64
     acc = np.matmul(a.astype(kind), b.astype(kind)).astype(np.int64)
     e_to = TANH_EXP if act == _TANH else e_c
-    x = Window.of(acc, e_to - (e_a + e_b))
+    shift, terms = e_to - (e_a + e_b), None
+    x = Window.of(acc, shift)
     if bias is not None or addend is not None:
         if bias is not None and addend is not None:
             raise ValueError("gemm: bias and addend exclude each other")
         z = bias if addend is None else addend
+        terms = _Terms(acc, shift, x, z, e_addend - e_to + 16)
         x = x.add(term(z, 16, e_addend - e_to + 16, up=31))
+    elif dact == _TANH:
+        terms = _Terms(acc, shift, x)
     if dact != _NONE:
         if act != _NONE or addend is not None or int8_result:
             raise ValueError("gemm: dact excludes act, an addend and an int8 result")
@@ -106,8 +113,49 @@ def matmul(
         c, saturations = saturate8((t.astype(np.int64) + 128) >> 8)
         return c, Result(saturations=saturations)
     r = rand16_grid(key, *acc.shape) if stochastic else 0
-    c, saturations = saturate8(x.round(stochastic, r)) if int8_result else x.round16(stochastic, r)
-    return c, Result(*x.tracked(e_to), saturations)
+    largest, cut = (0, None) if terms is None else terms.seen(dact, y)
+    if cut is not None and cut.any():
+        rounded, ends = x.round(stochastic, r), np.iinfo(np.int8 if int8_result else np.int16)
+        c = np.clip(rounded, ends.min, ends.max).astype(ends.dtype)
+        saturations = int(np.count_nonzero((rounded != c) | cut))
+    else:
+        c, saturations = saturate8(x.round(stochastic, r)) if int8_result else x.round16(stochastic, r)
+    return c, Result(*x.tracked(e_to, largest >> 3), saturations)
+
+
+class _Terms:
+    """The terms of results that have an addend or a derivative's factor: they must fit clamp35, too (section 6).
+
+    Parameters
+    ----------
+    acc : numpy.ndarray
+        int64, the products' sums.
+    shift : int
+        What `Window.of` shifts them by.
+    x : Window
+        That window.
+    z : numpy.ndarray, optional
+        int16, the addend, which `align` shifts by `z_shift`.
+    """
+
+    def __init__(self, acc: np.ndarray, shift: int, x: Window, z: np.ndarray | None = None, z_shift: int = 0):
+        self._window, place = x, 18 + min(max(shift, -16), 62)
+        self._cut = np.zeros(acc.shape, bool) if place > 61 else (acc >= 1 << place) | (acc < -1 << place)
+        aligned = np.zeros((1, 1), np.int64) if z is None else align(z.astype(np.int64), z_shift, 31)
+        self._addend = clamp35(aligned)
+        self._cut = self._cut | (self._addend != aligned)
+
+    def seen(self, dact: int, y: np.ndarray | None) -> tuple[int, np.ndarray]:
+        """Return (their largest magnitude, which results count as saturated because of them)."""
+        x, z = self._window.x, self._addend
+        magnitude = np.maximum(np.maximum(x, ~x), np.maximum(z, ~z))
+        if dact == _TANH:
+            cut = self._cut | (clamp35(x + z) != x + z)
+        else:
+            cut = self._cut & ((x < 0) != (z < 0))
+        if dact == _RELU:
+            magnitude, cut = magnitude * (y > 0), cut & (y > 0)
+        return int(magnitude.max()), cut
 
 
 def column_sums(

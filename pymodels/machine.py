@@ -175,23 +175,26 @@ class Machine:
                 e_addend = file.exp[register]
             c, pad, c_register = t2.locate()
             key = op_key(settings.seed, opnum) if stochastic else 0
+            if colsum:
+                sums, sums_pad, sums_register = t4.locate()
+                e_sums = file.begin(sums_register)
+            e_c = file.begin(c_register, fixed)
             values, result = gemm.matmul(
-                a, b, e_a, e_b, file.begin(c_register, fixed), bias=bias, addend=addend, e_addend=e_addend, act=act,
+                a, b, e_a, e_b, e_c, bias=bias, addend=addend, e_addend=e_addend, act=act,
                 dact=dact, y=y, int8_result=int8_result, stochastic=stochastic, key=key)
             c[...] = pack_rows(values) if int8_result else values
             if pad is not None:
                 pad[...] = 0
             self._retire(c_register, result, int8_result)
             if to_norm:
-                self.norm.add(values, file.exp[c_register])
+                self.norm.add(values, e_c)
             if colsum:
-                sums, pad, register = t4.locate()
-                sums[0], result = gemm.column_sums(b, e_b, file.begin(register), stochastic=stochastic, key=key, row=m)
-                if pad is not None:
-                    pad[...] = 0
-                self._retire(register, result)
+                sums[0], result = gemm.column_sums(b, e_b, e_sums, stochastic=stochastic, key=key, row=m)
+                if sums_pad is not None:
+                    sums_pad[...] = 0
+                self._retire(sums_register, result)
                 if to_norm:
-                    self.norm.add(sums, file.exp[register])
+                    self.norm.add(sums, e_sums)
             return 0
 
         return execute
@@ -321,6 +324,9 @@ class Machine:
                 operands_m, places["e_m"] = (m[:elements], m[elements:]), file.exp[rm]
                 e_step = places["e_m_next"] = self._begin_grown(rm_next, update.moment_room(op, file.next_of(rg)))
             places["e_w_next"] = self._begin_grown(rw_next, update.room(op, cfg, e_step))
+            if locate_w8:
+                w8, r8 = locate_w8()
+                e_w8 = file.begin(r8)
             clip = self.norm.clip(settings.clip_norm) if clips else 0
             made = update.step(op, w, g, *operands_m, **places, cfg=cfg, clip=clip, stochastic=stochastic,
                                key=op_key(settings.seed, opnum) if stochastic else 0)
@@ -332,8 +338,7 @@ class Machine:
                     m_next[elements:] = made.v
                 self._retire(rm_next, made.m_result)
             if locate_w8:
-                w8, r8 = locate_w8()
-                stored, saturations = update.int8_copy(made.w, rows, places["e_w_next"], file.begin(r8))
+                stored, saturations = update.int8_copy(made.w, rows, places["e_w_next"], e_w8)
                 w8[...] = stored.ravel()
                 self._retire(r8, made.w_result._replace(saturations=saturations), int8=True)
             return 0

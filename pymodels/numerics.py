@@ -145,6 +145,11 @@ class Window:
             v = v >> extra | ((v & (1 << extra) - 1) != 0)
         return cls(v, s - 16 - extra)
 
+    @property
+    def x(self) -> np.ndarray:
+        """The values in units of 2**-16 of a place, int64."""
+        return self.bits >> self.below
+
     def add(self, z: np.ndarray) -> "Window":
         """Add terms of at most 35 bits that are aligned with x."""
         return Window(self.bits + (z << self.below), self.below)
@@ -183,9 +188,9 @@ class Window:
         rounded = self.round()
         return rounded if self._fits(19) else np.minimum(np.maximum(rounded, -(1 << 18)), (1 << 18) - 1)
 
-    def tracked(self, e_to: int) -> tuple[int, int]:
-        """Return (track, top) of a result with exponent `e_to`."""
-        bits = (max(self._high, ~self._low) >> self.below).bit_length()
+    def tracked(self, e_to: int, terms: int = 0) -> tuple[int, int]:
+        """Return (track, top) of a result with exponent `e_to`; `terms` counts as a magnitude, too."""
+        bits = max(max(self._high, ~self._low) >> self.below, terms).bit_length()
         if not bits and not (self.below and (self.bits & (1 << self.below) - 1).any()):
             return 0, 0
         return 1, min(max(e_to - 16 + bits, -127), 127)

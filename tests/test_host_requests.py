@@ -270,7 +270,7 @@ def test_settings_wait_for_the_program_that_was_started(case):
     device = case.device
     device.start(case.program)
     for write in (Correction.tis().write, Advantages.gae().write, lambda registers: registers.write("LEARNING_RATE", mant=1)):
-        with pytest.raises(ProgramError, match=r"register [A-Z_]+ cannot be written: program 'double' was started; call Device.finish first"):
+        with pytest.raises(ProgramError, match=r"register [A-Z_]+ cannot be written: program 'double' was started; call Device.finish"):
             write(device.registers)
     device.finish()
     Correction.tis().write(device.registers)

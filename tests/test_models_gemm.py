@@ -26,14 +26,22 @@ def reference(a, b, e_a, e_b, e_c, bias=None, addend=None, e_addend=0, act=0, da
     """Section 6 element by element in unbounded integers: (c, track, top, saturations)."""
     rows, cols = a.shape[0], b.shape[1]
     c, seen, saturations, bits = np.zeros((rows, cols), np.int16), [], 0, 8 if int8_result else 16
+    has_terms = bias is not None or addend is not None or dact == Act.TANH
     e_to = -15 if act == Act.TANH else e_c
     for i in range(rows):
         for j in range(cols):
             acc = sum(int(p) * int(q) for p, q in zip(a[i], b[:, j], strict=True))
             x, lost = spec.window(acc, e_to - e_a - e_b)
+            exact = [acc * 2 ** (16 - s) if (s := min(max(e_to - e_a - e_b, -16), 62)) < 16 else acc >> s - 16, 0]
+            terms = [x, 0]
             if bias is not None or addend is not None:
                 z = int(bias[j] if addend is None else addend[i, j])
-                x = spec.clamp(x + spec.clamp(spec.align(z, e_addend - e_to + 16, 31), 35), 35)
+                exact[1] = spec.align(z, e_addend - e_to + 16, 31)
+                terms[1] = spec.clamp(exact[1], 35)
+                x = spec.clamp(x + terms[1], 35)
+            cut = exact != terms
+            cut = cut or x != sum(terms) if dact == Act.TANH else cut and (terms[0] < 0) != (terms[1] < 0)
+            counts = has_terms and not (dact == Act.RELU and y[i, j] <= 0)
             if (act == Act.RELU and x < 0) or (dact == Act.RELU and y[i, j] <= 0):
                 x, lost = 0, False
             elif dact == Act.TANH:
@@ -44,9 +52,9 @@ def reference(a, b, e_a, e_b, e_c, bias=None, addend=None, e_addend=0, act=0, da
                 q = (q + 128) >> 8 if int8_result else q
             else:
                 q = spec.round_window(x, lost, stochastic, spec.rand16(key, i, j))
-                seen.append((x, lost))
+                seen += [(x, lost)] + [(spec.magnitude(term) >> 3, False) for term in terms] * counts
             c[i, j] = spec.clamp(q, bits)
-            saturations += q != c[i, j]
+            saturations += q != c[i, j] or (counts and cut and act != Act.TANH)
     return c, *spec.tracked(seen, e_to), saturations
 
 
@@ -221,12 +229,39 @@ def test_derivative_of_tanh_against_float64():
     assert np.abs(c - (1 - (y / 32768.0) ** 2) * 2.0**14).max() <= 0.5 + 2.0**-3
 
 
+@pytest.mark.parametrize("kind", ["bias", "addend", "tanh"])
+@pytest.mark.parametrize("start", [-8, -20])
+def test_small_results_of_large_terms_stay_right(kind, start):
+    """Delayed scaling of 60 writes: a result may be the small difference of large terms, or have the factor of a saturated tanh."""
+    rng, exponent, history = np.random.default_rng(3), start, []
+    for write in range(60):
+        a = rng.integers(25200, 26000, (4, 1)).astype(np.int16)
+        b, options = np.full((1, 8), 1 << 14, np.int16), {"e_addend": -8}
+        z = -25600 - rng.integers(0, 8, 8).astype(np.int16)
+        wanted = a * 2.0**-8
+        if kind == "tanh":
+            options |= {"dact": Act.TANH, "y": np.full((4, 8), 32700, np.int16)}
+            wanted = wanted * (1 - ((32700**2 + 2**13) >> 14) / 65536) * np.ones(8)  # the factor that the chip has
+        else:
+            options[kind] = z if kind == "bias" else np.tile(z, (4, 1))
+            wanted = wanted + z * 2.0**-8
+        c, result = matmul(a, b, -8, -14, exponent, **options)
+        error = np.abs(c * 2.0**exponent - wanted).max()
+        # half a unit and what is cut behind the 16th place; too small an exponent at first is seen and grows, a bit a write
+        assert error <= 2.0**exponent * (0.5 + 2.0**-3) or (write < 15 and start == -20 and result.saturations), write
+        history = [*history[-15:], result.top]
+        exponent = max(history) - 14
+    assert exponent < -8
+
+
 @pytest.mark.parametrize("place, name, wrong", [
     (numerics, "align", lambda x, s, up: x << min(s, up) if s >= 0 else -(-x >> -s)),  # ceiling, not floor
     (numerics, "align", lambda x, s, up: x << min(s, up - 16) if s >= 0 else x >> min(-s, 63)),
     (gemm, "rand16_grid", lambda key, rows, cols: spec.rand32(key, 0, 0) & 0xFFFF),
     (gemm, "tanh_q", lambda arg: tanh_q(arg + 1)),
-    (Window, "tracked", lambda x, e_to: (1, e_to)),
+    (Window, "tracked", lambda x, e_to, terms: (1, e_to)),
+    (gemm._Terms, "seen", lambda terms, dact, y: (0, None)),
+    (gemm._Terms, "seen", lambda terms, dact, y: (int(terms._window.x.max()), terms._cut)),
     (Window, "mask", lambda x, keep: x),
     (Window, "scale", lambda x, d: Window((x.bits >> x.below) * d >> 16)),  # forgets what was lost
 ])

@@ -297,6 +297,8 @@ module lathe_gemm_drain
   // Lanes.
   logic [Lanes-1:0] sat;
   fixed_t x [Lanes];
+  logic [30:0] terms [Lanes], terms3_q, terms4_q;  // joined; with the row in stages 3 and 4
+  logic has_terms_q;
   logic [Lanes-1:0][15:0] result;
   logic [Lanes-1:0][7:0] bytes;
   logic tanh3, stochastic3, tanh4_q, arg_load_q;  // of the rows in these stages
@@ -324,6 +326,14 @@ module lathe_gemm_drain
   always_ff @(posedge clk_i) begin
     tanh4_q <= tanh3;
     arg_load_q <= load[RoundStage-1] && ctx_q.lane.act_tanh;
+    has_terms_q <= ctx_q.lane.bias || ctx_q.lane.accumulate || ctx_q.lane.dact_tanh;
+    if (load[3] && has_terms_q) begin
+      logic [30:0] joined;
+      joined = '0;
+      for (int unsigned l = 0; l < Lanes; l++) joined |= terms[l];
+      terms3_q <= joined;
+    end
+    if (load[4]) terms4_q <= has_terms_q ? terms3_q : '0;
     if (started_q) begin
       unit_q <= 16'd1 << ctx_q.lane.addend_shift[3:0];
       for (int unsigned i = 2; i < 15; i++) beyond_q[i] <= ctx_q.lane.addend_shift[3:0] >= 4'(17 - i);
@@ -363,10 +373,12 @@ module lathe_gemm_drain
       .scale_i      (addend_scale_q),
       .keep_i       (mask_q[2][l]),
       .plain_i      (sum_q[1]),
+      .terms_i      (has_terms_q),
       .nearest_i    (!stochastic3),
       .tanh_i       (tanh4_q),
       .arg_load_i   (arg_load_q),
       .term_i       (term_q[l]),
+      .terms_o      (terms[l]),
       .x_o          (x[l]),
       .sat_o        (sat[l]),
       .result_o     (result[l])
@@ -492,6 +504,7 @@ module lathe_gemm_drain
     .row_sum_i   (sum_q[RoundStage-1]),
     .row_track_i (!is_tanh(ctx_q.lane.act_tanh, sum_q[RoundStage-1])),
     .row_i       (x),
+    .row_terms_i (terms4_q),
     .out_valid_i (out_valid),
     .sat_i       (sat),
     .finish_i    (finish),

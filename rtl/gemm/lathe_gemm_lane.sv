@@ -27,12 +27,14 @@ module lathe_gemm_lane
   // At load_i[2]
   input  logic                    keep_i,         // not a pad lane
   input  logic                    plain_i,        // column sums: no activation
+  input  logic                    terms_i,        // the command has an addend or a derivative's factor: its terms count
   // At load_i[RoundStage - 1]
   input  logic                    nearest_i,
   // At load_i[RoundStage]
   input  logic                    tanh_i,         // the row's result is a tanh
   input  logic                    arg_load_i,     // the command has tanh, and load_i[RoundStage]
   input  logic [15:0]             term_i,         // round_term
+  output logic [30:0]             terms_o,        // in stage 2: upper bits of its terms' magnitudes, joined
   output fixed_t                  x_o,            // in stage RoundStage - 1
   output logic                    sat_o,          // with result_o
   output logic [15:0]             result_o        // in TanhStage if a tanh, else in RoundStage; int8: in the low byte
@@ -63,6 +65,7 @@ module lathe_gemm_lane
   logic [3:0] fine0_q;
   logic [15:0] mask0_q;
   fixed_t fixed1_q;
+  logic cut1_q, addend_cut1_q;  // clamp35 changed the window, the addend
   logic signed [30:0] addend0_q;
   logic beyond0_q;
   logic signed [34:0] addend1_q;
@@ -99,16 +102,22 @@ module lathe_gemm_lane
     end
     if (load_i[1]) begin
       fixed1_q <= window_fine(window0_q, fine0_q, mask0_q);
-      if (addend_new_i) addend1_q <= lane_align(addend0_q, beyond0_q, scale_i);
+      cut1_q <= window_cut(window0_q, mask0_q);
+      if (addend_new_i) begin
+        addend1_q <= lane_align(addend0_q, beyond0_q, scale_i);
+        addend_cut1_q <= beyond0_q && scale_i[2];
+      end
       positive1_q <= positive0_q;
       d1_q <= 17'((19'h20001 + ~square0_q) >> 1);  // (2**30 + 2**13 - 1 - y*y) >> 13, without its last bit
     end
   end
 
-  // Stage 2: sum, relu, derivative factor. For tanh the factor makes the magnitude.
+  // Stage 2: sum, relu, derivative factor. For tanh the factor makes the magnitude. The terms: what they leave of the headroom.
   fixed_t x2_q;
   logic signed [17:0] d2_q;
   logic negative2_q;
+  logic [30:0] terms2_q;
+  logic cut2_q, cut3_q, cut4_q;  // a result that is wrong by what was cut
 
   always_ff @(posedge clk_i) begin
     if (load_i[2]) begin
@@ -120,8 +129,18 @@ module lathe_gemm_lane
       else x2_q <= '{x: sum[35] != sum[34] ? {sum[35], {34{!sum[35]}}} : sum[34:0], lost: fixed1_q.lost};
       d2_q <= {negative, d1_q};
       negative2_q <= negative;
+      if (!keep_i || !terms_i || (cfg_i.dact_relu && !positive1_q)) begin
+        terms2_q <= '0;
+        cut2_q <= 1'b0;
+      end else begin
+        terms2_q <= (fixed1_q.x[33:3] ^ {31{fixed1_q.x[34]}}) | (addend1_q[33:3] ^ {31{addend1_q[34]}});
+        if (cfg_i.dact_tanh) cut2_q <= cut1_q || addend_cut1_q || sum[35] != sum[34];
+        else cut2_q <= (cut1_q || addend_cut1_q) && fixed1_q.x[34] != addend1_q[34];
+      end
     end
   end
+
+  assign terms_o = terms2_q;
 
   // Stages 3 and 4: the product of 35 and 17 bits from two of 18. A magnitude that lost something lies below its value, not
   // above it.
@@ -136,6 +155,7 @@ module lathe_gemm_lane
       low3_q <= 36'(signed'({1'b0, x2_q.x[16:0]})) * 36'(d2_q);
       lost3_q <= x2_q.lost;
       negative3_q <= negative2_q;
+      cut3_q <= cut2_q;
     end
     if (load_i[4]) begin
       fixed_t product;
@@ -144,12 +164,14 @@ module lathe_gemm_lane
       x4_q <= product;
       tie4_q <= nearest_i && (negative3_q ? !product.lost && product.x[16] : product.lost || product.x[16]);
       negative4_q <= negative3_q;
+      cut4_q <= cut3_q;
     end
   end
 
   // RoundStage.
   logic [15:0] result5_q;
   logic [17:0] arg5_q;
+  logic cut5_q;                        // counts as saturated in any case
   logic [3:0] sat5_q;                  // saturates (any); then what takes the place of result5_q:
   logic sign5_q, sign7_5_q, negative5_q;  // its bit 15, its bit 7; the other ones are !bit 15
 
@@ -162,7 +184,9 @@ module lathe_gemm_lane
       if (tanh_i) begin
         result5_q <= '0;
         sat5_q <= '0;
+        cut5_q <= 1'b0;
       end else begin
+        cut5_q <= cut4_q;
         result5_q <= rounded[15:0];
         sat5_q[0] <= rounded[18:15] != {4{sign}};
         if (cfg_i.int8_result) begin
@@ -196,6 +220,6 @@ module lathe_gemm_lane
   );
 
   assign x_o = x4_q;
-  assign sat_o = |sat5_q || tanh_sat;
+  assign sat_o = |sat5_q || cut5_q || tanh_sat;
   assign result_o = (|sat5_q ? {sign5_q, {7{!sign5_q}}, sign7_5_q, {7{!sign5_q}}} : result5_q) | tanh;
 endmodule

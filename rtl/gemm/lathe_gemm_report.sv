@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a gemm command reports: saturations, and the bit length of the largest magnitude before rounding, of C and of the column
-// sums. Collects while rows go through the drain's lanes; writes nothing.
+// What a gemm command reports: saturations, and the bit length of the largest magnitude before rounding, of C (or of its terms)
+// and of the column sums. Collects while rows go through the drain's lanes; writes nothing.
 module lathe_gemm_report
   import lathe_pkg::*;
   import lathe_desc_pkg::*;
@@ -15,6 +15,7 @@ module lathe_gemm_report
   input  logic              row_sum_i,    // it is one of column sums
   input  logic              row_track_i,  // its magnitude counts
   input  fixed_t            row_i [Lanes],
+  input  logic [30:0]       row_terms_i,  // counts as a magnitude, too
   input  logic              out_valid_i,  // a row of results
   input  logic [Lanes-1:0]  sat_i,
   input  logic              finish_i,     // the command's last row is about to leave the lanes; only while ready_o
@@ -66,7 +67,7 @@ module lathe_gemm_report
   always_ff @(posedge clk_i) begin
     if (row_valid_i) begin
       seen_t seen;
-      seen = '0;
+      seen = '{magnitude: 34'(row_terms_i), lost: 1'b0};
       for (int unsigned l = 0; l < Lanes; l++) seen |= {row_i[l].x[33:0] ^ {34{row_i[l].x[34]}}, row_i[l].lost};
       or_q <= seen;
       or_sum_q <= row_sum_i;

@@ -201,11 +201,17 @@ package lathe_num_pkg;
     return 16'hffff << fine;
   endfunction
 
-  // mask from window_mask
+  // Whether the window is clamped; mask from window_mask.
+  // verilator lint_off UNUSEDSIGNAL
+  function automatic logic window_cut(window_t c, logic [15:0] mask);
+    // verilator lint_on UNUSEDSIGNAL
+    return |c.over || (c.upper & mask) != '0;
+  endfunction
+
   function automatic fixed_t window_fine(window_t c, logic [3:0] fine, logic [15:0] mask);
     fixed_t      r;
     logic        clamp;
-    clamp  = |c.over || (c.upper & mask) != '0;
+    clamp  = window_cut(c, mask);
     r.x[34] = c.negative;
     if (clamp && c.negative) r.x[33:0] = '0;
     else r.x[33:0] = 34'(unsigned'(c.window) >> fine) | {34{clamp}};

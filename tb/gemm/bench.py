@@ -254,6 +254,45 @@ async def test_exponents(dut):
 
 
 @cocotb.test(timeout_time=20, timeout_unit="ms")
+async def test_terms(dut):
+    """Small results of large terms, from where all fits to where every term is cut: what they report."""
+    bench = await start(dut)
+    lanes, random = bench.lanes, bench.random
+
+    def around(middle):
+        return lambda shape, kind: random.integers(middle - 60, middle + 60, shape).astype(kind)
+
+    def fills(*of):  # B, A, bias, operand 4
+        each = iter(of)
+        return lambda shape, kind: next(each)(shape, kind)
+
+    signs = lambda shape, kind: random.choice([-32700, -5, 0, 5, 32700], shape).astype(kind)  # noqa: E731
+    saturated = lambda shape, kind: random.choice([-32700, 32700], shape).astype(kind)  # noqa: E731
+    unequal = lambda shape, kind: random.choice([1 << 14, 1 << 9, 1 << 4], shape).astype(kind)  # noqa: E731
+    uses = {"bias": ({"bias": True}, ()), "relu": ({"bias": True, "act": Act.RELU}, ()), "int8": ({"bias": True, "int8_result": True}, ()),
+            "addend": ({"accumulate": True}, ()), "relu'": ({"bias": True, "dact": Act.RELU}, (signs,)),
+            "tanh'": ({"dact": Act.TANH}, ()), "tanh' and bias": ({"dact": Act.TANH, "bias": True}, (saturated,))}
+    # Sum and addend with their exponents, places behind the point: from where both fit to where both are cut, then one of them, then
+    # of one sign, where only their sum is cut or both are.
+    sizes = [(25600, 0, -25600, 0, places) for places in range(-2, 23, 3 if lanes < 16 else 6)]
+    sizes += [(32700, 0, -16450, 1, 3), (16450, 1, -32700, 0, 3), (25600, 0, 25600, 0, 3), (25600, 0, 25600, 0, 4)]
+    for (name, (use, behind)), sign, (total, e_total, addend, e_addend, places) in product(uses.items(), (-1, 1), sizes):
+        case = random_case(random, lanes + 1, lanes + 2, 1, e_a=e_total, e_b=-14, e_c=(7 if name == "int8" else 0) - places,
+                           e_bias=e_addend, e_4=e_addend,
+                           fill=fills(unequal if name == "tanh'" else constant(1 << 14), around(sign * total),
+                                      saturated if name == "tanh'" else around(sign * addend), *behind),
+                           **{"bias": False, "act": Act.NONE, "dact": Act.NONE, "int8": False, "accumulate": False, "colsum": False,
+                              "int8_result": False} | use)
+        await bench.run(case)
+        [each] = bench.plan.planned
+        clamped = np.isin(each.values, [np.iinfo(each.values.dtype).min, np.iinfo(each.values.dtype).max]).sum()
+        bench.seen.hit((name, "counts what was cut"), each.done["saturations"] > clamped)
+        largest = np.abs(each.values.astype(int)).max() * 2.0**case.e_c
+        bench.seen.hit((name, "keeps room"), each.done["result"][0]["top"] > np.log2(max(largest, 2.0**-60)) + 2)
+    bench.finish(*product(uses, ("counts what was cut", "keeps room")))
+
+
+@cocotb.test(timeout_time=20, timeout_unit="ms")
 async def test_longest(dut):
     """The longest K with operands at their ends in every cell: all the lowest, all the highest, alternating; the largest column sums."""
     bench = await start(dut)
