@@ -199,9 +199,9 @@ module lathe_scratchpad #(
         assign lent_wr_ask[L] = wr_valid_i[C] && goes;
         assign ask[i] = wr_valid_i[C] && !goes;
         assign wr_ready_o[C] = goes ? lent_wr_ready[L] : ready[i];
-      end else begin : g_own
-        assign ask[i] = wr_valid_i[C];
-        assign wr_ready_o[C] = ready[i];
+      end else begin : g_own  // what is loaded while words are zeroed would wait in the port, and its command end before it is written
+        assign ask[i] = wr_valid_i[C] && live;
+        assign wr_ready_o[C] = ready[i] && live;
       end
     end
   end

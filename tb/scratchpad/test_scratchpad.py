@@ -42,6 +42,7 @@ def test_faults(lanes, banks):
     ("bench", "rtl/mem/lathe_share_write.sv", "urgent_o = waited_q", "urgent_o = 1'b0"),  # writes of a shared port wait for long
     ("bench", "rtl/prim/lathe_turns.sv", "after != '0 ? after : ask_i", "ask_i"),  # always the first client's turn
     ("bench", RTL, "rd_grant & {RdPorts{live}}", "rd_grant"),  # reads before all words are zero
+    ("bench", RTL, "ready[i] && live", "ready[i]"),  # takes writes that cannot be done before all words are zero
     ("faults", RTL, "{scrubber: p == 2 &&", "{scrubber: 1'b0 &&"),  # a unit found what the scrubber found
     ("faults", RTL, "uncorrectable: two_bits[p],", "uncorrectable: one_bit[p],"),
     ("faults", SCRUB, "if (granted_i && injects_q) inject_q <= 1'b0;", "if (injects_q) inject_q <= 1'b0;"),  # gives an injection up
