@@ -69,7 +69,7 @@ def test_a_run_in_which_no_episode_ends(tmp_path, capsys):
     (["train", "--env", "nothing of the kind"], "unknown environment 'nothing of the kind'; choose for example one of: "),
     (["train", "--reward-scale", "inf"], "reward_scale is inf and must be a finite number"),
     (["train", "--hidden", "512,512"], "(--banks, up to 64)"),
-    (["train", "--memory-bytes", "1000"], "a multiple of 256 and at least 4096 (--memory-bytes)"),
+    (["train", "--memory-bytes", "1000"], "a multiple of 256 from 4096 to 2**32 (--memory-bytes)"),
     (["train", "--port", "/dev/ttyUSB0"], "port is set, but back end 'golden' takes no options; leave it out"),
 ])
 def test_mistakes_end_with_one_line_and_code_2(arguments, message, capsys, tmp_path, monkeypatch):

@@ -2,6 +2,8 @@
 """Places things: tensors in the scratchpad, exponent registers, the weight group, blocks of outside memory."""
 
 import operator
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -85,7 +87,11 @@ class Layout:
         stored_rows, stored_columns = stored_shape(rows, columns, packed)
         stride = -(-stored_columns // self.lanes)
         address = self._take_words(f"tensor '{name}' {rows} x {columns}", stored_rows * stride)
-        register = None if raw else self._take_exponent(f"tensor '{name}'")
+        try:
+            register = None if raw else self._take_exponent(f"tensor '{name}'")
+        except CapacityError:
+            self._words_used = address
+            raise
         tensor = Tensor(name, rows, columns, address, stride, self.lanes, register, exponent, static, layout=self,
                         packed=packed)
         self.tensors.append(tensor)
@@ -97,6 +103,19 @@ class Layout:
         SAMPLE and MEASURE write the first word of each row.
         """
         return self.tensor(name, rows, record_words(self.lanes) * self.lanes, raw=True)
+
+    @contextmanager
+    def unless_refused(self) -> Iterator[None]:
+        """If the block ends with an error, give back what it took for a constant."""
+        before = len(self.constants)
+        try:
+            yield
+        except BaseException:
+            if len(self.constants) > before:
+                tensor, _ = self.constants.popitem()
+                self.tensors.remove(tensor)
+                self._words_used, self._exponents_used = tensor.address, self._exponents_used - 1
+            raise
 
     def identity(self, size: int) -> Tensor:
         """Return the identity matrix of that size, int16 with exponent 0; one is kept for all who ask."""

@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import closing, suppress
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from typing import NamedTuple
 
@@ -144,7 +144,8 @@ def _work(pipe: Connection, name: str, numbers: range) -> None:
     with pipe, suppress(EOFError, ConnectionError, KeyboardInterrupt):
         try:
             envs = {index: gymnasium.make(name) for index in numbers}
-            while True:
+            ended = parent_process().sentinel  # a pipe alone does not tell: a forked process holds the other end, too
+            while pipe in wait([pipe, ended]):
                 what, value = pipe.recv()
                 if what == "close":
                     return

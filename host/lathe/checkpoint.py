@@ -262,6 +262,8 @@ def check_file(path: str | os.PathLike) -> Path:
     path = Path(path)
     if not path.name or path.is_dir():
         raise CheckpointError(f"'{path}' is a folder; name a file in it to save to")
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"'{path}' is a device or a pipe, which a checkpoint would take the place of; name a file to save to")
     return path
 
 

@@ -286,6 +286,8 @@ def _compare_runs(runs: list[Run], results: list[dict], folder: Path) -> None:
             if different := differences(by_name[run.name], read(path)):
                 raise MismatchError(f"{run.name}: {', '.join(different)} differ from those in {folder}")
             same += 1
+    if not same:
+        raise LatheError(f"--same-as '{folder}' has none of these runs, so that nothing was compared")
     print(f"{same} runs are the same in {folder}")
 
 
@@ -345,6 +347,8 @@ def _board_sim(arguments: argparse.Namespace) -> int:
 def _trace(arguments: argparse.Namespace) -> int:
     from .trace import capture
 
+    if not arguments.out.name or arguments.out.is_dir():
+        raise SettingsError(f"--out is '{arguments.out}', a folder; name a file in it")
     if arguments.out.suffix == ".png":
         raise SettingsError("--out names the timeline, and its picture gets the same name with .png; take "
                             f"{arguments.out.with_suffix('.json')}")

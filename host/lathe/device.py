@@ -9,6 +9,7 @@
 
 import math
 import numbers
+import operator
 from collections import Counter
 from collections.abc import Callable
 
@@ -64,8 +65,16 @@ def _number(name: str, value: int) -> int:
     return int(value)
 
 
+def _whole(name: str, value: int) -> int:
+    """Return a whole number of any type as an int; CapacityError if `value` is none."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise CapacityError(f"{name} is {value!r} and must be a whole number") from None
+
+
 class Device(Versions, Transfers):
-    """One chip and its outside memory; a context manager.
+    """One chip and its outside memory; a context manager. One thread at a time may use it.
 
     Parameters
     ----------
@@ -96,14 +105,19 @@ class Device(Versions, Transfers):
 
     def __init__(self, backend: str | Callable[..., Backend] = "golden", lanes: int = 8, banks: int = 8,
                  memory_bytes: int | None = None, seed: int = 1, **options):
+        lanes, banks, seed = (_whole(*each) for each in (("lanes", lanes), ("banks", banks), ("seed", seed)))
+        memory_bytes = None if memory_bytes is None else _whole("memory_bytes", memory_bytes)
         if lanes not in LANES:
             raise CapacityError(f"a chip has 4, 8 or 16 lanes, not {lanes}")
         if not 2 <= banks <= 64 or banks & (banks - 1):
             raise CapacityError(f"the number of banks is a power of two from 2 to 64, not {banks}")
-        if memory_bytes is not None and (memory_bytes < LEAST_MEMORY_BYTES or memory_bytes % 256):
-            raise CapacityError(f"memory_bytes is {memory_bytes}; it must be a multiple of 256 and at least {LEAST_MEMORY_BYTES} "
+        if memory_bytes is not None and (not LEAST_MEMORY_BYTES <= memory_bytes <= 1 << 32 or memory_bytes % 256):
+            raise CapacityError(f"memory_bytes is {memory_bytes}; it must be a multiple of 256 from {LEAST_MEMORY_BYTES} to 2**32 "
                                 "(--memory-bytes)")
-        memory = np.zeros(memory_bytes or DEFAULT_MEMORY_BYTES, np.uint8)
+        try:
+            memory = np.zeros(memory_bytes or DEFAULT_MEMORY_BYTES, np.uint8)
+        except MemoryError:
+            raise CapacityError(f"memory_bytes is {memory_bytes}, more than this computer has; choose less (--memory-bytes)") from None
         self.name = backend if isinstance(backend, str) else getattr(backend, "name", "custom")
         self.backend = (open_backend(backend, lanes, banks, memory, seed, **options) if isinstance(backend, str)
                         else backend(lanes, banks, memory, seed))
@@ -136,6 +150,7 @@ class Device(Versions, Transfers):
         self._snapshots = Counter()
         self._scaling = {}
         self._closed = False
+        self._norm_in_pieces = ""  # the program whose gradient norm no piece has as a whole
         self.registers.set("SEED", seed & 0xFFFFFFFF)
         self.registers.set("OPNUM", 0)
         self.registers.set("REQUEST_OPNUM", FIRST_OPNUM)
@@ -258,7 +273,7 @@ class Device(Versions, Transfers):
         self.install(program)
 
     def _begin(self, program: Program, first: int, ours: bool = False) -> None:
-        self._running, self._running_at, self._ours = program, first, ours
+        self._running, self._running_at, self._ours, self._norm_in_pieces = program, first, ours, ""
         try:
             self._runner.start(program, first)
         except Exception:
@@ -347,9 +362,11 @@ class Device(Versions, Transfers):
             raise CapacityError(f"program '{program.name}' has {len(program.operations)} descriptors and runs in pieces; {free} of "
                                 f"{TRANSFER_INDEX} descriptors are free in program memory, which takes at least {2 * SHORTEST_PIECE}")
         self._prepare()
-        program.frozen = True
         places = (self._program_end, self._program_end + free // 2)
         pieces, start = program.pieces(free // 2), 0
+        for piece in pieces:  # what cannot be compiled is refused before any of it runs
+            piece.descriptors()
+        program.frozen = True
         self.registers.write_program(places[0], pieces[0].descriptors())
         for number, piece in enumerate(pieces):
             self._begin(piece, places[number % 2], ours=True)
@@ -361,6 +378,7 @@ class Device(Versions, Transfers):
                 error.index += start
                 raise
             start += len(piece.operations)
+        self._norm_in_pieces = program.name if program.splits_norm(free // 2) else ""
 
     def set_optimizer(self, learning_rate: float, momentum: float = 0.0) -> None:
         """Set what `Program.sgd` uses from now on: ``m <- momentum m + g; w <- w - learning_rate m``.
@@ -420,7 +438,18 @@ class Device(Versions, Transfers):
 
     @property
     def gradient_norm(self) -> float:
-        """Global norm of the gradients recorded with ``norm=True``, in units of the chip's gradients, when the last was written."""
+        """Global norm of the gradients recorded with ``norm=True``, in units of the chip's gradients, when the last was written.
+
+        Of the program that ran last, since its last commit.
+
+        Raises
+        ------
+        ProgramError
+            That ran in pieces, of which several hold such gradients: each has a norm of its own.
+        """
+        if self._norm_in_pieces:
+            raise ProgramError(f"program '{self._norm_in_pieces}' ran in pieces, and gradients of its norm lie in several of them; record "
+                               "the gradients as a program that fits into program memory")
         log = self.registers.read("NORM")["value"]
         return 0.0 if log == -1 << 31 else 2.0 ** (log / (1 << 18))
 

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from .errors import LinkError
-from .framing import FLAG, Decoder, encode
+from .framing import Decoder, encode
 
 VERSION = 2
 BOARD, MEMORY = 0x4000_0000, 0x8000_0000  #: addresses of the board's registers, of outside memory
@@ -182,8 +182,9 @@ class Link:
         """Return the words (uint32) of several (address, count), one behind the other."""
         spans, end = deque(), 0
         for address, count in places:
-            spans.append(_Span(address, count, end))
-            end += count
+            if count:
+                spans.append(_Span(address, count, end))
+                end += count
         words = np.zeros(end, "<u4")
         self._exchange(READ, spans, words)
         self.statistics.read += 4 * end
@@ -202,9 +203,10 @@ class Link:
         spans, arrays, end = deque(), [], 0
         for address, words in pieces:
             arrays.append(np.atleast_1d(np.asarray(words, "<u4")))
-            spans.append(_Span(address, len(arrays[-1]), end))
-            end += len(arrays[-1])
-        if not arrays:
+            if len(arrays[-1]):
+                spans.append(_Span(address, len(arrays[-1]), end))
+                end += len(arrays[-1])
+        if not spans:
             return
         doubtful = self._exchange(WRITE, spans, np.concatenate(arrays))
         self.statistics.written += 4 * end
@@ -219,7 +221,7 @@ class Link:
     def _exchange(self, op: int, queue: deque[_Span], words: np.ndarray) -> bool:
         """Move words until all of `queue` has been answered; returns whether the status of a write was lost."""
         if self._torn:
-            self._resume()
+            self._next = self._expected()
         self._torn = True
         try:
             doubtful = self._move(op, queue, words)
@@ -229,19 +231,22 @@ class Link:
         self._torn = False
         return doubtful
 
-    def _resume(self) -> None:
-        """Learn the sequence that the board expects after an interrupt, from its refusal of one that is too far ahead."""
-        self._settle()
-        ahead = (self._next + _MOST_FRAMES // 2) % 256
-        request = encode(bytes([self._session, ahead, READ]) + bytes(5))
-        for _ in range(REPETITIONS):
-            self.channel.write(request)
+    def _expected(self) -> int:
+        """Return the sequence that the board expects, when nothing of earlier requests is on the way any more.
+
+        It comes with the refusal of a request too far ahead; since neither side overtakes, every earlier answer has come or is lost
+        by then, however long the line has been silent.
+        """
+        self._patience = 1
+        for attempt in range(REPETITIONS):
+            ahead = (self._next + _MOST_FRAMES // 2 + attempt) % 256  # another one each time: the refusal of the last is waited for
+            self.channel.write(encode(bytes([self._session, ahead, READ]) + bytes(5)))
             while (answer := self._receive(deque())) is not None:
                 sequence, code, body = answer
                 if sequence == ahead and code == REFUSAL | ANSWER and len(body) == 2:
                     self._check_refusal(body[1])
-                    self._next = body[0]
-                    return
+                    self._patience = 1
+                    return body[0]
         raise self._gone()
 
     def _move(self, op: int, queue: deque[_Span], words: np.ndarray) -> bool:
@@ -254,15 +259,16 @@ class Link:
             while queue and not again and refused_at is None and self._room(op, flight, queue[0]):
                 self._send(op, flight, queue, words)
             answer = self._receive(flight)
-            if answer is None:  # silence: nothing is on the way any more, whatever has been carried out
+            if answer is None:
                 idle += 1
                 if idle > REPETITIONS:
                     raise self._gone()
-                again += [frame.span for frame in flight]
-                self._next = flight[0].sequence if refused_at is None else refused_at
+                refused_at = self._expected()
+                done = (refused_at - flight[0].sequence) % 256
+                carried = done if op == WRITE and done <= len(flight) else 0
+                again += [frame.span for frame in list(flight)[carried:]]
                 doubtful = True
-                if op == READ:
-                    self._settle()
+                idle = 0 if carried else idle
                 flight.clear()
             else:
                 sequence, code, body = answer
@@ -345,14 +351,6 @@ class Link:
             damaged = self._decoder.damaged
             self._answers.extend(self._decoder.feed(data))
             self.statistics.damaged += self._decoder.damaged - damaged
-
-    def _settle(self) -> None:
-        """Get rid of what either side still holds for want of a flag: an answer to an earlier read must not pass for another's."""
-        self.channel.write(4 * FLAG)
-        while self.channel.read(self.timeout):
-            pass
-        self._decoder = Decoder()
-        self._answers.clear()
 
     def _fits(self, op: int, frame: _Frame, code: int, body: bytes) -> bool:
         """Whether this can be the answer to a frame; LinkError if it tells the end of the session."""

@@ -37,6 +37,7 @@ class Block:
 
     def part(self, name: str, rows: slice, words: slice, lanes: int) -> "Block":
         """Return the part that has these rows and these words of each."""
+        rows, words = (slice(*part.indices(size)) for part, size in ((rows, len(self.data)), (words, self.data.shape[1] // lanes)))
         data = self.data[rows, words.start * lanes:words.stop * lanes]
         return Block(name, self.address + rows.start * self.row_bytes + 2 * lanes * words.start, data)
 

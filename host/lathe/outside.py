@@ -7,11 +7,12 @@ array rests only while the first blocks come and the last one leaves, if the tra
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from numbers import Integral
 
 from .allocator import Layout
 from .errors import CapacityError, ProgramError
 from .matrix import Matrix
-from .products import TANH_EXPONENT
+from .products import MAX_INNER, TANH_EXPONENT, Product
 from .tensor import Tensor, stored_shape
 
 #: The cost model: cycles to start a transfer, the shortest time of a row of it, cycles lost between two programs.
@@ -172,8 +173,9 @@ def plan(shape: Shape, words: int, inner: int | None = None) -> Plan | None:
     Plan, or None if nothing fits.
     """
     unit_m, unit_n, unit_k = shape.units
-    wholes = [shape.k] if inner is None or inner >= shape.k else []
-    slices = [size for size in _sizes(shape.k, unit_k) if size < shape.k and (inner is None or size <= inner)]
+    largest = MAX_INNER if inner is None else min(inner, MAX_INNER)
+    wholes = [shape.k] if shape.k <= largest else []
+    slices = [size for size in _sizes(shape.k, unit_k) if size < shape.k and size <= largest]
     for inners in (wholes, slices):
         plans = [plan for m in _sizes(shape.m, unit_m) for n in _sizes(shape.n, unit_n) for k in inners for first in (True, False)
                  if (plan := Plan(shape, m, n, k, first)).words <= words]
@@ -216,7 +218,12 @@ def record(program, a: Matrix, b: Matrix, c: Matrix, *, trans_a: bool, trans_b: 
     label = f"{c.name} = {a.name}{'^T' if trans_a else ''} {b.name}{'^T' if trans_b else ''}"
     addend = y or accumulate
     _check(label, (m, n, k), a, b, c, trans_b, bias, y, accumulate)
+    Product(a.form, b.form, c.form, trans_a, trans_b, bias, activation, derivative, y and y.form,
+            accumulate and accumulate.form).check(label, whole=False)
     shape = Shape(m, n, k, trans_a, trans_b, a.packed, b.packed, c.packed, addend is not None, layout.lanes)
+    for what, value in (("words", words), ("inner", inner)):
+        if value is not None and not (isinstance(value, Integral) and value >= 1):
+            raise ProgramError(f"'{label}': {what} is {value!r} and must be a whole number from 1")
     room = layout.workspace_free
     chosen = plan(shape, room if words is None else min(room, words), inner)
     if chosen is None:
@@ -224,9 +231,12 @@ def record(program, a: Matrix, b: Matrix, c: Matrix, *, trans_a: bool, trans_b: 
         raise CapacityError(f"'{label}': no block of the product fits into {room if words is None else min(room, words)} free scratchpad "
                             f"words; the smallest takes {least}. Free some, or use a chip with more banks (--banks, up to 64)")
     sliced = chosen.counts[2] > 1
+    if sliced and c.packed:
+        raise ProgramError(f"'{label}': the inner dimension {k} is cut into {chosen.counts[2]} slices, whose sums int8 does not hold; make "
+                           f"{c} int16, give more scratchpad words (words, inner), or use a chip with more banks (--banks, up to 64)")
     if sliced and derivative != "none":
-        raise ProgramError(f"'{label}': the inner dimension {k} does not fit and is cut into {chosen.counts[2]} slices, whose sums take no "
-                           "derivative; free scratchpad words, or use a chip with more banks (--banks, up to 64)")
+        raise ProgramError(f"'{label}': the inner dimension {k} does not fit (or exceeds `inner`) and is cut into {chosen.counts[2]} "
+                           "slices, whose sums take no derivative; free scratchpad words, or use more banks (--banks, up to 64)")
     _Recorder(program, chosen, (a, b, c, addend), bias, activation, derivative, stochastic).run()
     return chosen
 
@@ -249,6 +259,8 @@ def _check(label: str, sizes: tuple[int, int, int], a: Matrix, b: Matrix, c: Mat
     for matrix in (y, accumulate):
         if matrix is not None and matrix.packed:
             raise ProgramError(f"'{label}': matrix {matrix} is int8; only the two factors and the result may be, make it int16")
+    if bias is not None and not isinstance(bias, Tensor):
+        raise ProgramError(f"'{label}': bias is a {type(bias).__name__}, not a tensor on the chip; make it with layout.tensor")
     if bias is not None and bias.shape != (1, n):
         raise ProgramError(f"'{label}': tensor {bias} should be 1 x {n}")
     if any(matrix is c for matrix in (a, b, y)):

@@ -54,9 +54,9 @@ class Product:
         """Operand 4."""
         return self.y or self.accumulate or self.colsum
 
-    def check(self, label: str) -> None:
-        """Raise a ProgramError that says what to do if the chip cannot make this product."""
-        for problem in (self._functions(), self._exclusions(), self._shapes(), self._packing(), self._exponents()):
+    def check(self, label: str, whole: bool = True) -> None:
+        """Raise a ProgramError that says what to do if the chip cannot make this product; not `whole`: cut into blocks, of any size."""
+        for problem in (self._functions(), self._exclusions(), self._shapes() if whole else None, self._packing(), self._exponents()):
             if problem:
                 raise ProgramError(f"'{label}': {problem}")
 

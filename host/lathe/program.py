@@ -87,6 +87,7 @@ class Program:
         norm : bool
             Add the squares of `out` and `colsum` to the gradient norm, by which steps with ``clip=True`` recorded later limit theirs.
         """
+        self._tensors("matmul", a=a, b=b, out=out, optional={"bias": bias, "y": y, "accumulate": accumulate, "colsum": colsum})
         product = Product(a, b, out, trans_a, trans_b, bias, activation, derivative, y, accumulate, colsum)
         label = label or product.label
         product.check(label)
@@ -110,6 +111,7 @@ class Program:
         and at least one a word of the result. A weight matrix W (K x N) needs `transpose`, which packs it along K: then
         ``matmul(x8, w8, out, trans_b=True)``.
         """
+        self._tensors("quantize", x=x, x8=x8)
         label = label or f"{x8.name} = int8({x.name}{'^T' if transpose else ''})"
         for tensor, wanted in ((x, "int16"), (x8, "int8")):
             if tensor.dtype != wanted:
@@ -117,14 +119,24 @@ class Program:
         shape = x.shape[::-1] if transpose else x.shape
         if x8.shape != shape:
             raise ProgramError(f"'{label}': tensor {x8} should be {shape[0]} x {shape[1]}")
-        identity = self.layout.identity(shape[1])
-        self.matmul(x, identity, x8, trans_a=transpose, stochastic=stochastic, label=label)
-        self.operations[-1].macs = 0  # nobody asked for a product
+        self._copy(x, x8, shape[1], transpose, stochastic, label)
 
     def copy(self, x: Tensor, out: Tensor, label: str | None = None) -> None:
         """Record ``out = x``, rounded to the exponent of `out`; costs what `quantize` costs."""
-        self.matmul(x, self.layout.identity(x.columns), out, label=label or f"{out.name} = {x.name}")
-        self.operations[-1].macs = 0
+        self._tensors("copy", x=x, out=out)
+        label = label or f"{out.name} = {x.name}"
+        for tensor in (x, out):
+            if tensor.packed:
+                raise ProgramError(f"'{label}': tensor {tensor} is int8; copy takes int16 tensors, quantize makes int8 ones of them")
+        if x.shape != out.shape:
+            raise ProgramError(f"'{label}': tensor {out} should be {x.rows} x {x.columns}")
+        self._copy(x, out, x.columns, False, False, label)
+
+    def _copy(self, x: Tensor, out: Tensor, size: int, transpose: bool, stochastic: bool, label: str) -> None:
+        """Record a product with the identity matrix of `size`; its words are taken only if that can be recorded."""
+        with self.layout.unless_refused():
+            self.matmul(x, self.layout.identity(size), out, trans_a=transpose, stochastic=stochastic, label=label)
+        self.operations[-1].macs = 0  # nobody asked for a product
 
     def matmul_outside(self, a: Matrix, b: Matrix, c: Matrix, *, trans_a: bool = False, trans_b: bool = False,
                        bias: Tensor | None = None, activation: str = "none", derivative: str = "none", y: Matrix | None = None,
@@ -175,6 +187,7 @@ class Program:
 
         The first word of each row of `records` receives action, log-probability (LSB 2**-10), value (LSB 2**-10) and weight version.
         """
+        self._tensors("sample", y=y, records=records)
         label = label or f"{records.name} = sample({y.name})"
         self._check_policy(label, y, records)
         op = self._operation(label, "policy", "sample", {0: y, 2: records}, results=(2,))
@@ -189,6 +202,7 @@ class Program:
         value as element 3, both at LSB 2**-10. The sampler's log-probability, element 4, stays what it was.
         """
         out = out or records
+        self._tensors("evaluate", y=y, records=records, out=out)
         label = label or f"{out.name} = evaluate({y.name}, {records.name})"
         for tensor in (records, out):
             self._check_policy(label, y, tensor)
@@ -203,6 +217,7 @@ class Program:
         lane r and of lane rho (LSB 2**-10), the veto and the number of samples. A sequence ends with the sample whose flags have
         bit 0 set, and with the last row: one that goes on in another operation would be taken for two.
         """
+        self._tensors("measure", y=y, records=records, words=words)
         label = label or f"{words.name} = measure({y.name}, {records.name})"
         for tensor in (records, words):
             self._check_policy(label, y, tensor)
@@ -217,12 +232,13 @@ class Program:
         A row of `records` holds action, old log-probability (LSB 2**-10), advantage (LSB 2**-11), return (LSB 2**-10), the
         sampler's log-probability (LSB 2**-10), flags (bit 0: last sample of its sequence), weight version, environment.
         """
+        self._tensors("loss", y=y, records=records, gradient=gradient, optional={"sequences": sequences})
         label = label or f"{gradient.name} = d loss / d {y.name}"
         self._check_policy(label, y, records)
         if gradient.shape != y.shape:
             raise ProgramError(f"'{label}': tensor {gradient} should be {y.rows} x {y.columns} like {y}")
-        if not 0 <= gshift <= 31:
-            raise ProgramError(f"'{label}': gshift {gshift} is outside 0 to 31")
+        if not isinstance(gshift, Integral) or not 0 <= gshift <= 31:
+            raise ProgramError(f"'{label}': gshift is {gshift!r} and must be a whole number from 0 to 31")
         if sequences is not None:
             self._check_policy(label, y, sequences)
         op = self._operation(label, "policy", "loss", {0: y, 1: records, 2: gradient, 4: sequences}, results=(2,))
@@ -247,8 +263,9 @@ class Program:
             As `records`, of as many rows.
         """
         out = out or records
+        self._tensors("scan", records=records, out=out)
         label = label or f"{out.name} = scan({records.name})"
-        if not 1 <= environments <= MAX_OUTPUTS - 1:
+        if not isinstance(environments, Integral) or not 1 <= environments <= MAX_OUTPUTS - 1:
             raise ProgramError(f"'{label}': {environments} environments; a scan takes 1 to {MAX_OUTPUTS - 1}, so make several of more")
         if records.rows % environments or records.rows < 2 * environments:
             raise ProgramError(f"'{label}': {records} should have the rows of at least 2 whole steps of {environments} environments, the "
@@ -298,7 +315,8 @@ class Program:
             program's start or the last commit; the optimizer's `max_grad_norm`, 1 if none was applied.
         """
         if nesterov and momentum is None:
-            raise ProgramError(f"'{label or w.name}': nesterov needs momentum; pass the tensor that holds it")
+            raise ProgramError(f"'{label or 'sgd'}': nesterov needs momentum; pass the tensor that holds it")
+        self._tensors("sgd", w=w, gradient=gradient, optional={"momentum": momentum, "copy8": copy8})
         op = "sgd" if momentum is None else "nesterov" if nesterov else "momentum"
         self._step(WeightStep(op, w, gradient, momentum, copy8, clip), stochastic, label)
 
@@ -313,6 +331,7 @@ class Program:
         moments : Tensor
             What `WeightGroup.moments` makes: both moments of w.
         """
+        self._tensors("adam", w=w, gradient=gradient, moments=moments, optional={"copy8": copy8})
         self._step(WeightStep("adam", w, gradient, moments, copy8, clip), stochastic, label)
 
     def _step(self, step: WeightStep, stochastic: bool, label: str | None) -> None:
@@ -383,13 +402,17 @@ class Program:
 
     def load(self, tensor: Tensor, block: Block, label: str | None = None) -> None:
         """Record a copy from outside memory into the scratchpad."""
+        self._tensors("load", tensor=tensor)
         self._transfer(label or f"{tensor.name} <- memory", "load", tensor, block, 2)
 
     def store(self, tensor: Tensor, block: Block, label: str | None = None) -> None:
         """Record a copy from the scratchpad to outside memory."""
+        self._tensors("store", tensor=tensor)
         self._transfer(label or f"memory <- {tensor.name}", "store", tensor, block, 0)
 
     def _transfer(self, label: str, op_name: str, tensor: Tensor, block: Block, operand: int) -> None:
+        if not isinstance(block, Block):
+            raise ProgramError(f"'{label}': a block of outside memory is expected, not {type(block).__name__!r}; make it with layout.block")
         if not np.may_share_memory(block.data, self.layout.memory):
             raise ProgramError(f"'{label}': block '{block.name}' lies in the memory of another device; make it with this one's layout")
         rows, elements = tensor.stored[0], tensor.row_words * self.layout.lanes
@@ -408,6 +431,13 @@ class Program:
         self._append(Operation(label, str(fields.get("unit")), "raw", fields))
 
     # recording
+
+    def _tensors(self, what: str, /, *, optional: dict[str, Tensor | None] | None = None, **tensors: Tensor) -> None:
+        """Refuse to record `what` of anything but tensors; `optional` ones may be None."""
+        for name, tensor in (tensors | (optional or {})).items():
+            if not isinstance(tensor, Tensor) and (tensor is not None or name in tensors):
+                raise ProgramError(f"program '{self.name}': {what} was given {name} of type {type(tensor).__name__}, not a tensor; "
+                                   "make it with layout.tensor (values go into it with Device.load)")
 
     def _operation(self, label: str, unit: str, op_name: str, operands: dict[int, Tensor | None], results: tuple[int, ...] = (),
                    exponents: bool = True, in_place: tuple[int, ...] = ()) -> Operation:
@@ -555,6 +585,17 @@ class Program:
                 start = end
             self._pieces = (length, parts)
         return self._pieces[1]
+
+    def splits_norm(self, length: int) -> bool:
+        """Whether what adds to the last gradient norm lies in several of the `pieces`."""
+        last = [any(op.fields.get("norm") for op in piece.operations[piece.last_commit:]) for piece in self.pieces(length)]
+        commits = [number for number, piece in enumerate(self.pieces(length)) if piece.last_commit]
+        return sum(last[commits[-1] if commits else 0:]) > 1
+
+    @property
+    def last_commit(self) -> int:
+        """Number of operations up to the last commit."""
+        return max((index + 1 for index, op in enumerate(self.operations) if op.op == "commit"), default=0)
 
     def _check_norms(self) -> None:
         """Refuse a step that is clipped by a norm which is 0, since every program and every commit begins a new one."""

@@ -47,7 +47,11 @@ def fitting_exponent(values, bits: int = 16) -> int:
     if largest == 0.0:
         return EXPONENT_MIN
     exponent = int(np.frexp(largest)[1]) - (bits - 1)
-    if np.rint(np.ldexp(largest, -exponent)) > mantissa_range(bits)[1]:
+    low, high = mantissa_range(bits)
+    if largest == np.ldexp(-low, exponent - 1):  # the lowest mantissa has no positive counterpart
+        exponent -= 1
+    mantissas = np.rint(np.ldexp([float(np.min(values)), float(np.max(values))], -exponent))
+    if mantissas[0] < low or mantissas[1] > high:
         exponent += 1
     return min(max(exponent, EXPONENT_MIN), EXPONENT_MAX)
 

@@ -216,7 +216,11 @@ class SerialBackend:
 
     def _flush(self) -> None:
         if self._pending:
-            self.link.write_many(self._pending)
+            try:
+                self.link.write_many(self._pending)
+            except OSError:  # all others were carried out; told once, as by the other back ends
+                self._pending = []
+                raise
             self._pending = []
 
     # time
