@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Centralized inference: the batcher, environments in processes, and training with both."""
 
+import subprocess
+import sys
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -118,6 +122,23 @@ def test_a_process_that_dies():
     with pytest.raises(LatheError, match="a process of the environments has ended unexpectedly"):
         pool.receive(1.0)
     pool.close()
+
+
+def test_processes_end_with_the_one_that_began_them():
+    """Killed, it cannot tell them; and each has the other end of its own pipe."""
+    script = ("from lathe.batching import EnvironmentPool; import os, time\n"
+              "pool = EnvironmentPool('CartPole-v1', 2, 2); pool.reset(1)\n"
+              "print(*(process.pid for process in pool._processes), flush=True); time.sleep(60)")
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
+        workers = [int(number) for number in parent.stdout.readline().split()]
+        parent.kill()
+    assert len(workers) == 2
+    stats = [Path(f"/proc/{worker}/stat") for worker in workers]
+    for _ in range(200):  # a dead one whom nobody has asked for its end has the state Z
+        if not any(stat.exists() and stat.read_text().rsplit(")", 1)[1].split()[0] != "Z" for stat in stats):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"processes {workers} are still there")
 
 
 def test_an_environment_that_cannot_be_learned():

@@ -441,6 +441,12 @@ def test_mistakes_end_with_one_line(arguments, message, file, capsys, tmp_path, 
     assert not list(tmp_path.iterdir())
 
 
+def test_a_pipe_stays_a_pipe(file, trainer, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(CheckpointError, match="is a device or a pipe, which a checkpoint would take the place of"):
+        checkpoint.check_file(tmp_path / "pipe")
+
+
 def test_info_lists_a_checkpoint(file, capsys):
     assert main(["info", str(file)]) == 0
     text = capsys.readouterr().out

@@ -129,6 +129,60 @@ def test_a_repetition_does_not_overtake_what_was_carried_out():
     assert link.statistics.timeouts == 4 and np.array_equal(board.memory[:4000].view(np.uint32), words)
 
 
+class Late:
+    """A line on which one request is damaged, and whose answers from then on come late: `late` seconds once, in order."""
+
+    def __init__(self, board: GoldenBoard, damaged: int, late: float):
+        self.board, self.left, self.late, self.now, self.free = board, damaged, late, 0.0, 0.0
+        self.coming: list[tuple[float, bytes]] = []
+
+    def __getattr__(self, name: str):
+        return getattr(self.board, name)
+
+    def write(self, data: bytes) -> None:
+        self.left -= 1
+        if self.left == 0:
+            data, self.free = data[:9] + bytes([data[9] ^ 1]) + data[10:], self.now + self.late
+        self.board.write(data)
+        if answer := self.board.read(0.0):
+            self.free = max(self.free, self.now + 1e-3)
+            self.coming.append((self.free, answer))
+
+    def read(self, timeout: float) -> bytes:
+        if self.coming and self.coming[0][0] <= self.now + timeout:
+            at, data = self.coming.pop(0)
+            self.now = max(self.now, at)
+            return data
+        self.now += timeout
+        return b""
+
+    def time(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize("late", [0.2, 0.3, 0.5, 0.8, 1.5, 3.0])
+def test_answers_that_come_late_are_not_taken_for_others(late):
+    """Silence does not mean that nothing is on the way any more: an operating system may hold bytes back for long."""
+    words = np.arange(1, 2049, dtype=np.uint32)
+    for damaged in range(3, 25):
+        line = Late(GoldenBoard(), -1, late)
+        link = opened(line)
+        line.left = damaged
+        link.write(MEMORY, words)
+        assert np.array_equal(line.memory[:8192].view(np.uint32), words), f"write, request {damaged}"
+        line.left = damaged
+        assert np.array_equal(link.read(MEMORY, 2048), words), f"read, request {damaged}"
+        assert link.statistics.timeouts and link.statistics.repeated
+
+
+def test_no_words_are_no_frame():
+    link = opened(GoldenBoard())
+    sent = link.statistics.sent
+    link.write_many([(MEMORY, []), (MEMORY, [])])
+    assert len(link.read_many([(MEMORY, 0), (BOARD, 1), (MEMORY, 0)])) == 1 and len(link.read(MEMORY, 0)) == 0
+    assert link.statistics.sent == sent + 1
+
+
 def test_frames_get_shorter_and_longer_again():
     line = Noise(GoldenBoard(), 0.03, 1)
     link = soak(line, 4_000, 1 << 13, 1)

@@ -161,6 +161,14 @@ def test_writes_that_did_not_go_over_go_over_after_reconnecting():
         assert device.registers.read_exponent(3) == (-7, -7, True)
 
 
+def test_a_refused_write_is_told_once():
+    with Device(on(GoldenBoard()), seed=5) as device:
+        device.backend.csr_write(0x0F00, 1)
+        with pytest.raises(OSError, match="write at 0x00000f00 failed: slave error"):
+            device.registers.value("SEED")
+        assert device.registers.value("SEED") == 5
+
+
 def test_a_board_that_lost_its_power():
     board = GoldenBoard()
     with Device(on(board)) as device:

@@ -225,6 +225,8 @@ class Link:
         self._torn = True
         try:
             doubtful = self._move(op, queue, words)
+        except LinkError:  # answers may still come
+            raise
         except Exception:
             self._torn = False
             raise
