@@ -226,23 +226,26 @@ REGISTERS: dict[str, Register] = {
     }, "Adam: decay of the first moment, LSB 2**-16."),
     "ADAM_DECAY": Register("ADAM_DECAY", 0x0088, "rw", {
         "value": Field(0, 18, True, "rw", 0, "log2(beta2) / 2"),
-    }, "Adam: half the logarithm of beta2."),
+    }, "Adam: half the logarithm of beta2, LSB 2**-18."),
     "ADAM_GAIN": Register("ADAM_GAIN", 0x008C, "rw", {
         "value": Field(0, 24, True, "rw", 0, "log2(1 - beta2) / 2"),
-    }, "Adam: half the logarithm of 1 - beta2."),
+    }, "Adam: half the logarithm of 1 - beta2, LSB 2**-18."),
     "ADAM_RATE": Register("ADAM_RATE", 0x0090, "rw", {
         "value": Field(0, 24, True, "rw", 0, "log2(learning rate * sqrt(1 - beta2**t) / (1 - beta1**t))"),
-    }, "Adam: logarithm of the step size, with both bias corrections."),
+    }, "Adam: logarithm of the step size, with both bias corrections, LSB 2**-18."),
     "ADAM_EPS": Register("ADAM_EPS", 0x0094, "rw", {
         "value": Field(0, 24, True, "rw", 0, "log2(eps * sqrt(1 - beta2**t))"),
-    }, "Adam: logarithm of epsilon, with the bias correction of the second moment."),
+    },
+        "Adam: logarithm of epsilon, with the bias correction of the second moment, LSB 2**-18."),
     "WEIGHT_DECAY": Register("WEIGHT_DECAY", 0x0098, "rw", {
         "mant": Field(0, 16, False, "rw", 0, "mantissa"),
         "exp": Field(16, 8, True, "rw", 0, "exponent"),
     }, "Adam: decoupled weight decay times learning rate = mant * 2**exp."),
     "CLIP_NORM": Register("CLIP_NORM", 0x009C, "rw", {
         "value": Field(0, 24, True, "rw", 0, "log2(max_norm)"),
-    }, "Logarithm of the largest norm of a clipped gradient."),
+    },
+        "Logarithm of the largest norm of a clipped gradient, LSB 2**-18; 0, a norm of 1, until it is "
+        "written."),
     "WEIGHTS": Register("WEIGHTS", 0x00A0, "mixed", {
         "op": Field(0, 5, False, "rw", 0, "rollback, restore, pin or unpin, see descriptors.md; bad_op otherwise"),
         "slot": Field(8, 2, False, "rw", 0, "slot, for restore and unpin"),
@@ -271,8 +274,8 @@ REGISTERS: dict[str, Register] = {
     "NORM": Register("NORM", 0x00C0, "ro", {
         "value": Field(0, 32, True, "ro", None, "log2(norm)"),
     },
-        "Logarithm of the gradient norm when something was added to it last; -2**31 if it is zero. Stays when"
-        " the norm is cleared."),
+        "Logarithm of the gradient norm when something was added to it last, LSB 2**-18; -2**31 if it is "
+        "zero. Stays when the norm is cleared."),
     "STAT_COUNT": Register("STAT_COUNT", 0x0100, "ro", {
         "value": Field(0, 32, False, "ro", None, ""),
     }, "Samples."),

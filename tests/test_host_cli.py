@@ -151,6 +151,7 @@ def test_where_nothing_can_be_written_nothing_is_trained(tmp_path, capsys, optio
 
 def test_a_timeline_is_no_picture(tmp_path, capsys):
     assert main(["trace", "--out", str(tmp_path / "x.png")]) == 2
+    assert main(["trace", "--out", ""]) == 2 and main(["trace", "--out", str(tmp_path)]) == 2
     assert "take" in capsys.readouterr().err
 
 

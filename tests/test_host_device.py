@@ -11,6 +11,7 @@ from lathe import (
     DeviceError,
     DeviceTimeout,
     LatheError,
+    Layout,
     Program,
     ProgramError,
     SettingsError,
@@ -43,6 +44,33 @@ def test_fitting_exponent_is_the_smallest(value):
     assert abs(np.rint(np.ldexp(value, -exponent))) <= 32767
     assert exponent == -64 or abs(np.rint(np.ldexp(value, 1 - exponent))) > 32767
     assert fitting_exponent(np.zeros(3)) == -64
+
+
+def test_the_lowest_mantissa_counts_as_fitting():
+    assert fitting_exponent([-1.0, 0.5]) == -15 and fitting_exponent([1.0, -1.0]) == -14 and fitting_exponent([-1.0, 0.99999]) == -14
+    with Device() as device:
+        x = device.layout.tensor("x", 2, 3)
+        device.load(x, [[-1.0, 3 * 2.0**-15, 0.25], [2.0**-15, 0, 0]])
+        for _ in range(2):
+            device.load(x, device.store(x))
+        device.load(x.view(rows=slice(1, 2)), [[5 * 2.0**-15, 0, 0]])
+        assert np.array_equal(device.store(x), [[-1.0, 3 * 2.0**-15, 0.25], [5 * 2.0**-15, 0, 0]])
+
+
+@pytest.mark.parametrize("backend", ["golden", pytest.param("verilator", marks=pytest.mark.xdist_group("verilated"))])
+def test_what_is_loaded_first_of_all_is_there(backend):
+    """The chip zeroes its scratchpad for a thousand cycles after power-on; whatever comes then waits for that."""
+    with Device(backend) as device:
+        x = device.layout.tensor("x", 1, 3)
+        device.load(x, [[1, 2, 3]])
+        assert np.array_equal(device.store(x), [[1, 2, 3]])
+    with Device(backend) as device:
+        x, y = device.layout.tensor("x", 1, 1), device.layout.tensor("y", 1, 1)
+        program = Program("square", device.layout)
+        program.matmul(x, x, y)
+        device.load(x, [[1.5]])
+        device.run(program)
+        assert abs(device.store(y)[0, 0] - 2.25) < 1e-3
 
 
 def test_load_and_store(device):
@@ -456,6 +484,100 @@ def test_numbers_that_are_no_integers():
         assert [type(value) for value in (x.rows, x.columns, x.initial)] == [int, int, int]
         device.load(x, np.ones((200, 3)))
         assert device.store(x).all()
+
+
+@pytest.mark.parametrize("settings", [{"banks": "8"}, {"banks": 8.0}, {"lanes": None}, {"seed": 1.5}, {"memory_bytes": 65536.0}])
+def test_sizes_are_whole_numbers(settings):
+    [name] = settings
+    with pytest.raises(CapacityError, match=f"{name} is .* and must be a whole number"):
+        Device(**settings)
+    with Device(banks=np.int64(8), lanes=np.int32(8), seed=np.int16(3), memory_bytes=np.int64(65536)) as device:
+        assert device.memory.nbytes == 65536
+
+
+def test_parts_of_a_block_count_from_either_end():
+    layout = Layout(8, 8, np.zeros(1 << 16, np.uint8))
+    layout.block("before", 4)
+    block = layout.block("block", 4, 2)
+    last = block.part("last", slice(-1, None), slice(None), 8)
+    assert (last.address, last.data.shape) == (block.address + 3 * 32, (1, 16))
+
+
+def test_what_is_refused_takes_no_room():
+    with Device() as device:
+        layout = device.layout
+        x, out = layout.tensor("x", 3, 70), layout.tensor("out", 3, 60)
+        free, program = layout.words_free, Program("p", layout)
+        for record in (lambda: program.copy(x, out), lambda: program.copy(x, x),
+                       lambda: program.quantize(x, layout.tensor("x8", 3, 70, dtype="int8"), transpose=True)):
+            before = layout.words_free
+            with pytest.raises(ProgramError):
+                record()
+            assert layout.words_free >= before - 15
+        for number in range(70):
+            try:
+                layout.tensor(str(number), 1, 8)
+            except CapacityError as error:
+                assert "no exponent register is left" in str(error)
+                break
+        used = layout.words_free
+        for _ in range(3):
+            with pytest.raises(CapacityError):
+                layout.tensor("more", 100, 8)
+        assert layout.words_free == used and used > free - 100
+        assert not program.operations
+
+
+def test_a_long_program_that_must_be_refused_is_not_begun():
+    with Device() as device:
+        group = WeightGroup(device.layout, 2)
+        w = group.tensor("w", 8, 8, -12)
+        group.place()
+        gradient, x, y = (device.layout.tensor(name, 8, 8) for name in ("gradient", "x", "y"))
+        device.set_optimizer(0.1)
+        for tensor in (w, gradient, x):
+            device.load(tensor, np.ones((8, 8)))
+        program = Program("long", device.layout)
+        program.sgd(w, gradient)
+        program.commit()
+        for _ in range(260):
+            program.copy(x, y)
+        program.sgd(w, gradient, clip=True)
+        program.commit()
+        with pytest.raises(ProgramError, match="is to be clipped, but no gradient before it"):
+            device.run(program)
+        assert device.version == 0 and np.array_equal(device.store(w), np.ones((8, 8)))
+        program.copy(x, y)  # nor is it on the chip
+
+
+@pytest.mark.parametrize(("between", "commit"), [(3, False), (300, False), (300, True)])
+def test_the_norm_of_a_program_in_pieces(between, commit):
+    with Device() as device:
+        layout = device.layout
+        group = WeightGroup(layout, 2)
+        group.tensor("w", 8, 8, -12)
+        group.place()
+        a, b, c, x, y = (layout.tensor(name, 8, 8) for name in "abcxy")
+        device.load(a, np.eye(8))
+        device.load(b, np.ones((8, 8)))
+        program = Program("norms", layout)
+        program.matmul(a, b, c, norm=True)
+        for _ in range(between):
+            program.copy(x, y)
+        if commit:
+            program.commit(partial=True)
+        program.matmul(a, b, c, norm=True)
+        for _ in range(2):
+            device.run(program)
+        if between < 10 or commit:
+            assert abs(device.gradient_norm - np.sqrt(64 if commit else 128)) < 0.01
+            return
+        with pytest.raises(ProgramError, match="program 'norms' ran in pieces, and gradients of its norm lie in several of them"):
+            assert device.gradient_norm
+        short = Program("short", layout)
+        short.matmul(a, b, c, norm=True)
+        device.run(short)
+        assert abs(device.gradient_norm - 8) < 0.01
 
 
 def test_a_group_that_does_not_fit_leaves_room_for_another():

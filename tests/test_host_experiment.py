@@ -66,6 +66,7 @@ def test_short_experiment(tmp_path, capsys):
     assert "1 runs are the same in" in capsys.readouterr().out
     (other / "lag0_none_seed1.json").write_text(json.dumps(changed | {"k3": 0.0}))
     assert main([*SHORT, "--out", str(folder), "--same-as", str(other)]) == 1
+    assert main([*SHORT, "--out", str(folder), "--same-as", str(other / "nothing")]) == 2
     assert "lag0_none_seed1: k3 differ from those in" in capsys.readouterr().err
     assert differences(changed, changed | {"settings": changed["settings"] | {"clip": 0.3, "new": 1}}) == ["setting clip"]
 

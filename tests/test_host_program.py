@@ -521,6 +521,25 @@ def test_forbidden_combinations_say_what_to_do(layout):
     assert not program.operations
 
 
+def test_only_tensors_can_be_recorded(layout):
+    program, x, y = Program("types", layout), layout.tensor("x", 8, 8), layout.tensor("y", 8, 8)
+    records, data = layout.records("r", 8), np.ones((8, 8))
+    for record in (lambda: program.matmul(data, x, y), lambda: program.linear(x, None, y), lambda: program.matmul(x, x, y, bias=data),
+                   lambda: program.copy(data, y), lambda: program.quantize(x, data), lambda: program.sample(data, records),
+                   lambda: program.evaluate(y, data), lambda: program.measure(y, records, data), lambda: program.loss(y, records, data, 0),
+                   lambda: program.scan(data, 2), lambda: program.sgd(x, data), lambda: program.adam(x, y, None),
+                   lambda: program.load(data, layout.block("b", 8)), lambda: program.store(None, layout.block("c", 8))):
+        with pytest.raises(ProgramError, match=r"program 'types': \w+ was given \w+ of type (ndarray|NoneType), not a tensor"):
+            record()
+    with pytest.raises(ProgramError, match="a block of outside memory is expected, not 'ndarray'"):
+        program.load(x, data)
+    with pytest.raises(ProgramError, match=r"gshift is 2\.9 and must be a whole number from 0 to 31"):
+        program.loss(y, records, layout.tensor("g", 8, 8), 2.9)
+    with pytest.raises(ProgramError, match=r"2\.0 environments"):
+        program.scan(records, 2.0)
+    assert not program.operations
+
+
 def test_views(layout):
     x, x8, c8 = layout.tensor("x", 20, 40), layout.tensor("x8", 20, 40, dtype="int8"), layout.tensor(
         "c8", 20, 40, dtype="int8", packed="columns")

@@ -167,22 +167,27 @@ def test_error_bound_of_the_documents():
     assert all(error <= bound for bound, error in worst.items())
 
 
-@pytest.mark.parametrize("r, v, gamma, decay, ratio, steps", [
-    (51, 0, 64881, 61637, 0, 1000), (-4, 938, 64881, 62259, 0, 300), (-64, -1412, 62259, 62259, 26, 300),
-    (51, 3000, 64881, 64881, 0, 1000), (7, 0, 65470, 65470, 0, 1000), (-3, 100, 65536, 65470, 0, 1000), (9, -700, 60000, 58982, -200, 500),
+@pytest.mark.parametrize("r, v, gamma, decay, ratio, steps, weights, caps", [
+    (51, 0, 64881, 61637, 0, 1000, 0, 65535), (-4, 938, 64881, 62259, 0, 300, 0, 65535), (-64, -1412, 62259, 62259, 26, 300, 1, 65535),
+    (51, 3000, 64881, 64881, 0, 1000, 0, 65535), (7, 0, 65470, 65470, 0, 1000, 0, 65535), (-3, 100, 65536, 65470, 0, 1000, 0, 65535),
+    (9, -700, 60000, 58982, -200, 500, 1, 65535), (9445, 4649, 51646, 54312, -314, 7, 3, 32768), (700, 1500, 62000, 30000, 680, 300, 3, 65535),
+    (1200, 0, 60000, 40000, 500, 300, 2, 65535), (300, -2000, 60000, 61000, -60, 300, 3, 32768), (-300, 0, 65536, 35000, 600, 300, 3, 65535),
 ])
-def test_worst_error_bound_of_the_documents(r, v, gamma, decay, ratio, steps):
-    """Steps that stay the same, whose roundings add up."""
-    registers = Scan(gamma=gamma, decay=decay, rho_cap=65535, c_cap=65535, trace_weight=int(ratio != 0))
+def test_worst_error_bound_of_the_documents(r, v, gamma, decay, ratio, steps, weights, caps):
+    """Steps that stay the same, whose errors add up; `weights`: 1 on the trace, 2 on the temporal difference."""
+    registers = Scan(gamma=gamma, decay=decay, rho_cap=caps, c_cap=caps, trace_weight=weights & 1, delta_weight=weights >> 1)
     records = np.zeros((steps + 1, 8), np.int16)
     records[:, 1:4] = ratio, r, v
     done, _ = scan(records, 1, registers)
-    c, a, exact = decay / 65536 * np.exp(ratio / 1024), 0.0, np.zeros(steps)
+    weight = min(np.exp(ratio / 1024), caps / 32768)
+    (k, eps_k), (rho, eps_rho) = ((weight, max(1.35 * 2**-16, 3.2e-5 * weight)) if weights >> i & 1 else (1.0, 0.0) for i in range(2))
+    c, a, exact, td = decay / 65536 * k, 0.0, np.zeros(steps), r / 1024 + (gamma / 65536 - 1) * v / 1024
     for t in range(steps - 1, -1, -1):
-        a = r / 1024 + (gamma / 65536 - 1) * v / 1024 + c * a
+        a = rho * td + c * a
         exact[t] = a
     assert np.abs(exact).max() < 15.9  # nothing is clamped
-    bound = 1.5 * 2**-12 * (1 - c ** (steps - np.arange(steps))) / (1 - c) + 2**-11
+    step = (1 + rho + k) / 2 * 2**-12 + eps_rho * abs(td) + eps_k * decay / 65536 * np.abs(exact).max()
+    bound = step * (1 - c ** (steps - np.arange(steps))) / (1 - c) + 2**-11
     assert np.all(np.abs(done[:, 2] / 2048 - exact) <= bound) and np.all(np.abs(done[:, 3] / 1024 - v / 1024 - exact) <= bound)
 
 
