@@ -107,7 +107,7 @@ def _parser(defaults: bool = True) -> argparse.ArgumentParser:
     experiment.add_argument("--steps", type=int, default=RECIPE["steps"], help="environment steps of a run")
     experiment.add_argument("--sampler-observations", default=RECIPE["sampler_observations"],
                             help="operands of the sampler's first layer: int16 or int8")
-    experiment.add_argument("--backend", default="golden", help="what executes the programs: " + ", ".join(BACKENDS))
+    experiment.add_argument("--backend", default="golden", help="what executes the programs: golden or verilator")
     experiment.add_argument("--jobs", type=int, default=1, help="runs at a time, each in a process")
     experiment.add_argument("--out", type=Path, default=Path("build/experiment/mismatch"), help="folder of a JSON file a run; what is "
                                                                                                   "there is not run again")
@@ -261,6 +261,8 @@ def _experiment(arguments: argparse.Namespace) -> int:
     runs = plan(arguments.seeds, arguments.lags, arguments.corrections)
     changes = {"steps": arguments.steps, "backend": arguments.backend, "sampler_observations": arguments.sampler_observations}
     backend_class(arguments.backend)
+    if arguments.backend == "serial":
+        raise SettingsError("an experiment needs a chip for each run: --backend is golden or verilator")
     if arguments.report:
         results = [figures for run in runs if (figures := load(arguments.out / f"{run.name}.json", run, changes)) is not None]
     else:
