@@ -4,7 +4,6 @@
 import json
 from pathlib import Path
 
-import carries
 import controls
 import products
 from synth import Synthesis, count
@@ -15,8 +14,8 @@ def write(synthesis: Synthesis, top: str, keep: list[str], file: Path) -> tuple[
 
     Returns the resources of `top` and of each module in `keep`, and how many lookup tables the whole then needs less.
 
-    Mapped as for `make synth` and flattened afterwards: names keep their unit. Carry chains lose their ends, inverters go into
-    registers, multiplexers get tables for themselves, wide resets go onto the global network, products' registers into the multipliers.
+    Mapped as for `make synth` and flattened afterwards: names keep their unit. Inverters go into registers, multiplexers
+    get tables for themselves, wide resets go onto the global network, products' registers into the multipliers.
     """
     synthesis.keep(keep)
     synthesis.map(top)
@@ -28,8 +27,7 @@ def write(synthesis: Synthesis, top: str, keep: list[str], file: Path) -> tuple[
     synthesis.step(f"write_json {file}")
     design = json.loads(file.read_text())
     flat = design["modules"][top]
-    spared = -carries.shorten(flat)
-    spared += controls.absorb_inverters(flat)
+    spared = controls.absorb_inverters(flat)
     spared -= controls.split_muxed_tables(flat)
     controls.promote_resets(flat)
     products.pack_products(flat)
