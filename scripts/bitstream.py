@@ -229,6 +229,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--program", action="store_true", help="send the bitstream that is there to the board")
     args = parser.parse_args()
+    if args.seed < 0:
+        parser.error(f"the seed (SEED=n) is a whole number from 0, not {args.seed}")
     try:
         if args.program:
             program(board(args.board))

@@ -148,7 +148,7 @@ def main() -> int:
             print(error, file=sys.stderr)
             return 1
         return 0
-    return subprocess.run(sys.argv[1:], env=environment(), check=False).returncode
+    os.execvpe(sys.argv[1], sys.argv[1:], environment())
 
 
 if __name__ == "__main__":

@@ -412,7 +412,7 @@ def test_a_failed_write_leaves_the_last_checkpoint(file, trainer, tmp_path, monk
     for name in ("fsync", "replace"):
         with monkeypatch.context() as patched:
             patched.setattr(os, name, lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-            with pytest.raises(OSError, match="disk full"):
+            with pytest.raises(CheckpointError, match=f"'{path}' cannot be written: disk full; if there was a file before"):
                 resume.save(trainer, path)
         assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
@@ -445,6 +445,13 @@ def test_a_pipe_stays_a_pipe(file, trainer, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(CheckpointError, match="is a device or a pipe, which a checkpoint would take the place of"):
         checkpoint.check_file(tmp_path / "pipe")
+
+
+def test_a_link_stays_a_link(trainer, tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk" / "run")
+    resume.save(trainer, tmp_path / "link")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "disk" / "run").is_file() and len(list(tmp_path.iterdir())) == 2
 
 
 def test_info_lists_a_checkpoint(file, capsys):

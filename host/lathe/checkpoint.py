@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -237,19 +238,22 @@ def _put_together(value: Any, arrays: dict[str, np.ndarray]) -> Any:
 # ---- files
 
 def write(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file with a checksum, by way of a temporary file in the same folder."""
-    path = check_file(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a safetensors file with a checksum, by way of a temporary file in the same folder; CheckpointError if it cannot be."""
+    path = check_file(path).resolve()  # a link stays one
     data = serialize(dict(arrays), {**metadata, "checksum": _checksum(arrays, metadata)})
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        raise CheckpointError(f"'{path}' cannot be written: {error.strerror or error}; if there was a file before, it is still whole") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)  # the new name is on disk, too

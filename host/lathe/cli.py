@@ -2,6 +2,7 @@
 """The command `lathe`: train, info, verify, trace, board-sim, experiment. A mistake of the user's ends with one line and exit code 2."""
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -35,6 +36,9 @@ def main(argv: list[str] | None = None) -> int:
         return arguments.command(arguments)
     except MismatchError as error:
         print(f"lathe: mismatch {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # whoever read what is printed has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (LatheError, OSError) as error:
         print(f"lathe: error: {error}", file=sys.stderr)
