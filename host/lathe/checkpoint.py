@@ -250,7 +250,7 @@ def write(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: M
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise CheckpointError(f"'{path}' cannot be written: {error.strerror or error}; if there was a file before, it is still whole") from None
+        raise CheckpointError(f"'{path}' cannot be written: {error.strerror or error}; if there was a file before, it is whole") from None
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
