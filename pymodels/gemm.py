@@ -120,7 +120,7 @@ def matmul(
         saturations = int(np.count_nonzero((rounded != c) | cut))
     else:
         c, saturations = saturate8(x.round(stochastic, r)) if int8_result else x.round16(stochastic, r)
-    return c, Result(*x.tracked(e_to, largest >> 3), saturations)
+    return c, Result(*x.tracked(e_to, largest >> (11 if int8_result else 3)), saturations)
 
 
 class _Terms:

@@ -52,7 +52,7 @@ def reference(a, b, e_a, e_b, e_c, bias=None, addend=None, e_addend=0, act=0, da
                 q = (q + 128) >> 8 if int8_result else q
             else:
                 q = spec.round_window(x, lost, stochastic, spec.rand16(key, i, j))
-                seen += [(x, lost)] + [(spec.magnitude(term) >> 3, False) for term in terms] * counts
+                seen += [(x, lost)] + [(spec.magnitude(term) >> (11 if int8_result else 3), False) for term in terms] * counts
             c[i, j] = spec.clamp(q, bits)
             saturations += q != c[i, j] or (counts and cut and act != Act.TANH)
     return c, *spec.tracked(seen, e_to), saturations

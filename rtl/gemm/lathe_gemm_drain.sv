@@ -333,7 +333,10 @@ module lathe_gemm_drain
       for (int unsigned l = 0; l < Lanes; l++) joined |= terms[l];
       terms3_q <= joined;
     end
-    if (load[4]) terms4_q <= has_terms_q ? terms3_q : '0;
+    if (load[4]) begin
+      if (!has_terms_q) terms4_q <= '0;
+      else terms4_q <= ctx_q.lane.int8_result ? terms3_q >> 8 : terms3_q;  // an int8 result lies 8 bits lower in the window
+    end
     if (started_q) begin
       unit_q <= 16'd1 << ctx_q.lane.addend_shift[3:0];
       for (int unsigned i = 2; i < 15; i++) beyond_q[i] <= ctx_q.lane.addend_shift[3:0] >= 4'(17 - i);

@@ -33,6 +33,7 @@ PLANTED = {
     "a cut addend is not counted": ("test_terms", "gemm_lane", "addend_cut1_q <= beyond0_q && scale_i[2]", "addend_cut1_q <= 1'b0"),
     "a cut sum before a derivative is not counted": ("test_terms", "gemm_lane", " || sum[35] != sum[34]", ""),
     "what was cut on one side counts": ("test_terms", "gemm_lane", " && fixed1_q.x[34] != addend1_q[34]", ""),
+    "terms of an int8 result count like those of int16": ("test_terms", "gemm_drain", "? terms3_q >> 8 :", "? terms3_q :"),
     "terms of the lanes that come first": ("test_terms", "gemm_drain", "joined |= terms[l]", "joined = terms[l]"),
     "tie of a negative argument of tanh": ("test_exponents", "gemm_lane", "negative3_q ? !product.lost && product.x[16] : ", ""),
     "rounding of an int8 tanh": ("test_options", "gemm_tanh", "{8'd0, int8_i, 7'd0}", "16'd0"),
