@@ -91,7 +91,7 @@ def matmul(
         if bias is not None and addend is not None:
             raise ValueError("gemm: bias and addend exclude each other")
         z = bias if addend is None else addend
-        terms = _Terms(acc, shift, x, z, e_addend - e_to + 16)
+        terms = _Terms(acc, shift, x, z, e_addend - e_to + 16) if act != _TANH else None
         x = x.add(term(z, 16, e_addend - e_to + 16, up=31))
     elif dact == _TANH:
         terms = _Terms(acc, shift, x)

@@ -489,7 +489,7 @@ def test_numbers_that_are_no_integers():
 @pytest.mark.parametrize("settings", [{"banks": "8"}, {"banks": 8.0}, {"lanes": None}, {"seed": 1.5}, {"memory_bytes": 65536.0}])
 def test_sizes_are_whole_numbers(settings):
     [name] = settings
-    with pytest.raises(CapacityError, match=f"{name} is .* and must be a whole number"):
+    with pytest.raises(CapacityError, match=f"{name} .* is no whole number; convert it with int"):
         Device(**settings)
     with Device(banks=np.int64(8), lanes=np.int32(8), seed=np.int16(3), memory_bytes=np.int64(65536)) as device:
         assert device.memory.nbytes == 65536

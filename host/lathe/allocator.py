@@ -172,7 +172,7 @@ class Layout:
     @staticmethod
     def _check_shape(name: str, rows: int, columns: int, exponent: int, limit: int = MAX_DIMENSION) -> tuple[int, int, int]:
         """Return rows, columns and exponent as plain integers."""
-        rows, columns, exponent = (_whole(f"tensor '{name}': {what}", value) for what, value in
+        rows, columns, exponent = (whole(f"tensor '{name}': {what}", value) for what, value in
                                    (("rows", rows), ("columns", columns), ("exponent", exponent)))
         if not (1 <= rows <= limit and 1 <= columns <= limit):
             raise CapacityError(f"tensor '{name}' is {rows} x {columns}; both dimensions must be 1 to {limit}")
@@ -218,7 +218,7 @@ class Layout:
 
     def block(self, name: str, rows: int, row_words: int = 1) -> Block:
         """Reserve outside memory for `rows` rows of `row_words` words."""
-        rows, row_words = (_whole(f"block '{name}': {what}", value) for what, value in (("rows", rows), ("row_words", row_words)))
+        rows, row_words = (whole(f"block '{name}': {what}", value) for what, value in (("rows", rows), ("row_words", row_words)))
         if rows < 1 or row_words < 1:
             raise CapacityError(f"block '{name}' is {rows} rows of {row_words} words; both must be at least 1")
         word_bytes = 2 * self.lanes
@@ -245,7 +245,7 @@ class Layout:
         return Matrix(form, self.block(name, stored_rows, row_words))
 
 
-def _whole(what: str, value: int) -> int:
+def whole(what: str, value: int) -> int:
     """Return a whole number of any type as an int."""
     try:
         return operator.index(value)

@@ -9,7 +9,6 @@
 
 import math
 import numbers
-import operator
 from collections import Counter
 from collections.abc import Callable
 
@@ -18,7 +17,7 @@ import numpy as np
 from pymodels.csr_map import REGISTERS
 from pymodels.descriptor import Space
 
-from .allocator import ABSOLUTE_EXPONENTS, BANK_WORDS, LOGICAL_EXPONENTS, Layout
+from .allocator import ABSOLUTE_EXPONENTS, BANK_WORDS, LOGICAL_EXPONENTS, Layout, whole
 from .backends import Backend, Closed, open_backend
 from .errors import BackendError, CapacityError, DeviceError, ProgramError, SettingsError, VersionError
 from .faults import Faults, inject_fault, read_faults
@@ -65,14 +64,6 @@ def _number(name: str, value: int) -> int:
     return int(value)
 
 
-def _whole(name: str, value: int) -> int:
-    """Return a whole number of any type as an int; CapacityError if `value` is none."""
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise CapacityError(f"{name} is {value!r} and must be a whole number") from None
-
-
 class Device(Versions, Transfers):
     """One chip and its outside memory; a context manager. One thread at a time may use it.
 
@@ -105,8 +96,8 @@ class Device(Versions, Transfers):
 
     def __init__(self, backend: str | Callable[..., Backend] = "golden", lanes: int = 8, banks: int = 8,
                  memory_bytes: int | None = None, seed: int = 1, **options):
-        lanes, banks, seed = (_whole(*each) for each in (("lanes", lanes), ("banks", banks), ("seed", seed)))
-        memory_bytes = None if memory_bytes is None else _whole("memory_bytes", memory_bytes)
+        lanes, banks, seed = (whole(*each) for each in (("lanes", lanes), ("banks", banks), ("seed", seed)))
+        memory_bytes = None if memory_bytes is None else whole("memory_bytes", memory_bytes)
         if lanes not in LANES:
             raise CapacityError(f"a chip has 4, 8 or 16 lanes, not {lanes}")
         if not 2 <= banks <= 64 or banks & (banks - 1):

@@ -128,8 +128,6 @@ class Program:
         for tensor in (x, out):
             if tensor.packed:
                 raise ProgramError(f"'{label}': tensor {tensor} is int8; copy takes int16 tensors, quantize makes int8 ones of them")
-        if x.shape != out.shape:
-            raise ProgramError(f"'{label}': tensor {out} should be {x.rows} x {x.columns}")
         self._copy(x, out, x.columns, False, False, label)
 
     def _copy(self, x: Tensor, out: Tensor, size: int, transpose: bool, stochastic: bool, label: str) -> None:
