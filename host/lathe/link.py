@@ -132,7 +132,7 @@ class Link:
         self._buffer = 0
         self._pace, self._patience = channel.seconds_per_byte, 1
         self._last_failure = 0
-        self._torn = False  # an exchange was interrupted (Ctrl-C) or given up: what of it was carried out, and what comes next, is not known
+        self._torn = False  # an exchange was interrupted (Ctrl-C) or given up: nobody knows what of it was carried out
 
     # a session
 
