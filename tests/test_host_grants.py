@@ -33,7 +33,7 @@ class Case:
         """Change fields of the first descriptor in program memory, behind the driver's back."""
         device = self.device
         device.install(program)
-        at = MEMORIES["PROGRAM"].offset + 4 * WORDS * device._programs[program]
+        at = MEMORIES["PROGRAM"].offset + 4 * WORDS * device._programs.use(program)
         for name, value in fields.items():
             field = FIELDS[name]
             address, mask = at + 4 * field.word, (1 << field.width) - 1 << field.lsb

@@ -209,7 +209,7 @@ def test_requests_see_whole_versions_under_every_arbiter(policy):
 def crash(net, version, cycles):
     """Reset `cycles` after the start of the update; returns the version then, whose content must be whole."""
     device = net.device
-    device.registers.set("START_PC", device._programs[net.update])
+    device.registers.set("START_PC", device._programs.use(net.update))
     device.registers.write("CONTROL", start=1)
     device.backend.advance(cycles)
     device.backend.reset()

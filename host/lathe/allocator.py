@@ -42,7 +42,7 @@ class Layout:
         self.constants: dict[Tensor, np.ndarray] = {}  # what the device loads before the next program
         self.static_exponents: dict[tuple[int, int], int] = {}  # (exponent, copy) -> register
         self._words_used = 0
-        self._workspace = (0, 0)  # address and words
+        self._workspaces = {False: (0, 0), True: (0, 0)}  # of programs and of requests: address and words
         self._exponents_used = 0
         self._bytes_used = 0
 
@@ -154,20 +154,19 @@ class Layout:
         """Bytes of outside memory, from its first, that blocks and matrices take."""
         return self._bytes_used
 
-    @property
-    def workspace_free(self) -> int:
+    def workspace_free(self, request: bool) -> int:
         """Words that `workspace` can give."""
-        address, words = self._workspace
+        address, words = self._workspaces[request]
         return self.words_free + words if address + words == self._words_used else max(self.words_free, words)
 
-    def workspace(self, words: int) -> int:
-        """Return the address of that many words that all products of outside matrices share."""
-        address, held = self._workspace
+    def workspace(self, words: int, request: bool) -> int:
+        """Return the address of that many words that all products of outside matrices share, those of requests among themselves."""
+        address, held = self._workspaces[request]
         if words > held:
             if address + held == self._words_used:  # nothing lies behind it: let it grow
                 self._words_used -= held
-            self._workspace = self._take_words("the workspace of products of outside matrices", words), words
-        return self._workspace[0]
+            self._workspaces[request] = self._take_words("the workspace of products of outside matrices", words), words
+        return self._workspaces[request][0]
 
     @staticmethod
     def _check_shape(name: str, rows: int, columns: int, exponent: int, limit: int = MAX_DIMENSION) -> tuple[int, int, int]:

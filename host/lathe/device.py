@@ -22,6 +22,7 @@ from .backends import Backend, Closed, open_backend
 from .errors import BackendError, CapacityError, DeviceError, ProgramError, SettingsError, VersionError
 from .faults import Faults, inject_fault, read_faults
 from .program import Program
+from .program_memory import ProgramMemory
 from .registers import STATISTICS, TRANSFER_INDEX, UNITS, Registers
 from .requests import FIRST_OPNUM, arbiter_fields, check_apart
 from .runner import Runner, error_name
@@ -34,8 +35,6 @@ IDENTITY = REGISTERS["ID"].fields["value"].reset
 LANES = (4, 8, 16)
 #: What a unit does in a cycle; one register counts each.
 COUNTERS = ("BUSY", "OVERHEAD", "STALL_OPERAND", "STALL_RESULT", "WAIT", "FETCH", "IDLE")
-#: Fewest descriptors of a piece of a program that is longer than program memory.
-SHORTEST_PIECE = 16
 
 _NO_RATE = ("would change no weight in '{}': the learning rate was never set; call Device.set_optimizer(learning_rate, momentum), or "
             "apply(device) of an optimizer, first")
@@ -128,8 +127,7 @@ class Device(Versions, Transfers):
         self.layout.memory_limit = self._staging = self.memory.nbytes - staging
         if hasattr(self.backend, "layout"):  # a back end that names tensors in its messages
             self.backend.layout = self.layout
-        self._programs: dict[Program, int] = {}
-        self._program_end = 0
+        self._programs = ProgramMemory(TRANSFER_INDEX)
         self._prepared = self._constants = self._static_exponents = 0
         self._group_open = False
         self._known_set: set[str] = set()
@@ -192,21 +190,30 @@ class Device(Versions, Transfers):
         self._open_group(number)
 
     def install(self, program: Program) -> None:
-        """Write a program into program memory, where it stays. `run`, `start` and `request` do this when needed."""
+        """Write a program into program memory. `run`, `start` and `request` do this when needed.
+
+        It stays there until another one needs its place: what was used longest ago goes first, requests last.
+
+        Raises
+        ------
+        CapacityError
+            It is longer than program memory.
+        ProgramError
+            A program runs.
+        """
         self._check_program(program)
         if program in self._programs:
+            self._programs.use(program)
             return
         self._prepare()
         descriptors = program.descriptors()
-        free = TRANSFER_INDEX - self._program_end
-        if len(descriptors) > free:
-            holders = ", ".join(f"'{p.name}' {len(p.operations)}" for p in self._programs)
-            raise CapacityError(f"program '{program.name}' has {len(descriptors)} descriptors and {free} of {TRANSFER_INDEX} are "
-                                f"free in program memory ({holders or 'empty'}); split it or use fewer programs")
-        self.registers.write_program(self._program_end, descriptors)
+        if len(descriptors) > TRANSFER_INDEX:
+            raise CapacityError(f"program '{program.name}' has {len(descriptors)} descriptors and program memory takes {TRANSFER_INDEX}; "
+                                "split it")
+        first = self._programs.make_room(len(descriptors)).start
+        self.registers.write_program(first, descriptors)
         program.frozen = True
-        self._programs[program] = self._program_end
-        self._program_end += len(descriptors)
+        self._programs.add(program, range(first, first + len(descriptors)))
 
     def run(self, program: Program) -> None:
         """Run a program to its end. Interrupted (Ctrl-C) it goes on, and whatever uses the chip next waits for its end.
@@ -231,7 +238,7 @@ class Device(Versions, Transfers):
             self._run_in_pieces(program)
         else:
             self._check_start(program)
-            self._execute(program, self._programs[program])
+            self._execute(program, self._programs.use(program))
 
     def start(self, program: Program) -> None:
         """Start a program and return; `finish` waits for its end.
@@ -246,7 +253,7 @@ class Device(Versions, Transfers):
             It does not fit into program memory.
         """
         self._check_start(program)
-        self._begin(program, self._programs[program])
+        self._begin(program, self._programs.use(program))
 
     def finish(self) -> None:
         """Wait for the end of the program that `start` started; errors as of `run`. Interrupted (Ctrl-C) it can be called again."""
@@ -314,13 +321,14 @@ class Device(Versions, Transfers):
         self._settle()
         running = self._running
         if running and program not in self._programs:
-            raise ProgramError(f"request '{program.name}' is not on the chip and cannot be brought there while '{running.name}' runs; "
-                               "call Device.install with it before Device.start")
+            raise ProgramError(f"request '{program.name}' is not on the chip and cannot be brought there while '{running.name}' runs; call "
+                               f"Device.install with it before Device.start (program memory takes {TRANSFER_INDEX} descriptors, these are "
+                               f"{len(program.operations)} and {len(running.operations)})")
         self.install(program)
         if running and (program, running) not in self._apart:
             check_apart(program, running)
             self._apart.add((program, running))
-        self._runner.request(program, self._programs[program], running)
+        self._runner.request(program, self._programs.use(program), running)
 
     def set_arbiter(self, policy: str, slice_cycles: int = 1024) -> None:
         """Say who starts next where both a program and a request could.
@@ -348,13 +356,11 @@ class Device(Versions, Transfers):
         self._check_program(program)
         self._check_needed(program)
         self._check_operations(program)
-        free = TRANSFER_INDEX - self._program_end
-        if free < 2 * SHORTEST_PIECE:
-            raise CapacityError(f"program '{program.name}' has {len(program.operations)} descriptors and runs in pieces; {free} of "
-                                f"{TRANSFER_INDEX} descriptors are free in program memory, which takes at least {2 * SHORTEST_PIECE}")
         self._prepare()
-        places = (self._program_end, self._program_end + free // 2)
-        pieces, start = program.pieces(free // 2), 0
+        room = self._programs.make_room(TRANSFER_INDEX // 2)
+        longest = len(room) // 2
+        places = (room.start, room.start + longest)
+        pieces, start = program.pieces(longest), 0
         for piece in pieces:  # what cannot be compiled is refused before any of it runs
             piece.descriptors()
         program.frozen = True
@@ -369,7 +375,7 @@ class Device(Versions, Transfers):
                 error.index += start
                 raise
             start += len(piece.operations)
-        self._norm_in_pieces = program.name if program.splits_norm(free // 2) else ""
+        self._norm_in_pieces = program.name if program.splits_norm(longest) else ""
 
     def set_optimizer(self, learning_rate: float, momentum: float = 0.0) -> None:
         """Set what `Program.sgd` uses from now on: ``m <- momentum m + g; w <- w - learning_rate m``.

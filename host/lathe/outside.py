@@ -224,7 +224,7 @@ def record(program, a: Matrix, b: Matrix, c: Matrix, *, trans_a: bool, trans_b: 
     for what, value in (("words", words), ("inner", inner)):
         if value is not None and not (isinstance(value, Integral) and value >= 1):
             raise ProgramError(f"'{label}': {what} is {value!r} and must be a whole number from 1")
-    room = layout.workspace_free
+    room = layout.workspace_free(program.request)
     chosen = plan(shape, room if words is None else min(room, words), inner)
     if chosen is None:
         least = min(Plan(shape, min(m, shape.units[0]), min(n, shape.units[1]), min(k, shape.units[2]), True).words, 1 << 16)
@@ -276,7 +276,7 @@ class _Recorder:
         self.program, self.plan, self.shape, self.bias = program, chosen, chosen.shape, bias
         self.activation, self.derivative, self.stochastic = activation, derivative, stochastic
         self.matrices = dict(zip("abcz", matrices, strict=True))
-        layout, address = program.layout, program.layout.workspace(chosen.words)
+        layout, address = program.layout, program.layout.workspace(chosen.words, program.request)
         self.buffers: dict[str, _Buffers] = {}
         for operand in chosen.operands:
             form = self.matrices[operand].form
@@ -284,7 +284,7 @@ class _Recorder:
             block = form.view(rows, columns)
             tensors = []
             for index in range(chosen.buffers(operand)):
-                copy = index + 1 if operand == "c" else 0
+                copy = index + 1 + 2 * program.request if operand == "c" else 0
                 tensors.append(replace(block, address=address, stride=block.row_words, layout=layout,
                                        exponent=layout.static_exponent(form.initial, copy)))
                 address += tensors[-1].words

@@ -142,9 +142,10 @@ class Program:
                        inner: int | None = None) -> Plan:
         """Record a `matmul` of matrices in outside memory (`Layout.matrix`), which need not fit on the chip.
 
-        It is cut into blocks; transfers run beside the products. The blocks take scratchpad words that all such products
-        share and keep, so make the tensors of the program first. A program of more descriptors than program memory holds
-        is cut too: `Device.run` writes the next part while one runs.
+        It is cut into blocks; transfers run beside the products. The blocks take scratchpad words that all such products of
+        programs share and keep, so make the tensors of the program first; those of requests share others, so give `words` where
+        both are recorded. A program of more descriptors than program memory holds is cut too: `Device.run` writes the next part
+        while one runs.
 
         Parameters
         ----------
