@@ -162,6 +162,7 @@ def test_the_plan_follows_the_room_and_keeps_the_inner_dimension_whole_while_it_
     assert plan(shape(512, 512, 4096), 8192).counts[2] > 1
     assert plan(shape(512, 512, 512), 8192, inner=100).k <= 100
     assert plan(shape(64, 512, 64), 8192).descriptors < 254
+    assert plan(shape(64, 64, 20_000, trans_b=True), 8192).counts[2] == 41  # 167 with the fewest words, half a percent faster
 
 
 def test_messages():

@@ -158,7 +158,8 @@ class Plan:
 
 
 def plan(shape: Shape, words: int, inner: int | None = None) -> Plan | None:
-    """Choose how to cut a product: of the plans within half a percent of the shortest predicted time the one with the fewest words.
+    """Choose how to cut a product: of the plans within half a percent of the shortest predicted time the one with the fewest slices
+    of the inner dimension, each of which rounds, and of those the one with the fewest words.
 
     Parameters
     ----------
@@ -183,7 +184,7 @@ def plan(shape: Shape, words: int, inner: int | None = None) -> Plan | None:
             costs = [plan.cycles for plan in plans]
             best = min(costs)
             return min((plan for plan, cost in zip(plans, costs, strict=True) if cost <= 1.005 * best),
-                       key=lambda plan: (plan.programs, plan.words, plan.cycles))
+                       key=lambda plan: (plan.counts[2], plan.programs, plan.words, plan.cycles))
     return None
 
 
