@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from lathe import CheckpointError, Device, ProgramError, VersionError, WeightGroup, checkpoint, cli, resume
+from lathe import CheckpointError, Device, Program, ProgramError, VersionError, WeightGroup, checkpoint, cli, resume
 from lathe.algorithms import make_trainer
 from lathe.cli import main
 from lathe.engines import Server
@@ -480,3 +480,50 @@ def test_a_run_of_a_board_goes_on_elsewhere(tmp_path, monkeypatch):
         arguments.argv = argv
         settings = cli._resumed(arguments)
         assert (settings.backend, settings.port, settings.baud) == expected
+
+
+def test_products_of_outside_matrices_recorded_after_saving_or_in_another_order(tmp_path):
+    rng, path = np.random.default_rng(1), tmp_path / "x.safetensors"
+
+    def made(c_exponent=-9):
+        device = Device("golden")
+        matrices = [device.layout.matrix(name, 16, 16, exponent) for name, exponent in (("a", -15), ("b", -12), ("c", c_exponent), ("d", -8))]
+        device.load(device.layout.tensor("t", 4, 4), np.ones((4, 4)))
+        return device, *matrices
+
+    def run(device, a, b, c):
+        program = Program("product", device.layout)
+        program.matmul_outside(a, b, c)
+        c.block.data[:] = 0
+        device.run(program)
+        assert np.abs(c.read() - a.read() @ b.read()).max() <= 2.0 ** (c.exponent - 1)
+        return program
+
+    device, a, b, c, d = made()
+    with device:
+        a.write(rng.uniform(-0.9, 0.9, (16, 16)))
+        b.write(rng.uniform(-5, 5, (16, 16)))
+        run(device, a, b, d)
+        checkpoint.save(device, path)
+        program = run(device, a, b, c)
+        checkpoint.load(device, path)
+        c.block.data[:] = 0
+        device.run(program)
+        assert np.abs(c.read() - a.read() @ b.read()).max() <= 2.0**-10
+        device.start(program)
+        before = device.memory.copy()
+        with pytest.raises(ProgramError, match="no checkpoint can be loaded: program 'product' was started"):
+            checkpoint.load(device, path)
+        assert np.array_equal(device.memory, before)
+        device.finish()
+    device, a, b, c, d = made()
+    with device:
+        a.write(rng.uniform(-0.9, 0.9, (16, 16)))
+        for out in (c, d):
+            run(device, a, b, out)
+        checkpoint.load(device, path)
+        for out in (c, d):
+            run(device, a, b, out)
+    device, *_ = made(c_exponent=-10)
+    with device, pytest.raises(CheckpointError, match=r"other matrices in outside memory .*'c', 16, 16, None, -9, .*'c', 16, 16, None, -10"):
+        checkpoint.load(device, path)

@@ -185,13 +185,19 @@ def test_messages():
     for options, message in (({"y": layout.matrix("y2", 40, 50, -8)}, "a derivative needs y"),
                              ({"derivative": "relu", "accumulate": layout.matrix("z", 40, 50, -8)}, "a derivative needs y"),
                              ({"activation": "gelu"}, "activation 'gelu' is none of"), ({"words": 0}, "words is 0 and must be"),
-                             ({"inner": -1}, "inner is -1 and must be"), ({"bias": np.ones((1, 50))}, "bias is a ndarray, not a tensor")):
+                             ({"inner": -1}, "inner is -1 and must be"), ({"inner": 7}, "inner is 7 and must be at least 8"),
+                             ({"bias": np.ones((1, 50))}, "bias is a ndarray, not a tensor")):
         with pytest.raises(ProgramError, match=message):
             program.matmul_outside(a, b, c, **options)
     with pytest.raises(ProgramError, match=r"cut into \d+ slices, whose sums int8 does not hold; make 'c8'"):
         program.matmul_outside(a, b, layout.matrix("c8", 40, 50, -2, dtype="int8"), inner=500)
     assert not program.operations
     assert plan(shape(8, 8, 40_000), 64 * 1024).k <= 16384  # the chip's longest sum
+    wide = plan(shape(1, 6_000_000, 1, lanes=16), 64 * 1024)
+    assert wide.n <= 65535  # what a descriptor holds
+    program.matmul_outside(a, b, c)
+    with pytest.raises(CapacityError, match=r"largest: blocks of matmul_outside, which takes all free words unless given `words` \d+"):
+        layout.tensor("late", 1000, 64)
 
 
 def test_a_product_refused_halfway_leaves_nothing(monkeypatch):

@@ -38,6 +38,7 @@ class Layout:
         self.memory = memory
         self.memory_limit = memory.nbytes
         self.tensors: list[Tensor] = []
+        self.matrices: list[Matrix] = []
         self.group: WeightGroup | None = None
         self.constants: dict[Tensor, np.ndarray] = {}  # what the device loads before the next program
         self.static_exponents: dict[tuple[int, int], int] = {}  # (exponent, copy) -> register
@@ -181,8 +182,10 @@ class Layout:
 
     def _take_words(self, what: str, words: int) -> int:
         if words > self.words_free:
-            largest = sorted(self.tensors, key=lambda t: -t.words * max(t.slots, 1))[:3]
-            holders = ", ".join(f"{t} {t.words * max(t.slots, 1)}" for t in largest)
+            held = [(t.words * max(t.slots, 1), str(t)) for t in self.tensors]
+            held += [(taken, "blocks of matmul_outside, which takes all free words unless given `words`")
+                     for _, taken in self._workspaces.values() if taken]
+            holders = ", ".join(f"{name} {taken}" for taken, name in sorted(held, key=lambda holder: -holder[0])[:3])
             raise CapacityError(
                 f"{what} needs {words} scratchpad words and {self.words_free} of {self.scratchpad_words} are free"
                 + (f" (largest: {holders})" if holders else "")
@@ -241,7 +244,8 @@ class Layout:
         stored_rows, stored_columns = stored_shape(rows, columns, packed)
         row_words = -(-stored_columns // self.lanes)
         form = Tensor(name, rows, columns, 0, row_words, self.lanes, 0, exponent, True, packed=packed)
-        return Matrix(form, self.block(name, stored_rows, row_words))
+        self.matrices.append(Matrix(form, self.block(name, stored_rows, row_words)))
+        return self.matrices[-1]
 
 
 def whole(what: str, value: int) -> int:

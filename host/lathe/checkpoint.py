@@ -117,6 +117,10 @@ def check(device: Device, content: Content, path: str | os.PathLike) -> None:
     counts = len(theirs.get("tensors", [])), len(ours["tensors"])
     if counts[0] != counts[1]:
         raise CheckpointError(f"'{path}' was saved from other tensors: {counts[0]} there, {counts[1]} here")
+    for there, here in zip(theirs.get("matrices", []), ours["matrices"], strict=False):
+        if there != here:
+            raise CheckpointError(f"'{path}' was saved with other matrices in outside memory (name, rows, columns, packed, exponent, "
+                                  f"address): {there} there, {here} here")
     expected = {_name(index, tensor): (np.int16, (tensor.stored[0], tensor.row_words * tensor.lanes))
                 for index, tensor in enumerate(device.layout.tensors)}
     expected |= {"memory": (np.uint8, (ours["memory"],)), "exponents": (np.int8, (ABSOLUTE_EXPONENTS + LOGICAL_EXPONENTS, 3)),
@@ -136,6 +140,7 @@ def check(device: Device, content: Content, path: str | os.PathLike) -> None:
 
 def apply(device: Device, content: Content) -> None:
     """Bring a device to the state of a checkpoint that `check` has accepted."""
+    device.check_idle("no checkpoint can be loaded")
     arrays, chip, registers = content.arrays, content.chip, device.registers
     if chip["group"]:
         device.set_version(chip["version"])
@@ -148,6 +153,8 @@ def apply(device: Device, content: Content) -> None:
         for index in copies:
             registers.write_exponent(index, exponent, bool(static), following)
         registers.write_history(logical, history)
+    for (exponent, _), index in device.layout.static_exponents.items():  # of products recorded here, whatever was recorded there
+        registers.write_exponent(index, exponent, True)
     for name in _SETTINGS:  # behind the tensors, whose transfers count as operations
         registers.write(name, **chip["settings"][name])
     device.set_request_number(registers.value("REQUEST_OPNUM"))
@@ -185,7 +192,8 @@ def _form(device: Device) -> dict[str, Any]:
             "group": [group.slots, group.size] if group and group.placed else None,
             "registers": REGISTERS["BUILD"].fields["version"].reset,
             "tensors": [[t.name, t.rows, t.columns, t.packed, t.space, t.address, t.stride, t.exponent, t.static]
-                        for t in layout.tensors]}
+                        for t in layout.tensors],
+            "matrices": [[m.name, *m.shape, m.packed, m.form.initial, m.block.address] for m in layout.matrices]}
 
 
 def _described(form: list) -> str:

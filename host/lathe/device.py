@@ -11,6 +11,7 @@ import math
 import numbers
 from collections import Counter
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,12 +37,24 @@ LANES = (4, 8, 16)
 #: What a unit does in a cycle; one register counts each.
 COUNTERS = ("BUSY", "OVERHEAD", "STALL_OPERAND", "STALL_RESULT", "WAIT", "FETCH", "IDLE")
 
+#: Descriptors of a piece of a program that is longer than program memory: one runs while another one is written.
+LONGEST_PIECE = TRANSFER_INDEX // 2
+
 _NO_RATE = ("would change no weight in '{}': the learning rate was never set; call Device.set_optimizer(learning_rate, momentum), or "
             "apply(device) of an optimizer, first")
 #: Operation -> register and field that is 0 until somebody sets what it needs, and what the refusal says.
 NEEDED = dict.fromkeys(("sgd", "momentum", "nesterov"), ("LEARNING_RATE", "mant", _NO_RATE)) | {
     "adam": ("ADAM_DECAY", "value", _NO_RATE),
     "scan": ("SCAN_CAPS", "rho", "has no estimator of advantages for '{}'; write one first: Advantages.gae().write(device.registers)")}
+
+
+class Piece(NamedTuple):
+    """A piece of a program that is longer than program memory."""
+
+    whole: Program
+    program: Program
+    start: int  #: index of its first descriptor in the whole program
+    first: int  #: place of that in program memory
 
 
 def encode_rate(rate: float) -> tuple[int, int]:
@@ -134,7 +147,9 @@ class Device(Versions, Transfers):
         self._runner = Runner(self)
         self._running: Program | None = None
         self._running_at = 0      # its place in program memory
+        self._starting = False    # an interrupt came while it was started: perhaps it was not
         self._ours = False        # no `start` began it: if it still runs, an interrupt (Ctrl-C) came while it was waited for
+        self._rest: list[Piece] = []  # of a program that runs in pieces: those that have not ended
         self._apart: set[tuple[Program, Program]] = set()  # requests and programs that may run beside each other
         self._snapshots = Counter()
         self._scaling = {}
@@ -176,7 +191,7 @@ class Device(Versions, Transfers):
         if not hasattr(self.backend, "reconnect"):
             raise BackendError(f"back end '{self.name}' has no connection that could be lost")
         self.backend.reconnect()
-        self._running = None
+        self._running, self._rest = None, []
         self._runner.forget()
 
     # programs (tensors: transfers.py)
@@ -206,17 +221,22 @@ class Device(Versions, Transfers):
             self._programs.use(program)
             return
         self._prepare()
+        length = len(program.operations)
+        if length > TRANSFER_INDEX:
+            raise CapacityError(f"program '{program.name}' has {length} descriptors and program memory takes {TRANSFER_INDEX}; split it"
+                                + ("" if program.request else ", or use Device.run, which runs it in pieces"))
         descriptors = program.descriptors()
-        if len(descriptors) > TRANSFER_INDEX:
-            raise CapacityError(f"program '{program.name}' has {len(descriptors)} descriptors and program memory takes {TRANSFER_INDEX}; "
-                                "split it")
-        first = self._programs.make_room(len(descriptors)).start
+        for displaced in self._programs.make_room(length):
+            self.install(displaced)
+        first = self._programs.free(length)
         self.registers.write_program(first, descriptors)
         program.frozen = True
-        self._programs.add(program, range(first, first + len(descriptors)))
+        self._programs.add(program, first)
 
     def run(self, program: Program) -> None:
         """Run a program to its end. Interrupted (Ctrl-C) it goes on, and whatever uses the chip next waits for its end.
+
+        One longer than program memory runs in pieces, which take all of it; of those, too, the rest runs then.
 
         Scaling is delayed: each result is written with the exponent that follows from the last writes of its tensor, the
         first one with the exponent that the tensor was made with. So the first run of a program may round results away or
@@ -257,9 +277,10 @@ class Device(Versions, Transfers):
 
     def finish(self) -> None:
         """Wait for the end of the program that `start` started; errors as of `run`. Interrupted (Ctrl-C) it can be called again."""
+        self._forget_unstarted()
         if self._running is None:
             raise ProgramError("no program runs that could be waited for; call Device.start first")
-        self._await_end()
+        self._go_on()
 
     def _check_start(self, program: Program) -> None:
         self._check_program(program)
@@ -271,20 +292,31 @@ class Device(Versions, Transfers):
         self.install(program)
 
     def _begin(self, program: Program, first: int, ours: bool = False) -> None:
-        self._running, self._running_at, self._ours, self._norm_in_pieces = program, first, ours, ""
+        if self._norm_in_pieces and any(op.fields.get("norm") for op in program.operations):
+            self._norm_in_pieces = ""
+        self._runner.ended = 0
+        self._starting = True
+        self._running, self._running_at, self._ours = program, first, ours
         try:
             self._runner.start(program, first)
         except Exception:
-            self._running = None
+            self._running, self._rest = None, []
             raise
+        self._starting = False
 
     def _await_end(self) -> None:
         """Wait for the end of what runs; it is forgotten when it has ended or failed, not when the wait is interrupted."""
         try:
             self._runner.finish(self._running, self._running_at)
-        except Exception:
-            self._running = None
+        except Exception as error:
+            if self._rest and isinstance(error, DeviceError):
+                error.index += self._rest[0].start
+            self._running, self._rest = None, []
             raise
+        if self._rest and self._rest[0].program is self._running:
+            whole, self._rest = self._rest[0].whole, self._rest[1:]
+            if not self._rest and whole.splits_norm(LONGEST_PIECE):
+                self._norm_in_pieces = whole.name
         self._running = None
 
     def _execute(self, program: Program, first: int) -> None:
@@ -294,11 +326,15 @@ class Device(Versions, Transfers):
     def _settle(self) -> None:
         """Wait for the end of what an interrupt left running; errors of a request or program that was left so appear here."""
         self._runner.settle(self._running)
-        if self._running and self._ours:
-            status = self.registers.read("STATUS")
-            if status["busy"] or status["done"] or status["error"]:
-                self._await_end()
-            self._running = None  # else the interrupt came before it was started
+        self._forget_unstarted()
+        if self._ours:
+            self._go_on()
+
+    def _forget_unstarted(self) -> None:
+        """Forget a program if an interrupt came before it was started."""
+        if self._running and self._starting and not self._runner.started:
+            self._running = None
+        self._starting = False
 
     def request(self, program: Program) -> None:
         """Run a short program beside the one that was started, if any, and return when it has ended.
@@ -352,30 +388,36 @@ class Device(Versions, Transfers):
         self.registers.write("ARBITER", **fields)
 
     def _run_in_pieces(self, program: Program) -> None:
-        """Run a program that is longer than program memory: while one piece runs, the next is written behind or before it."""
-        self._check_program(program)
+        """Run a program that is longer than program memory, which its pieces take as a whole."""
         self._check_needed(program)
         self._check_operations(program)
         self._prepare()
-        room = self._programs.make_room(TRANSFER_INDEX // 2)
-        longest = len(room) // 2
-        places = (room.start, room.start + longest)
-        pieces, start = program.pieces(longest), 0
-        for piece in pieces:  # what cannot be compiled is refused before any of it runs
-            piece.descriptors()
+        rest = [Piece(program, piece, start, index % 2 * LONGEST_PIECE)
+                for index, (piece, start) in enumerate(program.pieces(LONGEST_PIECE))]
+        for piece in rest:  # what cannot be compiled is refused before any of it runs
+            piece.program.descriptors()
         program.frozen = True
-        self.registers.write_program(places[0], pieces[0].descriptors())
-        for number, piece in enumerate(pieces):
-            self._begin(piece, places[number % 2], ours=True)
-            if number + 1 < len(pieces):
-                self.registers.write_program(places[(number + 1) % 2], pieces[number + 1].descriptors())
-            try:
-                self._await_end()
-            except DeviceError as error:
-                error.index += start
-                raise
-            start += len(piece.operations)
-        self._norm_in_pieces = program.name if program.splits_norm(longest) else ""
+        requests = self._programs.clear()
+        self._write_piece(rest[0])
+        self._rest, self._ours = rest, True
+        self._go_on()
+        for request in requests:
+            self.install(request)
+
+    def _go_on(self) -> None:
+        """Wait for the end of what runs, and run the pieces that are left: while one runs, the next is written behind or before it."""
+        if self._running and not (self._rest and self._rest[0].program is self._running):
+            self._await_end()
+        while self._rest:
+            piece = self._rest[0]
+            if self._running is None:
+                self._begin(piece.program, piece.first, ours=True)
+            if len(self._rest) > 1:
+                self._write_piece(self._rest[1])
+            self._await_end()
+
+    def _write_piece(self, piece: Piece) -> None:
+        self.registers.write_program(piece.first, piece.program.descriptors())
 
     def set_optimizer(self, learning_rate: float, momentum: float = 0.0) -> None:
         """Set what `Program.sgd` uses from now on: ``m <- momentum m + g; w <- w - learning_rate m``.

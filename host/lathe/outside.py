@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from numbers import Integral
 
-from .allocator import Layout
+from .allocator import MAX_DIMENSION, Layout
 from .errors import CapacityError, ProgramError
 from .matrix import Matrix
 from .products import MAX_INNER, TANH_EXPONENT, Product
@@ -191,7 +191,8 @@ def plan(shape: Shape, words: int, inner: int | None = None) -> Plan | None:
 def _sizes(total: int, unit: int) -> list[int]:
     """Return the sizes of blocks that divide `total` about evenly, in whole units."""
     units = -(-total // unit)
-    return sorted({min(total, -(-units // count) * unit) for count in range(1, units + 1)})
+    sizes = {min(total, -(-units // count) * unit) for count in range(1, units + 1)}
+    return sorted(size for size in sizes if size <= MAX_DIMENSION)
 
 
 class _Buffers:
@@ -225,6 +226,8 @@ def record(program, a: Matrix, b: Matrix, c: Matrix, *, trans_a: bool, trans_b: 
     for what, value in (("words", words), ("inner", inner)):
         if value is not None and not (isinstance(value, Integral) and value >= 1):
             raise ProgramError(f"'{label}': {what} is {value!r} and must be a whole number from 1")
+    if inner is not None and inner < min(k, shape.units[2]):
+        raise ProgramError(f"'{label}': inner is {inner} and must be at least {shape.units[2]}, the elements of a word of these operands")
     room = layout.workspace_free(program.request)
     chosen = plan(shape, room if words is None else min(room, words), inner)
     if chosen is None:

@@ -556,8 +556,8 @@ class Program:
             self._compiled = encode_operations(self.name, self.operations)
         return self._compiled
 
-    def pieces(self, length: int) -> list["Program"]:
-        """Cut it into programs of at most `length` descriptors each, to be run one after the other.
+    def pieces(self, length: int) -> list[tuple["Program", int]]:
+        """Cut it into programs of at most `length` descriptors each, to be run one after the other; also where each begins.
 
         Every one begins with a gradient norm of 0, so what adds to the norm stays together with the steps that are clipped by it.
 
@@ -580,15 +580,15 @@ class Program:
                                        "part; record gradients and steps as a program of their own")
                 part = Program(f"{self.name}, from descriptor {start}", self.layout)
                 part.operations = self.operations[start:end]
-                parts.append(part)
+                parts.append((part, start))
                 start = end
             self._pieces = (length, parts)
         return self._pieces[1]
 
     def splits_norm(self, length: int) -> bool:
         """Whether what adds to the last gradient norm lies in several of the `pieces`."""
-        last = [any(op.fields.get("norm") for op in piece.operations[piece.last_commit:]) for piece in self.pieces(length)]
-        commits = [number for number, piece in enumerate(self.pieces(length)) if piece.last_commit]
+        last = [any(op.fields.get("norm") for op in piece.operations[piece.last_commit:]) for piece, _ in self.pieces(length)]
+        commits = [number for number, (piece, _) in enumerate(self.pieces(length)) if piece.last_commit]
         return sum(last[commits[-1] if commits else 0:]) > 1
 
     @property

@@ -29,16 +29,42 @@ class ProgramMemory:
         place = self._places[program] = self._places.pop(program)
         return place.start
 
-    def add(self, program: Program, place: range) -> None:
+    def free(self, descriptors: int) -> int:
+        """Return where so many are free in a row, after `make_room`."""
+        return self._gaps(descriptors)[0].start
+
+    def add(self, program: Program, first: int) -> None:
         """Note that a program was written there."""
-        self._places[program] = place
+        self._places[program] = range(first, first + len(program.operations))
 
-    def make_room(self, descriptors: int) -> range:
-        """Return the first free stretch of so many descriptors or more, at most `size`; programs give up their places as needed."""
-        while not (fitting := [gap for gap in self._gaps() if len(gap) >= descriptors]):
-            del self._places[min(self._places, key=lambda program: program.request)]
-        return fitting[0]
+    def make_room(self, descriptors: int) -> list[Program]:
+        """Let programs give up their places until so many descriptors, at most `size`, are free in a row.
 
-    def _gaps(self) -> list[range]:
+        Where requests lie in between, all give up theirs; returns those to be added again, for which there is room beside.
+        """
+        while not self._gaps(descriptors):
+            oldest = next((program for program in self._places if not program.request), None)
+            if oldest is None:
+                return self._displace(self.size - descriptors)
+            del self._places[oldest]
+        return []
+
+    def clear(self) -> list[Program]:
+        """Let all give up their places; returns the requests among them."""
+        return [program for program in self._displace(self.size) if program.request]
+
+    def _displace(self, free: int) -> list[Program]:
+        """Let all give up their places; returns those used last that fit into `free` descriptors, the one used longest ago first."""
+        kept = []
+        for program in reversed(self._places):
+            if len(program.operations) <= free:
+                kept.append(program)
+                free -= len(program.operations)
+        self._places.clear()
+        return kept[::-1]
+
+    def _gaps(self, descriptors: int) -> list[range]:
+        """Return where so many are free in a row."""
         taken = sorted(self._places.values(), key=lambda place: place.start)
-        return [range(before.stop, after.start) for before, after in pairwise([range(0), *taken, range(self.size, self.size)])]
+        gaps = (range(before.stop, after.start) for before, after in pairwise([range(0), *taken, range(self.size, self.size)]))
+        return [gap for gap in gaps if len(gap) >= descriptors]

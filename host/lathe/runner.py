@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 _START_PC, _REQUEST_PC, _CONTROL, _STATUS = (REGISTERS[name].offset for name in ("START_PC", "REQUEST_PC", "CONTROL", "STATUS"))
 _START, _REQUEST = (REGISTERS["CONTROL"].pack(**{name: 1}) for name in ("start", "request"))
-_DONE, _ERROR, _REQUEST_DONE, _REQUEST_ERROR, _FAULT, _REQUEST_BUSY = (
-    REGISTERS["STATUS"].pack(**{name: 1}) for name in ("done", "error", "request_done", "request_error", "fault", "request_busy"))
+_BUSY, _DONE, _ERROR, _REQUEST_BUSY, _REQUEST_DONE, _REQUEST_ERROR, _FAULT = (
+    REGISTERS["STATUS"].pack(**{name: 1}) for name in ("busy", "done", "error", "request_busy", "request_done", "request_error", "fault"))
 _EVENTS = _DONE | _ERROR | _REQUEST_DONE | _REQUEST_ERROR | _FAULT  # whatever raises the interrupt; a fault is counted elsewhere
 
 
@@ -33,14 +33,14 @@ class Runner:
     def __init__(self, device: "Device"):
         self._device = device
         self._grants = Grants(device.backend)
-        self._ended = 0  # how the program ended, in bits of STATUS, if that was seen while waiting for a request
+        self.ended = 0  # how the program ended, in bits of STATUS, if that was seen
         self._requested: tuple[Program, int] | None = None  # a request whose end nobody has waited for yet, and its place
         self._request_ended = 0  # how it ended, if that was seen
         self.opnum = FIRST_OPNUM  # of the next request's first descriptor
 
     def forget(self) -> None:
         """Wait for nothing any more: the chip was reset."""
-        self._ended = self._request_ended = 0
+        self.ended = self._request_ended = 0
         self._requested = None
         self.opnum = self._device.registers.value("REQUEST_OPNUM")
 
@@ -49,8 +49,12 @@ class Runner:
         self._grants.program(program)
         backend = self._device.backend
         backend.csr_write(_START_PC, first)
-        self._ended = 0
         backend.csr_write(_CONTROL, _START)
+
+    @property
+    def started(self) -> bool:
+        """Whether a program runs, or has ended and nobody has waited for that."""
+        return bool(self.ended or self._device.backend.csr_read(_STATUS) & (_BUSY | _DONE | _ERROR))
 
     def finish(self, program: Program, first: int) -> None:
         """Wait for the end of the program that was started.
@@ -63,16 +67,17 @@ class Runner:
             It did not end.
         """
         backend = self._device.backend
-        while not self._ended:
+        while not self.ended:
             self._wait(program, program.cycle_limit)
             status = backend.csr_read(_STATUS) & _EVENTS
             if not status:
                 raise self._unended(program)
-            self._ended = status & (_DONE | _ERROR)
+            self.ended = status & (_DONE | _ERROR)
             self._request_ended |= status & (_REQUEST_DONE | _REQUEST_ERROR)
-            if not self._ended:
+            if not self.ended:
                 backend.csr_write(_STATUS, status)  # of a request whose wait was interrupted
-        if not self._ended & _DONE:
+        backend.csr_write(_STATUS, self.ended)  # so that before a start it is clear
+        if not self.ended & _DONE:
             raise self._error(program, first, "ERROR")
 
     def request(self, program: Program, first: int, beside: Program | None) -> None:
@@ -104,7 +109,7 @@ class Runner:
                 status = self._device.backend.csr_read(_STATUS) & _EVENTS
                 if not status:
                     raise self._unended(program)
-                self._ended |= status & (_DONE | _ERROR)
+                self.ended |= status & (_DONE | _ERROR)
                 self._request_ended = status & (_REQUEST_DONE | _REQUEST_ERROR)
                 self._device.backend.csr_write(_STATUS, status)  # takes the interrupt back
         except Exception:

@@ -11,6 +11,7 @@ from pymodels.descriptor import Error, UpdateOp
 
 from .allocator import ABSOLUTE_EXPONENTS, Layout
 from .errors import VersionError
+from .interrupts import held_back
 from .registers import Registers
 from .tensor import Tensor
 
@@ -74,6 +75,10 @@ class Versions:
         """
         self._ready("a version cannot be pinned")
         self._check_whole()
+        with held_back():
+            return self._pin()
+
+    def _pin(self) -> int:
         if self._move(UpdateOp.PIN) == Error.NO_SLOT:
             raise VersionError(f"version {self.version} cannot be pinned: updates need two slots, and of the others too few are left "
                                f"without a pin; the chip holds {self._list()}. Release one of them, or make the weight group with more "
@@ -135,10 +140,11 @@ class Versions:
         self._ready("a version cannot be released")
         if not self._snapshots[version]:
             raise VersionError(f"no snapshot holds version {version}; snapshots: {', '.join(map(str, +self._snapshots)) or 'none'}")
-        if self._snapshots[version] == 1:  # the last one
-            self._move(UpdateOp.UNPIN, self._slot(version))
-            del self._scaling[version]
-        self._snapshots[version] -= 1
+        with held_back():
+            if self._snapshots[version] == 1:  # the last one
+                self._move(UpdateOp.UNPIN, self._slot(version))
+                del self._scaling[version]
+            self._snapshots[version] -= 1
 
     @contextmanager
     def adapt(self) -> Iterator[int]:
@@ -156,11 +162,15 @@ class Versions:
         finally:
             try:
                 self._end_program()
+            except KeyboardInterrupt:  # the weights can only go back when nothing runs
+                self._end_program()
+                raise
             finally:
-                try:
-                    self.restore(base)
-                finally:
-                    self.release(base)
+                with held_back():
+                    try:
+                        self.restore(base)
+                    finally:
+                        self.release(base)
 
     def _scaled(self) -> list[Tensor]:
         """Return a tensor of each exponent register of the weight group that follows what is written."""

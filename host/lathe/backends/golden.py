@@ -5,6 +5,8 @@ import numpy as np
 
 from pymodels.chip import Chip
 
+from ..interrupts import held_back
+
 
 class GoldenBackend(Chip):
     """The numpy model of the chip behind the back-end protocol.
@@ -23,3 +25,8 @@ class GoldenBackend(Chip):
 
     def __init__(self, lanes: int, banks: int, memory: np.ndarray, seed: int = 1):
         super().__init__(lanes, banks, memory)
+
+    def run(self, max_cycles: int | None = None) -> None:
+        """Execute what was started, to its end: Ctrl-C waits, since a descriptor that it cut off could not go on."""
+        with held_back():
+            super().run(max_cycles)
