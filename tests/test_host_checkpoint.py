@@ -487,7 +487,8 @@ def test_products_of_outside_matrices_recorded_after_saving_or_in_another_order(
 
     def made(c_exponent=-9):
         device = Device("golden")
-        matrices = [device.layout.matrix(name, 16, 16, exponent) for name, exponent in (("a", -15), ("b", -12), ("c", c_exponent), ("d", -8))]
+        exponents = {"a": -15, "b": -12, "c": c_exponent, "d": -8}
+        matrices = [device.layout.matrix(name, 16, 16, exponent) for name, exponent in exponents.items()]
         device.load(device.layout.tensor("t", 4, 4), np.ones((4, 4)))
         return device, *matrices
 
@@ -525,5 +526,5 @@ def test_products_of_outside_matrices_recorded_after_saving_or_in_another_order(
         for out in (c, d):
             run(device, a, b, out)
     device, *_ = made(c_exponent=-10)
-    with device, pytest.raises(CheckpointError, match=r"other matrices in outside memory .*'c', 16, 16, None, -9, .*'c', 16, 16, None, -10"):
+    with device, pytest.raises(CheckpointError, match=r"other matrices in outside memory .*'c', 16, 16, None, -9, .*None, -10"):
         checkpoint.load(device, path)

@@ -11,6 +11,14 @@ from lathe.backends.golden import GoldenBackend
 from pymodels.csr_map import REGISTERS
 
 
+@pytest.fixture(autouse=True)
+def keyboard():
+    """The processes of pytest-xdist ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Interrupted(GoldenBackend):
     """Ctrl-C comes before or behind the next access to a register, or at the next wait, that `when` is true of."""
 
