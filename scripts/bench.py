@@ -73,6 +73,19 @@ def measure(device, program, name: str, lanes: int) -> dict:
     return row
 
 
+def record_runs(device, program, repeats: int, record: Path) -> None:
+    """Run a program once, so that it is installed, then `repeats` times; write all register accesses since the device was
+    opened for tb/chip/replay.py."""
+    memory, accesses = device.memory.copy(), device.backend.accesses
+    device.run(program)
+    before = len(accesses)
+    for _ in range(repeats):
+        device.run(program)
+    timed, rest = divmod(len(accesses) - before, repeats)
+    assert not rest, "the runs differ"
+    np.savez(record, memory=memory, accesses=np.array(accesses, np.int64), timed=timed, repeats=repeats)
+
+
 def replay(record: Path, lanes: int, banks: int) -> dict:
     """Run the recorded accesses through the cocotb chip bench; return its cycles and seconds."""
     from tb.common.runner import run
@@ -156,17 +169,11 @@ def chip(lanes: int) -> list[dict]:
 
     settings = Settings(backend="verilator", lanes=lanes, seed=1)
     with Trainer(settings, backend=RecordingBackend) as trainer:
-        device, backend = trainer.device, trainer.device.backend
+        device = trainer.device
         trainer.iteration(max_updates=1)
         rows = measure_both(trainer)
-        memory = device.memory.copy()
-        before = len(backend.accesses)
-        device.run(trainer.learner.update)
-        timed = len(backend.accesses) - before
-        for _ in range(REPEATS - 1):
-            device.run(trainer.learner.update)
         record = OUT / "replay.npz"
-        np.savez(record, memory=memory, accesses=np.array(backend.accesses, np.int64), timed=timed, repeats=REPEATS)
+        record_runs(device, trainer.learner.update, REPEATS, record)
         # The fastest of several times, half of them before the replay and half after it, and of as many in the replay: what
         # else runs on the machine only slows.
         speed = fastest(device, trainer.learner.update, REPEATS // 2)
