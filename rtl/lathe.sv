@@ -4,11 +4,13 @@
 module lathe #(
   parameter int unsigned Lanes = 8,
   parameter int unsigned Banks = 8,
-  parameter int unsigned Slots = 4  // of the weight group, at most: 2 to 4
+  parameter int unsigned Slots = 4,  // of the weight group, at most: 2 to 4
+  parameter int unsigned UpdateLanes = Lanes  // weights that the update unit takes at once: Lanes or, from 4, half of it
 ) (
   input  logic               clk_i,
-  input  logic               por_ni,  // power-on reset: also clears weight group and exponents
-  input  logic               rst_ni,  // reset: keeps the current weights, their version and exponents
+  // Resets: low for at least 4 cycles
+  input  logic               por_ni,  // power-on: also clears weight group and exponents
+  input  logic               rst_ni,  // keeps the current weights, their version and exponents
   output logic               irq_o,
   output lathe_pkg::unit_trace_t [lathe_pkg::NumUnits-1:0] trace_o,  // what each unit does in this cycle
 
@@ -138,6 +140,21 @@ module lathe #(
       (* keep *) always @(posedge clk_core) por_far_n[u] <= por_n;
     end
   end
+
+`ifndef SYNTHESIS
+  logic       reset_seen_q;  // false before the first reset, when registers hold anything
+  logic [2:0] reset_q;       // cycles for which a reset has been low, up to 4
+  initial reset_seen_q = 1'b0;
+  always @(posedge clk_core) begin
+    if (!rst_ni || !por_ni) begin
+      reset_seen_q <= 1'b1;
+      reset_q <= !reset_seen_q ? 3'd4 : reset_q[2] ? reset_q : reset_q + 1'b1;
+    end else if (reset_seen_q) begin
+      assert (reset_q == '0 || reset_q[2]) else $error("a reset of %0d cycles; at least 4 are needed", reset_q);
+      reset_q <= '0;
+    end
+  end
+`endif
 
   // Units that are mostly idle: policy, update and dma are ready only then.
   logic [NumUnits-1:0] clk;
@@ -312,7 +329,8 @@ module lathe #(
   );
 
   lathe_update #(
-    .Lanes(Lanes)
+    .Lanes(Lanes),
+    .StepLanes(UpdateLanes)
   ) u_update (
     .clk_i(clk[Update]),
     .rst_ni(rst_far_n[Update]),

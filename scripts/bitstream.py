@@ -106,9 +106,9 @@ def part(target: Board) -> Part:
 def synthesize(target: Board, dividers: Pll, file: Path) -> dict[str, dict[str, int]]:
     """Write the board's netlist to `file`; return the resources of each unit of the chip, of the chip, of what is around it, and of all."""
     synthesis = Synthesis(TOP, {
-        "Lanes": target.lanes, "Banks": target.banks, "Slots": target.slots, "MemoryBytes": target.memory_bytes,
-        "ClockHz": round(dividers.hz()), "Baud": target.baud, "PllIn": dividers.input, "PllFeedback": dividers.feedback,
-        "PllLoop": dividers.loop, "PllOut": dividers.output}, sorted((ROOT / "fpga/rtl").glob("*.sv")))
+        "Lanes": target.lanes, "Banks": target.banks, "Slots": target.slots, "UpdateLanes": target.update_lanes,
+        "MemoryBytes": target.memory_bytes, "ClockHz": round(dividers.hz()), "Baud": target.baud,
+        "PllIn": dividers.input, "PllFeedback": dividers.feedback, "PllLoop": dividers.loop, "PllOut": dividers.output}, sorted((ROOT / "fpga/rtl").glob("*.sv")))
     around = synthesis.instances(synthesis.instances()["u_board"])
     modules = {name.removeprefix("u_"): module for name, module in around.items() if name.startswith("u_")}
     chip = synthesis.instances(modules["chip"])

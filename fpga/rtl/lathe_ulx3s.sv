@@ -5,6 +5,7 @@ module lathe_ulx3s #(
   parameter int unsigned Lanes = 8,
   parameter int unsigned Banks = 8,
   parameter int unsigned Slots = 4,
+  parameter int unsigned UpdateLanes = Lanes,
   parameter int unsigned MemoryBytes = 65536,
   parameter int unsigned ClockHz = 25_000_000,  // what the PLL makes of 25 MHz
   parameter int unsigned Baud = 1_000_000,
@@ -66,6 +67,7 @@ module lathe_ulx3s #(
     .Lanes      (Lanes),
     .Banks      (Banks),
     .Slots      (Slots),
+    .UpdateLanes(UpdateLanes),
     .ClockHz    (ClockHz),
     .Baud       (Baud),
     .MemoryBytes(MemoryBytes)

@@ -22,6 +22,8 @@ class Board:
         Build parameters of the chip.
     memory_bytes : int
         Outside memory.
+    update_lanes : int
+        Weights that its update unit takes at once: `lanes` or half of it.
     clock_hz : int
         The chip's clock.
     fits : bool
@@ -34,6 +36,7 @@ class Board:
     banks: int
     slots: int
     memory_bytes: int
+    update_lanes: int = 4
     clock_hz: int = 25_000_000
     fits: bool = False
 

@@ -6,6 +6,7 @@ module lathe_board #(
   parameter int unsigned Lanes = 8,
   parameter int unsigned Banks = 8,
   parameter int unsigned Slots = 4,
+  parameter int unsigned UpdateLanes = Lanes,
   parameter int unsigned ClockHz = 25_000_000,
   parameter int unsigned Baud = 3_000_000,
   parameter int unsigned MemoryBytes = 65536
@@ -135,7 +136,8 @@ module lathe_board #(
   lathe #(
     .Lanes(Lanes),
     .Banks(Banks),
-    .Slots(Slots)
+    .Slots(Slots),
+    .UpdateLanes(UpdateLanes)
   ) u_chip (
     .clk_i,
     .por_ni        (chip_por_n),

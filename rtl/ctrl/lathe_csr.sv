@@ -209,13 +209,13 @@ module lathe_csr
                       addr: out.FAULT_INJECT.value.value};
 
   // ---- Status ----
-  logic irq_q;
+  logic [2:0] irq_q, begins;  // of the program, of the request, of a fault
+  assign begins = {1'b0, requested_i, started_i};
   always_ff @(posedge clk_i) begin
-    if (!rst_ni || started_i || requested_i) irq_q <= 1'b0;
-    else irq_q <= out.IRQ_ENABLE.enable.value && (out.STATUS.done.value || out.STATUS.error.value ||
-                                                  out.STATUS.request_done.value || out.STATUS.request_error.value || out.STATUS.fault.value);
+    irq_q <= {out.STATUS.fault.value, out.STATUS.request_done.value || out.STATUS.request_error.value,
+              out.STATUS.done.value || out.STATUS.error.value} & ~begins & {3{rst_ni && out.IRQ_ENABLE.enable.value}};
   end
-  assign irq_o = irq_q && !started_i && !requested_i;  // down in the cycle in which the host learns that its start was taken
+  assign irq_o = (irq_q & ~begins) != '0;  // its own is down in the cycle in which the host learns that its start was taken
   assign in.BUILD.lanes.next = 8'(Lanes);
   assign in.BUILD.log2_banks.next = 4'($clog2(Banks));
   assign in.BUILD.slots.next = 4'(Slots);

@@ -205,7 +205,7 @@ module lathe_dma #(
     .wr_data_o
   );
 
-  // ---- Store: the scratchpad's words to write data, burst by burst after their addresses ----
+  // ---- Store: the scratchpad's words to write data, burst by burst; they wait for no address to be taken ----
   logic       word_valid, word_ready, lengths_valid, lengths_ready, next_burst, b_fails;
   logic [6:0] length, left_q;   // left: beats of the burst that are still to be sent
   logic       sending_q, last_q;  // left is not 0, is 1
@@ -239,9 +239,9 @@ module lathe_dma #(
   ) u_lengths (
     .clk_i,
     .rst_ni,
-    .in_valid_i(m_axi_awvalid && m_axi_awready),
+    .in_valid_i(burst_valid && burst_ready && store_q),
     .in_ready_o(lengths_ready),
-    .in_data_i(beats_q),
+    .in_data_i(burst_beats),
     .out_valid_o(lengths_valid),
     .out_ready_i(next_burst),
     .out_data_o(length),
@@ -292,7 +292,7 @@ module lathe_dma #(
     held_beats_q <= beats_q;
     if (checking_q && rst_ni) begin
       if (held_q) assert (addr_valid_q && addr_q == held_addr_q && beats_q == held_beats_q) else $error("address changed");
-      if (m_axi_awvalid && m_axi_awready) assert (lengths_ready) else $error("no place for a burst's length");
+      if (burst_valid && burst_ready && store_q) assert (lengths_ready) else $error("no place for a burst's length");
       if (burst_ends) assert (bursts_q != '0) else $error("response without a burst");
       if (over && state_q == Load && !failed_q) assert (!writer_busy) else $error("words missing");
       if (over && state_q == Store && !failed_q) assert (!reader_busy) else $error("words left over");

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Update unit (numerics.md, section 9): reads weights, gradient and moments, writes new weights and moments, `Lanes` elements
+// Update unit (numerics.md, section 9): reads weights, gradient and moments, writes new weights and moments, `StepLanes` elements
 // per cycle or two; operations that move pointers go to lathe_weights. Never writes what it was not given as a result, so a
 // reset at any time leaves the current slot whole.
 //
 // A word of elements starts when its operands are there and its results have a place to wait in; then it runs through
 // lathe_update_step without a stop. What is needed later is taken later.
 module lathe_update #(
-  parameter int unsigned Lanes = 8
+  parameter int unsigned Lanes = 8,         // elements of a word
+  parameter int unsigned StepLanes = Lanes  // or half as many: a smaller unit, which takes twice the cycles
 ) (
   input  logic                        clk_i,
   input  logic                        rst_ni,
@@ -75,6 +76,9 @@ module lathe_update #(
 
   if (Lanes != 4 && Lanes != 8 && Lanes != 16) begin : g_check
     $fatal(1, "lathe_update: Lanes must be 4, 8 or 16");
+  end
+  if (StepLanes < 4 || (StepLanes != Lanes && StepLanes != Lanes / 2)) begin : g_check_step
+    $fatal(1, "lathe_update: StepLanes must be Lanes or, from 4, half of it");
   end
 
   // ---- Control ----
@@ -176,8 +180,14 @@ module lathe_update #(
   logic [AddrW-1:0]              in_base [Streams], out_base [Streams], moments_q, new_moments_q;
   logic [WordW-1:0]              in_word [Streams], out_word [Streams], wr_data [Streams];
   logic                          alternate;  // m at the full rate: M has the even words, V the odd ones
-  logic                          start, there, room, ready, turn, w_soon, reading, owing, word_valid, lower, ends;
+  logic                          start, there, room, ready, turn, reading, owing, word_valid, lower, ends;
   logic [AddrW-1:0]              word;
+  // The same of what the datapath takes at once
+  localparam int unsigned PartW = StepLanes * 16;
+  logic                                 part_start, part_soon, give_back, part_fits;
+  logic [Streams-1:0]                   part_take, part_valid;
+  logic [15+$clog2(Lanes/StepLanes):0]  part_number;
+  logic [PartW-1:0]                     in_part [Streams], out_part [Streams];
 
   always_ff @(posedge clk_i) begin
     moments_q <= kind_q.adam ? cmd_q.t[3].addr + size : cmd_q.t[3].addr;
@@ -219,7 +229,7 @@ module lathe_update #(
     .ends_o(ends),
     .there_o(there),
     .start_i(start),
-    .give_back_i(w_soon),
+    .give_back_i(give_back),
     .take_i(take),
     .word_o(in_word)
   );
@@ -251,10 +261,35 @@ module lathe_update #(
   logic [31:0] saturations;
   result_t     mn_result, wn_result;
 
-  assign start = ready && turn && room && there;
+  assign part_start = ready && turn && part_fits;
+
+  lathe_update_parts #(
+    .Lanes(Lanes),
+    .StepLanes(StepLanes)
+  ) u_parts (
+    .clk_i,
+    .rst_ni,
+    .number_i(word),
+    .fits_i(room && there),
+    .start_o(start),
+    .give_back_o(give_back),
+    .take_o(take),
+    .word_i(in_word),
+    .valid_o(out_valid),
+    .word_o(out_word),
+    .part_number_o(part_number),
+    .part_fits_o(part_fits),
+    .part_start_i(part_start),
+    .part_give_back_i(part_soon),
+    .part_take_i(part_take),
+    .part_o(in_part),
+    .part_valid_i(part_valid),
+    .part_i(out_part)
+  );
 
   lathe_update_step #(
-    .Lanes(Lanes)
+    .Lanes(StepLanes),
+    .WordLanes(Lanes)
   ) u_step (
     .clk_i,
     .rst_ni,
@@ -271,31 +306,31 @@ module lathe_update #(
     .pow_index_i(pow_index),
     .pow_o(pow),
     .word_valid_i(word_valid),
-    .word_i(word),
+    .word_i(part_number),
     .lower_i(lower),
     .ends_i(ends),
     .ready_o(ready),
     .turn_o(turn),
-    .start_i(start),
-    .w_soon_o(w_soon),
-    .take_o(take),
-    .w_i(in_word[W]),
-    .g_i(in_word[G]),
-    .m_i(in_word[M]),
-    .l_i(in_word[V]),
-    .valid_o(out_valid),
-    .wn_o(out_word[0]),
-    .mn_o(out_word[1]),
-    .ln_o(out_word[2]),
-    .w8_o(out_word[3]),
+    .start_i(part_start),
+    .w_soon_o(part_soon),
+    .take_o(part_take),
+    .w_i(in_part[W]),
+    .g_i(in_part[G]),
+    .m_i(in_part[M]),
+    .l_i(in_part[V]),
+    .valid_o(part_valid),
+    .wn_o(out_part[0]),
+    .mn_o(out_part[1]),
+    .ln_o(out_part[2]),
+    .w8_o(out_part[3]),
     .saturations_o(saturations),
     .mn_result_o(mn_result),
     .wn_result_o(wn_result)
   );
 
   always_ff @(posedge clk_i) begin  // a cycle late
-    stall_operand_o <= run_q && reading_q && ready && room && !there;
-    stall_result_o <= run_q && reading_q && !room;
+    stall_operand_o <= run_q && reading_q && ready && room && !there && !part_fits;
+    stall_result_o <= run_q && reading_q && !room && !part_fits;
   end
 
   // Both a cycle late: a word that moves from one of them to the next is never missed

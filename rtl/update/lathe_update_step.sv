@@ -5,7 +5,10 @@
 module lathe_update_step
   import lathe_update_pkg::*;
 #(
-  parameter int unsigned Lanes = 8
+  parameter int unsigned Lanes = 8,
+  parameter int unsigned WordLanes = Lanes,  // of a word in the scratchpad: it comes in parts of `Lanes`
+  localparam int unsigned Parts = WordLanes / Lanes,
+  localparam int unsigned IndexW = 16 + $clog2(Parts)
 ) (
   input  logic                   clk_i,
   input  logic                   rst_ni,
@@ -26,7 +29,7 @@ module lathe_update_step
 
   // The next word
   input  logic                   word_valid_i,
-  input  logic [15:0]            word_i,         // its number in the tensor
+  input  logic [IndexW-1:0]      word_i,         // its number in the tensor
   input  logic                   lower_i,        // it lies in the lower row of two
   input  logic                   ends_i,         // no word under it follows
   output logic                   ready_o,        // it may start,
@@ -55,6 +58,7 @@ module lathe_update_step
   localparam int unsigned LogLanes = $clog2(Lanes);
   localparam int unsigned Hashes = Lanes / 4;       // four elements share one
   localparam int unsigned RowW = 16 - LogLanes;     // words of a row that elements are numbered in: 2**RowW
+  localparam int unsigned RowsW = IndexW - RowW;
   // Stages of lathe_update_lane: where a result's value before rounding is known, and where the result
   localparam int unsigned SumStage [2] = '{5, 12};
   localparam int unsigned OutStage [2] = '{7, 14};
@@ -100,7 +104,7 @@ module lathe_update_step
   assign take_o = {since[1] && kind_i.adam, m_valid[0] && !kind_i.sgd, since[kind_i.half ? 1 : 0], w_valid[OutStage[0]]};
 
   // ---- Set-up, at the start and when the numbering comes to a new row; each of two rows of words has its keys ----
-  logic [LogLanes-1:0] row, row_q [2];
+  logic [RowsW-1:0]    row, row_q [2];
   logic [1:0]          keys_of_q;   // rows of words whose keys are made
   logic [31:0]         row_key [3], row_key_q [2][3];
   logic                known, again, ready, ready_q;
@@ -109,7 +113,7 @@ module lathe_update_step
   log_cfg_t            log_cfg;
   int8_cfg_t           int8_cfg;
 
-  assign row = LogLanes'(word_i >> RowW);
+  assign row = RowsW'(word_i >> RowW);
   assign known = !word_valid_i || row_q[lower_i] == row;
   assign again = word_valid_i && !known && !busy_q && ready_q;
   assign ready_o = ready_q && known;
@@ -276,7 +280,7 @@ module lathe_update_step
   // ---- Lanes ----
   logic signed [35:0] sum [2][Lanes];
   logic [Lanes-1:0]   saturated [3];  // of m', w', w8
-  logic [Lanes*8-1:0] copy, copy_upper_q, copy_lower_q;
+  logic [Lanes*8-1:0] copy, copy_lower_q, copy_upper_q [Parts];  // of the last parts, the last one first
 
   for (genvar i = 0; i < Lanes; i++) begin : g_lane
     lathe_update_lane u_lane (
@@ -325,7 +329,7 @@ module lathe_update_step
       .w8_o(copy[8*i+:8]),
       .saturated_o(saturated[2][i])
     );
-    assign w8_o[16*i+:16] = {copy_lower_q[8*i+:8], copy_upper_q[8*i+:8]};
+    assign w8_o[16*i+:16] = {copy_lower_q[8*i+:8], copy_upper_q[0][8*i+:8]};
   end
 
   // ---- The int8 copy: the upper row of two in the low bytes ----
@@ -337,7 +341,8 @@ module lathe_update_step
     lower_q[Int8Stage:SumStage[1]-3] <= lower_q[Int8Stage-1:SumStage[1]-4];
     copied_q <= ends_q[Int8Stage];
     if (w_valid[Int8Stage]) begin
-      if (!lower_q[Int8Stage]) copy_upper_q <= copy;
+      copy_upper_q[0] <= lower_q[Int8Stage] ? copy_upper_q[Parts-1] : copy;
+      for (int unsigned i = 1; i < Parts; i++) copy_upper_q[i] <= copy_upper_q[i-1];
       copy_lower_q <= lower_q[Int8Stage] ? copy : '0;
     end
   end

@@ -368,6 +368,31 @@ async def follow_status(dut, side: str, started) -> None:
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
+async def test_interrupts_of_others_stay(dut):
+    """A start takes back the interrupt of what is started, in that very cycle, and leaves all others where they are."""
+    bench = await start(dut)
+    ends = {"program": dut.done_i, "request": dut.request_done_i, "fault": dut.uncorrectable_i}
+    starts = {"program": dut.started_i, "request": dut.requested_i}
+    await bench.host.write("IRQ_ENABLE", enable=1)
+    for ended in ends:
+        for begun, pin in starts.items():
+            ends[ended].value = 1
+            await cycle(dut)
+            ends[ended].value = 0
+            await cycle(dut, 4)
+            assert int(dut.irq_o.value), f"no interrupt of a {ended}"
+            pin.value, seen = 1, []
+            for _ in range(4):
+                await cycle(dut)
+                pin.value = 0
+                seen.append(int(dut.irq_o.value))
+            assert seen == [int(ended != begun)] * 4, f"interrupt of a {ended} after the start of a {begun}: {seen}"
+            await bench.host.write("STATUS", sum(REGISTERS["STATUS"].pack(**{bit: 1}) for bit in ("done", "request_done", "fault")))
+            await cycle(dut, 3)
+            assert not int(dut.irq_o.value)
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
 async def test_opnum(dut):
     """OPNUM and REQUEST_OPNUM count, wrap and can be written."""
     bench = await start(dut)

@@ -17,7 +17,7 @@ class AxiMemory:
 
     `limit`: first byte address that answers DECERR; `broken`: word numbers that answer SLVERR. `bursts` lists what was
     asked, (kind, address, beats). Checks: INCR of whole words, at most `max_beats`, never across 4 KiB, offers that hold,
-    write data neither before its address nor more nor less than asked for.
+    write data neither more nor less than asked for. `data_first`: no write's address is taken before its data are offered.
     """
 
     def __init__(self, dut, lanes, *, stall=0.0, latency=0, max_beats=64):
@@ -28,7 +28,9 @@ class AxiMemory:
         self.latency, self.seen = latency, Coverage()
         self.reads: deque = deque()    # [word, beats left, cycles to wait]
         self.writes: deque = deque()   # [word, beats left, response]
+        self.data: deque = deque()     # (data, last, strobes) whose write's address perhaps has not come
         self.answers: deque = deque()  # [response, cycles to wait]
+        self.data_first = False
         self.held: dict[str, tuple] = {}
         self.on = {"ar": False, "aw": False, "w": False, "r": False, "b": False}
         for name in ("arready", "awready", "wready", "rvalid", "bvalid"):
@@ -57,13 +59,14 @@ class AxiMemory:
         while True:
             await edge
             if not int(self.dut.rst_ni.value):
-                for queue in (self.reads, self.writes, self.answers):
+                for queue in (self.reads, self.writes, self.data, self.answers):
                     queue.clear()
                 self.held.clear()
                 self._drive({name: False for name in self.on})
                 continue
             self._take()
             wish = {name: not next(self.pause[name]) for name in self.on}
+            wish["aw"] &= not self.data_first or bool(self.data) or bool(int(self.pin("wvalid").value))
             wish["r"] = self._offered("r", self.reads, wish["r"])
             wish["b"] = self._offered("b", self.answers, wish["b"])
             self._drive(wish)
@@ -100,13 +103,16 @@ class AxiMemory:
             self.answers.popleft()
             self.on["b"] = False
             self.pin("bvalid").value = 0
-        if self._shaken("w", ("wdata", "wlast", "wstrb")):
-            self._write()
+        if word := self._shaken("w", ("wdata", "wlast", "wstrb")):
+            self.seen.hit(("data", "before its address"), not self.writes)
+            self.data.append(word)
         for channel, kind, queue in (("ar", "read", self.reads), ("aw", "write", self.writes)):
             fields = self._shaken(channel, [f"{channel}{name}" for name in ("addr", "len", "size", "burst", "id")])
             if fields:
                 queue.append([*self._burst(kind, *fields), self.latency if kind == "read" else OKAY])
                 self.seen.hit(("under way", kind), len(self.reads) + len(self.writes) + len(self.answers) > 1)
+        while self.data and self.writes:
+            self._write(*self.data.popleft())
 
     def _shaken(self, channel, names):
         """The fields of a handshake on a channel that the DUT offers, else None; checks that an offer holds."""
@@ -129,9 +135,7 @@ class AxiMemory:
         self.seen.hit((kind, "longest"), beats == self.max_beats)
         return address // self.bytes, beats
 
-    def _write(self):
-        data, last, strobes = (int(self.pin(name).value) for name in ("wdata", "wlast", "wstrb"))
-        assert self.writes, "write data before its address"
+    def _write(self, data, last, strobes):
         assert strobes == (1 << self.bytes) - 1
         head = self.writes[0]
         word, left, _ = head

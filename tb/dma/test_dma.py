@@ -13,6 +13,7 @@ def test_dma(lanes):
 
 @pytest.mark.parametrize("file, old, new, testcase", [
     (UNIT, "!failed_q && m_axi_rresp == RespOkay", "!failed_q", "test_errors"),               # writes a failing beat
+    (UNIT, "burst_valid && burst_ready && store_q),", "m_axi_awvalid && m_axi_awready),", "test_random"),  # data wait for their address
     (BURSTS, "if (page_first)", "if (1'b0)", "test_corners"),  # crosses 4 KiB
     (READER, "parameter int unsigned Depth = 16", "parameter int unsigned Depth = 4", "test_rate"),
 ])

@@ -28,6 +28,7 @@ class Bench:
 
     def __init__(self, dut, stall=0.0, words=WORDS):
         self.dut, self.lanes = dut, int(dut.Lanes.value)
+        self.parts = self.lanes // int(dut.StepLanes.value)  # in which the datapath takes a word
         self.memory = ScratchpadPorts(dut, words, self.lanes, reads=("w", "g", "m", "v"), writes=("wn", "mn", "vn", "wc"), stall=stall)
         self.driver = CommandDriver(dut, config=[dut.cfg_i])
         self.rng, self.seen = rng(), Coverage()
@@ -255,10 +256,10 @@ async def test_rate(dut):
         *_, cycles = await bench.run(op, tensors, EXPS, clip=clip, rows=rows)
         *_, twice = await bench.run(op, [np.concatenate([t, t]) for t in tensors[:4]], EXPS, clip=clip, rows=rows and 2 * rows)
         a_word = (twice - cycles) / n
-        expected = 1 if op in ("Sgd", "Momentum") and clip is None else 2
+        expected = (1 if op in ("Sgd", "Momentum") and clip is None else 2) * bench.parts
         dut._log.info(f"{op}, clip {clip is not None}, int8 {rows is not None}: {a_word} cycles a word, {cycles - n * a_word:.0f} more")
         assert a_word == expected, f"{op}, clip {clip}: {a_word} cycles a word"
-        assert cycles - n * a_word <= (34 if expected == 1 else 100 if op == "Adam" or clip is not None else 60)
+        assert cycles - n * a_word <= (34 if expected == bench.parts else 100 if op == "Adam" or clip is not None else 60)
 
     counts = {"operand": 0, "result": 0}
 
@@ -275,7 +276,7 @@ async def test_rate(dut):
             bench.memory.set_stall(lambda port, slow=slow_ports: _pattern(0.8 if port in slow else 0.0, port))
             counts.update(operand=0, result=0)
             *_, cycles = await bench.run(op, tensors, EXPS)
-            assert counts[slow] > n and counts[fast] < 40, f"slow {slow}s: {counts}"
+            assert counts[slow] > n / bench.parts and counts[fast] < 40, f"slow {slow}s: {counts}"
             assert cycles >= n + counts[slow]
     await cycle(dut, 10)
     before = dict(counts)
@@ -296,13 +297,13 @@ async def test_long(dut):
     n = 65536 // bench.lanes + 5
     at = {"w": 0, "w_next": 0, "g": n, "m": 2 * n, "m_next": 2 * n}
     *_, cycles = await bench.run("Momentum", bench.tensors(n), EXPS, stochastic=True, at=at)
-    assert cycles <= n + 60, f"{cycles} cycles for {n} words"
+    assert cycles <= n * bench.parts + 60, f"{cycles} cycles for {n} words"
     # Rows of words are no rows of the numbering: a word and the one under it lie in different ones
     for op, cols in (("Nesterov", 8197), ("Adam", 32768 // bench.lanes + 5))[:1 if bench.lanes == 4 else 2]:
         n = 2 * cols
         at = {"w": 0, "w_next": 0, "g": n, "m": 2 * n, "m_next": 2 * n, "w8": 4 * n if op == "Adam" else 3 * n}
         *_, cycles = await bench.run(op, bench.tensors(n), EXPS, stochastic=True, at=at, rows=2)
-        assert cycles <= 2 * n + 300, f"{cycles} cycles for {n} words"
+        assert cycles <= 2 * n * bench.parts + 300, f"{cycles} cycles for {n} words"
 
 
 @cocotb.test(timeout_time=2, timeout_unit="ms")

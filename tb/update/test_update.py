@@ -13,6 +13,11 @@ def test_update(lanes):
     run("lathe_update", "tb.update.bench", parameters={"Lanes": lanes})
 
 
+@pytest.mark.parametrize("lanes", [8, pytest.param(16, marks=pytest.mark.regress)])
+def test_update_of_half_the_width(lanes):
+    run("lathe_update", "tb.update.bench", parameters={"Lanes": lanes, "StepLanes": lanes // 2})
+
+
 @pytest.mark.parametrize("file, old, new, testcase", [
     (LANE, "{v[20], {15{!v[20]}}}", "{v[20], {14{!v[20]}}, 1'b1}", "test_corners"),  # saturates to -32767
     (LANE, "to_even && v[16]", "1'b0", "test_corners"),                             # ties round down

@@ -44,11 +44,12 @@ class SimulatedBoard:
         self.name = f"the simulated {board.name}"
         self.board, self.baud = board, board.baud if clocks_per_bit is None else board.clock_hz // clocks_per_bit
         self.seconds_per_byte = 10 / self.baud
-        folder = f"board_lanes{board.lanes}_banks{board.banks}_slots{board.slots}_memory{board.memory_bytes}_{board.clock_hz}_{self.baud}"
+        folder = (f"board_lanes{board.lanes}_update{board.update_lanes}_banks{board.banks}_slots{board.slots}_"
+                  f"memory{board.memory_bytes}_{board.clock_hz}_{self.baud}")
         try:
             library = build_top("lathe_board", "board.cpp", folder, f"the board {board.name} at {self.baud} baud", Lanes=board.lanes,
-                                Banks=board.banks, Slots=board.slots, MemoryBytes=board.memory_bytes, ClockHz=board.clock_hz,
-                                Baud=self.baud)
+                                Banks=board.banks, Slots=board.slots, UpdateLanes=board.update_lanes,
+                                MemoryBytes=board.memory_bytes, ClockHz=board.clock_hz, Baud=self.baud)
         except BuildError as error:
             raise BackendError(f"the board cannot be simulated: {error}") from error
         self._lib = lib = ctypes.CDLL(str(library))
