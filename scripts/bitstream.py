@@ -108,7 +108,8 @@ def synthesize(target: Board, dividers: Pll, file: Path) -> dict[str, dict[str, 
     synthesis = Synthesis(TOP, {
         "Lanes": target.lanes, "Banks": target.banks, "Slots": target.slots, "UpdateLanes": target.update_lanes,
         "MemoryBytes": target.memory_bytes, "ClockHz": round(dividers.hz()), "Baud": target.baud,
-        "PllIn": dividers.input, "PllFeedback": dividers.feedback, "PllLoop": dividers.loop, "PllOut": dividers.output}, sorted((ROOT / "fpga/rtl").glob("*.sv")))
+        "PllIn": dividers.input, "PllFeedback": dividers.feedback, "PllLoop": dividers.loop, "PllOut": dividers.output},
+        sorted((ROOT / "fpga/rtl").glob("*.sv")))
     around = synthesis.instances(synthesis.instances()["u_board"])
     modules = {name.removeprefix("u_"): module for name, module in around.items() if name.startswith("u_")}
     chip = synthesis.instances(modules["chip"])

@@ -267,6 +267,8 @@ class WeightGroup:
     """
 
     def __init__(self, layout: Layout, slots: int = 3):
+        if not isinstance(layout, Layout):
+            raise ProgramError(f"a weight group is made of a layout, not of {type(layout).__name__!r}: WeightGroup(device.layout)")
         if not 2 <= slots <= 4:
             raise CapacityError(f"a weight group has 2 to 4 slots, not {slots}")
         if layout.group is not None:

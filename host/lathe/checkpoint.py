@@ -62,11 +62,9 @@ def save(device: Device, path: str | os.PathLike, state: Mapping[str, Any] | Non
     Raises
     ------
     CheckpointError
-        `state` holds something else, or `path` names no file; nothing has been written.
+        `state` holds something else, `path` names no file, or the file cannot be written; what was there is whole.
     ProgramError
         A program runs.
-    OSError
-        The file cannot be written.
     """
     arrays: dict[str, np.ndarray] = {}
     chip = _chip_state(device, arrays)

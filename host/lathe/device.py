@@ -9,6 +9,7 @@
 
 import math
 import numbers
+import threading
 from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
@@ -19,7 +20,7 @@ from pymodels.csr_map import REGISTERS
 from pymodels.descriptor import Space
 
 from .allocator import ABSOLUTE_EXPONENTS, BANK_WORDS, LOGICAL_EXPONENTS, Layout, whole
-from .backends import Backend, Closed, open_backend
+from .backends import BACKENDS, Backend, Closed, open_backend
 from .errors import BackendError, CapacityError, DeviceError, ProgramError, SettingsError, VersionError
 from .faults import Faults, inject_fault, read_faults
 from .program import Program
@@ -28,6 +29,7 @@ from .registers import STATISTICS, TRANSFER_INDEX, UNITS, Registers
 from .requests import FIRST_OPNUM, arbiter_fields, check_apart
 from .runner import Runner, error_name
 from .tensor import Tensor
+from .threads import alone
 from .transfers import Transfers
 from .versions import Versions
 
@@ -77,7 +79,10 @@ def _number(name: str, value: int) -> int:
 
 
 class Device(Versions, Transfers):
-    """One chip and its outside memory; a context manager. One thread at a time may use it.
+    """One chip and its outside memory; a context manager.
+
+    One thread at a time may use it: what another one asks of it meanwhile is a ProgramError. It can be neither copied nor pickled;
+    a process that was forked can use none that its parent opened.
 
     Parameters
     ----------
@@ -121,6 +126,9 @@ class Device(Versions, Transfers):
             memory = np.zeros(memory_bytes or DEFAULT_MEMORY_BYTES, np.uint8)
         except MemoryError:
             raise CapacityError(f"memory_bytes is {memory_bytes}, more than this computer has; choose less (--memory-bytes)") from None
+        if not isinstance(backend, str) and not callable(backend):
+            raise BackendError(f"a back end is a name ({', '.join(BACKENDS)}) or something that makes one, not {backend!r}")
+        self._lock = threading.RLock()
         self.name = backend if isinstance(backend, str) else getattr(backend, "name", "custom")
         self.backend = (open_backend(backend, lanes, banks, memory, seed, **options) if isinstance(backend, str)
                         else backend(lanes, banks, memory, seed))
@@ -160,12 +168,17 @@ class Device(Versions, Transfers):
         self.registers.set("REQUEST_OPNUM", FIRST_OPNUM)
         self.registers.write("IRQ_ENABLE", enable=1)
 
+    def __reduce_ex__(self, _):
+        raise BackendError("a device can be neither copied nor pickled; open another one, and take the weights over with a checkpoint "
+                           "(lathe.checkpoint) if wanted")
+
     def __enter__(self) -> "Device":
         return self
 
     def __exit__(self, *_) -> None:
         self.close()
 
+    @alone
     def close(self) -> None:
         """Free the back end; may be called again. Whatever else is asked of the device afterwards is a BackendError."""
         if not self._closed:
@@ -174,6 +187,7 @@ class Device(Versions, Transfers):
             self.backend = Closed()
             self.registers = Registers(self.backend)
 
+    @alone
     def reconnect(self) -> None:
         """Go on after a LinkError: open the connection again and reset the chip.
 
@@ -196,6 +210,7 @@ class Device(Versions, Transfers):
 
     # programs (tensors: transfers.py)
 
+    @alone
     def set_version(self, version: int) -> None:
         """Give the current weights, which must be loaded again afterwards, this version; all others, and snapshots, are gone."""
         number = _number("version", version)
@@ -204,6 +219,7 @@ class Device(Versions, Transfers):
             raise VersionError("the version cannot be set: there is no weight group; make one with WeightGroup(layout) and place it")
         self._open_group(number)
 
+    @alone
     def install(self, program: Program) -> None:
         """Write a program into program memory. `run`, `start` and `request` do this when needed.
 
@@ -233,6 +249,7 @@ class Device(Versions, Transfers):
         program.frozen = True
         self._programs.add(program, first)
 
+    @alone
     def run(self, program: Program) -> None:
         """Run a program to its end. Interrupted (Ctrl-C) it goes on, and whatever uses the chip next waits for its end.
 
@@ -240,7 +257,9 @@ class Device(Versions, Transfers):
 
         Scaling is delayed: each result is written with the exponent that follows from the last writes of its tensor, the
         first one with the exponent that the tensor was made with. So the first run of a program may round results away or
-        clamp them; make the tensors with a sensible `exponent`, or run the program once or twice before its result counts.
+        clamp them; make the tensors with a sensible `exponent`, or run the program until `saturations` stands still before its
+        result counts. An exponent that is too small grows by four powers of two a run at most, in each layer in turn; results
+        more than 2**26 times smaller than expected read as 0, and only the 17th run after such a one follows them.
 
         Raises
         ------
@@ -260,6 +279,7 @@ class Device(Versions, Transfers):
             self._check_start(program)
             self._execute(program, self._programs.use(program))
 
+    @alone
     def start(self, program: Program) -> None:
         """Start a program and return; `finish` waits for its end.
 
@@ -275,6 +295,7 @@ class Device(Versions, Transfers):
         self._check_start(program)
         self._begin(program, self._programs.use(program))
 
+    @alone
     def finish(self) -> None:
         """Wait for the end of the program that `start` started; errors as of `run`. Interrupted (Ctrl-C) it can be called again."""
         self._forget_unstarted()
@@ -336,6 +357,7 @@ class Device(Versions, Transfers):
             self._running = None
         self._starting = False
 
+    @alone
     def request(self, program: Program) -> None:
         """Run a short program beside the one that was started, if any, and return when it has ended.
 
@@ -366,6 +388,7 @@ class Device(Versions, Transfers):
             self._apart.add((program, running))
         self._runner.request(program, self._programs.use(program), running)
 
+    @alone
     def set_arbiter(self, policy: str, slice_cycles: int = 1024) -> None:
         """Say who starts next where both a program and a request could.
 
@@ -419,6 +442,7 @@ class Device(Versions, Transfers):
     def _write_piece(self, piece: Piece) -> None:
         self.registers.write_program(piece.first, piece.program.descriptors())
 
+    @alone
     def set_optimizer(self, learning_rate: float, momentum: float = 0.0) -> None:
         """Set what `Program.sgd` uses from now on: ``m <- momentum m + g; w <- w - learning_rate m``.
 
@@ -468,6 +492,7 @@ class Device(Versions, Transfers):
         self.registers.set("REQUEST_OPNUM", number)
         self._runner.opnum = number
 
+    @alone
     def statistics(self) -> dict[str, float]:
         """Return the policy unit's statistics as numbers; sums are divided by 2**(fraction bits), not by the count."""
         return {name: value / (1 << STATISTICS[name]) for name, value in self.registers.statistics().items()}
@@ -476,6 +501,7 @@ class Device(Versions, Transfers):
         self.registers.write("CONTROL", stats_clear=1)
 
     @property
+    @alone
     def gradient_norm(self) -> float:
         """Global norm of the gradients recorded with ``norm=True``, in units of the chip's gradients, when the last was written.
 
@@ -506,6 +532,7 @@ class Device(Versions, Transfers):
         """Return what was found in the scratchpad: counts of flipped bits, where the last one was."""
         return read_faults(self)
 
+    @alone
     def inject(self, address: int, bit: int, second: int | None = None) -> None:
         """Flip one bit of a scratchpad word, or two, as a particle would; see `faults.inject_fault`."""
         inject_fault(self, address, bit, second)
@@ -520,6 +547,7 @@ class Device(Versions, Transfers):
         slot = self.registers.read("SLOT")["slot"] if tensor.space == "current" else self.registers.read("SLOTS")["next"]
         return ABSOLUTE_EXPONENTS + LOGICAL_EXPONENTS * slot + tensor.exponent
 
+    @alone
     def status(self) -> str:
         """Return the chip's state in a few lines, for people."""
         read = self.registers.read

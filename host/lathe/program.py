@@ -157,8 +157,8 @@ class Program:
             Scratchpad words that it may use; all free ones unless given.
         inner : int, optional
             Largest slice of the inner dimension. Unless given the inner dimension is whole if that fits. Every further slice
-            rounds the sum once more to c's exponent (up to half a unit of its last place, or one if `stochastic`), and sums
-            that are not complete must not exceed its range.
+            rounds the sum once more to c's exponent (up to half a unit of its last place, or one if `stochastic`; of a tanh to
+            2**-12, up to four units of its last place), and sums that are not complete must not exceed its range (of a tanh +-8).
 
         Returns
         -------
@@ -185,6 +185,8 @@ class Program:
         """Record the drawing of one action a row from the logits in `y` (M x (actions + 1), last column the value).
 
         The first word of each row of `records` receives action, log-probability (LSB 2**-10), value (LSB 2**-10) and weight version.
+        Logits and value are taken within +-128, here and in `evaluate`, `measure` and `loss`: beyond that they are clamped, which
+        nothing counts.
         """
         self._tensors("sample", y=y, records=records)
         label = label or f"{records.name} = sample({y.name})"
@@ -227,6 +229,9 @@ class Program:
     def loss(self, y: Tensor, records: Tensor, gradient: Tensor, gshift: int, label: str | None = None,
              sequences: Tensor | None = None) -> None:
         """Record ``gradient = d loss / d y * 2**-gshift``; `sequences`: what `measure` makes of the same operands.
+
+        Registers weigh its terms, 0 until they are written, before the program runs: ENTROPY_COEF and VALUE_COEF
+        (``device.registers.set("VALUE_COEF", round(0.5 * 65536))``; docs/registers.md); a `Correction` writes how it uses ratios.
 
         A row of `records` holds action, old log-probability (LSB 2**-10), advantage (LSB 2**-11), return (LSB 2**-10), the
         sampler's log-probability (LSB 2**-10), flags (bit 0: last sample of its sequence), weight version, environment.

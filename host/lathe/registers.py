@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Registers and memories of the chip by name; offsets and fields come from the generated map."""
 
+import difflib
 from collections.abc import Callable
+from numbers import Integral
 
 from pymodels.csr_map import MEMORIES, REGISTERS
 from pymodels.descriptor import WORDS as DESCRIPTOR_WORDS
+
+from .errors import SettingsError
 
 #: Descriptors that program memory holds.
 PROGRAM_DESCRIPTORS = MEMORIES["PROGRAM"].words // DESCRIPTOR_WORDS
@@ -45,7 +49,7 @@ class Registers:
 
     def read(self, name: str) -> dict[str, int]:
         """Return all fields of a register."""
-        register = REGISTERS[name]
+        register = _register(name)
         return register.unpack(self._read(register.offset))
 
     def value(self, name: str) -> int:
@@ -57,8 +61,21 @@ class Registers:
         return self.value(f"{name}_HI") << 32 | self.value(f"{name}_LO")
 
     def write(self, name: str, **fields: int) -> None:
-        """Write a register; fields that are not named become zero."""
-        register = REGISTERS[name]
+        """Write a register; fields that are not named become zero.
+
+        Raises
+        ------
+        SettingsError
+            There is no such register or field, or a value is no whole number.
+        ValueError
+            A value does not fit.
+        """
+        register = _register(name)
+        for field, value in fields.items():
+            if field not in register.fields:
+                raise SettingsError(f"register {name} has no field {field!r}; its fields: {', '.join(register.fields)}")
+            if not isinstance(value, Integral):
+                raise SettingsError(f"{name}.{field} is {value!r} and must be a whole number (docs/registers.md has its unit)")
         if self._check_idle and name in SETTINGS:
             self._check_idle(f"register {name} cannot be written")
         self._write(register.offset, register.pack(**fields))
@@ -100,6 +117,13 @@ class Registers:
         base = MEMORIES["PROGRAM"].offset + 4 * DESCRIPTOR_WORDS * first
         for position, word in enumerate(descriptors.ravel().tolist()):
             self._write(base + 4 * position, word)
+
+
+def _register(name: str):
+    if name not in REGISTERS:
+        near = difflib.get_close_matches(str(name).upper(), REGISTERS, 3)
+        raise SettingsError(f"there is no register {name!r}" + (f"; did you mean {' or '.join(near)}?" if near else " (docs/registers.md)"))
+    return REGISTERS[name]
 
 
 def _signed8(value: int) -> int:

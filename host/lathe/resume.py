@@ -34,9 +34,7 @@ def save(trainer: Training, path: str | os.PathLike) -> None:
     Raises
     ------
     CheckpointError
-        The state of its environments is not known.
-    OSError
-        The file cannot be written.
+        The state of its environments is not known, or the file cannot be written.
     """
     check_savable(trainer)
     cycles = trainer.device.cycles

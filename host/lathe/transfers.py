@@ -12,6 +12,7 @@ from .matrix import Block
 from .program import Program
 from .registers import TRANSFER_INDEX, Registers
 from .tensor import Tensor, dequantize, fitting_exponent, quantize
+from .threads import alone
 
 
 class Transfers:
@@ -22,6 +23,7 @@ class Transfers:
     memory: np.ndarray
     _staging: int  # where the end of outside memory begins that is kept for transfers
 
+    @alone
     def load(self, tensor: Tensor, values) -> None:
         """Write a tensor. Weights are installed into the current version.
 
@@ -59,17 +61,20 @@ class Transfers:
             mantissas = quantize(values, exponent, tensor.bits)
         self._move_in(tensor, tensor.pack(mantissas))
 
+    @alone
     def store(self, tensor: Tensor) -> np.ndarray:
         """Read a tensor: float64 values (rows, columns); int16 mantissas of a raw tensor."""
         mantissas, exponent = self.store_mantissas(tensor)
         return mantissas if exponent is None else dequantize(mantissas, exponent)
 
+    @alone
     def store_mantissas(self, tensor: Tensor) -> tuple[np.ndarray, int | None]:
         """Read a tensor as (int16 mantissas (rows, columns), exponent or None)."""
         words = self.read_words(tensor)
         exponent = None if tensor.exponent is None else self.registers.read_exponent(self.exponent_index(tensor))[0]
         return tensor.unpack(words), exponent
 
+    @alone
     def read_words(self, tensor: Tensor) -> np.ndarray:
         """Read a tensor as it is stored: int16 (stored rows, row_words * lanes)."""
         self._check_tensor(tensor)
@@ -83,6 +88,7 @@ class Transfers:
             words[place] = block.data
         return words
 
+    @alone
     def write_words(self, tensor: Tensor, words: np.ndarray) -> None:
         """Write a tensor as it is stored; its exponent register stays as it is."""
         self._check_tensor(tensor)

@@ -14,6 +14,7 @@ from .errors import VersionError
 from .interrupts import held_back
 from .registers import Registers
 from .tensor import Tensor
+from .threads import alone
 
 _SLOTS = 4  # registers of the largest chip
 
@@ -54,6 +55,7 @@ class Versions:
         """Version of the current weights."""
         return self.registers.value("VERSION")
 
+    @alone
     def versions(self) -> list[Version]:
         """Return the versions that the chip holds, the oldest first."""
         current, flags = self.registers.read("SLOT")["slot"], self.registers.read("SLOTS")
@@ -61,6 +63,7 @@ class Versions:
                         bool(flags["bad"] >> slot & 1)) for slot in range(_SLOTS) if flags["valid"] >> slot & 1]
         return sorted(held)
 
+    @alone
     def snapshot(self) -> int:
         """Pin the current version, so that no update writes over it, and return its number.
 
@@ -91,11 +94,14 @@ class Versions:
         self._snapshots[version] += 1
         return version
 
+    @alone
     def restore(self, version: int) -> None:
         """Return to a version that the chip still holds. The one that is left stays too, until updates need its slot.
 
-        Updates go on from a snapshot with the delayed scaling that it had when it was taken, so that they give what they would have
-        given then; from a version without a snapshot with one bit of room for every tensor.
+        Weights and what the optimizer keeps go on from a snapshot with the delayed scaling that they had when it was taken, from a
+        version without a snapshot with one bit of room for every tensor. Tensors outside the weight group, gradients and
+        activations among them, keep the scaling that followed from what ran since, and random bits go on: the same updates
+        give the same weights up to that rounding.
 
         Raises
         ------
@@ -108,6 +114,7 @@ class Versions:
                                f"{self._list()}")
         self._scale()
 
+    @alone
     def rollback(self, version: int | None = None) -> None:
         """Return to the version from which the current one was made, or to `version`, as `restore` does.
 
@@ -128,6 +135,7 @@ class Versions:
                                "version with Device.snapshot, or make the weight group with more slots: all but two keep older versions")
         self._scale()
 
+    @alone
     def release(self, version: int) -> None:
         """Give up a snapshot; its version stays until updates need its slot.
 

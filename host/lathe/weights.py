@@ -58,7 +58,7 @@ def load_state_dict(net: "MLP", device: Device, state: Mapping[str, Any]) -> Non
 
 
 def save(net: "MLP", device: Device, path: str | os.PathLike) -> None:
-    """Write `state_dict` as a safetensors file; OSError if that fails."""
+    """Write `state_dict` as a safetensors file; CheckpointError if that fails."""
     checkpoint.write(path, state_dict(net, device), {"format": "pt"})
 
 

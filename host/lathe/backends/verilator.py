@@ -2,6 +2,7 @@
 """The RTL, compiled by Verilator into a shared library and run in this process."""
 
 import ctypes
+import os
 
 import numpy as np
 
@@ -50,6 +51,7 @@ class VerilatorBackend:
         self._lib.lathe_sim_cycles.restype = ctypes.c_uint64
         self._sim = self._lib.lathe_sim_new(memory.ctypes.data, memory.nbytes, seed & 0xFFFFFFFF, latency)
         self._word = ctypes.c_uint32()
+        self._process = os.getpid()  # the model's threads are here alone
 
     @property
     def cycles(self) -> int:
@@ -96,7 +98,8 @@ class VerilatorBackend:
     def close(self) -> None:
         """Free the simulation; every later call is a BackendError."""
         if self._sim:
-            self._lib.lathe_sim_free(self._sim)
+            if self._process == os.getpid():
+                self._lib.lathe_sim_free(self._sim)
             self._sim, self._lib = None, Closed()
 
 
