@@ -124,3 +124,18 @@ def test_more_results_than_windows(case):
 ])
 def test_nearest_windows_become_one(windows, most, expected):
     assert merged(windows, most) == expected
+
+
+@pytest.mark.parametrize("backend", ["golden", "verilator"])
+def test_a_request_before_any_program_is_held_to_its_grants(backend):
+    with Device(backend) as device:
+        a, b, other = (device.layout.tensor(name, 8, 8, -10) for name in ("a", "b", "other"))
+        request = Program("first", device.layout, request=True)
+        request.matmul(a, a, b)
+        device.install(request)
+        field = FIELDS["t2_addr"]
+        at = MEMORIES["PROGRAM"].offset + 4 * (WORDS * device._programs.use(request) + field.word)
+        mask = (1 << field.width) - 1 << field.lsb
+        device.backend.csr_write(at, device.backend.csr_read(at) & ~mask | other.address << field.lsb)
+        with pytest.raises(DeviceError, match="protected"):
+            device.request(request)

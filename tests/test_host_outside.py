@@ -210,3 +210,12 @@ def test_a_product_refused_halfway_leaves_nothing(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         program.matmul_outside(a, b, layout.matrix("d", 64, 64, -9), words=256)
     assert np.array_equal(program.descriptors(), before) and program._parts == parts
+
+
+def test_a_workspace_that_is_refused_takes_nothing():
+    layout = Device("golden").layout
+    layout.workspace(300, request=False)
+    with pytest.raises(CapacityError):
+        layout.workspace(layout.words_free + 301, request=False)
+    assert layout.workspace(400, request=False) == 0  # grows where it is
+    assert layout.tensor("t", 8, 8, 0).address == 400

@@ -473,3 +473,15 @@ def test_what_is_no_version(use, version):
 def test_what_is_no_slot(slot):
     with pytest.raises(ProgramError, match="slot is .* and must be a whole number from 0 to 3"):
         Program("program", Device().layout).restore(slot)
+
+
+@BOTH
+@pytest.mark.parametrize(("following", "expected"), [(-20, -12), (-13, -12), (-9, -9)])
+def test_what_has_no_scaling_gets_one_bit_of_room_and_keeps_more(backend, following, expected):
+    made = Scaled(backend)
+    with made.device as device:
+        first = device.version
+        made.steps(1, 0)
+        device.registers.write_exponent(device.exponent_index(made.w), -13, False, following)
+        device.restore(first)
+        assert device.registers.read_exponent(device.exponent_index(made.w)) == (-13, expected, False)

@@ -164,9 +164,9 @@ class Layout:
         """Return the address of that many words that all products of outside matrices share, those of requests among themselves."""
         address, held = self._workspaces[request]
         if words > held:
-            if address + held == self._words_used:  # nothing lies behind it: let it grow
-                self._words_used -= held
-            self._workspaces[request] = self._take_words("the workspace of products of outside matrices", words), words
+            grows = address + held == self._words_used  # nothing lies behind it
+            taken = self._take_words("the workspace of products of outside matrices", words - held if grows else words)
+            self._workspaces[request] = address if grows else taken, words
         return self._workspaces[request][0]
 
     @staticmethod

@@ -8,14 +8,19 @@ from tb.common.runner import BenchFailed, run
 CONFIGURATIONS = [(8, 8), (4, 2), pytest.param(16, 2, marks=pytest.mark.regress)]
 
 
-def chip(lanes: int, banks: int, module: str = "bench", planted: str = "", **options):
-    return run("lathe", f"tb.chip.{module}", parameters={"Lanes": lanes, "Banks": banks},
+def chip(lanes: int, banks: int, module: str = "bench", planted: str = "", build: dict | None = None, **options):
+    return run("lathe", f"tb.chip.{module}", parameters={"Lanes": lanes, "Banks": banks} | (build or {}),
                extra_env={"CHIP_LANES": lanes, "CHIP_BANKS": banks, "CHIP_PLANTED": planted}, **options)
 
 
 @pytest.mark.parametrize(("lanes", "banks"), CONFIGURATIONS)
 def test_chip_equals_the_golden_model(lanes, banks):
     chip(lanes, banks)
+
+
+@pytest.mark.regress
+def test_a_narrow_update_unit_gives_the_same_bits():
+    chip(8, 8, build={"UpdateLanes": 4})
 
 
 @pytest.mark.parametrize(("lanes", "banks"), [(8, 8), *(pytest.param(*other, marks=pytest.mark.regress) for other in [(4, 4), (16, 2)])])

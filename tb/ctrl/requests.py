@@ -124,6 +124,7 @@ async def beside(dut, policy: Arbitration) -> None:
     bench, watch = await prepared(dut, policy)
     for loaded in await load(bench, (1, 3, 9)):
         await serve(bench, *loaded)
+    await bench.host.write("STATUS", request_done=1)  # its interrupt would be taken for the program's
     for longest, stall in ((1, 0), (8, 0.5), (40, 0), (150, 0.3)):
         bench.longest = longest
         bench.units.stall = iter(lambda p=stall: bench.generator.random() < p, None)

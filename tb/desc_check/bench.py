@@ -50,6 +50,7 @@ class Bench:
         assert int(dut.done_o.value), f"no verdict after {CYCLES} cycles"
         self.board.expect((hex(value), expected.name))
         self.board.observe((hex(value), Error(int(dut.error_o.value)).name))
+        assert int(dut.bad_o.value) == (expected != Error.NONE), "bad_o"
         self.seen.hit((value & 7, expected.name))
         self.seen.hit(("request", value & 7, expected.name), request)
         return expected

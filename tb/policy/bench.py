@@ -11,7 +11,7 @@ from pymodels import policy
 from pymodels.descriptor import record_words
 from pymodels.numerics import mix32_array
 from pymodels.policy import Stats
-from pymodels.ratio import Clip, Lane
+from pymodels.ratio import UNCORRECTED, Clip, Lane
 from pymodels.scan import scan
 from tb.common import scans
 from tb.common.actors import CommandDriver, Coverage, Scoreboard, cycle, merged, rng, stalls, start_clock_and_reset
@@ -435,6 +435,21 @@ async def test_ties_and_zeros(dut):
     assert ((await bench.sample(Case(late, greedy=True)))[:, 0] == 3).all()
     await bench.loss(Case(flat), np.zeros((6, 8), np.int16))
     bench.seen.require(["not tracked"])
+    bench.board.finish()
+
+
+@cocotb.test(timeout_time=20, timeout_unit="ms")
+async def test_small_gradients(dut):
+    """The top of gradients of every size down to none: a sure policy and the smallest advantages."""
+    bench = await begin(dut)
+    bench.configure({"ratio": UNCORRECTED, "value_coef": 0, "entropy_coef": 0})
+    for lead in range(0, 56000, 1000):  # of action 0 before the other; e_y below: LSB 2**-12
+        for advantage in (1, 64):
+            y = np.zeros((2, 3), np.int16)
+            y[:, 0], y[:, 1] = lead // 2, -(lead // 2)
+            records = np.zeros((2, 8), np.int16)
+            records[:, 2] = advantage
+            await bench.loss(Case(y, gshift=0), records)
     bench.board.finish()
 
 

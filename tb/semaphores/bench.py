@@ -46,6 +46,8 @@ async def test_full(dut):
         await step(dut, board, model, 0, 0x8001)
     await step(dut, board, model, 0x0001, 0x0001)  # taken and posted at 255: no overflow
     await step(dut, board, model, 0x0001, 0x8001)
+    for take, post in ((0x0001, 0), (0x0001, 0), (0, 0x0001), (0, 0x0001)):  # down from 254 too, and back up
+        await step(dut, board, model, take, post)
     for _ in range(MOST):
         await step(dut, board, model, 0x8001, 0)
     await step(dut, board, model, 0, 0)

@@ -243,6 +243,20 @@ async def test_slots_outside(dut):
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
+async def test_poisoned(dut):
+    """After a word that nobody can correct every move but COMMIT is as before."""
+    bench = Bench(dut)
+    await bench.start()
+    for slots in SLOTS:
+        await bench.init(10, 50, slots, 0)
+        await bench.move(COMMIT)
+        dut.poisoned_i.value = 1
+        for op, slot in ((PIN, 0), (UNPIN, 1), (ROLLBACK, 0), (RESTORE, 0)):
+            await bench.move(op, slot)
+        dut.poisoned_i.value = 0
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
 async def test_requests(dut):
     """COMMIT waits for a request that holds the only slot, and for nothing else; a reset forgets it."""
     bench = Bench(dut)
