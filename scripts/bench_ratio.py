@@ -89,12 +89,12 @@ def clip_unit(out: Path) -> dict[str, float]:
 
 def cost() -> dict[str, int]:
     """Return LUTs and multipliers of lathe_ratio_clip mapped for ECP5."""
-    import synth
+    import mapping
 
     top = "lathe_ratio_clip"
-    synthesis = synth.Synthesis(top, {})
+    synthesis = mapping.Synthesis(top, {})
     synthesis.map(top)
-    used = synth.count(synthesis.statistics(synth.FOLDER / f"stat_{top}.json"), top)
+    used = mapping.count(synthesis.statistics(mapping.FOLDER / f"stat_{top}.json"), top)
     return {name: used[name] for name in ("luts", "multipliers")}
 
 

@@ -18,8 +18,8 @@ import netlist
 import sites
 import toolchain
 from edalize.flows.edaflow import Edaflow, FlowGraph
+from mapping import UNITS, Synthesis
 from sources import ROOT
-from synth import UNITS, Synthesis
 
 from lathe.boards import BOARDS, Board, board
 from lathe.errors import LatheError
@@ -110,14 +110,13 @@ def synthesize(target: Board, dividers: Pll, file: Path) -> dict[str, dict[str, 
         "MemoryBytes": target.memory_bytes, "ClockHz": round(dividers.hz()), "Baud": target.baud,
         "PllIn": dividers.input, "PllFeedback": dividers.feedback, "PllLoop": dividers.loop, "PllOut": dividers.output},
         sorted((ROOT / "fpga/rtl").glob("*.sv")))
-    around = synthesis.instances(synthesis.instances()["u_board"])
-    modules = {name.removeprefix("u_"): module for name, module in around.items() if name.startswith("u_")}
-    chip = synthesis.instances(modules["chip"])
-    modules = {unit: chip[instance] for instance, unit in UNITS.items()} | modules
-    used, spared = netlist.write(synthesis, TOP, list(modules.values()), file)
-    used[TOP]["luts"] -= spared
-    fmax.set_router(file, TOP)
-    return {name: used[module] for name, module in modules.items() if any(used[module].values())} | {"all": used[TOP]}
+    around = {name: module for name, module in synthesis.instances(synthesis.instances()["u_board"]).items() if name.startswith("u_")}
+    chip = synthesis.instances(around["u_chip"])
+    paths = {unit: f"u_board.u_chip.{instance}" for instance, unit in UNITS.items()}
+    paths |= {name.removeprefix("u_"): f"u_board.{name}" for name in around}
+    flat = netlist.write(synthesis, TOP, [*(chip[instance] for instance in UNITS), *around.values()], file)
+    used = {name: netlist.resources(flat, path) for name, path in paths.items()}
+    return {name: figures for name, figures in used.items() if any(figures.values())} | {"all": netlist.resources(flat)}
 
 
 def fits(used: dict[str, int], has: Part, target: Board) -> None:
@@ -132,12 +131,11 @@ def fits(used: dict[str, int], has: Part, target: Board) -> None:
 def implement(target: Board, has: Part, seed: int, folder: Path) -> None:
     """Place, route and pack the netlist in `folder`; multipliers and memories at the board's sites, which are found anew for other ones.
 
-    Placed without regard to timing: with it some nets find no way (docs/fpga.md).
     In one call, like fmax.place.
     """
+    fmax.prepare(folder / f"{TOP}.json", TOP, has.luts)
     grade = target.part.rsplit("-", 1)[1][0]
-    common = [has.option, "--speed", grade, "--package", "CABGA381", "--seed", str(seed), "--timing-allow-fail", "-q", *fmax.PLACE,
-              "--no-tmdriv"]
+    common = [has.option, "--speed", grade, "--package", "CABGA381", "--seed", str(seed), "--timing-allow-fail", "-q", *fmax.PLACE]
     kept = SITES / f"{target.name}.json"
     if not sites.bind(folder / f"{TOP}.json", TOP, json.loads(kept.read_text()) if kept.exists() else {}):
         print(f"{kept.relative_to(ROOT)} is of another netlist: finding sites, {sites.ROUNDS} placements", flush=True)

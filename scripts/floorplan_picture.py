@@ -8,9 +8,10 @@ import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 
+import fillers
 import numpy as np
 from bitstream import FOLDER
-from synth import UNITS
+from mapping import UNITS
 
 from lathe.boards import BOARDS, board
 
@@ -28,7 +29,7 @@ def tiles(cells: dict[str, dict]) -> dict[tuple[int, int], str]:
     """Return the unit with most cells in each tile (column, row) that holds any."""
     held: dict[tuple[int, int], Counter] = defaultdict(Counter)
     for name, cell in cells.items():
-        if found := TILE.match(cell["attributes"].get("NEXTPNR_BEL", "")):
+        if not name.startswith(fillers.NAME) and (found := TILE.match(cell["attributes"].get("NEXTPNR_BEL", ""))):
             held[int(found[1]), int(found[2])][unit(name)] += 1
     return {place: counts.most_common(1)[0][0] for place, counts in held.items()}
 

@@ -12,10 +12,11 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import fillers
 import netlist
 import sites
+from mapping import FOLDER, PART, UNITS, Synthesis
 from sources import RTL
-from synth import FOLDER, PART, UNITS, Synthesis
 
 CLOCK = "clk_i"
 NEXTPNR = "nextpnr-ecp5 --85k --speed 6 --package CABGA381 --lpf-allow-unconstrained --timing-allow-fail -q".split()
@@ -71,16 +72,16 @@ def synthesize(module: str, lanes: int, banks: int, stem: str) -> dict[str, int]
     wrapper = FOLDER / f"{stem}_pins.v"
     wrapper.write_text(pins(synthesis, module))
     synthesis.step(f"read_verilog {wrapper}")
-    used, spared = netlist.write(synthesis, "pins", [module, *(cells[instance] for instance in UNITS if instance in cells)],
-                                 FOLDER / f"{stem}.json")
-    used[module]["luts"] -= spared
-    return used[module]
+    flat = netlist.write(synthesis, "pins", [module, *(cells[instance] for instance in UNITS if instance in cells)],
+                         FOLDER / f"{stem}.json")
+    return netlist.resources(flat, "dut")
 
 
-def set_router(file: Path, top: str) -> None:
-    """Write the router's costs (ROUTER) into a netlist."""
+def prepare(file: Path, top: str, luts: int) -> None:
+    """Write the router's costs (ROUTER) into a netlist, and fillers for a part with so many lookup tables."""
     design = json.loads(file.read_text())
     design["modules"][top].setdefault("settings", {}).update(ROUTER)
+    fillers.fill(design["modules"][top], luts)
     file.write_text(json.dumps(design))
 
 
@@ -88,7 +89,7 @@ def place(stem: str, seed: int, freq: float) -> dict:
     """Place and route build/synth/<stem>.json; return nextpnr's report."""
     command = [*NEXTPNR, *PLACE, "--seed", str(seed), "--freq", str(freq)]
     file = FOLDER / f"{stem}.json"
-    set_router(file, "pins")
+    prepare(file, "pins", PART["luts"])
     sites.settle(file, "pins", command, seed)
     # In one call: a placed netlist that is read again is not routed the same way twice. It sees only the folder it is started in.
     subprocess.run([*command, *ROUTE, "--json", file.name, "--report", f"{stem}_report.json", "--log", f"{stem}.log"],
@@ -139,7 +140,7 @@ def main() -> int:
     parser.add_argument("--banks", type=int, default=8)
     parser.add_argument("--unit", choices=sorted(UNITS.values()), help="this unit alone")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--freq", type=float, default=100.0, help="what the placer aims at, MHz")
+    parser.add_argument("--freq", type=float, default=125.0, help="what placer and router aim at, MHz: more than is reached")
     args = parser.parse_args()
     stem = f"fmax_{args.unit}_lanes{args.lanes}" if args.unit else f"fmax_lanes{args.lanes}"
     module = f"lathe_{args.unit}" if args.unit else "lathe"

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import netlist
 import toolchain
+from mapping import UNITS, Synthesis
 from sources import ROOT, RTL, rtl_sources
-from synth import UNITS, Synthesis
 
 from lathe.backends import build as verilated
 from lathe.backends.verilator import VerilatorBackend
@@ -27,7 +27,8 @@ from tb.chip.twins import compare_programs
 
 FOLDER = ROOT / "build/netlist"
 CELLS = sorted((ROOT / "fpga/cells").glob("*.v"))
-MAKERS = [ROOT / f"scripts/{name}" for name in ("synth.py", "wide_muxes.v", "netlist.py", "controls.py", "products.py", "netlist_sim.py")]
+MAKERS = [ROOT / "scripts" / name for name in (
+    "mapping.py", "wide_muxes.v", "netlist.py", "controls.py", "tables.py", "products.py", "netlist_sim.py")]
 HARNESS = "sim.cpp"
 FIRST_VALUE = "initial Q = srval;"  # in TRELLIS_FF; tens of thousands of these also take Verilator hours
 COMPILER_FLAGS = [flag for flag in verilated.COMPILER_FLAGS if flag != "-O3"]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import bitstream
 import floorplan_picture
+import mapping
 import netlist
 import netlist_sim
 import pytest
-import synth
 from generate_tables import log_table, pow_table, sum_table
 
 from lathe.boards import BOARDS, Board, board
@@ -110,7 +110,7 @@ def test_tiles_belong_to_the_unit_with_most_cells():
 @pytest.mark.parametrize("table, contents", list(enumerate([log_table(), sum_table(17), sum_table(18), pow_table()])))
 def test_synthesis_reads_the_table_that_a_parameter_chooses(table, contents, tmp_path):
     """The netlist once had the same table in all four memories: what the compiler of the synthesis reads is not what Verilator does."""
-    synthesis = synth.Synthesis("lathe_update_rom", {"Table": table})
+    synthesis = mapping.Synthesis("lathe_update_rom", {"Table": table})
     synthesis.step("memory_collect")
     synthesis.step(f"write_json {tmp_path / 'rom.json'}")
     cells = json.loads((tmp_path / "rom.json").read_text())["modules"]["lathe_update_rom"]["cells"].values()
@@ -127,8 +127,8 @@ def mapped_ram(**parameters):
     folder = ROOT / f"build/netlist/ram{len(parameters)}"
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "lathe_ram.json"
-    used, _ = netlist.write(synth.Synthesis("lathe_ram", parameters), "lathe_ram", [], file)
-    assert used["lathe_ram"]["block_rams"] >= 2
+    flat = netlist.write(mapping.Synthesis("lathe_ram", parameters), "lathe_ram", [], file)
+    assert netlist.resources(flat)["block_rams"] >= 2
     return [str(path.relative_to(ROOT)) for path in netlist_sim.write_verilog(file, "lathe_ram", parameters)]
 
 
