@@ -133,7 +133,7 @@ def _enter(netlist: _Netlist, name: str, half: str) -> int:
     if cell["parameters"][f"INIT{half}"] != ALU or c not in ("0", "1") or d != "1":
         return 0
     for mine, other in ((a, b), (b, a)):
-        if other == mine or other not in ("0", "1") and not isinstance(other, int):
+        if other not in ("0", "1") and not isinstance(other, int):
             continue
         others: Table = ((other,), 0b10) if isinstance(other, int) else ((), int(other))
         if (before := netlist.behind(mine, 3 - len(others[0]))) is None:

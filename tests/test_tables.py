@@ -131,6 +131,8 @@ def test_a_table_goes_into_the_carry_chain_behind_it(operand, other, subtract):
     lambda chip: chip["cells"]["sum"]["connections"].update(B1=[10]),  # needed twice
     lambda chip: chip["cells"]["sum"]["parameters"].update(INIT0=f"{0x9699:016b}"),  # not yosys's adder
     lambda chip: chip["cells"]["sum"]["connections"].update(C0=[5]),
+    lambda chip: chip["cells"]["sum"]["connections"].update(D0=["0"]),
+    lambda chip: chip["cells"]["sum"]["connections"].update(A0=[10]),  # twice by the same half
     lambda chip: chip["cells"]["xor"].update(lut(0x6996, [2, 3, 5, "0"], 10)),  # too wide
 ])
 def test_what_the_carry_chain_cannot_take_stays(change):
