@@ -48,7 +48,7 @@ class Board:
 
 BOARDS = {board.name: board for board in (
     Board("ulx3s-85f", "LFE5U-85F-6BG381C", lanes=8, banks=8, slots=4, memory_bytes=64 << 10),
-    Board("ulx3s-85f-lanes4", "LFE5U-85F-6BG381C", lanes=4, banks=8, slots=4, memory_bytes=64 << 10, clock_hz=66_666_667,
+    Board("ulx3s-85f-lanes4", "LFE5U-85F-6BG381C", lanes=4, banks=8, slots=4, memory_bytes=64 << 10, clock_hz=60_000_000,
           fits=True),
     Board("ulx3s-25f", "LFE5U-25F-6BG381C", lanes=4, banks=2, slots=2, memory_bytes=8 << 10),
 )}

@@ -238,6 +238,11 @@ module lathe_ctrl
   logic [NumQueues-1:0][PcW-1:0]          head_pc;
   logic                                   request_occupied, request_room;
 
+  // Registered, as a path from the queues to the program's address would be the chip's longest. A cycle late is in time: a descriptor is
+  // judged many cycles after the one before it was pushed.
+  logic request_pending_q;
+  always_ff @(posedge clk_i) request_pending_q <= head_valid[RequestQueue] || request_occupied;
+
   lathe_progmem u_progmem (
     .clk_i,
     .host_en_i(host_mem_en),
@@ -266,7 +271,7 @@ module lathe_ctrl
     .request_stop_i(request_stop),
     .request_running_o(seq_request_running),
     .request_room_i(request_room),
-    .request_pending_i(head_valid[RequestQueue] || request_occupied),
+    .request_pending_i(request_pending_q),
     .waits_o(seq_waits),
     .mem_en_o(seq_mem_en),
     .mem_row_o(seq_mem_row),
