@@ -5,7 +5,7 @@ module lathe #(
   parameter int unsigned Lanes = 8,
   parameter int unsigned Banks = 8,
   parameter int unsigned Slots = 4,  // of the weight group, at most: 2 to 4
-  parameter int unsigned UpdateLanes = Lanes  // weights that the update unit takes at once: Lanes or, from 4, half of it
+  parameter int unsigned UpdateLanes = Lanes  // weights that the update unit takes at once: a power of two from 2 to Lanes
 ) (
   input  logic               clk_i,
   // Resets: low for at least 4 cycles

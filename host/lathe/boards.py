@@ -23,7 +23,7 @@ class Board:
     memory_bytes : int
         Outside memory.
     update_lanes : int
-        Weights that its update unit takes at once: `lanes` or half of it.
+        Weights that its update unit takes at once: a power of two from 2 to `lanes`.
     clock_hz : int
         The chip's clock.
     fits : bool

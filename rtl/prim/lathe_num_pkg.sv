@@ -242,6 +242,11 @@ package lathe_num_pkg;
     return 32'(group) ^ {4'd0, group, 12'd0};
   endfunction
 
+  // The first such group in word number `word` of a row, of `lanes` columns a word; of two columns, the group that they lie in.
+  function automatic logic [15:0] group_of(logic [15:0] word, int unsigned lanes);
+    return 16'((32'(word) * lanes) / 4);
+  endfunction
+
   // The number of column `col` of four that share the hash h.
   function automatic logic [15:0] rand16(logic [31:0] h, logic [1:0] col);
     logic [15:0] x, y;

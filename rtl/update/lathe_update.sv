@@ -7,7 +7,7 @@
 // lathe_update_step without a stop. What is needed later is taken later.
 module lathe_update #(
   parameter int unsigned Lanes = 8,         // elements of a word
-  parameter int unsigned StepLanes = Lanes  // or half as many: a smaller unit, which takes twice the cycles
+  parameter int unsigned StepLanes = Lanes  // or fewer, from 2: a smaller unit, which takes as many more cycles
 ) (
   input  logic                        clk_i,
   input  logic                        rst_ni,
@@ -77,8 +77,8 @@ module lathe_update #(
   if (Lanes != 4 && Lanes != 8 && Lanes != 16) begin : g_check
     $fatal(1, "lathe_update: Lanes must be 4, 8 or 16");
   end
-  if (StepLanes < 4 || (StepLanes != Lanes && StepLanes != Lanes / 2)) begin : g_check_step
-    $fatal(1, "lathe_update: StepLanes must be Lanes or, from 4, half of it");
+  if (StepLanes < 2 || StepLanes > Lanes || $countones(StepLanes) != 1) begin : g_check_step
+    $fatal(1, "lathe_update: StepLanes must be a power of two from 2 to Lanes");
   end
 
   // ---- Control ----

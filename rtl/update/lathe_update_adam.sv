@@ -32,7 +32,6 @@ module lathe_update_adam
 );
   localparam int unsigned Units = Lanes / 2;
   localparam int unsigned Hashes = (Lanes + 7) / 8;  // four elements share one
-  localparam int unsigned WordHashes = Lanes / 4;    // of a word
 
   // ---- Random bits ----
   typedef struct packed {
@@ -42,14 +41,16 @@ module lathe_update_adam
   place_t      place1_q, place3_q, place5_q;  // read in this cycle and the next
   logic [31:0] hash [Hashes];
   logic [7:0]  random_q [Units];
+  logic [2:0]  second_q;  // of two words that share a hash, by its stages
 
   always_ff @(posedge clk_i) begin
     if (!odd_i) {place1_q, place3_q, place5_q} <= {lower_i, number_i, place1_q, place3_q};
+    second_q <= {second_q[1:0], place5_q.number[0]};
   end
 
   for (genvar h = 0; h < Hashes; h++) begin : g_hash
     logic [15:0] group;
-    assign group = 16'(place5_q.number) * 16'(WordHashes) + (Lanes > 4 && !odd_i ? 16'(WordHashes / 2) : 16'd0) + 16'(h);
+    assign group = lathe_num_pkg::group_of(16'(place5_q.number), Lanes) + (Lanes > 4 && !odd_i ? 16'(Lanes / 8) : 16'd0) + 16'(h);
     lathe_rng #(
       .Stages(3)
     ) u_hash (
@@ -74,7 +75,7 @@ module lathe_update_adam
 
     always_ff @(posedge clk_i) begin
       if (!stochastic_i) random_q[u] <= 8'h7F;
-      else random_q[u] <= 8'(lathe_num_pkg::rand16(hash[u / 4], Lanes == 4 ? {odd_i, 1'(u)} : 2'(u)) >> 8);
+      else random_q[u] <= 8'(lathe_num_pkg::rand16(hash[u / 4], Lanes == 2 ? {second_q[2], odd_i} : Lanes == 4 ? {odd_i, 1'(u)} : 2'(u)) >> 8);
     end
 
     lathe_update_log u_log (
@@ -125,7 +126,7 @@ module lathe_update_adam
   end
 
   // ---- Tables ----
-  for (genvar r = 0; r < Units / 2; r++) begin : g_pair
+  for (genvar r = 0; r < (Units + 1) / 2; r++) begin : g_pair
     for (genvar t = 0; t < 4; t++) begin : g_table
       logic [9:0] first;
       if (r == 0 && t == 3) begin : g_others
@@ -134,17 +135,23 @@ module lathe_update_adam
         assign first = index[2*r][t];
       end
 
+      localparam int unsigned Second = Units == 1 ? 0 : 2 * r + 1;  // a unit alone reads twice the same
       logic [17:0] entries [2];
       lathe_update_rom #(
         .Table(t)
       ) u_rom (
         .clk_i,
-        .index_i('{first, index[2*r+1][t]}),
-        .zero_i('{zero[2*r][t], zero[2*r+1][t]}),
+        .index_i('{first, index[Second][t]}),
+        .zero_i('{zero[2*r][t], zero[Second][t]}),
         .entry_o(entries)
       );
       assign entry[2*r][t] = entries[0];
-      assign entry[2*r+1][t] = entries[1];
+      if (Units == 1) begin : g_alone
+        logic unused_second;
+        assign unused_second = &entries[1];
+      end else begin : g_second
+        assign entry[Second][t] = entries[1];
+      end
     end
   end
   assign pow_o = entry[0][3][15:0];

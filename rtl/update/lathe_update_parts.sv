@@ -4,10 +4,11 @@
 module lathe_update_parts #(
   parameter int unsigned Lanes = 8,
   parameter int unsigned StepLanes = 4,
+  localparam int unsigned Parts = Lanes / StepLanes,
   localparam int unsigned Streams = 4,
   localparam int unsigned WordW = Lanes * 16,
   localparam int unsigned PartW = StepLanes * 16,
-  localparam int unsigned IndexW = 16 + $clog2(Lanes / StepLanes)
+  localparam int unsigned IndexW = 16 + $clog2(Parts)
 ) (
   input  logic               clk_i,
   input  logic               rst_ni,
@@ -30,7 +31,7 @@ module lathe_update_parts #(
   input  logic [Streams-1:0] part_valid_i,
   input  logic [PartW-1:0]   part_i  [Streams]
 );
-  if (Lanes == StepLanes) begin : g_whole
+  if (Parts == 1) begin : g_whole
     assign part_number_o = number_i;
     assign part_fits_o = fits_i;
     assign start_o = part_start_i;
@@ -42,32 +43,38 @@ module lathe_update_parts #(
 
     logic unused;
     assign unused = &{clk_i, rst_ni};
-  end else begin : g_halves
-    logic               started_q, given_back_q;  // the first part of a word
-    logic [Streams-1:0] taken_q, came_q;
+  end else begin : g_parts
+    localparam int unsigned CountW = $clog2(Parts);
+    localparam logic [CountW-1:0] Last = '1;
+    logic [CountW-1:0] started_q, given_back_q, taken_q [Streams], came_q [Streams];  // parts of a word
 
     assign part_number_o = {number_i, started_q};
-    assign part_fits_o = fits_i || started_q;
-    assign start_o = part_start_i && started_q;
-    assign give_back_o = part_give_back_i && given_back_q;
-    assign take_o = part_take_i & taken_q;
-    assign valid_o = part_valid_i & came_q;
+    assign part_fits_o = fits_i || started_q != '0;
+    assign start_o = part_start_i && started_q == Last;
+    assign give_back_o = part_give_back_i && given_back_q == Last;
 
     always_ff @(posedge clk_i) begin
-      if (!rst_ni) {started_q, given_back_q, taken_q, came_q} <= '0;
-      else begin
-        started_q <= started_q ^ part_start_i;
-        given_back_q <= given_back_q ^ part_give_back_i;
-        taken_q <= taken_q ^ part_take_i;
-        came_q <= came_q ^ part_valid_i;
+      if (!rst_ni) begin
+        {started_q, given_back_q} <= '0;
+        taken_q <= '{default: '0};
+        came_q <= '{default: '0};
+      end else begin
+        started_q <= started_q + CountW'(part_start_i);
+        given_back_q <= given_back_q + CountW'(part_give_back_i);
+        for (int unsigned i = 0; i < Streams; i++) begin
+          taken_q[i] <= taken_q[i] + CountW'(part_take_i[i]);
+          came_q[i] <= came_q[i] + CountW'(part_valid_i[i]);
+        end
       end
     end
 
     for (genvar i = 0; i < Streams; i++) begin : g_stream
-      logic [PartW-1:0] first_q;
-      always_ff @(posedge clk_i) if (part_valid_i[i] && !came_q[i]) first_q <= part_i[i];
-      assign part_o[i] = taken_q[i] ? word_i[i][PartW+:PartW] : word_i[i][PartW-1:0];
-      assign word_o[i] = {part_i[i], first_q};
+      logic [WordW-PartW-1:0] before_q;  // the parts that came, the last one uppermost
+      always_ff @(posedge clk_i) if (part_valid_i[i]) before_q <= word_o[i][WordW-1:PartW];
+      assign part_o[i] = word_i[i][PartW*32'(taken_q[i])+:PartW];
+      assign word_o[i] = {part_i[i], before_q};
+      assign take_o[i] = part_take_i[i] && taken_q[i] == Last;
+      assign valid_o[i] = part_valid_i[i] && came_q[i] == Last;
     end
   end
 endmodule

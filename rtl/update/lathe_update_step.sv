@@ -56,7 +56,7 @@ module lathe_update_step
   import lathe_pkg::*;
 
   localparam int unsigned LogLanes = $clog2(Lanes);
-  localparam int unsigned Hashes = Lanes / 4;       // four elements share one
+  localparam int unsigned Hashes = (Lanes + 3) / 4; // four elements share one
   localparam int unsigned RowW = 16 - LogLanes;     // words of a row that elements are numbered in: 2**RowW
   localparam int unsigned RowsW = IndexW - RowW;
   // Stages of lathe_update_lane: where a result's value before rounding is known, and where the result
@@ -182,6 +182,9 @@ module lathe_update_step
   for (genvar r = 0; r < 2; r++) begin : g_random
     logic [2:0]  near;
     logic [31:0] hash [Hashes];
+    logic [2:0]  second_q;  // of two words that share a hash, by its stages
+
+    always_ff @(posedge clk_i) second_q <= {second_q[1:0], place_q[r].number[0]};
 
     if (r == 0) begin : g_m
       assign near = m_valid[SumStage[r]-3-:3];
@@ -204,7 +207,7 @@ module lathe_update_step
         .clk_i,
         .en_i(hash_q),
         .key_i(row_key_q[place_q[r].lower][r]),
-        .index_i(lathe_num_pkg::group_index(16'(place_q[r].number) * 16'(Hashes) + 16'(h))),
+        .index_i(lathe_num_pkg::group_index(lathe_num_pkg::group_of(16'(place_q[r].number), Lanes) + 16'(h))),
         .rand_o(hash[h])
       );
     end
@@ -212,7 +215,7 @@ module lathe_update_step
     for (genvar i = 0; i < Lanes; i++) begin : g_lane
       always_ff @(posedge clk_i) begin
         if (g_hash[i/4].even_q) random[r][i] <= 16'h7FFF;
-        else if (g_hash[i/4].choose_q) random[r][i] <= lathe_num_pkg::rand16(hash[i/4], 2'(i));
+        else if (g_hash[i/4].choose_q) random[r][i] <= lathe_num_pkg::rand16(hash[i/4], Lanes == 2 ? {second_q[2], 1'(i)} : 2'(i));
       end
     end
   end
@@ -369,7 +372,7 @@ module lathe_update_step
       for (int unsigned h = 0; h < Hashes; h++) clamped += 5'(count_q[r][h]);
     end
     always_ff @(posedge clk_i) begin
-      for (int unsigned h = 0; h < Hashes; h++) count_q[r][h] <= seen[r] ? lathe_num_pkg::ones(saturated[r][4*h+:4]) : '0;
+      for (int unsigned h = 0; h < Hashes; h++) count_q[r][h] <= seen[r] ? lathe_num_pkg::ones(4'(saturated[r] >> (4 * h))) : '0;
       clamped_q[r] <= clamped;
     end
   end

@@ -20,7 +20,7 @@ def test_chip_equals_the_golden_model(lanes, banks):
 
 @pytest.mark.regress
 def test_a_narrow_update_unit_gives_the_same_bits():
-    chip(8, 8, build={"UpdateLanes": 4})
+    chip(8, 8, build={"UpdateLanes": 2})
 
 
 @pytest.mark.parametrize(("lanes", "banks"), [(8, 8), *(pytest.param(*other, marks=pytest.mark.regress) for other in [(4, 4), (16, 2)])])

@@ -13,9 +13,10 @@ def test_update(lanes):
     run("lathe_update", "tb.update.bench", parameters={"Lanes": lanes})
 
 
-@pytest.mark.parametrize("lanes", [8, pytest.param(16, marks=pytest.mark.regress)])
-def test_update_of_half_the_width(lanes):
-    run("lathe_update", "tb.update.bench", parameters={"Lanes": lanes, "StepLanes": lanes // 2})
+@pytest.mark.parametrize(("lanes", "step"), [(8, 2), *(pytest.param(*other, marks=pytest.mark.regress)
+                                                       for other in [(4, 2), (8, 4), (16, 2), (16, 4), (16, 8)])])
+def test_update_in_parts_of_a_word(lanes, step):
+    run("lathe_update", "tb.update.bench", parameters={"Lanes": lanes, "StepLanes": step})
 
 
 @pytest.mark.parametrize("file, old, new, testcase", [
